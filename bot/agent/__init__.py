@@ -1,0 +1,1 @@
+"""The headless investigator: redaction, budgets, tools and the loop."""

@@ -1,0 +1,1 @@
+"""The rules of Nightshift: frozen values and pure functions; no I/O, time is an argument."""

@@ -1,0 +1,165 @@
+"""Chat as the core sees it: messages without any platform's markup, and what people do to them.
+
+All text is plain. A connector escapes it for its platform, so that hostile text never becomes a
+mention, a link or markup, and shortens or splits it by its declared `ChatLimits` without losing a character.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Tone(StrEnum):
+    """How a message looks at first glance."""
+
+    CALM = "calm"
+    BAD = "bad"
+    WARN = "warn"
+    GOOD = "good"
+
+
+class Style(StrEnum):
+    PLAIN = "plain"
+    PRIMARY = "primary"
+    DANGER = "danger"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paragraph:
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fields:
+    """Short label/value pairs, in reading order."""
+
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bullets:
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """Verbatim text. `language` is "diff", "text", "python", …"""
+
+    text: str
+    language: str = "text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    label: str
+    url: str
+
+
+Block = Paragraph | Fields | Bullets | Code | Link
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormField:
+    """One question of a form. `choices` empty = free text."""
+
+    name: str
+    label: str
+    choices: tuple[str, ...] = ()
+    required: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What a button asks before it counts: a modal, or the platform's fallback."""
+
+    title: str
+    fields: tuple[FormField, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Button:
+    """`id` is opaque to the connector, at most 64 bytes of ASCII (Telegram's limit);
+    `key` is the single key that presses it in a terminal."""
+
+    id: str
+    label: str
+    key: str
+    style: Style = Style.PLAIN
+    form: Form | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    name: str
+    media_type: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One message. The headline is the most important line and stands alone in a notification.
+
+    `slot` names the place it holds in its incident: posting to a slot that has a message edits it.
+    `rings` names the people whose phone may ring: empty for everything but a page, a ready patch,
+    a question and a verdict.
+    """
+
+    incident: str
+    slot: str
+    headline: str
+    tone: Tone = Tone.CALM
+    blocks: tuple[Block, ...] = ()
+    buttons: tuple[Button, ...] = ()
+    files: tuple[File, ...] = ()
+    rings: tuple[str, ...] = ()
+    in_thread: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatLimits:
+    """What a platform can do; the core degrades by these values and never by a platform's name."""
+
+    text: int
+    buttons: int
+    can_edit: bool
+    can_thread: bool
+    can_answer_privately: bool
+    has_forms: bool
+    files: bool
+    file_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Press:
+    """A person pressed a button. `event` is the platform's id of the event: the same event twice is one press.
+
+    `account` is the platform's name of the person; the core maps it to a person of the configuration.
+    """
+
+    event: str
+    channel: str
+    account: str
+    button: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    pressed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """A person typed a command or a sentence, perhaps in an incident's thread."""
+
+    event: str
+    channel: str
+    account: str
+    text: str
+    incident: str | None = None
+    said_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """The private answer to a press or a command: shown to that person only where the platform can."""
+
+    text: str
+    ok: bool = True

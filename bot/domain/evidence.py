@@ -1,0 +1,118 @@
+"""Evidence, and the findings that rest on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """One line as read, already redacted. `at` is None where the line shows no time of its own."""
+
+    source: str
+    number: int
+    text: str
+    at: datetime | None = None
+
+    @property
+    def cite(self) -> str:
+        return f"{self.source}:{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One frame of a stack trace, as written in the log."""
+
+    path: str
+    line: int
+    function: str
+    code: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorRecord:
+    """Log lines that belong together: an error message with its stack trace, counted over its repeats."""
+
+    headline: str
+    kind: str
+    frames: tuple[Frame, ...]
+    lines: tuple[LogLine, ...]
+    count: int = 1
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+
+    @property
+    def cite(self) -> str:
+        return self.lines[0].cite if self.lines else "no line"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailingRequest:
+    """A request that the log shows failing, complete enough to be sent again."""
+
+    method: str
+    target: str
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    cite: str = ""
+
+
+class Check(StrEnum):
+    """What a run in the sandbox said."""
+
+    GREEN = "green"
+    RED = "red"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRun:
+    """One command or reproduction, run at one tree in the sandbox. `output` is bounded and redacted."""
+
+    name: str
+    at: str
+    verdict: Check
+    seconds: float
+    output: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspect:
+    """A commit that may have caused it, with the reasons in words, most convincing first."""
+
+    commit: str
+    author: str
+    committed_at: datetime
+    subject: str
+    score: float
+    reasons: tuple[str, ...]
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One piece of evidence. `id` is short ("E1") and is what findings cite."""
+
+    id: str
+    kind: str
+    cite: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A claim that cites its evidence. A finding without evidence is invalid.
+
+    `confidence` is "confirmed", "likely" or "inconclusive"; `refuted_by` says what would prove it wrong.
+    """
+
+    claim: str
+    evidence: tuple[str, ...]
+    confidence: str
+    refuted_by: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.evidence:
+            raise ValueError(f"a finding needs evidence: {self.claim!r}")

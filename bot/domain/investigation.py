@@ -1,0 +1,98 @@
+"""What an investigation yields, stage by stage. Each result is stored when it is there, so that a
+restart goes on with the stage after it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, Suspect
+from bot.domain.playbook import Playbook
+from bot.domain.service import Service
+
+
+class Stage(StrEnum):
+    COLLECT = "collect"
+    SUSPECT = "suspect"
+    CONFIRM = "confirm"
+    DRAFT = "draft"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """Read from the logs. `notes` says in words what was missing ("no log line between … and …")."""
+
+    records: tuple[ErrorRecord, ...]
+    requests: tuple[FailingRequest, ...]
+    evidence: tuple[Evidence, ...]
+    lines_read: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspected:
+    """The commits that may have caused it, most likely first; `head` is the deployed commit looked at."""
+
+    head: str
+    suspects: tuple[Suspect, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """Which commit the reproduction blames: red at `culprit`, green at its parent. `how` is in words."""
+
+    culprit: str | None
+    request: FailingRequest | None
+    runs: tuple[CheckRun, ...]
+    how: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drafted:
+    """A patch in canonical form on `base`; empty `patch` when none could be drafted, and `notes` says why."""
+
+    base: str
+    patch: bytes
+    title: str
+    culprit: str | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What the sandbox said about the patch: reproduction before and after, then every check of the service.
+
+    Checks that are red without the patch too are named in `already_red` and do not count against it.
+    """
+
+    before: Check
+    after: Check
+    runs: tuple[CheckRun, ...]
+    already_red: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    rung: str = ""
+
+    @property
+    def is_verified(self) -> bool:
+        """Reproduction red → green and no check turned red by the patch, all of it really run."""
+        broken = [r for r in self.runs if r.verdict is not Check.GREEN and r.name not in self.already_red]
+        return self.before is Check.RED and self.after is Check.GREEN and bool(self.runs) and not broken
+
+
+StageResult = Collected | Suspected | Confirmed | Drafted | Verified
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts."""
+
+    run: str
+    incident: str
+    service: Service
+    playbook: Playbook
+    title: str
+    alert_started_at: datetime
+    now: datetime
+    folder: str
+    done: tuple[StageResult, ...] = field(default_factory=tuple)

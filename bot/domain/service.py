@@ -1,0 +1,35 @@
+"""The services Nightshift looks after, as the configuration describes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogPlace:
+    """One place where a service logs. `kind` is the file name of a log connector; `path` may hold wildcards."""
+
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One service: its repository, its logs, how to start it, and what must stay green.
+
+    `run` starts the service for a reproduction; `{port}` in it is replaced by a loopback port.
+    `checks` are the commands a change must pass, in order, by name ("tests", "lint").
+    `setup` is trusted, runs outside the sandbox with network, and fills the folder `$NIGHTSHIFT_TOOLCHAIN`.
+    `paths` are the folders a patch may touch without being called risky; empty = the whole repository.
+    """
+
+    name: str
+    repository: str
+    branch: str = "main"
+    logs: tuple[LogPlace, ...] = ()
+    run: tuple[str, ...] = ()
+    checks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    setup: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    ci: str = "local"
+    deploy: tuple[str, ...] = ()

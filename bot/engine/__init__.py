@@ -1,0 +1,1 @@
+"""Durable phases, effects and ticks. dbos and apscheduler live here alone."""

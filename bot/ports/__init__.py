@@ -1,0 +1,1 @@
+"""What Nightshift needs from the outside, as Protocols and value types."""

@@ -1,0 +1,18 @@
+"""Senders of alerts."""
+
+from typing import Protocol
+
+from bot.domain.alert import AlertGroup
+from bot.ports.http import WebRequest
+
+
+class AlertSource(Protocol):
+    """One kind of sender, mounted at `POST /v1/alerts/<name>`. Pure: no I/O."""
+
+    def verify(self, request: WebRequest) -> None:
+        """Check who sent it, over the raw body, before anything is parsed. Raises `Refused`."""
+        ...
+
+    def parse(self, body: bytes) -> AlertGroup:
+        """Read one delivery. Raises `Refused` with the place of the first fault."""
+        ...

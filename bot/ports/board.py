@@ -1,0 +1,53 @@
+"""What the web pages show: kept by the store, written by the web connector, read by the pages."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bot.domain.chat import Message
+from bot.domain.incident import Incident
+from bot.domain.timeline import TimelineEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardMessage:
+    """One message on the web board, at its newest edit. `ref` is stable over edits."""
+
+    ref: str
+    message: Message
+    posted_at: datetime
+    edited_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentPage:
+    """One incident with its thread (oldest first) and timeline (oldest first)."""
+
+    incident: Incident
+    thread: tuple[BoardMessage, ...]
+    timeline: tuple[TimelineEvent, ...]
+
+
+class Board(Protocol):
+    """Synchronous reads and writes take a few milliseconds: call them with `asyncio.to_thread`."""
+
+    def put(self, ref: str, message: Message) -> None:
+        """Create or replace the message `ref`. Idempotent; wakes the watchers."""
+        ...
+
+    def incidents(self, limit: int = 100) -> Sequence[Incident]:
+        """Return open incidents first, then the newest resolved ones."""
+        ...
+
+    def page(self, incident: str) -> IncidentPage | None:
+        """Return one incident's page, None where there is no such incident."""
+        ...
+
+    def patch_text(self, incident: str, digest: str) -> str | None:
+        """Return the canonical patch whose sha256 starts with `digest` (12 or more hex characters)."""
+        ...
+
+    def watch(self) -> AsyncIterator[str]:
+        """Yield the id of each incident whose page changed, until closed."""
+        ...

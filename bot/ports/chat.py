@@ -1,0 +1,61 @@
+"""Chat services: translate and decide nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.domain.chat import ChatLimits, Message, Press, Reply, Said
+from bot.ports.http import Webhook
+
+
+class ChatInbox(Protocol):
+    """Where a connector hands in what people did."""
+
+    async def receive(self, event: Press | Said) -> Reply:
+        """Store the event, act on it once, and return the private answer.
+
+        May be repeated: an event id that was seen before returns an answer and has no effect.
+        Never raises for bad input; a refused person gets a `Reply` that says how to get access.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """Whether something works, and if not, how to mend it."""
+
+    ok: bool
+    text: str
+
+
+class ChatConnector(Protocol):
+    """One chat service. Raises `Unavailable` (retry may help) or `Rejected` (final), nothing else.
+
+    A connector tries once; the dispatcher retries. `key` is the same at each try of one message.
+    """
+
+    @property
+    def limits(self) -> ChatLimits: ...
+
+    async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:
+        """Post and return a reference to the posted message. `thread` is the reference of the incident's card.
+
+        Repeated under the same key: at most one extra copy, none where the platform can tell.
+        """
+        ...
+
+    async def edit(self, channel: str, message: Message, ref: str) -> None:
+        """Replace the message that `ref` names. May be repeated."""
+        ...
+
+    async def run(self, inbox: ChatInbox) -> None:
+        """Listen until cancelled, handing each event to `inbox`. Returns at once where only webhooks are used."""
+        ...
+
+    def webhooks(self, inbox: ChatInbox) -> Sequence[Webhook]:
+        """Return the routes this service calls; none for services that are polled."""
+        ...
+
+    async def check(self) -> Health:
+        """Say whether the service can be used now."""
+        ...

@@ -1,0 +1,16 @@
+"""Who investigates: in the running bot a child process, in a test a script."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from bot.domain.investigation import Job, StageResult
+
+
+class Investigator(Protocol):
+    def investigate(self, job: Job) -> AsyncIterator[StageResult]:
+        """Yield the result of each stage that `job.done` does not hold yet, in the order of `Stage`.
+
+        May be repeated with what was stored so far. Raises `Unavailable` when the worker died, `LimitReached`
+        when the playbook's time is over. Ends early when a stage leaves nothing to go on with.
+        """
+        ...

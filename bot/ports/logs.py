@@ -1,0 +1,32 @@
+"""Sources of log lines."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bot.domain.evidence import LogLine
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogQuery:
+    """Lines of one service in [since, until), aware times; stops at `max_bytes` of text read, newest kept."""
+
+    service: str
+    since: datetime
+    until: datetime
+    max_bytes: int = 64 * 1024 * 1024
+
+
+class LogSource(Protocol):
+    """One place where a service logs. Read in the worker only."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self, query: LogQuery) -> Iterator[LogLine]:
+        """Yield lines in order, unredacted, each with its source and line number. May be repeated.
+
+        "No data" is an empty iterator. Raises `Unavailable` or `Rejected`, naming query, range and filters.
+        """
+        ...

@@ -1,0 +1,89 @@
+"""Fresh clones of untrusted repositories."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """One commit. `files` are the paths it touches, `diff` its unified diff against its first parent, bounded."""
+
+    sha: str
+    parents: tuple[str, ...]
+    author: str
+    email: str
+    committed_at: datetime
+    subject: str
+    files: tuple[str, ...] = ()
+    diff: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitPlan:
+    """Everything that decides a commit's SHA, frozen before the push: same plan, same SHA, on every retry."""
+
+    base: str
+    patch: bytes
+    message: str
+    author: str
+    email: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevertDraft:
+    """A revert of `culprit` on top of `base`, as a git diff. `partial` lists hunks left out because they conflict."""
+
+    diff: bytes
+    partial: tuple[str, ...] = ()
+
+
+class Checkout(Protocol):
+    """One bare clone of one repository, used for reading. Raises `Unavailable` or `Rejected`."""
+
+    async def resolve(self, ref: str) -> str:
+        """Return the full SHA of a branch, tag or abbreviated SHA."""
+        ...
+
+    async def log(self, head: str, limit: int) -> Sequence[Commit]:
+        """Return up to `limit` commits, newest first, with their files and bounded diffs."""
+        ...
+
+    async def archive(self, tree: str) -> bytes:
+        """Return a tar archive of a commit or tree, without `.git`."""
+        ...
+
+    async def read(self, commit: str, path: str) -> bytes | None:
+        """Return one file's bytes at a commit, None where there is none. Never follows symbolic links."""
+        ...
+
+    async def revert(self, culprit: str, base: str) -> RevertDraft | None:
+        """Draft a revert of `culprit` on `base`; hunk by hunk where the whole no longer applies; None if nothing does."""
+        ...
+
+    async def patched_tree(self, base: str, patch: bytes) -> str:
+        """Apply canonical patch bytes to `base` with exact context and return the tree's id. Raises `Rejected`."""
+        ...
+
+
+class Workspaces(Protocol):
+    """Clones and pushes; credentials stay in the front process."""
+
+    async def open(self, url: str, folder: Path) -> Checkout:
+        """Clone or refresh a bare copy of `url` in `folder`."""
+        ...
+
+    async def commit(self, checkout: Checkout, plan: CommitPlan) -> str:
+        """Write the planned commit and return its SHA; the same plan always gives the same SHA."""
+        ...
+
+    async def remote_sha(self, url: str, branch: str) -> str | None:
+        """Return where `branch` stands on the remote, None where it does not exist."""
+        ...
+
+    async def push(self, checkout: Checkout, url: str, sha: str, branch: str) -> None:
+        """Create `branch` at `sha` on the remote. Repeating it is harmless. Never forces, never a default branch."""
+        ...

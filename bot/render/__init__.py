@@ -1,0 +1,1 @@
+"""Domain values to service-neutral chat messages."""

@@ -1,0 +1,1 @@
+"""One use case, one synchronous function that gets a unit of work."""

@@ -1,0 +1,1 @@
+"""The aiohttp server: webhooks, pages, health, metrics, the admin API."""

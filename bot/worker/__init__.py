@@ -1,0 +1,1 @@
+"""The child process that touches hostile input: logs, git, diffs, sandboxes."""

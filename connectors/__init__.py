@@ -1,0 +1,1 @@
+"""One file = one outside service. Connectors translate; they decide nothing."""

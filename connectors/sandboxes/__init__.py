@@ -1,0 +1,1 @@
+"""Places where repository code may run."""
