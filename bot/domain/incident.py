@@ -59,7 +59,7 @@ def severity_of(labels: Mapping[str, str]) -> Severity:
 class Incident:
     """One problem with one service. `key` merges alerts: same key, same incident.
 
-    `id` is what people say ("INC-12"); `firing` counts the alerts that still fire,
+    `id` is what people say ("INC-12"); `round` counts how often it was opened; `firing` counts the alerts that still fire,
     `alerts_seen` every delivery merged into it.
     """
 
@@ -78,6 +78,9 @@ class Incident:
     dashboard_url: str = ""
     owner: str | None = None
     page_level: int = 0
+    round: int = 1
+    channels: tuple[str, ...] = ()
+    escalation: str = "default"
     firing: int = 0
     alerts_seen: int = 0
     truncated: int = 0

@@ -4,6 +4,7 @@ restart goes on with the stage after it."""
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, Suspect
 from bot.domain.playbook import Playbook
@@ -51,6 +52,8 @@ class Confirmed:
 @dataclass(frozen=True, kw_only=True)
 class Drafted:
     """A patch in canonical form on `base`; empty `patch` when none could be drafted, and `notes` says why."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
 
     base: str
     patch: bytes

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bot.errors import Reason, Refused
+
 GENESIS = "0" * 64
 
 
@@ -40,6 +42,19 @@ def hash_event(event: TimelineEvent) -> str:
         dict(sorted(event.data.items())),
     ]
     return hashlib.sha256(json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_anchor(seq: int, head: str) -> str:
+    """Return a head as it is published: "<row number>:<hash>"."""
+    return f"{seq}:{head}"
+
+
+def parse_anchor(text: str) -> tuple[int, str]:
+    """Read a published head. Raises `Refused`."""
+    seq, _, head = text.strip().partition(":")
+    if not seq.isdecimal() or len(head) != len(GENESIS):
+        raise Refused(f'"{text}" is not an audit head; it looks like 12:<64 hex characters>.', Reason.BAD_INPUT)
+    return int(seq), head
 
 
 @dataclass(frozen=True, kw_only=True)

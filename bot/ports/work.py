@@ -1,0 +1,224 @@
+"""The unit of work: one transaction over the store, the timeline, the effects and the phases.
+
+Services are synchronous and reach the store through this port alone. Everything a service writes becomes
+visible at once when the `with` block of `Store.begin()` ends, or not at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from bot.domain.alert import Alert
+from bot.domain.approval import Approval, ApprovalState
+from bot.domain.chat import Reply
+from bot.domain.ci import CIRun
+from bot.domain.draft import Draft
+from bot.domain.incident import Incident, IncidentState
+from bot.domain.investigation import StageResult
+from bot.domain.timeline import TimelineEvent
+
+
+class Incidents(Protocol):
+    def add(self, incident: Incident) -> Incident:
+        """Store a new incident and return it with its id ("INC-7")."""
+        ...
+
+    def get(self, incident: str) -> Incident:
+        """Return an incident. Raises `Refused` (not_found)."""
+        ...
+
+    def latest(self, key: str) -> Incident | None:
+        """Return the newest incident of a merge key, open or not."""
+        ...
+
+    def save(self, incident: Incident) -> None:
+        """Write everything but the state."""
+        ...
+
+    def advance(self, incident: str, to: IncidentState, now: datetime) -> bool:
+        """Move to a state if the one it is in allows it (compare-and-set). False = it does not."""
+        ...
+
+    def recent(self, limit: int = 100) -> Sequence[Incident]:
+        """Return open incidents first, newest first."""
+        ...
+
+
+class Alerts(Protocol):
+    def put(self, incident: str, alert: Alert) -> bool:
+        """Record an alert's newest word; False when it says nothing new or is older than what is known."""
+        ...
+
+    def firing(self, incident: str) -> int:
+        """Return how many of the incident's alerts fire now."""
+        ...
+
+
+class Investigations(Protocol):
+    """The stored stages of each run; a run is one round of one incident."""
+
+    def add(self, run: str, result: StageResult) -> bool:
+        """Append a stage's result; False when that stage is stored already."""
+        ...
+
+    def of(self, run: str) -> tuple[StageResult, ...]: ...
+
+
+class Drafts(Protocol):
+    def add(self, draft: Draft) -> None: ...
+
+    def get(self, incident: str, digest: str) -> Draft:
+        """Return the draft whose digest begins with `digest`. Raises `Refused` (not_found)."""
+        ...
+
+    def of(self, incident: str) -> Sequence[Draft]:
+        """Return an incident's drafts, oldest first."""
+        ...
+
+    def supersede(self, incident: str, digest: str) -> None: ...
+
+
+class Approvals(Protocol):
+    def add(self, approval: Approval) -> None: ...
+
+    def get(self, incident: str, digest: str) -> Approval:
+        """Return the approval of a patch digest (or its first 12 characters). Raises `Refused` (not_found)."""
+        ...
+
+    def of(self, incident: str) -> Sequence[Approval]: ...
+
+    def replace(self, before: Approval, after: Approval) -> bool:
+        """Write `after` if the stored state and votes are still those of `before` (compare-and-set)."""
+        ...
+
+    def set_state(self, incident: str, digest: str, *, before: ApprovalState, after: ApprovalState) -> bool: ...
+
+
+class CIRuns(Protocol):
+    def put(self, incident: str, digest: str, run: CIRun) -> bool:
+        """Store a run's newest word, one row per SHA; False when nothing changed or it was final already."""
+        ...
+
+    def of(self, incident: str) -> Sequence[tuple[str, CIRun]]:
+        """Return (patch digest, run) of an incident, oldest first."""
+        ...
+
+
+class EffectState(StrEnum):
+    INTENDED = "intended"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """One promise to do something outside. `seq` orders the effects of a target; `key` is unique for ever."""
+
+    key: str
+    target: str
+    seq: int
+    state: EffectState
+    payload: Mapping[str, str] = field(default_factory=dict)
+    not_before: datetime | None = None
+    attempts: int = 0
+
+
+class Effects(Protocol):
+    def intend(self, key: str, target: str, payload: Mapping[str, str]) -> bool:
+        """Write the promise; False when the key exists (it was promised before)."""
+        ...
+
+    def get(self, key: str) -> Effect | None: ...
+
+    def next_of(self, target: str, limit: int = 50) -> Sequence[Effect]:
+        """Return a target's intended effects in order."""
+        ...
+
+    def targets(self, prefix: str) -> Sequence[str]:
+        """Return the targets with something intended."""
+        ...
+
+    def settle(self, key: str, state: EffectState, error: str = "") -> None: ...
+
+    def defer(self, key: str, until: datetime, error: str) -> None:
+        """Count a failed attempt and wait."""
+        ...
+
+
+class Postings(Protocol):
+    """Which message stands in which slot of which channel."""
+
+    def ref(self, incident: str, channel: str, slot: str) -> str | None: ...
+
+    def put(self, incident: str, channel: str, slot: str, ref: str) -> None: ...
+
+
+class Timeline(Protocol):
+    def append(
+        self, incident: str, kind: str, actor: str, text: str, data: Mapping[str, str] | None = None
+    ) -> TimelineEvent:
+        """Append and seal one event at the unit's time."""
+        ...
+
+    def head(self) -> tuple[int, str]:
+        """Return the newest row's number and hash."""
+        ...
+
+    def of(self, incident: str) -> Sequence[TimelineEvent]: ...
+
+    def all(self) -> Sequence[TimelineEvent]: ...
+
+    def anchors(self) -> Sequence[tuple[int, str]]:
+        """Return the heads that were published outside (approval cards, commit trailers)."""
+        ...
+
+
+class ChatEvents(Protocol):
+    """Event ids of chat platforms, kept at least 30 days: the same event twice is one event."""
+
+    def claim(self, channel: str, event: str) -> Reply | None:
+        """Claim an event; returns the stored reply when it was seen before."""
+        ...
+
+    def answer(self, channel: str, event: str, reply: Reply) -> None: ...
+
+
+class Phases(Protocol):
+    def enqueue(self, phase: str, key: str, args: Mapping[str, str], *, delay: timedelta | None = None) -> None:
+        """Start a durable phase when the transaction commits; the same (phase, key) twice is one run."""
+        ...
+
+
+class Switches(Protocol):
+    def get(self, name: str) -> str: ...
+
+    def set(self, name: str, value: str) -> None: ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction. `now` is fixed for its whole length."""
+
+    now: datetime
+    incidents: Incidents
+    alerts: Alerts
+    investigations: Investigations
+    drafts: Drafts
+    approvals: Approvals
+    ci_runs: CIRuns
+    effects: Effects
+    postings: Postings
+    timeline: Timeline
+    chat_events: ChatEvents
+    phases: Phases
+    switches: Switches
+
+
+class Store(Protocol):
+    """Where units of work come from."""
+
+    def begin(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a unit; commits at the end of the `with` block, rolls back when it raises."""
+        ...

@@ -1,0 +1,337 @@
+"""The configuration: `nightshift.toml`, with `NIGHTSHIFT_…` variables and `.env` on top; read once, checked as a whole.
+
+A nested value is reached by two underscores: `NIGHTSHIFT_SERVER__PORT=9090` sets `[server] port`.
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bot.domain.approval import ApprovalPolicy
+from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Roster
+from bot.domain.routing import Matcher, Route
+from bot.domain.service import LogPlace, Service
+from bot.errors import ConfigError, Problem
+
+ENV_PREFIX = "NIGHTSHIFT_"
+NOT_SETTINGS = frozenset(
+    {"FAULT_POINT", "ALLOW_FAULTS", "TOOLCHAIN", "SHA", "REPOSITORY", "BRANCH", "CONFIG", "DEMO_STATE"}
+)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    """Where Nightshift listens and keeps its state."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    state_dir: Path = Path(".nightshift")
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class SenderSettings(Section):
+    """One kind of alert sender: a bearer token, or a user name and password."""
+
+    token: SecretStr | None = None
+    username: str = ""
+    password: SecretStr | None = None
+
+
+class PersonSettings(Section):
+    name: str
+    role: Role = Role.RESPONDER
+    accounts: dict[str, str] = {}
+
+
+class LogSettings(Section):
+    kind: str = "file"
+    path: str
+
+
+class ServiceSettings(Section):
+    """One service; see `bot/domain/service.py` for the meaning of each value."""
+
+    repository: str
+    branch: str = "main"
+    logs: tuple[LogSettings, ...] = ()
+    run: tuple[str, ...] = ()
+    checks: dict[str, tuple[str, ...]] = {}
+    setup: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    ci: str = "local"
+    deploy: tuple[str, ...] = ()
+
+
+class RouteSettings(Section):
+    match: dict[str, str] = {}
+    service: str
+    escalation: str = "default"
+    channels: tuple[str, ...] = ()
+
+
+class StepSettings(Section):
+    """Who is paged at this step, `after` seconds without an acknowledgement of the step before."""
+
+    people: tuple[str, ...] = Field(min_length=1)
+    after: float = Field(default=0, ge=0)
+
+
+class EscalationSettings(Section):
+    steps: tuple[StepSettings, ...] = Field(min_length=1)
+
+
+class ChannelSettings(BaseModel):
+    """A chat channel. `kind` is a file of connectors/chat; all other keys belong to that connector."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+
+class ApprovalSettings(Section):
+    """Who may approve patches. No approvers named = nobody can."""
+
+    approvers: tuple[str, ...] = ()
+    quorum: int = Field(default=1, ge=1)
+    risky_quorum: int = Field(default=2, ge=2)
+    expiry_minutes: float = Field(default=60, gt=0)
+    auth_paths: tuple[str, ...] = ()
+
+
+class LimitSettings(Section):
+    """Seconds, bytes and counts."""
+
+    alert_bytes: int = 16 * 1024 * 1024
+    inbox_pending: int = 50_000
+    sweep_seconds: float = Field(default=1.0, gt=0)
+    worker_bytes: int = 4 * 1024 * 1024 * 1024
+    ci_idle_seconds: float = 30.0
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="forbid",
+        frozen=True,
+    )
+
+    server: ServerSettings = ServerSettings()
+    public_url: str | None = None
+    alert_token: SecretStr | None = None
+    admin_token: SecretStr | None = None
+    senders: dict[str, SenderSettings] = {}
+    people: dict[str, PersonSettings] = {}
+    services: dict[str, ServiceSettings] = {}
+    routes: tuple[RouteSettings, ...] = ()
+    escalations: dict[str, EscalationSettings] = {}
+    channels: dict[str, ChannelSettings] = {}
+    approval: ApprovalSettings = ApprovalSettings()
+    limits: LimitSettings = LimitSettings()
+    playbook_dirs: tuple[Path, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 -- the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- the signature is pydantic's; no secret files
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables win over `.env`, `.env` over the file."""
+        return env_settings, dotenv_settings, init_settings
+
+    def roster(self) -> Roster:
+        return Roster(
+            people={
+                key: Person(id=key, name=person.name, role=person.role, accounts=person.accounts)
+                for key, person in self.people.items()
+            }
+        )
+
+    def service_map(self) -> Mapping[str, Service]:
+        return {name: _service(name, value) for name, value in self.services.items()}
+
+    def route_list(self) -> tuple[Route, ...]:
+        return tuple(
+            Route(
+                matchers=tuple(Matcher(label=label, pattern=pattern) for label, pattern in route.match.items()),
+                service=route.service,
+                escalation=route.escalation,
+                channels=route.channels or tuple(self.channels),
+            )
+            for route in self.routes
+        )
+
+    def escalation_map(self) -> Mapping[str, EscalationPolicy]:
+        return {
+            name: EscalationPolicy(
+                name=name,
+                steps=tuple(EscalationStep(people=s.people, after=timedelta(seconds=s.after)) for s in value.steps),
+            )
+            for name, value in self.escalations.items()
+        }
+
+    def approval_policy(self) -> ApprovalPolicy:
+        """Return the policy with a version that changes whenever a rule or a role does."""
+        rules = self.approval.model_dump(mode="json") | {
+            "roles": {key: person.role.value for key, person in sorted(self.people.items())}
+        }
+        return ApprovalPolicy(
+            version=hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16],
+            approvers=self.approval.approvers,
+            quorum=self.approval.quorum,
+            risky_quorum=self.approval.risky_quorum,
+            expiry=timedelta(minutes=self.approval.expiry_minutes),
+        )
+
+    def sender(self, name: str) -> SenderSettings:
+        """Return how a sender identifies itself; `NIGHTSHIFT_ALERT_TOKEN` serves every sender without its own."""
+        own = self.senders.get(name, SenderSettings())
+        if own.token or own.password or not self.alert_token:
+            return own
+        return SenderSettings(token=self.alert_token)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return every secret value, for the redactor."""
+        found = [self.alert_token, self.admin_token]
+        found += [secret for sender in self.senders.values() for secret in (sender.token, sender.password)]
+        return tuple(secret.get_secret_value() for secret in found if secret)
+
+
+def _service(name: str, value: ServiceSettings) -> Service:
+    return Service(
+        name=name,
+        repository=value.repository,
+        branch=value.branch,
+        logs=tuple(LogPlace(kind=log.kind, path=log.path) for log in value.logs),
+        run=value.run,
+        checks=value.checks,
+        setup=value.setup,
+        paths=value.paths,
+        env=value.env,
+        ci=value.ci,
+        deploy=value.deploy,
+    )
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read and check everything. Raises `ConfigError` with every problem found."""
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            problems.append(Problem(where=str(path), what="no such file; copy the example from README.md and edit it"))
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(Problem(where=str(path), what=f"cannot be read: {error}"))
+        except tomllib.TOMLDecodeError as error:
+            problems.append(Problem(where=str(path), what=f"is not valid TOML: {error}"))
+    if problems:
+        raise ConfigError(problems)
+    problems += _unknown_variables(os.environ)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigError([*problems, *(_explain(item) for item in error.errors())]) from None
+    problems += _cross_check(settings)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _explain(item: Mapping[str, Any]) -> Problem:
+    where = ".".join(str(part) for part in item["loc"]) or "configuration"
+    if item["type"] == "extra_forbidden":
+        return Problem(where=where, what="is not a setting; check the spelling, or remove it")
+    if item["type"] == "missing":
+        return Problem(where=where, what="is missing; add it")
+    return Problem(where=where, what=str(item["msg"]))
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
+    for name in environ:
+        if not name.startswith(ENV_PREFIX):
+            continue
+        rest = name.removeprefix(ENV_PREFIX)
+        if rest in NOT_SETTINGS:
+            continue
+        if rest.partition("__")[0].lower() not in Settings.model_fields:
+            yield Problem(where=name, what="is not a setting; see .env.example, or unset it")
+
+
+def _cross_check(settings: Settings) -> Iterator[Problem]:
+    yield from _check_routes(settings)
+    yield from _check_people(settings)
+    for name, service in settings.services.items():
+        if service.repository.startswith("-") or service.repository.lower().startswith("ext::"):
+            yield Problem(where=f"services.{name}.repository", what="is not a repository address git may use")
+        if service.branch.startswith("-"):
+            yield Problem(where=f"services.{name}.branch", what='may not begin with "-"')
+        if service.run and not any("{port}" in word for word in service.run):
+            yield Problem(where=f"services.{name}.run", what='needs "{port}" where the port belongs')
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        yield Problem(where="public_url", what="must begin with http:// or https://")
+
+
+def _check_routes(settings: Settings) -> Iterator[Problem]:
+    for number, route in enumerate(settings.routes):
+        where = f"routes.{number}"
+        if route.service not in settings.services:
+            yield Problem(
+                where=f"{where}.service", what=f'no service "{route.service}"; add [services.{route.service}]'
+            )
+        if route.escalation not in settings.escalations:
+            yield Problem(
+                where=f"{where}.escalation",
+                what=f'no escalation "{route.escalation}"; add [escalations.{route.escalation}]',
+            )
+        for channel in route.channels:
+            if channel not in settings.channels:
+                yield Problem(where=f"{where}.channels", what=f'no channel "{channel}"; add [channels.{channel}]')
+        for label, pattern in route.match.items():
+            fault = Matcher(label=label, pattern=pattern).fault()
+            if fault:
+                yield Problem(where=f"{where}.match.{label}", what=fault)
+
+
+def _check_people(settings: Settings) -> Iterator[Problem]:
+    for name, policy in settings.escalations.items():
+        for number, step in enumerate(policy.steps):
+            for person in step.people:
+                if person not in settings.people:
+                    where = f"escalations.{name}.steps.{number}.people"
+                    yield Problem(where=where, what=f'no person "{person}"; add [people.{person}]')
+    yield from _check_approvers(settings)
+    taken: dict[tuple[str, str], str] = {}
+    for key, person_settings in settings.people.items():
+        for channel, account in person_settings.accounts.items():
+            other = taken.setdefault((channel, account), key)
+            if other != key:
+                where = f"people.{key}.accounts.{channel}"
+                yield Problem(where=where, what=f'"{account}" already belongs to {other}')
+
+
+def _check_approvers(settings: Settings) -> Iterator[Problem]:
+    for person in settings.approval.approvers:
+        if person not in settings.people:
+            yield Problem(where="approval.approvers", what=f'no person "{person}"; add [people.{person}]')
+        elif settings.people[person].role not in {Role.APPROVER, Role.ADMIN}:
+            yield Problem(where="approval.approvers", what=f'give {person} the role "approver" or "admin"')

@@ -1,0 +1,75 @@
+"""The web board: messages by reference, and who watches them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from sqlmodel import Session, col, select
+
+from bot.domain.chat import Message
+from bot.domain.incident import Incident
+from bot.errors import Refused
+from bot.ports.board import BoardMessage, IncidentPage
+from bot.ports.clock import Clock
+from bot.ports.work import Store
+from bot.store.codec import MESSAGE
+from bot.store.database import SqlStore
+from bot.store.rows import BoardRow
+
+
+class SqlBoard:
+    """`bot.ports.board.Board`."""
+
+    def __init__(self, store: SqlStore, clock: Clock) -> None:
+        self._store: Store = store
+        self._engine = store.engine
+        self._clock = clock
+        self._watchers: set[tuple[asyncio.AbstractEventLoop, asyncio.Queue[str]]] = set()
+
+    def put(self, ref: str, message: Message) -> None:
+        now = self._clock.now()
+        with Session(self._engine) as session, session.begin():
+            row = session.exec(select(BoardRow).where(BoardRow.ref == ref)).first()
+            if row is None:
+                row = BoardRow(ref=ref, incident=message.incident, posted_at=now, body=MESSAGE.dump(message))
+            else:
+                row.body, row.edited_at = MESSAGE.dump(message), now
+            session.add(row)
+        for loop, queue in list(self._watchers):
+            loop.call_soon_threadsafe(queue.put_nowait, message.incident)
+
+    def incidents(self, limit: int = 100) -> Sequence[Incident]:
+        with self._store.begin() as work:
+            return work.incidents.recent(limit)
+
+    def page(self, incident: str) -> IncidentPage | None:
+        with Session(self._engine) as session, session.begin():
+            rows = session.exec(select(BoardRow).where(BoardRow.incident == incident).order_by(col(BoardRow.seq)))
+            thread = tuple(
+                BoardMessage(
+                    ref=row.ref, message=MESSAGE.load(row.body), posted_at=row.posted_at, edited_at=row.edited_at
+                )
+                for row in rows
+            )
+        try:
+            with self._store.begin() as work:
+                return IncidentPage(
+                    incident=work.incidents.get(incident), thread=thread, timeline=tuple(work.timeline.of(incident))
+                )
+        except Refused:
+            return None
+
+    def patch_text(self, incident: str, digest: str) -> str | None:
+        try:
+            with self._store.begin() as work:
+                return work.drafts.get(incident, digest).patch.text.decode(errors="replace")
+        except Refused:
+            return None
+
+    async def watch(self) -> AsyncIterator[str]:
+        entry = (asyncio.get_running_loop(), asyncio.Queue[str](maxsize=0))
+        self._watchers.add(entry)
+        try:
+            while True:
+                yield await entry[1].get()
+        finally:
+            self._watchers.discard(entry)

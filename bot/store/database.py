@@ -1,0 +1,153 @@
+"""Opening the database, and the unit of work over it."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
+
+from bot.errors import Reason, Refused, Unavailable
+from bot.ports.clock import Clock
+from bot.ports.faults import reach
+from bot.ports.work import (
+    Alerts,
+    Approvals,
+    ChatEvents,
+    CIRuns,
+    Drafts,
+    Effects,
+    Incidents,
+    Investigations,
+    Phases,
+    Postings,
+    Switches,
+    Timeline,
+    UnitOfWork,
+)
+from bot.store.incidents import SqlAlerts, SqlIncidents, SqlInvestigations
+from bot.store.outbox import SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
+from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
+
+BUSY_MS = 10_000
+
+
+def open_engine(url: str) -> Engine:
+    """Open a database. SQLite: WAL, synchronous=FULL, and BEGIN IMMEDIATE, since a deferred transaction that
+    turns from reading to writing fails at once when another one wrote meanwhile (measured)."""
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:  # noqa: ANN401 -- SQLAlchemy's event signature
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to the newest revision."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+def lock_state(folder: Path) -> IO[str]:
+    """Make sure that this is the only front process on a state folder; the lock goes with the process."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = (folder / "lock").open("a+", encoding="ascii")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise Refused(
+            f"Another Nightshift runs on {folder}. Stop it, or choose another server.state_dir.", Reason.CONFLICT
+        ) from None
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+@dataclass
+class SqlUnit:
+    """`bot.ports.work.UnitOfWork` over one session."""
+
+    now: datetime
+    incidents: Incidents
+    alerts: Alerts
+    investigations: Investigations
+    drafts: Drafts
+    approvals: Approvals
+    ci_runs: CIRuns
+    effects: Effects
+    postings: Postings
+    timeline: Timeline
+    chat_events: ChatEvents
+    phases: Phases
+    switches: Switches
+
+
+def _unit(session: Session, now: datetime, phases: Phases) -> SqlUnit:
+    return SqlUnit(
+        now=now,
+        incidents=SqlIncidents(session),
+        alerts=SqlAlerts(session, now),
+        investigations=SqlInvestigations(session, now),
+        drafts=SqlDrafts(session),
+        approvals=SqlApprovals(session),
+        ci_runs=SqlCIRuns(session, now),
+        effects=SqlEffects(session, now),
+        postings=SqlPostings(session),
+        timeline=SqlTimeline(session, now),
+        chat_events=SqlChatEvents(session, now),
+        phases=phases,
+        switches=SqlSwitches(session),
+    )
+
+
+class SqlStore:
+    """`bot.ports.work.Store`. `phases` makes the phase queue of one session, so that a phase starts with its commit."""
+
+    def __init__(self, engine: Engine, clock: Clock, phases: Callable[[Session], Phases]) -> None:
+        self.engine = engine
+        self._clock = clock
+        self._phases = phases
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each commit, in the committing thread; it must not block."""
+        self._listeners.append(listener)
+
+    @contextmanager
+    def begin(self) -> Iterator[UnitOfWork]:
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                yield _unit(session, self._clock.now(), self._phases(session))
+                reach("store.commit.before")
+            reach("store.commit.after")
+        except OperationalError as error:
+            raise Unavailable(f"The store did not answer: {error.orig}", Reason.UNREACHABLE, 1.0) from error
+        for listener in self._listeners:
+            listener()

@@ -1,0 +1,152 @@
+"""Incidents, their alerts, and the stages of their investigations."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, func, update
+from sqlmodel import Session, col, select
+
+from bot.domain.alert import Alert, AlertStatus
+from bot.domain.incident import Incident, IncidentState, states_before
+from bot.domain.investigation import Stage, StageResult
+from bot.errors import Reason, Refused
+from bot.store.codec import INCIDENT, dump_stage, load_stage
+from bot.store.rows import AlertRow, IncidentRow, StageRow
+
+PREFIX = "INC-"
+
+
+def changed_rows(result: Any) -> int:  # noqa: ANN401 -- what Session.execute returns depends on the statement
+    """Return how many rows an UPDATE or DELETE touched."""
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def _number(incident: str) -> int:
+    text = incident.removeprefix(PREFIX)
+    return int(text) if incident.startswith(PREFIX) and text.isdecimal() and len(text) < 12 else -1
+
+
+def _incident(row: IncidentRow) -> Incident:
+    stored = INCIDENT.load(row.body)
+    return replace(stored, id=f"{PREFIX}{row.number}", state=IncidentState(row.state), changed_at=row.changed_at)
+
+
+class SqlIncidents:
+    """`bot.ports.work.Incidents` over SQL."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, incident: Incident) -> Incident:
+        row = IncidentRow(
+            key=incident.key,
+            state=incident.state.value,
+            opened_at=incident.opened_at,
+            changed_at=incident.changed_at,
+            body=INCIDENT.dump(incident),
+        )
+        self._session.add(row)
+        self._session.flush()
+        return _incident(row)
+
+    def get(self, incident: str) -> Incident:
+        row = self._session.get(IncidentRow, _number(incident))
+        if row is None:
+            raise Refused(f"There is no incident {incident}.", Reason.NOT_FOUND)
+        return _incident(row)
+
+    def latest(self, key: str) -> Incident | None:
+        query = select(IncidentRow).where(IncidentRow.key == key).order_by(col(IncidentRow.number).desc()).limit(1)
+        row = self._session.exec(query).first()
+        return _incident(row) if row else None
+
+    def save(self, incident: Incident) -> None:
+        row = self._session.get(IncidentRow, _number(incident.id))
+        if row is None:
+            raise Refused(f"There is no incident {incident.id}.", Reason.NOT_FOUND)
+        row.body = INCIDENT.dump(incident)
+        row.opened_at = incident.opened_at
+        self._session.add(row)
+        self._session.flush()
+
+    def advance(self, incident: str, to: IncidentState, now: datetime) -> bool:
+        statement = (
+            update(IncidentRow)
+            .where(col(IncidentRow.number) == _number(incident))
+            .where(col(IncidentRow.state).in_([state.value for state in states_before(to)]))
+            .values(state=to.value, changed_at=now)
+        )
+        return changed_rows(self._session.execute(statement)) == 1
+
+    def recent(self, limit: int = 100) -> Sequence[Incident]:
+        resolved = IncidentState.RESOLVED.value
+        newest = col(IncidentRow.number).desc()
+        query = select(IncidentRow).order_by(col(IncidentRow.state) == resolved, newest).limit(limit)
+        return [_incident(row) for row in self._session.exec(query)]
+
+
+class SqlAlerts:
+    """`bot.ports.work.Alerts` over SQL."""
+
+    def __init__(self, session: Session, now: datetime) -> None:
+        self._session = session
+        self._now = now
+
+    def put(self, incident: str, alert: Alert) -> bool:
+        row = self._session.get(AlertRow, (incident, alert.fingerprint))
+        if row is None:
+            row = AlertRow(
+                incident=incident,
+                fingerprint=alert.fingerprint,
+                status=alert.status.value,
+                starts_at=alert.starts_at,
+                ends_at=alert.ends_at,
+                seen_at=self._now,
+            )
+            self._session.add(row)
+            self._session.flush()
+            return True
+        row.seen_at = self._now
+        is_news = alert.starts_at >= row.starts_at and (
+            row.status != alert.status.value or alert.starts_at > row.starts_at
+        )
+        resolved_already = row.ends_at is not None and alert.status is AlertStatus.FIRING
+        if resolved_already and alert.starts_at <= row.starts_at:
+            is_news = False
+        if is_news:
+            row.status, row.starts_at, row.ends_at = alert.status.value, alert.starts_at, alert.ends_at
+            if alert.status is AlertStatus.RESOLVED and row.ends_at is None:
+                row.ends_at = self._now
+        self._session.add(row)
+        self._session.flush()
+        return is_news
+
+    def firing(self, incident: str) -> int:
+        query = (
+            select(func.count())
+            .select_from(AlertRow)
+            .where(AlertRow.incident == incident, AlertRow.status == AlertStatus.FIRING.value)
+        )
+        return self._session.exec(query).one()
+
+
+class SqlInvestigations:
+    """`bot.ports.work.Investigations` over SQL."""
+
+    def __init__(self, session: Session, now: datetime) -> None:
+        self._session = session
+        self._now = now
+
+    def add(self, run: str, result: StageResult) -> bool:
+        stage, body = dump_stage(result)
+        if self._session.get(StageRow, (run, stage.value)) is not None:
+            return False
+        self._session.add(StageRow(run=run, stage=stage.value, at=self._now, body=body))
+        self._session.flush()
+        return True
+
+    def of(self, run: str) -> tuple[StageResult, ...]:
+        rows = {row.stage: row for row in self._session.exec(select(StageRow).where(StageRow.run == run))}
+        return tuple(load_stage(stage.value, rows[stage.value].body) for stage in Stage if stage.value in rows)

@@ -1,0 +1,203 @@
+"""Effects, the messages they left in chat, the timeline, and chat events seen."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import update
+from sqlmodel import Session, col, func, select
+
+from bot.domain.chat import Reply
+from bot.domain.timeline import GENESIS, TimelineEvent, hash_event, parse_anchor
+from bot.ports.work import Effect, EffectState
+from bot.store.codec import APPROVAL
+from bot.store.rows import ApprovalRow, ChatEventRow, EffectRow, PostingRow, SwitchRow, TimelineRow
+
+
+def _effect(row: EffectRow) -> Effect:
+    return Effect(
+        key=row.key,
+        target=row.target,
+        seq=row.seq or 0,
+        state=EffectState(row.state),
+        payload=row.payload,
+        not_before=row.not_before,
+        attempts=row.attempts,
+    )
+
+
+class SqlEffects:
+    """`bot.ports.work.Effects` over SQL."""
+
+    def __init__(self, session: Session, now: datetime) -> None:
+        self._session = session
+        self._now = now
+
+    def intend(self, key: str, target: str, payload: Mapping[str, str]) -> bool:
+        if self.get(key) is not None:
+            return False
+        self._session.add(
+            EffectRow(
+                key=key, target=target, state=EffectState.INTENDED.value, payload=dict(payload), created_at=self._now
+            )
+        )
+        self._session.flush()
+        return True
+
+    def get(self, key: str) -> Effect | None:
+        row = self._session.exec(select(EffectRow).where(EffectRow.key == key)).first()
+        return _effect(row) if row else None
+
+    def next_of(self, target: str, limit: int = 50) -> Sequence[Effect]:
+        query = (
+            select(EffectRow)
+            .where(EffectRow.target == target, EffectRow.state == EffectState.INTENDED.value)
+            .order_by(col(EffectRow.seq))
+            .limit(limit)
+        )
+        return [_effect(row) for row in self._session.exec(query)]
+
+    def targets(self, prefix: str) -> Sequence[str]:
+        query = (
+            select(EffectRow.target)
+            .where(EffectRow.state == EffectState.INTENDED.value, col(EffectRow.target).startswith(prefix))
+            .distinct()
+        )
+        return list(self._session.exec(query))
+
+    def settle(self, key: str, state: EffectState, error: str = "") -> None:
+        statement = (
+            update(EffectRow)
+            .where(col(EffectRow.key) == key)
+            .values(state=state.value, settled_at=self._now, error=error[:2000])
+        )
+        self._session.execute(statement)
+
+    def defer(self, key: str, until: datetime, error: str) -> None:
+        statement = (
+            update(EffectRow)
+            .where(col(EffectRow.key) == key)
+            .values(not_before=until, attempts=EffectRow.attempts + 1, error=error[:2000])
+        )
+        self._session.execute(statement)
+
+
+class SqlPostings:
+    """`bot.ports.work.Postings` over SQL."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def ref(self, incident: str, channel: str, slot: str) -> str | None:
+        row = self._session.get(PostingRow, (incident, channel, slot))
+        return row.ref if row else None
+
+    def put(self, incident: str, channel: str, slot: str, ref: str) -> None:
+        self._session.merge(PostingRow(incident=incident, channel=channel, slot=slot, ref=ref))
+
+
+def _event(row: TimelineRow) -> TimelineEvent:
+    return TimelineEvent(
+        seq=row.seq,
+        at=row.at,
+        incident=row.incident,
+        kind=row.kind,
+        actor=row.actor,
+        text=row.text,
+        data=row.data,
+        previous=row.previous,
+        hash=row.hash,
+    )
+
+
+class SqlTimeline:
+    """`bot.ports.work.Timeline` over SQL."""
+
+    def __init__(self, session: Session, now: datetime) -> None:
+        self._session = session
+        self._now = now
+
+    def append(
+        self, incident: str, kind: str, actor: str, text: str, data: Mapping[str, str] | None = None
+    ) -> TimelineEvent:
+        seq, head = self.head()
+        draft = TimelineEvent(
+            seq=seq + 1,
+            at=self._now,
+            incident=incident,
+            kind=kind,
+            actor=actor,
+            text=text,
+            data=data or {},
+            previous=head,
+        )
+        row = TimelineRow(
+            seq=draft.seq,
+            at=draft.at,
+            incident=incident,
+            kind=kind,
+            actor=actor,
+            text=text,
+            data=dict(draft.data),
+            previous=head,
+            hash=hash_event(draft),
+        )
+        self._session.add(row)
+        self._session.flush()
+        return _event(row)
+
+    def head(self) -> tuple[int, str]:
+        row = self._session.exec(select(TimelineRow).order_by(col(TimelineRow.seq).desc()).limit(1)).first()
+        return (row.seq, row.hash) if row else (0, GENESIS)
+
+    def of(self, incident: str) -> Sequence[TimelineEvent]:
+        query = select(TimelineRow).where(TimelineRow.incident == incident).order_by(col(TimelineRow.seq))
+        return [_event(row) for row in self._session.exec(query)]
+
+    def all(self) -> Sequence[TimelineEvent]:
+        return [_event(row) for row in self._session.exec(select(TimelineRow).order_by(col(TimelineRow.seq)))]
+
+    def anchors(self) -> Sequence[tuple[int, str]]:
+        heads = (APPROVAL.load(row.body).audit_head for row in self._session.exec(select(ApprovalRow)))
+        return [parse_anchor(head) for head in heads if head]
+
+
+class SqlChatEvents:
+    """`bot.ports.work.ChatEvents` over SQL."""
+
+    def __init__(self, session: Session, now: datetime) -> None:
+        self._session = session
+        self._now = now
+
+    def claim(self, channel: str, event: str) -> Reply | None:
+        row = self._session.get(ChatEventRow, (channel, event))
+        if row is not None:
+            return Reply(text=row.text or "This was handled already.", ok=row.ok)
+        self._session.add(ChatEventRow(channel=channel, event=event, at=self._now))
+        self._session.flush()
+        return None
+
+    def answer(self, channel: str, event: str, reply: Reply) -> None:
+        row = self._session.get(ChatEventRow, (channel, event))
+        if row is not None:
+            row.text, row.ok = reply.text, reply.ok
+            self._session.add(row)
+
+
+class SqlSwitches:
+    """`bot.ports.work.Switches` over SQL."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, name: str) -> str:
+        row = self._session.get(SwitchRow, name)
+        return row.value if row else ""
+
+    def set(self, name: str, value: str) -> None:
+        self._session.merge(SwitchRow(name=name, value=value))
+
+
+def count_effects(session: Session) -> Mapping[str, int]:
+    """Return how many effects are in each state, for the metrics."""
+    rows = session.exec(select(EffectRow.state, func.count()).group_by(EffectRow.state))
+    return dict(rows.all())
