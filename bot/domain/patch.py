@@ -1,0 +1,152 @@
+"""The one canonical form of a patch: parsed once, so that what is shown is what is hashed and applied.
+
+`parse_patch` reads a git diff, or a unified diff as models write it, refuses whatever a reader could miss,
+and renders bytes that depend on nothing but the change: files sorted, names unquoted and always `a/…` `b/…`,
+no index lines, no section text behind hunk headers. Parsing the rendered bytes gives the same bytes again.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bot.domain.draft import ChangeKind, FileChange, Patch
+from bot.domain.patch_file import FileDiff, Hunk
+from bot.domain.patch_names import find_hidden, refuse, show
+from bot.domain.patch_reader import PatchReader
+
+NO_NEWLINE: Final = b"\\ No newline at end of file\n"
+
+HasAlready = Callable[[str, str], bool]
+"""Says whether the base already holds a hidden character: (path, character) -> bool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchLimits:
+    """The largest patch that is still read by a person: raw bytes, files, lines added and removed."""
+
+    bytes: int = 512 * 1024
+    files: int = 100
+    lines: int = 10_000
+
+
+def parse_patch(
+    raw: bytes, limits: PatchLimits = PatchLimits(), *, allowed_existing: HasAlready | None = None
+) -> Patch:
+    """Return the canonical patch, or raise `Refused` (`Reason.HOSTILE_PATCH`) with the reason in plain words."""
+    if len(raw) > limits.bytes:
+        raise refuse(f"it has {len(raw):,} bytes; at most {limits.bytes:,} are allowed")
+    diffs = sorted(PatchReader(raw).read_files(), key=lambda diff: diff.change.path.encode())
+    if not diffs:
+        raise refuse("it is empty")
+    _check_size(diffs, limits)
+    _check_collisions(diffs)
+    for diff in diffs:
+        _check_added_text(diff, allowed_existing)
+    return Patch(text=b"".join(map(render_file, diffs)), files=tuple(diff.change for diff in diffs))
+
+
+def read_patch(patch: Patch) -> tuple[FileDiff, ...]:
+    """Return the files of a canonical patch with their hunks."""
+    return tuple(PatchReader(patch.text).read_files())
+
+
+def render_file(diff: FileDiff) -> bytes:
+    """Return one file's canonical text."""
+    parts = [*_render_header(diff)]
+    for hunk in diff.hunks:
+        parts.append(hunk.header)
+        parts.extend(_render_lines(hunk))
+    return b"".join(parts)
+
+
+def _render_header(diff: FileDiff) -> Iterator[bytes]:
+    change = diff.change
+    new, old = change.path.encode(), (change.old_path or change.path).encode()
+    yield b"diff --git a/%b b/%b\n" % (old, new)
+    if change.kind is ChangeKind.ADDED:
+        yield b"new file mode %b\n" % diff.new_mode.encode()
+    elif change.kind is ChangeKind.DELETED:
+        yield b"deleted file mode %b\n" % diff.old_mode.encode()
+    elif change.mode:
+        yield b"old mode %b\nnew mode %b\n" % (diff.old_mode.encode(), diff.new_mode.encode())
+    if change.kind is ChangeKind.RENAMED:
+        yield b"rename from %b\nrename to %b\n" % (old, new)
+    if diff.hunks:
+        yield b"--- /dev/null\n" if change.kind is ChangeKind.ADDED else b"--- a/%b\n" % old
+        yield b"+++ /dev/null\n" if change.kind is ChangeKind.DELETED else b"+++ b/%b\n" % new
+
+
+def _render_lines(hunk: Hunk) -> Iterator[bytes]:
+    for line in hunk.lines:
+        if line.text.endswith(b"\n"):
+            yield line.sign + line.text
+        else:
+            yield line.sign + line.text + b"\n" + NO_NEWLINE
+
+
+def _check_size(diffs: list[FileDiff], limits: PatchLimits) -> None:
+    if len(diffs) > limits.files:
+        raise refuse(f"it changes {len(diffs):,} files; at most {limits.files:,} are allowed")
+    lines = sum(diff.change.added + diff.change.removed for diff in diffs)
+    if lines > limits.lines:
+        raise refuse(f"it changes {lines:,} lines; at most {limits.lines:,} are allowed")
+
+
+def _names(change: FileChange) -> tuple[str, ...]:
+    return (change.path, change.old_path) if change.old_path else (change.path,)
+
+
+def _check_collisions(diffs: list[FileDiff]) -> None:
+    """No name twice, not even in another case: two changes of one file could undo what the reader saw."""
+    seen: dict[str, str] = {}
+    for diff in diffs:
+        names = {name.casefold(): name for name in _names(diff.change)}
+        for folded, name in names.items():
+            if folded in seen:
+                raise refuse(f"it changes {show(name)} twice")
+            seen[folded] = name
+
+
+def _check_added_text(diff: FileDiff, has_already: HasAlready | None) -> None:
+    path = diff.change.path
+    for hunk in diff.hunks:
+        for line in hunk.lines:
+            if line.sign != b"+":
+                continue
+            try:
+                text = line.text.removesuffix(b"\n").decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise refuse(f"a line added to {show(path)} is not UTF-8 text") from error
+            _check_line(path, text, has_already)
+
+
+def _check_line(path: str, text: str, has_already: HasAlready | None) -> None:
+    hidden = find_hidden(text)
+    while hidden is not None:
+        character, kind = hidden
+        if has_already is None or not has_already(path, character):
+            raise refuse(f"a line added to {show(path)} holds {kind} (U+{ord(character):04X}): {show(text)}")
+        text = text.replace(character, "")
+        hidden = find_hidden(text)
+
+
+def apply_hunks(diff: FileDiff, old: bytes) -> bytes:
+    """Apply one file's hunks at exactly the lines they name; raise `Refused` where a line differs."""
+    lines = _split(old)
+    result: list[bytes] = []
+    position = 0
+    for hunk in diff.hunks:
+        before, after = hunk.side(b"-"), hunk.side(b"+")
+        result += lines[position : hunk.old_index]
+        position = hunk.old_index + len(before)
+        if lines[hunk.old_index : position] != before:
+            raise refuse(f"{show(diff.change.path)} has other text at line {hunk.old_start} than the patch expects")
+        result += after
+        if after and not after[-1].endswith(b"\n") and position < len(lines):
+            raise refuse(f"{show(diff.change.path)} does not end where the patch says it does")
+    return b"".join(result + lines[position:])
+
+
+def _split(text: bytes) -> list[bytes]:
+    parts = text.split(b"\n")
+    return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
