@@ -1,0 +1,226 @@
+"""The patch card and CI's verdict: what a person must know to say yes or no, on a phone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from bot.domain.approval import Approval, ApprovalState
+from bot.domain.chat import Block, Bullets, Button, Code, Fields, File, Form, FormField, Message, Paragraph, Style, Tone
+from bot.domain.ci import CIRun, CIState
+from bot.domain.draft import ChangeKind, Draft, FileChange
+from bot.domain.incident import Incident
+from bot.domain.presses import Verb, encode_press
+from bot.render.excerpt import cut_excerpt
+from bot.render.links import link_to
+from bot.render.progress import say_change, say_checks
+from bot.render.words import write_clock, write_count, write_line, write_list, write_people, write_sentence, write_span
+
+REJECT_REASONS: Final = ("Wrong cause", "Too risky now", "I mend it by hand", "No longer needed")
+_SHORT: Final = 12
+_TAIL_LINES: Final = 20
+_MINUS: Final = "\N{MINUS SIGN}"
+
+
+def render_patch(
+    draft: Draft,
+    approval: Approval,
+    *,
+    now: datetime,
+    names: Mapping[str, str],
+    audit_head: str,
+    ring: tuple[str, ...] = (),
+) -> Message:
+    """Return the approval card. While it is pending it asks, and rings `ring`; decided, it says who decided."""
+    pending = _is_pending(approval, now)
+    text = draft.patch.text.decode(errors="backslashreplace")
+    name = f"{draft.incident}-{draft.digest[:_SHORT]}.diff"
+    blocks: list[Block] = [Paragraph(text=_say_standing(draft, approval, now, names))]
+    blocks.append(Paragraph(text=_say_tested(draft)))
+    if draft.risk.is_risky:
+        blocks.append(Paragraph(text=f"Risky: {write_list(draft.risk.reasons)}."))
+    blocks.append(Bullets(items=tuple(_say_file(change) for change in draft.patch.files)))
+    blocks.append(Code(text=cut_excerpt(text, name), language="diff"))
+    blocks.extend(Paragraph(text=write_sentence(note)) for note in draft.notes)
+    blocks.append(Fields(items=_seal(draft, approval, audit_head)))
+    return Message(
+        incident=draft.incident,
+        slot=f"patch:{draft.digest[:_SHORT]}",
+        headline=f"{_HEADLINES[_standing(approval, now)]}: {write_line(draft.title)}",
+        tone=_tone(approval, now),
+        blocks=tuple(blocks),
+        buttons=tuple(_buttons(draft, approval, now)),
+        files=(File(name=name, media_type="text/x-diff", text=text),),
+        rings=ring if pending else (),
+    )
+
+
+def render_verdict(
+    incident: Incident,
+    draft: Draft,
+    run: CIRun,
+    *,
+    approvers: Sequence[str],
+    names: Mapping[str, str],
+    now: datetime,
+) -> Message:
+    """Return CI's word on the pushed patch; it rings the approvers once it is final."""
+    blocks: list[Block] = []
+    if run.state.is_final:
+        blocks.append(Paragraph(text=f"{write_people(approvers, names)}, {_say_next(incident, draft, run)}"))
+    if run.failed_step:
+        blocks.append(Paragraph(text=f"First failing step: {write_line(run.failed_step)}."))
+    if run.log_tail and run.state is not CIState.PASSED:
+        blocks.append(Code(text=_cut_tail(run.log_tail)))
+    blocks.append(Fields(items=tuple(_ci_facts(draft, run, now))))
+    link = link_to("CI run", run.url)
+    return Message(
+        incident=incident.id,
+        slot=f"verdict:{draft.digest[:_SHORT]}",
+        headline=f"{_CI_WORDS[run.state]}: {write_line(draft.title)}",
+        tone={CIState.PASSED: Tone.GOOD, CIState.FAILED: Tone.BAD, CIState.CANCELLED: Tone.WARN}.get(
+            run.state, Tone.CALM
+        ),
+        blocks=(*blocks, *([link] if link else [])),
+        rings=tuple(dict.fromkeys(approvers)) if run.state.is_final else (),
+    )
+
+
+_HEADLINES: Final[Mapping[ApprovalState, str]] = {
+    ApprovalState.PENDING: "Patch ready",
+    ApprovalState.APPROVED: "Patch approved",
+    ApprovalState.REJECTED: "Patch rejected",
+    ApprovalState.EXPIRED: "Approval expired",
+    ApprovalState.SUPERSEDED: "Patch superseded",
+    ApprovalState.EXECUTED: "Patch pushed",
+    ApprovalState.FAILED: "Patch could not be pushed",
+}
+_CI_WORDS: Final[Mapping[CIState, str]] = {
+    CIState.QUEUED: "CI is waiting",
+    CIState.RUNNING: "CI is running",
+    CIState.PASSED: "CI green",
+    CIState.FAILED: "CI red",
+    CIState.CANCELLED: "CI cancelled",
+}
+
+
+def _is_pending(approval: Approval, now: datetime) -> bool:
+    return approval.state is ApprovalState.PENDING and now < approval.expires_at
+
+
+def _standing(approval: Approval, now: datetime) -> ApprovalState:
+    """Return the state as it is at `now`: a pending approval past its time has expired, whatever the timer did."""
+    if approval.state is ApprovalState.PENDING and not _is_pending(approval, now):
+        return ApprovalState.EXPIRED
+    return approval.state
+
+
+def _tone(approval: Approval, now: datetime) -> Tone:
+    standing = _standing(approval, now)
+    if standing in {ApprovalState.APPROVED, ApprovalState.EXECUTED}:
+        return Tone.GOOD
+    if standing is ApprovalState.FAILED:
+        return Tone.BAD
+    return Tone.WARN if standing in {ApprovalState.PENDING, ApprovalState.EXPIRED} else Tone.CALM
+
+
+def _say_standing(draft: Draft, approval: Approval, now: datetime, names: Mapping[str, str]) -> str:
+    standing = _standing(approval, now)
+    if standing is ApprovalState.PENDING:
+        return _say_asked(approval, now, names)
+    if standing is ApprovalState.REJECTED:
+        return " ".join(_say_vote(approval, now, names, approve=False)) or "Rejected."
+    approved = " ".join(_say_vote(approval, now, names, approve=True)) or "Approved."
+    return {
+        ApprovalState.EXPIRED: f"Nobody decided before {write_clock(approval.expires_at, now)}. Nothing was pushed.",
+        ApprovalState.SUPERSEDED: "Another patch takes its place. Nothing was pushed.",
+        ApprovalState.EXECUTED: f"{approved} Pushed to {draft.push_branch}.",
+        ApprovalState.FAILED: f"{approved} The push failed; {draft.branch} is as it was.",
+    }.get(standing, f"{approved} The push follows.")
+
+
+def _say_asked(approval: Approval, now: datetime, names: Mapping[str, str]) -> str:
+    votes = list(_say_vote(approval, now, names, approve=True))
+    without = f" {write_people(approval.excluded, names)} cannot approve this one." if approval.excluded else ""
+    asked = "Approving pushes exactly this diff and starts CI."
+    if approval.needs > 1:
+        more = max(1, approval.needs - len({vote.person for vote in approval.votes if vote.approve}))
+        people = "1 more person" if votes and more == 1 else f"{more} people"
+        asked = f"{people} must approve; then exactly this diff is pushed and CI starts."
+    return " ".join([*votes, f"{asked} Expires at {write_clock(approval.expires_at, now)}.{without}"])
+
+
+def _say_vote(approval: Approval, now: datetime, names: Mapping[str, str], *, approve: bool) -> Iterator[str]:
+    for vote in approval.votes:
+        if vote.approve is approve:
+            verb = "approved" if approve else "rejected it"
+            why = f": {write_line(vote.reason)}" if vote.reason else ""
+            yield f"{write_people([vote.person], names)} {verb} at {write_clock(vote.at, now)}{why}."
+
+
+def _say_tested(draft: Draft) -> str:
+    result = draft.verified
+    if result is None:
+        return "Not verified: it was never run."
+    if not result.is_verified:
+        reasons = "; ".join(result.notes) or f"failing request {say_change(result)}, {say_checks(result)}"
+        return f"Not verified: {write_sentence(reasons)}"
+    named = write_list([run.name for run in result.runs])
+    before = f" Red without the patch too: {write_list(result.already_red)}." if result.already_red else ""
+    return f"Verified: failing request {say_change(result)}, {say_checks(result)} ({named}).{before}"
+
+
+def _say_file(change: FileChange) -> str:
+    kind = {ChangeKind.ADDED: ", new file", ChangeKind.DELETED: ", deleted", ChangeKind.MODIFIED: ""}.get(
+        change.kind, f", was {change.old_path}"
+    )
+    mode = f", mode {change.mode}" if change.mode else ""
+    return f"+{change.added} {_MINUS}{change.removed} {change.path}{kind}{mode}"
+
+
+def _seal(draft: Draft, approval: Approval, audit_head: str) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Patch", draft.digest[:_SHORT]),
+        ("Base", f"{draft.base[:_SHORT]} on {draft.branch}"),
+        ("Target", approval.target),
+        ("Audit", audit_head[:_SHORT]),
+    )
+
+
+def _buttons(draft: Draft, approval: Approval, now: datetime) -> Iterator[Button]:
+    standing = _standing(approval, now)
+    if standing is ApprovalState.PENDING:
+        press = encode_press(Verb.APPROVE, draft.incident, digest=draft.digest)
+        yield Button(id=press, label="Approve", key="y", style=Style.PRIMARY)
+        why = FormField(name="reason", label="Why?", choices=REJECT_REASONS)
+        form = Form(title="Reject this patch", fields=(why,))
+        press = encode_press(Verb.REJECT, draft.incident, digest=draft.digest)
+        yield Button(id=press, label="Reject", key="n", style=Style.DANGER, form=form)
+    elif standing is ApprovalState.EXPIRED:
+        press = encode_press(Verb.RENEW, draft.incident, digest=draft.digest)
+        yield Button(id=press, label="Renew", key="w", style=Style.PRIMARY)
+
+
+def _say_next(incident: Incident, draft: Draft, run: CIRun) -> str:
+    if run.state is CIState.PASSED:
+        cleared = "The alert has cleared." if not incident.firing else "The alert still fires."
+        return f"every check passed on {draft.push_branch}. {cleared}"
+    if run.state is CIState.CANCELLED:
+        return f"the run was cancelled; nothing is known of {draft.push_branch}."
+    return f"{draft.push_branch} must not be merged as it is."
+
+
+def _cut_tail(tail: str) -> str:
+    lines = tail.rstrip("\n").splitlines()
+    left = len(lines) - _TAIL_LINES
+    return "\n".join([f"… {write_count(left, 'line')} before", *lines[-_TAIL_LINES:]] if left > 0 else lines)
+
+
+def _ci_facts(draft: Draft, run: CIRun, now: datetime) -> Iterator[tuple[str, str]]:
+    yield "Commit", run.sha[:_SHORT]
+    yield "Branch", draft.push_branch
+    if run.started_at and run.finished_at:
+        yield "Took", write_span(run.finished_at - run.started_at)
+    elif run.started_at:
+        yield "Running since", write_clock(run.started_at, now)
+    if run.attempt > 1:
+        yield "Attempt", str(run.attempt)
