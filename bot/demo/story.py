@@ -1,0 +1,277 @@
+"""The demo from the first commit to the closed incident: everything in it is real but the shoppers."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import aiohttp
+
+from bot.demo.alertmanager import Alertmanager, FiringAlert
+from bot.demo.api import BotApi
+from bot.demo.browser import PageError
+from bot.demo.config import BotPlace, bot_env, python_env, render_config
+from bot.demo.ending import Ending, print_summary, prove
+from bot.demo.folder import DemoError, free_ports, fresh_folder
+from bot.demo.person import Ana
+from bot.demo.processes import Children, Spawn
+from bot.demo.repository import CheckoutWorld, build_checkout
+from bot.demo.service import DemoService, running_release, switch_current, unpack_release
+from bot.demo.traffic import Traffic
+
+INCIDENT: Final = "INC-1"  # the bot's store is new, so its first incident is ours
+THRESHOLD: Final = 0.02
+_LOG_LINES: Final = 3_000
+_WINDOW: Final = 3.0
+_LOOK: Final = 0.2
+_REPEAT: Final = 20.0
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """`unattended` approves by itself and ends; `patience` is how many seconds each step may take."""
+
+    unattended: bool = False
+    folder: Path = Path(".nightshift/demo")
+    patience: float = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """All that stands on stage: the world, the running service, the bot and the sender of alerts."""
+
+    options: DemoOptions
+    world: CheckoutWorld
+    service: DemoService
+    place: BotPlace
+    traffic: Traffic
+    api: BotApi
+    alertmanager: Alertmanager
+    ana: Ana
+    bot: asyncio.subprocess.Process
+
+    async def wait_for(self, what: str, look: Callable[[], Awaitable[_T | None]], *, seconds: float | None) -> _T:
+        """Look until there is something. Raises `DemoError` when the time is over or the bot has ended."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            found = await look()
+            if found:
+                return found
+            if self.bot.returncode is not None:
+                raise DemoError(f"Nightshift ended with status {self.bot.returncode} while the demo waited for {what}.")
+            if deadline is not None and time.monotonic() > deadline:
+                raise DemoError(f"Waited {seconds:.0f} s for {what} in vain.")
+            await asyncio.sleep(_LOOK)
+
+
+async def run_demo(options: DemoOptions) -> int:
+    """Play the demo. Returns the exit status: 0 when the incident was closed and everything shown was true."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        with fresh_folder(options.folder) as folder:
+            return await _play(options, folder)
+    except (DemoError, PageError, ConnectionError) as error:
+        _say(f"The demo stopped: {error}")
+        _show_tail(options.folder.absolute() / "bot.log")
+        return 1
+
+
+async def _play(options: DemoOptions, folder: Path) -> int:
+    async with AsyncExitStack() as stack:
+        stage = await _set_up(options, folder, stack)
+        ending = await _tell(stage, stack)
+        faults = await prove(stage.world, stage.api, stage.ana, ending.incident)
+        print_summary(stage.world, stage.place, ending, await stage.api.timeline(ending.incident), faults)
+        if not options.unattended:
+            _say("Press Ctrl-C to stop.")
+            await stage.bot.wait()
+        return 1 if faults else 0
+
+
+async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> Stage:
+    """Build the world and start everything in it."""
+    _say(f"Building the service's repository in {folder} …")
+    world = await asyncio.to_thread(build_checkout, folder, now=datetime.now(UTC))
+    service_port, bot_port = free_ports(2)
+    service = DemoService(state=folder, repository=world.repository, port=service_port, run=world.run)
+    place = BotPlace(port=bot_port, state=folder / "bot")
+    await asyncio.to_thread(service.save)
+    await asyncio.to_thread(unpack_release, service, world.head)
+    switch_current(service, world.head)
+    place.config.write_text(render_config(place, world, service), encoding="utf-8")
+    session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)))
+    children = await stack.enter_async_context(Children(folder))
+    python = [sys.executable, "-m"]
+    env = python_env(os.environ)
+    supervisor = Spawn(
+        argv=[*python, "bot.demo.supervise", str(folder)], env=env, cwd=folder, log=folder / "service.out"
+    )
+    await children.start(supervisor)
+    token = secrets.token_urlsafe(24)
+    nightshift = await children.start(
+        Spawn(
+            argv=[*python, "bot", "run", "--config", str(place.config)],
+            env=bot_env(os.environ, token),
+            cwd=folder,
+            log=folder / "bot.log",
+            on_terminal=not options.unattended and sys.stdin.isatty(),
+        )
+    )
+    return Stage(
+        options=options,
+        world=world,
+        service=service,
+        place=place,
+        traffic=Traffic(session, service.url),
+        api=BotApi(session, place.url, place.state / "admin.token"),
+        alertmanager=Alertmanager(session, f"{place.url}/v1/alerts/alertmanager", token),
+        ana=Ana(session, place, env),
+        bot=nightshift,
+    )
+
+
+async def _tell(stage: Stage, stack: AsyncExitStack) -> Ending:
+    """Let it fail, alert, be repaired, and resolve; return how it went."""
+    patience = stage.options.patience
+    alert = await _let_it_fail(stage, stack)
+    await stage.wait_for("Nightshift to be ready", lambda: _truth(stage.api.is_ready()), seconds=patience)
+    link = await stage.ana.make_link()
+    _say(f"Nightshift is ready. The web page, signed in as Ana: {link}")
+    alerted_at = datetime.now(UTC)
+    await stage.alertmanager.notify(alert)
+    repeating = _in_background(stack, stage.alertmanager.repeat(alert, every=_REPEAT))
+    _say("The alert is posted. The card, the page and the investigation follow.")
+    await stage.wait_for("the incident", lambda: stage.api.incident(INCIDENT), seconds=patience)
+    if stage.options.unattended:
+        await _press_like_ana(stage, link)
+    else:
+        _say("Acknowledge it, read the diff, and press Approve: on the web page, or by the key in this terminal.")
+    await stage.wait_for(
+        "the service to be healthy again",
+        lambda: _is_healthy(stage),
+        seconds=patience if stage.options.unattended else None,
+    )
+    healthy_at = datetime.now(UTC)
+    repeating.cancel()
+    await stage.alertmanager.notify(alert, ends_at=healthy_at)
+    _say("The order that failed goes through again, so the alert is resolved.")
+    await stage.wait_for("the incident to be closed", lambda: _is_closed(stage), seconds=patience)
+    return Ending(incident=INCIDENT, alerted_at=alerted_at, healthy_at=healthy_at)
+
+
+async def _let_it_fail(stage: Stage, stack: AsyncExitStack) -> FiringAlert:
+    """Send shoppers until the measured share of 5xx is over the threshold; return the alert this fires."""
+    await stage.wait_for("the service to answer", lambda: _serves(stage, stage.world.head), seconds=20)
+    lines = await stage.traffic.fill_log(stage.service.log, lines=_LOG_LINES, seconds=30)
+    _in_background(stack, stage.traffic.run())
+    ratio = stage.traffic.error_ratio(60) or 0.0
+    if ratio <= THRESHOLD:
+        raise DemoError(f"The service should fail and does not: {ratio:.1%} of the requests, {lines} log lines.")
+    _say(f"The service runs at {stage.service.url}; {ratio:.1%} of its requests fail, {lines:,} lines are in its log.")
+    return describe_alert(stage.service, ratio, datetime.now(UTC))
+
+
+def describe_alert(service: DemoService, ratio: float, starts_at: datetime) -> FiringAlert:
+    """Return the alert as a Prometheus rule on the share of 5xx would fire it."""
+    return FiringAlert(
+        labels={
+            "alertname": "CheckoutHigh5xxRate",
+            "service": "checkout",
+            "severity": "critical",
+            "job": "checkout",
+            "instance": service.url.removeprefix("http://"),
+        },
+        annotations={
+            "summary": f"checkout answers {ratio:.1%} of its requests with 5xx (threshold {THRESHOLD:.0%})",
+            "description": f"Over the last minute {ratio:.2%} of the requests to checkout failed.",
+            "runbook_url": "https://runbooks.shop.example/checkout/high-5xx-rate",
+            "dashboard_url": "https://grafana.shop.example/d/checkout",
+            "value": f"{ratio:.4f}",
+        },
+        starts_at=starts_at,
+        generator_url="http://prometheus.shop.example:9090/graph?g0.expr=checkout%3Aerror_ratio%3E0.02",
+    )
+
+
+async def _press_like_ana(stage: Stage, link: str) -> None:
+    """Acknowledge, wait for the patch, read it, approve, and wait for CI's verdict."""
+    patience = stage.options.patience
+    await stage.ana.sign_in(link)
+    _say(f"Ana acknowledges: {await stage.wait_for('Acknowledge', _presses(stage, 'Ack'), seconds=patience)}")
+    approve = stage.wait_for("a verified patch with an Approve button", _presses(stage, "Approve"), seconds=patience)
+    _say(f"Ana approves: {await approve}")
+    verdict = await stage.wait_for("CI's verdict", lambda: _verdict(stage), seconds=patience)
+    if verdict != "passed":
+        raise DemoError(f"CI said {verdict}; see its log in {stage.place.state}.")
+    _say("CI is green and the deploy job has run.")
+
+
+def _presses(stage: Stage, label: str) -> Callable[[], Awaitable[str | None]]:
+    async def look() -> str | None:
+        status = await stage.api.incident(INCIDENT)
+        if status and status.run_state in {"failed", "cancelled", "done"} and not status.patches and label == "Approve":
+            raise DemoError(f"The investigation ended ({status.run_state}) without a patch; the page says why.")
+        return await stage.ana.press(f"/incidents/{INCIDENT}", label)
+
+    return look
+
+
+async def _verdict(stage: Stage) -> str | None:
+    status = await stage.api.incident(INCIDENT)
+    last = status.ci[-1].state if status and status.ci else ""
+    return last if last in {"passed", "failed", "cancelled"} else None
+
+
+async def _is_healthy(stage: Stage) -> bool:
+    """The alert's own condition and the order that failed: both must be good, measured now."""
+    ratio = stage.traffic.error_ratio(_WINDOW)
+    return ratio is not None and ratio < THRESHOLD and await stage.traffic.probe() < 400
+
+
+async def _is_closed(stage: Stage) -> bool:
+    status = await stage.api.incident(INCIDENT)
+    return status is not None and status.state == "resolved"
+
+
+async def _serves(stage: Stage, sha: str) -> bool:
+    return await asyncio.to_thread(running_release, stage.service) == sha
+
+
+async def _truth(answer: Awaitable[bool]) -> bool:
+    return await answer
+
+
+def _in_background(stack: AsyncExitStack, work: Awaitable[None]) -> asyncio.Future[None]:
+    task = asyncio.ensure_future(work)
+
+    async def end() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError, ConnectionError):
+            await task
+
+    stack.push_async_callback(end)
+    return task
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"demo │ {text}\n")
+    sys.stdout.flush()
+
+
+def _show_tail(log: Path, lines: int = 15) -> None:
+    with suppress(OSError):
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+        if tail:
+            _say(f"The end of {log}:")
+            sys.stdout.write("\n".join(tail) + "\n")
