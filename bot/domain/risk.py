@@ -1,0 +1,182 @@
+"""Which patches need a second person, and why. Names and changed lines decide; nothing is run."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Final
+
+from bot.domain.draft import ChangeKind, FileChange, Patch, Risk
+from bot.domain.patch import read_patch
+from bot.domain.patch_file import FileDiff
+from bot.domain.patch_names import show
+
+_CI_FOLDERS: Final = (
+    ".github/workflows/", ".github/actions/", ".gitlab/ci/", ".circleci/", ".buildkite/", ".gitea/workflows/",
+    ".forgejo/workflows/", ".teamcity/", ".tekton/", ".woodpecker/", ".azure-pipelines/",
+)  # fmt: skip
+_CI_NAMES: Final = re.compile(
+    r"\.gitlab-ci.*\.ya?ml|jenkinsfile(\..*)?|azure-pipelines.*\.ya?ml|\.travis\.ya?ml|appveyor\.ya?ml|\.appveyor\.ya?ml"
+    r"|\.drone\.(ya?ml|jsonnet|star)|\.woodpecker\.ya?ml|bitbucket-pipelines\.ya?ml|cloudbuild\.ya?ml|buildspec\.ya?ml"
+    r"|\.cirrus\.(ya?ml|star)|\.pre-commit-config\.ya?ml|dependabot\.ya?ml|renovate\.json5?|master\.cfg|\.semaphore\.ya?ml"
+)
+_POLICY_NAMES: Final = re.compile(r"\.?nightshift\.toml|codeowners")
+_DEPENDENCY_NAMES: Final = re.compile(
+    r"(dev-|test-)?(requirements|constraints).*\.(txt|in)|pipfile|pyproject\.toml|setup\.(py|cfg)|environment\.ya?ml"
+    r"|package\.json|\.npmrc|\.yarnrc(\.yml)?|pnpm-workspace\.yaml|npm-shrinkwrap\.json|package-lock\.json|pnpm-lock\.yaml"
+    r"|bun\.lockb?|deno\.jsonc?|go\.(mod|sum|work)|cargo\.toml|gemfile|.*\.gemspec|composer\.json|mix\.exs|pubspec\.yaml"
+    r"|pom\.xml|build\.sbt|libs\.versions\.toml|.*\.csproj|packages\.config|directory\.packages\.props|podfile|.*\.lock"
+    r"|package\.swift|package\.resolved|conanfile\.(txt|py)|vcpkg\.json|flake\.nix|rebar\.config|project\.clj|deps\.edn"
+)
+_BUILD_NAMES: Final = re.compile(
+    r"(gnu)?makefile(\..*)?|.*\.mk|(dockerfile|containerfile)(\..*)?|.*\.dockerfile|(docker-)?compose.*\.ya?ml"
+    r"|.*\.gradle(\.kts)?|gradle\.properties|gradlew(\.bat)?|mvnw(\.cmd)?|cmakelists\.txt|.*\.cmake|meson\.build"
+    r"|(build|workspace)(\.bazel)?|module\.bazel|\.bazelrc|.*\.bzl|build\.(rs|zig|xml|sh)|configure(\.ac)?|justfile|taskfile\.ya?ml"
+    r"|tox\.ini|noxfile\.py|rakefile|gulpfile\..*|gruntfile\..*|webpack\.config\..*|vite\.config\..*|rollup\.config\..*"
+    r"|babel\.config\..*|\.babelrc|tsconfig.*\.json|procfile|vagrantfile|skaffold\.yaml|chart\.yaml|.*\.tf|\.dockerignore"
+    r"|manifest\.in|conftest\.py|pytest\.ini|jest\.config\..*|vitest\.config\..*|\.coveragerc"
+)
+_MIGRATION: Final = re.compile(r"(^|/)(migrations?|migrate|alembic/versions|db/schema\.rb|flyway|liquibase)(/|$)")
+_TEST_FOLDER: Final = re.compile(r"(^|/)(tests?|__tests__|specs?|testing|e2e|testdata)/", re.IGNORECASE)
+_TEST_NAME: Final = re.compile(
+    r"(test_.*|.*_tests?|.*[.-](test|spec)|.*_spec|conftest|.*Tests?|.*TestCase|.*Spec)\.[A-Za-z]{1,5}"
+)
+_ASSERTION: Final = re.compile(
+    r"\bassert\w*\b|\bself\.(assert|fail)\w*\(|\bexpect\w*\s*\(|\.should\b|\bt\.(Error|Fatal|Fail)\w*\(|\bpytest\.raises\b"
+    r"|\brequire\.\w+\(|\bverify\s*\(|\bXCTAssert\w*|\bpytest\.(warns|fail)\b"
+)
+_TEST_CASE: Final = re.compile(
+    r"^\s*(async\s+)?def test_?\w*|^\s*func Test\w*\(|^\s*(it|test|describe)(\.each\S*)?\s*\(|@Test\b|#\[(\w+::)?test\]"
+    r"|^\s*class Test\w+"
+)
+_SKIP: Final = re.compile(
+    r"@?(pytest\.)?mark\.(skip|skipif|xfail)\b|\bpytest\.(skip|xfail|importorskip)\b|\bunittest\.(skip\w*|expectedFailure)"
+    r"|@(skip\w*|expectedFailure)\b|\bself\.skipTest\(|\bSkipTest\b|\b(it|test|describe|suite|context)\.(skip|only|todo|fixme|failing)\b"
+    r"|^\s*(xit|xdescribe|xtest|fit|fdescribe)\s*\(|\b[tb]\.Skip(Now|f)?\(|@(Disabled|Ignore)\b|#\[ignore|\bcollect_ignore"
+    r"|__test__\s*=\s*False|\bGTEST_SKIP\b|^\s*pending\b"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskFacts:
+    """What is known beside the patch. Paths are folders, files or patterns ("src/auth/**"); none = no such rule."""
+
+    is_verified: bool
+    is_pure_revert: bool = False
+    service_paths: tuple[str, ...] = ()
+    auth_paths: tuple[str, ...] = ()
+    max_lines: int = 200
+    max_files: int = 10
+
+
+def touches_ci_or_policy(patch: Patch) -> bool:
+    """Say whether the patch touches what decides how it is judged; break-glass never covers that."""
+    return any(_is_ci(path) or _is_policy(path) for change in patch.files for path in _paths(change))
+
+
+def is_test_file(path: str) -> bool:
+    return bool(_TEST_FOLDER.search(path) or _TEST_NAME.fullmatch(PurePosixPath(path).name))
+
+
+def classify_risk(patch: Patch, *, facts: RiskFacts) -> Risk:
+    """Return every reason for a second person, each naming its file. A verified pure revert is held only by CI and
+    policy files: it brings back what was reviewed before."""
+    diffs = read_patch(patch)
+    guarded = [reason for diff in diffs for reason in _guard_reasons(diff.change)]
+    if facts.is_pure_revert and facts.is_verified:
+        return Risk(reasons=tuple(guarded))
+    reasons = guarded + [reason for diff in diffs for reason in _file_reasons(diff, facts)]
+    return Risk(reasons=tuple(dict.fromkeys(reasons + list(_whole_reasons(patch, facts)))))
+
+
+def _paths(change: FileChange) -> Sequence[str]:
+    return (change.path, change.old_path) if change.old_path else (change.path,)
+
+
+def _is_ci(path: str) -> bool:
+    folded = path.casefold()
+    inside = any(folded.startswith(folder) or f"/{folder}" in folded for folder in _CI_FOLDERS)
+    return inside or _CI_NAMES.fullmatch(PurePosixPath(folded).name) is not None
+
+
+def _is_policy(path: str) -> bool:
+    return _POLICY_NAMES.fullmatch(PurePosixPath(path.casefold()).name) is not None
+
+
+def _guard_reasons(change: FileChange) -> Iterator[str]:
+    for path in _paths(change):
+        if _is_ci(path):
+            yield f"changes a CI file: {show(path)}"
+        elif _is_policy(path):
+            yield f"changes a policy file: {show(path)}"
+
+
+def _file_reasons(diff: FileDiff, facts: RiskFacts) -> Iterator[str]:
+    for path in _paths(diff.change):
+        yield from _name_reasons(path, facts)
+    if diff.change.mode:
+        yield f"changes the mode of {show(diff.change.path)}: {diff.change.mode}"
+    if any(is_test_file(path) for path in _paths(diff.change)):
+        yield from _test_reasons(diff)
+
+
+def _name_reasons(path: str, facts: RiskFacts) -> Iterator[str]:
+    folded = path.casefold()
+    name = PurePosixPath(folded).name
+    if _DEPENDENCY_NAMES.fullmatch(name) or re.search(r"(^|/)requirements/[^/]+\.(txt|in)$", folded):
+        yield f"changes dependencies: {show(path)}"
+    if _BUILD_NAMES.fullmatch(name) or name in {"setup.py", "setup.cfg", "pyproject.toml", "package.json"}:
+        yield f"changes a build script: {show(path)}"
+    if _MIGRATION.search(folded):
+        yield f"changes a database migration: {show(path)}"
+    if any(_covers(pattern, path) for pattern in facts.auth_paths):
+        yield f"changes authentication: {show(path)}"
+    if facts.service_paths and not any(_covers(pattern, path) for pattern in facts.service_paths):
+        yield f"changes a file outside the service's paths: {show(path)}"
+
+
+def _covers(pattern: str, path: str) -> bool:
+    """A folder covers what is below it; a pattern is matched against the whole path."""
+    plain = pattern.strip().removeprefix("./").strip("/")
+    if plain in {"", "."}:
+        return True
+    return path == plain or path.startswith(f"{plain}/") or fnmatchcase(path, plain)
+
+
+def _test_reasons(diff: FileDiff) -> Iterator[str]:
+    change, path = diff.change, show(diff.change.path)
+    if change.kind is ChangeKind.DELETED:
+        yield f"removes a test file: {path}"
+        return
+    if change.old_path and is_test_file(change.old_path) and not is_test_file(change.path):
+        yield f"moves a test file to where it no longer runs: {show(change.old_path)} → {path}"
+    removed, added = diff.texts(b"-"), diff.texts(b"+")
+    for what, pattern in (("tests", _TEST_CASE), ("assertions", _ASSERTION)):
+        less = _count(pattern, removed) - _count(pattern, added)
+        if less > 0:
+            yield f"removes {what} from {path} ({less} fewer)"
+    if _count(_SKIP, added) > _count(_SKIP, removed):
+        yield f"skips tests in {path}"
+    if _changed_assertions(removed, added):
+        yield f"changes what {path} asserts"
+
+
+def _count(pattern: re.Pattern[str], lines: Sequence[str]) -> int:
+    return sum(1 for line in lines if pattern.search(line))
+
+
+def _changed_assertions(removed: Sequence[str], added: Sequence[str]) -> bool:
+    """An assertion that is replaced may now accept the fault: people look at it."""
+    old = {line.strip() for line in removed if _ASSERTION.search(line)}
+    return bool(old - {line.strip() for line in added})
+
+
+def _whole_reasons(patch: Patch, facts: RiskFacts) -> Iterator[str]:
+    lines = patch.added + patch.removed
+    if lines > facts.max_lines:
+        yield f"changes {lines} lines (more than {facts.max_lines})"
+    if len(patch.files) > facts.max_files:
+        yield f"changes {len(patch.files)} files (more than {facts.max_files})"
+    if not facts.is_verified:
+        yield "was not verified in the sandbox"

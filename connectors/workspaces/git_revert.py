@@ -1,0 +1,100 @@
+"""Drafts reverts: the whole commit where it still applies, else those of its hunks that do; never conflict markers."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bot.domain.draft import ChangeKind
+from bot.domain.patch import PatchLimits, parse_patch, read_patch, render_file
+from bot.domain.patch_file import FileDiff
+from bot.domain.patch_names import show
+from bot.domain.risk import is_test_file
+from bot.errors import Refused
+from bot.ports.workspace import RevertDraft
+from connectors.workspaces.git_commands import EMPTY_TREE, Repo
+from connectors.workspaces.git_tree import diff_trees, temporary_index
+
+_FILE_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    """One file of the reverse diff: git's own text for three-way merging, and its parsed form for single hunks."""
+
+    raw: bytes
+    diff: FileDiff
+
+
+async def draft_revert(repo: Repo, culprit: str, base: str, *, sources_only: bool) -> RevertDraft | None:
+    """Return the change that takes `culprit` (a merge: its first-parent side) back on `base`, None if nothing does."""
+    parents = (await repo.run("rev-list", "--parents", "-n1", culprit)).text.split()[1:]
+    reverse = await diff_trees(repo, culprit, parents[0] if parents else EMPTY_TREE)
+    pieces, left_out = _split(reverse, repo.settings.patch_bytes, sources_only=sources_only)
+    if not pieces:
+        return None
+    async with temporary_index(repo, base) as env:
+        if not await _apply(repo, env, b"".join(piece.raw for piece in pieces), three_way=True):
+            await repo.run("read-tree", base, env=env)
+            for piece in pieces:
+                left_out += await _apply_piece(repo, env, piece)
+        tree = (await repo.run("write-tree", env=env)).text
+    kept, unfit = _split(await diff_trees(repo, base, tree), repo.settings.patch_bytes, sources_only=False)
+    if not kept:
+        return None
+    diffs = sorted((piece.diff for piece in kept), key=lambda diff: diff.change.path.encode())
+    return RevertDraft(diff=b"".join(map(render_file, diffs)), partial=tuple(dict.fromkeys(left_out + unfit)))
+
+
+def _split(diff: bytes, limit: int, *, sources_only: bool) -> tuple[list[_Piece], list[str]]:
+    """Cut git's diff into files; those that no patch may hold are named instead.
+
+    In git's output only a header begins with "diff --git": every line of content has its sign before it.
+    """
+    pieces, left_out = list[_Piece](), list[str]()
+    starts = [match.start() for match in _FILE_START.finditer(diff)]
+    for start, end in zip(starts, [*starts[1:], len(diff)], strict=True):
+        raw = diff[start:end]
+        try:
+            parsed = parse_patch(raw, PatchLimits(bytes=limit, files=1, lines=1_000_000))
+        except Refused as error:
+            name = show(raw.partition(b"\n")[0].removeprefix(b"diff --git "))
+            left_out.append(f"{name}: {str(error).removeprefix('This patch is refused: ')}")
+            continue
+        if sources_only and is_test_file(parsed.files[0].path):
+            left_out.append(f"{parsed.files[0].path}: a test file, kept as it is")
+            continue
+        pieces.append(_Piece(raw=raw, diff=read_patch(parsed)[0]))
+    return pieces, left_out
+
+
+async def _apply(repo: Repo, env: dict[str, str], patch: bytes, *, three_way: bool) -> bool:
+    """Apply to the index all or nothing; a merge that leaves conflicts counts as nothing."""
+    how = ("--3way",) if three_way else ()
+    before = (await repo.run("write-tree", env=env)).text
+    applied = await repo.call("apply", "--cached", "--whitespace=nowarn", *how, "-", stdin=patch, env=env, ok=(0, 1))
+    if applied.code == 0:
+        return True
+    await repo.run("read-tree", before, env=env)
+    return False
+
+
+async def _apply_piece(repo: Repo, env: dict[str, str], piece: _Piece) -> list[str]:
+    """Apply one file, or those of its hunks that still fit; return what was left out, in words."""
+    if await _apply(repo, env, piece.raw, three_way=True):
+        return []
+    change = piece.diff.change
+    if change.kind is not ChangeKind.MODIFIED:
+        return [f"{change.path}: it was changed again since, left out"]
+    left_out = []
+    for single in _hunk_patches(piece.diff):
+        if not await _apply(repo, env, render_file(single), three_way=False):
+            start = single.hunks[0].old_start
+            last = start + max(0, single.hunks[0].count(b"-") - 1)
+            left_out.append(f"{change.path}: lines {start}–{last} were changed again since, left out")
+    return left_out
+
+
+def _hunk_patches(diff: FileDiff) -> Iterator[FileDiff]:
+    for hunk in diff.hunks:
+        yield replace(diff, hunks=(hunk,), old_mode="", new_mode="", change=replace(diff.change, mode=""))
