@@ -60,7 +60,7 @@ class Incident:
     """One problem with one service. `key` merges alerts: same key, same incident.
 
     `id` is what people say ("INC-12"); `round` counts how often it was opened; `firing` counts the alerts that still fire,
-    `alerts_seen` every delivery merged into it.
+    `alerts_seen` every delivery merged into it, `runs` the investigations begun.
     """
 
     id: str
@@ -88,6 +88,7 @@ class Incident:
     resolved_by: str | None = None
     silenced_until: datetime | None = None
     run_state: RunState = RunState.QUEUED
+    runs: int = 1
 
     @property
     def is_open(self) -> bool:
@@ -96,6 +97,11 @@ class Incident:
     @property
     def runbook_url(self) -> str:
         return self.annotations.get("runbook_url", "")
+
+    @property
+    def run(self) -> str:
+        """Return the name of the present investigation."""
+        return f"{self.id}:{self.runs}"
 
     def is_silenced(self, now: datetime) -> bool:
         return self.silenced_until is not None and now < self.silenced_until

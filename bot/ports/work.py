@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from bot.domain.alert import Alert
-from bot.domain.approval import Approval, ApprovalState
+from bot.domain.approval import Approval
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun
 from bot.domain.draft import Draft
@@ -93,8 +93,6 @@ class Approvals(Protocol):
     def replace(self, before: Approval, after: Approval) -> bool:
         """Write `after` if the stored state and votes are still those of `before` (compare-and-set)."""
         ...
-
-    def set_state(self, incident: str, digest: str, *, before: ApprovalState, after: ApprovalState) -> bool: ...
 
 
 class CIRuns(Protocol):

@@ -61,7 +61,7 @@ class Checkout(Protocol):
         ...
 
     async def revert(self, culprit: str, base: str) -> RevertDraft | None:
-        """Draft a revert of `culprit` on `base`; hunk by hunk where the whole no longer applies; None if nothing does."""
+        """Draft a revert of `culprit` on `base`; hunk by hunk where the whole no longer applies; None: nothing does."""
         ...
 
     async def patched_tree(self, base: str, patch: bytes) -> str:

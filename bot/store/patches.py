@@ -1,6 +1,5 @@
 """Drafts, their approvals, and the CI runs that follow."""
 
-import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from bot.domain.approval import Approval, ApprovalState
+from bot.domain.approval import Approval
 from bot.domain.ci import CIRun, CIState
 from bot.domain.draft import Draft, DraftState, Patch
 from bot.errors import Reason, Refused
@@ -138,12 +137,6 @@ class SqlApprovals:
         changed = changed_rows(self._session.execute(statement)) == 1
         self._session.expire_all()
         return changed
-
-    def set_state(self, incident: str, digest: str, *, before: ApprovalState, after: ApprovalState) -> bool:
-        current = self.get(incident, digest)
-        if current.state is not before:
-            return False
-        return self.replace(current, dataclasses.replace(current, state=after))
 
 
 class SqlCIRuns:

@@ -182,5 +182,4 @@ class WebSessionRow(SQLModel, table=True):
     __tablename__ = "web_session"
     token_hash: str = Field(primary_key=True)
     person: str
-    csrf: str = ""
     expires_at: datetime = _time()

@@ -1,0 +1,192 @@
+"""The dispatcher: sends chat effects, one task per channel, in order, each until it is settled.
+
+Woken after each commit, with a sweep in case a wake-up is lost. Several changes of one message that wait
+together are sent once, as the newest. A post that may have been sent before the process died is sent again
+under the same key: at most one extra copy per crash.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from bot.domain.chat import Message
+from bot.errors import Refused, Rejected, Unavailable
+from bot.metrics import EFFECTS
+from bot.ports.chat import ChatConnector
+from bot.ports.clock import Clock
+from bot.ports.faults import reach
+from bot.ports.work import Effect, EffectState, Store
+from bot.services.announce import BOT, CHAT
+
+log = structlog.get_logger(__name__)
+LONGEST_WAIT = 60.0
+SEND_SECONDS = 30.0
+CARD = "card"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One configured chat channel and the connector behind it."""
+
+    name: str
+    connector: ChatConnector
+
+
+class Dispatcher:
+    """Sends what the store promises. `compose` renders an effect from the state at this moment."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        channels: Sequence[Channel],
+        compose: Callable[[Effect, str], Message | None],
+        *,
+        sweep_seconds: float,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._channels = channels
+        self._compose = compose
+        self._sweep = sweep_seconds
+        self._wake = {channel.name: asyncio.Event() for channel in channels}
+        self._loop = asyncio.get_running_loop()
+
+    def wake(self) -> None:
+        """Look for work now. Callable from any thread."""
+        self._loop.call_soon_threadsafe(self._set_all)
+
+    def _set_all(self) -> None:
+        for event in self._wake.values():
+            event.set()
+
+    async def run(self) -> None:
+        """Serve all channels until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for channel in self._channels:
+                group.create_task(self._serve(channel), name=f"dispatch {channel.name}")
+
+    async def _serve(self, channel: Channel) -> None:
+        event = self._wake[channel.name]
+        while True:
+            event.clear()
+            try:
+                pause = await self._drain(channel)
+            except Unavailable as error:
+                log.warning("store_unavailable", error=str(error))
+                pause = self._sweep
+            if pause > 0:
+                await _wait(event, pause)
+
+    async def _drain(self, channel: Channel) -> float:
+        """Send what is due; return how long to sleep, 0 to look again at once."""
+        effects = await asyncio.to_thread(self._load, channel.name)
+        if not effects:
+            return self._sweep
+        first = effects[0]
+        now = self._clock.now()
+        if first.not_before is not None and first.not_before > now:
+            return min((first.not_before - now).total_seconds(), self._sweep)
+        newest, older = _coalesce(effects)
+        await self._send(channel, newest, older)
+        return 0.0
+
+    def _load(self, channel: str) -> Sequence[Effect]:
+        with self._store.begin() as work:
+            return work.effects.next_of(CHAT + channel)
+
+    async def _send(self, channel: Channel, effect: Effect, older: Sequence[Effect]) -> None:
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                outcome = await self._deliver(channel, effect)
+        except (Unavailable, TimeoutError) as error:
+            await self._defer(channel, effect, error)
+            EFFECTS.labels(target=channel.name, result="retry").inc()
+            return
+        except (Rejected, Refused) as error:
+            log.warning("effect_rejected", effect=effect.key, error=str(error))
+            EFFECTS.labels(target=channel.name, result="failed").inc()
+            await asyncio.to_thread(self._settle, [effect, *older], EffectState.FAILED, str(error))
+            return
+        except Exception as error:
+            log.exception("effect_crashed", effect=effect.key)
+            EFFECTS.labels(target=channel.name, result="failed").inc()
+            await asyncio.to_thread(self._settle, [effect, *older], EffectState.FAILED, type(error).__name__)
+            return
+        await asyncio.to_thread(self._settle, [effect, *older], EffectState.DONE, "", outcome)
+        reach("effect.settled")
+        EFFECTS.labels(target=channel.name, result="done").inc()
+
+    async def _deliver(self, channel: Channel, effect: Effect) -> tuple[str, str, str] | None:
+        """Post or edit; return (incident, slot, ref) of a new post."""
+        message = await asyncio.to_thread(self._compose, effect, channel.name)
+        if message is None:
+            return None
+        ref, card = await asyncio.to_thread(self._refs, channel.name, message)
+        if ref is not None and channel.connector.limits.can_edit:
+            reach("chat.edit.before")
+            await channel.connector.edit(channel.name, message, ref)
+            reach("chat.edit.after")
+            return None
+        reach(f"chat.{effect.payload['what']}.before")
+        thread = card if message.in_thread else None
+        posted = await channel.connector.post(channel.name, message, effect.key, thread)
+        reach(f"chat.{effect.payload['what']}.after")
+        return message.incident, message.slot, posted
+
+    def _refs(self, channel: str, message: Message) -> tuple[str | None, str | None]:
+        with self._store.begin() as work:
+            own = work.postings.ref(message.incident, channel, message.slot)
+            return own, work.postings.ref(message.incident, channel, CARD)
+
+    def _settle(
+        self, effects: Sequence[Effect], state: EffectState, error: str, posted: tuple[str, str, str] | None = None
+    ) -> None:
+        with self._store.begin() as work:
+            for effect in effects:
+                work.effects.settle(effect.key, state, error)
+            if posted is not None:
+                incident, slot, ref = posted
+                channel = effects[0].target.removeprefix(CHAT)
+                work.postings.put(incident, channel, slot, ref)
+                work.timeline.append(incident, "posted", BOT, f"Posted {slot} to {channel}", {"slot": slot})
+            if state is EffectState.FAILED:
+                incident = effects[0].payload.get("incident", "")
+                work.timeline.append(incident, "not_posted", BOT, f"Could not post {effects[0].key}: {error}"[:500])
+
+    async def _defer(self, channel: Channel, effect: Effect, error: Exception) -> None:
+        hint = error.retry_after if isinstance(error, Unavailable) else None
+        wait = hint if hint is not None else min(LONGEST_WAIT, 0.5 * 2**effect.attempts) * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter, not a secret
+        log.warning(
+            "effect_deferred", channel=channel.name, effect=effect.key, seconds=round(wait, 2), error=str(error)
+        )
+        until = self._clock.now() + timedelta(seconds=wait)
+
+        def defer() -> None:
+            with self._store.begin() as work:
+                work.effects.defer(effect.key, until, str(error) or type(error).__name__)
+
+        await asyncio.to_thread(defer)
+
+
+def _coalesce(effects: Sequence[Effect]) -> tuple[Effect, Sequence[Effect]]:
+    """Return the first effect's message at its newest, and the older promises that it keeps as well."""
+    first = effects[0]
+    same = [effect for effect in effects if _slot(effect.payload) == _slot(first.payload)]
+    return first, same[1:]
+
+
+def _slot(payload: Mapping[str, str]) -> tuple[str, str, str]:
+    return payload["what"], payload["incident"], payload["arg"]
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,175 @@
+"""What each phase does. Everything here may run again after a kill: it looks first, then acts."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from bot.domain.ci import CIRequest, CIRun
+from bot.domain.incident import RunState
+from bot.domain.investigation import Job
+from bot.engine.phases import Phase
+from bot.errors import NightshiftError, Refused
+from bot.metrics import CI_VERDICTS, PUSHES, STAGES
+from bot.ports.ci import CIProvider
+from bot.ports.faults import reach
+from bot.ports.investigator import Investigator
+from bot.ports.work import Store, UnitOfWork
+from bot.ports.workspace import Checkout, Workspaces
+from bot.services import approval, drafting, paging, rollout, triage
+from bot.services.rollout import PushPlan
+from bot.services.rulebook import Rulebook
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+Args = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """The outside, as the phases need it. `ci` maps a CI kind to its provider."""
+
+    investigator: Investigator
+    workspaces: Workspaces
+    ci: Mapping[str, CIProvider]
+    folder: Path
+    redact: Callable[[str], str]
+    poll_seconds: float = 0.5
+
+
+class Handlers:
+    """The phases triage, escalate, expire and execute."""
+
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+        self._store = store
+        self._rules = rules
+        self._tools = tools
+        self._checkout_locks: dict[str, asyncio.Lock] = {}
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase(name="triage", run=self._triage, failed=self._triage_failed, together=2, patience=600),
+            Phase(name="escalate", run=self._escalate, failed=_note, together=16),
+            Phase(name="expire", run=self._expire, failed=_note, together=16),
+            Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
+        )
+
+    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
+        def run() -> T:
+            with self._store.begin() as unit:
+                return work(unit)
+
+        return await asyncio.to_thread(run)
+
+    async def _escalate(self, args: Args) -> None:
+        round_, level = int(args["round"]), int(args["level"])
+        await self._in_unit(
+            lambda w: paging.escalate_due(w, args["incident"], round_=round_, level=level, rules=self._rules)
+        )
+
+    async def _expire(self, args: Args) -> None:
+        await self._in_unit(lambda w: approval.expire_due(w, args["incident"], args["digest"]))
+
+    async def _triage(self, args: Args) -> None:
+        incident, run = args["incident"], args["run"]
+        folder = str(self._tools.folder / "work")
+        job = await self._in_unit(lambda w: triage.plan_job(w, incident, run=run, folder=folder, rules=self._rules))
+        if job is None:
+            return
+        await self._investigate(job)
+        reach("triage.investigated")
+        await self._in_unit(lambda w: drafting.propose(w, incident, self._rules))
+
+    async def _investigate(self, job: Job) -> None:
+        async for result in self._tools.investigator.investigate(job):
+            reach(f"stage.{type(result).__name__.lower()}.before")
+            await self._in_unit(lambda w, r=result: triage.record_stage(w, job.incident, run=job.run, result=r))  # type: ignore[misc] # mypy cannot infer a lambda with a default
+            reach(f"stage.{type(result).__name__.lower()}.after")
+            STAGES.labels(stage=type(result).__name__.lower()).inc()
+
+    async def _triage_failed(self, args: Args, why: str) -> None:
+        text = f"The investigation stopped: {self._tools.redact(why)}"
+        await self._in_unit(lambda w: triage.finish_triage(w, args["incident"], state=RunState.FAILED, why=text))
+
+    async def _execute(self, args: Args) -> None:
+        incident, digest = args["incident"], args["digest"]
+        plan = await self._in_unit(lambda w: rollout.plan_push(w, incident, digest))
+        if plan is None:
+            return
+        sha = plan.done_sha or await self._push(plan, incident, digest)
+        if sha:
+            await self._watch_ci(plan, incident, digest, sha=sha)
+
+    async def _push(self, plan: PushPlan, incident: str, digest: str) -> str:
+        """Probe, check once more, push. Returns "" when the push was given up or superseded."""
+        lock = self._checkout_locks.setdefault(plan.repository, asyncio.Lock())
+        async with lock:
+            checkout = await self._tools.workspaces.open(plan.repository, self._tools.folder / "push" / incident)
+            sha = await self._tools.workspaces.commit(checkout, plan.plan)
+            present = await self._tools.workspaces.remote_sha(plan.repository, plan.branch)
+            moved = False
+            if present != sha:
+                try:
+                    await self._in_unit(lambda w: rollout.recheck(w, incident, digest, self._rules))
+                except Refused as refusal:
+                    await self._give_up(incident, digest, refusal)
+                    return ""
+                moved, touched = await self._target_moved(plan, checkout)
+                if touched:
+                    PUSHES.labels(result="superseded").inc()
+                    await self._in_unit(lambda w: rollout.supersede(w, incident, digest, self._rules))
+                    return ""
+                await self._tools.workspaces.push(checkout, plan.repository, sha, plan.branch)
+        PUSHES.labels(result="done").inc()
+        reach("push.record.before")
+        await self._in_unit(lambda w: rollout.record_push(w, incident, digest, sha=sha, moved=moved))
+        return sha
+
+    async def _target_moved(self, plan: PushPlan, checkout: Checkout) -> tuple[bool, bool]:
+        """Whether the target branch has moved since the approval, and whether in the patch's own files."""
+        head = await self._tools.workspaces.remote_sha(plan.repository, plan.target)
+        if head is None or head == plan.plan.base:
+            return False, False
+        for path in plan.files:
+            if await checkout.read(head, path) != await checkout.read(plan.plan.base, path):
+                return True, True
+        return True, False
+
+    async def _watch_ci(self, plan: PushPlan, incident: str, digest: str, *, sha: str) -> None:
+        """Make sure the one CI run of this SHA exists, and follow it to its verdict."""
+        kind = await self._in_unit(lambda w: self._rules.services[w.incidents.get(incident).service].ci)
+        provider = self._tools.ci[kind]
+        request = CIRequest(repository=plan.repository, sha=sha, branch=plan.branch, incident=incident)
+        run = await provider.start(request)
+        reach("ci.started")
+        while True:
+            await self._record_ci(incident, digest, run)
+            if run.state.is_final:
+                return
+            await asyncio.sleep(self._tools.poll_seconds)
+            run = await provider.status(sha) or await provider.start(request)
+
+    async def _record_ci(self, incident: str, digest: str, run: CIRun) -> None:
+        clean = replace(run, log_tail=self._tools.redact(run.log_tail))
+        if run.state.is_final:
+            reach("ci.verdict.before")
+            CI_VERDICTS.labels(state=run.state.value).inc()
+        await self._in_unit(lambda w: rollout.record_ci(w, incident, digest, clean))
+        if run.state.is_final:
+            reach("ci.verdict.after")
+
+    async def _give_up(self, incident: str, digest: str, error: NightshiftError) -> None:
+        PUSHES.labels(result="refused").inc()
+        text = self._tools.redact(str(error))
+        await self._in_unit(lambda w: rollout.give_up_push(w, incident, digest, text))
+
+    async def _execute_failed(self, args: Args, why: str) -> None:
+        text = self._tools.redact(why)
+        await self._in_unit(lambda w: rollout.give_up_push(w, args["incident"], args["digest"], text))
+
+
+async def _note(args: Args, why: str) -> None:
+    log.error("timer_failed", args=dict(args), error=why)

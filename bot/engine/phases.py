@@ -1,0 +1,143 @@
+"""Durable phases over dbos: one starts with the commit that asks for it and ends where a person or a clock must act.
+
+dbos is a process-wide singleton that runs one workflow function here; which phase it is comes as an argument.
+A phase's work is one step that picks up its own stored rows, so running it again after a kill repeats nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from sqlalchemy import Engine as Database
+from sqlmodel import Session
+
+from bot.errors import NightshiftError, Unavailable
+from bot.ports.faults import reach
+
+APP_VERSION: Final = "phases-1"
+EXECUTOR: Final = "local"
+WORKFLOW: Final = "nightshift_phase"
+LONGEST_WAIT: Final = 30.0
+
+log = structlog.get_logger(__name__)
+Handler = Callable[[Mapping[str, str]], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One kind of phase. `run` may be repeated; `failed` is told when it cannot be done, with the reason.
+
+    `together` phases of this kind run at once; `patience` is how long, in seconds, `Unavailable` is retried.
+    """
+
+    name: str
+    run: Handler
+    failed: Callable[[Mapping[str, str], str], Awaitable[None]]
+    together: int = 4
+    patience: float = 3600.0
+
+
+_phases: dict[str, Phase] = {}
+
+
+@DBOS.workflow(name=WORKFLOW)
+async def _run_phase(phase: str, args: dict[str, str]) -> None:
+    await DBOS.run_step_async({"name": phase}, _attempt, phase, args)
+
+
+async def _attempt(name: str, args: dict[str, str]) -> None:
+    """Run a phase until it is done or given up. Nothing is raised: the store holds the outcome."""
+    phase = _phases[name]
+    log_args = {key: value for key, value in args.items() if key in {"incident", "run", "level"}}
+    bound = structlog.contextvars.bind_contextvars(phase=name, **log_args)
+    try:
+        reach(f"phase.{name}.before")
+        await _retry(phase, args)
+        reach(f"phase.{name}.after")
+    except NightshiftError as error:
+        log.warning("phase_failed", reason=error.reason, error=str(error))
+        await phase.failed(args, str(error))
+    except Exception as error:
+        log.exception("phase_crashed")
+        await phase.failed(args, f"Nightshift made a mistake ({type(error).__name__}); its log says more.")
+    finally:
+        structlog.contextvars.reset_contextvars(**bound)
+
+
+async def _retry(phase: Phase, args: Mapping[str, str]) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + phase.patience
+    wait = 0.5
+    while True:
+        try:
+            await phase.run(args)
+        except Unavailable as error:
+            pause = max(wait, error.retry_after or 0.0)
+            if loop.time() + pause > deadline:
+                raise
+            log.info("phase_waits", seconds=pause, error=str(error))
+            await asyncio.sleep(pause)
+            wait = min(wait * 2, LONGEST_WAIT)
+        else:
+            return
+
+
+class SessionPhases:
+    """`bot.ports.work.Phases` inside one transaction."""
+
+    def __init__(self, session: Session, client: DBOSClient) -> None:
+        self._session = session
+        self._client = client
+
+    def enqueue(self, phase: str, key: str, args: Mapping[str, str], *, delay: timedelta | None = None) -> None:
+        options: dict[str, Any] = {
+            "workflow_name": WORKFLOW,
+            "queue_name": phase,
+            "workflow_id": f"{phase}:{key}",
+            "app_version": APP_VERSION,
+        }
+        if delay is not None:
+            options["delay_seconds"] = max(delay.total_seconds(), 0.0)
+        self._client.enqueue_in_transaction(self._session, options, phase, dict(args))  # type: ignore[arg-type] # a TypedDict built step by step
+
+
+class Engine:
+    """The phases of one process. Make it before the store, `launch` it when everything else is ready."""
+
+    def __init__(self, database: Database, *, poll_seconds: float) -> None:
+        self._poll_seconds = poll_seconds
+        url = database.url.render_as_string(hide_password=False)
+        self._dbos = DBOS(
+            config={
+                "name": "nightshift",
+                "system_database_url": url,
+                "application_version": APP_VERSION,
+                "executor_id": EXECUTOR,
+                "serializer": DBOSPortableJSONSerializer(),
+                "log_level": "WARNING",
+                "max_executor_threads": 32,
+            }
+        )
+        self._client = DBOSClient(system_database_engine=database, serializer=DBOSPortableJSONSerializer(), lazy=True)
+
+    def phases_of(self, session: Session) -> SessionPhases:
+        return SessionPhases(session, self._client)
+
+    async def launch(self, *phases: Phase) -> None:
+        """Start running phases, first those that a killed process left behind."""
+        _phases.clear()
+        _phases.update({phase.name: phase for phase in phases})
+        DBOS.launch()
+        for phase in phases:
+            await DBOS.register_queue_async(
+                phase.name, worker_concurrency=phase.together, polling_interval_sec=self._poll_seconds
+            )
+
+    async def close(self, seconds: int) -> None:
+        """Let running phases end for up to `seconds`; the rest is taken up at the next start."""
+        await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=seconds)
+        await asyncio.to_thread(self._client.destroy)

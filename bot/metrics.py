@@ -1,0 +1,30 @@
+"""What Nightshift says about itself, in Prometheus' terms. Labels are closed sets or configured names."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+ALERTS = Counter(
+    "nightshift_alert_deliveries", "Alert deliveries by sender and result.", ["source", "result"], registry=REGISTRY
+)
+INBOX_PENDING = Gauge("nightshift_inbox_pending", "Deliveries stored but not yet taken in.", registry=REGISTRY)
+INBOX_OLDEST = Gauge(
+    "nightshift_inbox_oldest_seconds", "Age of the oldest delivery not yet taken in.", registry=REGISTRY
+)
+DEAD_LETTERS = Gauge("nightshift_dead_letters", "Deliveries that could not be read.", registry=REGISTRY)
+EFFECTS = Counter("nightshift_effects", "Chat effects by channel and result.", ["target", "result"], registry=REGISTRY)
+EFFECTS_OPEN = Gauge("nightshift_effects_open", "Effects promised but not yet done.", registry=REGISTRY)
+EFFECTS_OLDEST = Gauge("nightshift_effects_oldest_seconds", "Age of the oldest effect not yet done.", registry=REGISTRY)
+INCIDENTS_OPEN = Gauge("nightshift_incidents_open", "Open incidents by state.", ["state"], registry=REGISTRY)
+PRESSES = Counter(
+    "nightshift_presses", "Presses and commands by channel and result.", ["channel", "result"], registry=REGISTRY
+)
+STAGES = Counter("nightshift_investigation_stages", "Finished stages of investigations.", ["stage"], registry=REGISTRY)
+PUSHES = Counter("nightshift_pushes", "Pushes by result.", ["result"], registry=REGISTRY)
+CI_VERDICTS = Counter("nightshift_ci_verdicts", "CI verdicts.", ["state"], registry=REGISTRY)
+WEBHOOK_SECONDS = Histogram(
+    "nightshift_webhook_seconds",
+    "Time to answer an alert delivery.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
+    registry=REGISTRY,
+)

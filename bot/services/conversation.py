@@ -1,0 +1,190 @@
+"""Conversation: what people press and type becomes one use case each, and one private answer."""
+
+from collections.abc import Callable, Mapping
+
+from bot.domain.approval import Vote
+from bot.domain.chat import Press, Reply, Said
+from bot.domain.oncall import Person, Role, plan_page
+from bot.domain.presses import ButtonPress, Verb, parse_press
+from bot.errors import Reason, Refused
+from bot.ports.work import UnitOfWork
+from bot.services.approval import decide, renew_approval
+from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
+from bot.services.rulebook import Rulebook
+
+HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve  (then the id, e.g. INC-7)
+/oncall who
+/patch show|approve|reject INC-7
+/ci status INC-7"""
+
+
+def handle(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
+    """Act on an event once and return the private answer. Raises `Refused` with the answer to give instead."""
+    seen = work.chat_events.claim(event.channel, event.event)
+    if seen is not None:
+        return seen
+    person = identify(event, rules)
+    text = _press(work, event, person, rules) if isinstance(event, Press) else _say(work, event, person, rules)
+    reply = Reply(text=text)
+    work.chat_events.answer(event.channel, event.event, reply)
+    return reply
+
+
+def refuse(work: UnitOfWork, event: Press | Said, refusal: Refused) -> Reply:
+    """Remember a refusal, so that the same event again gets the same answer."""
+    reply = Reply(text=str(refusal), ok=False)
+    if work.chat_events.claim(event.channel, event.event) is None:
+        work.chat_events.answer(event.channel, event.event, reply)
+    return reply
+
+
+def identify(event: Press | Said, rules: Rulebook) -> Person:
+    """Return the person behind the event's account. Raises `Refused` that says how to get access."""
+    person = rules.roster.find(event.channel, event.account)
+    if person is None:
+        raise Refused(
+            f"Nightshift does not know you here. Ask an admin to add your {event.channel} account to [people].",
+            Reason.NOT_ALLOWED,
+        )
+    return person
+
+
+def _require(person: Person, role: Role) -> None:
+    if not person.may(role):
+        raise Refused(
+            f'This needs the role "{role.value}"; yours is "{person.role.value}". Ask an admin.', Reason.NOT_ALLOWED
+        )
+
+
+def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> str:
+    button = parse_press(press.button)
+    if button.verb in {Verb.APPROVE, Verb.REJECT, Verb.RENEW}:
+        return _decide(work, press, button, person, rules)
+    _require(person, Role.RESPONDER)
+    if button.verb is Verb.ACK:
+        return acknowledge(work, button.incident, person.id, rules)
+    if button.verb is Verb.ESCALATE:
+        return escalate(work, button.incident, person.id, left=button.arg, rules=rules)
+    if button.verb is Verb.SILENCE:
+        return silence(work, button.incident, person.id, length=button.arg, rules=rules)
+    return resolve(work, button.incident, person.id, rules)
+
+
+def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person, rules: Rulebook) -> str:
+    _require(person, Role.APPROVER)
+    if button.verb is Verb.RENEW:
+        return renew_approval(work, button.incident, button.digest, person.id, rules)
+    vote = Vote(
+        person=person.id,
+        approve=button.verb is Verb.APPROVE,
+        at=press.pressed_at,
+        channel=press.channel,
+        event=press.event,
+        reason=" · ".join(value for value in press.values.values() if value)[:500],
+    )
+    return decide(work, button.incident, button.digest, vote, rules)
+
+
+def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
+    """Read a command. The leading slash is optional; an incident id may be left out inside its thread."""
+    words = said.text.strip().removeprefix("/").split()
+    if not words:
+        return HELP
+    group, verb, *rest = [words[0].lower(), words[1].lower() if len(words) > 1 else "", *words[2:]]
+    command = _COMMANDS.get((group, verb))
+    if command is None:
+        raise Refused(f'"{said.text.strip()[:60]}" is not a command.\n{HELP}', Reason.BAD_INPUT)
+    return command(work, said, person, rest, rules)
+
+
+def _incident_of(said: Said, rest: list[str]) -> str:
+    named = next((word.upper() for word in rest if word.upper().startswith("INC-")), said.incident)
+    if named is None:
+        raise Refused("Which incident? Add its id, for example INC-7.", Reason.BAD_INPUT)
+    return named
+
+
+def _as_press(verb: Verb) -> "Command":
+    """A typed command is the button of the same name."""
+
+    def run(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+        incident = _incident_of(said, rest)
+        arg = next((word for word in rest if word in SILENCES), "1h") if verb is Verb.SILENCE else ""
+        digest = work.drafts.of(incident)[-1].digest[:12] if verb.needs_digest and work.drafts.of(incident) else ""
+        if verb.needs_digest and not digest:
+            raise Refused(f"{incident} has no patch.", Reason.NOT_FOUND)
+        reason = " ".join(word for word in rest if not word.upper().startswith("INC-"))
+        values = {"reason": reason} if verb is Verb.REJECT else {}
+        button = ":".join(part for part in (verb.value, incident, digest, arg) if part)
+        press = Press(
+            event=said.event,
+            channel=said.channel,
+            account=said.account,
+            button=button,
+            values=values,
+            pressed_at=said.said_at,
+        )
+        return _press(work, press, person, rules)
+
+    return run
+
+
+def _list(work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rules: Rulebook) -> str:
+    open_ones = [incident for incident in work.incidents.recent(20) if incident.is_open]
+    if not open_ones:
+        return "No incident is open."
+    return "\n".join(f"{i.id} {i.state.value} · {i.service} · {i.title} · {rules.name_of(i.owner)}" for i in open_ones)
+
+
+def _status(work: UnitOfWork, said: Said, _person: Person, rest: list[str], rules: Rulebook) -> str:
+    incident = work.incidents.get(_incident_of(said, rest))
+    newest = [event.text for event in work.timeline.of(incident.id)][-3:]
+    owner = f", {rules.name_of(incident.owner)} has it" if incident.owner else ""
+    return "\n".join([f"{incident.id} is {incident.state.value}{owner}: {incident.title}", *newest])
+
+
+def _who(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rules: Rulebook) -> str:
+    lines = []
+    for name, policy in rules.escalations.items():
+        plan = plan_page(policy, 0)
+        people = ", ".join(rules.name_of(person) for person in plan.people) if plan else "nobody"
+        lines.append(f"{name}: {people}")
+    return "\n".join(lines) or "Nobody is on call: no escalation is configured."
+
+
+def _show_patch(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _rules: Rulebook) -> str:
+    incident = _incident_of(said, rest)
+    drafts = work.drafts.of(incident)
+    if not drafts:
+        raise Refused(f"{incident} has no patch.", Reason.NOT_FOUND)
+    return drafts[-1].patch.text.decode(errors="replace")
+
+
+def _ci_status(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _rules: Rulebook) -> str:
+    runs = work.ci_runs.of(_incident_of(said, rest))
+    if not runs:
+        return "Nothing was pushed, so CI has nothing to say."
+    return "\n".join(f"{run.sha[:12]} {run.state.value}, attempt {run.attempt}" for _, run in runs)
+
+
+def _help(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], _rules: Rulebook) -> str:
+    return HELP
+
+
+Command = Callable[[UnitOfWork, Said, Person, list[str], Rulebook], str]
+_COMMANDS: Mapping[tuple[str, str], Command] = {
+    ("help", ""): _help,
+    ("incident", ""): _list,
+    ("incident", "list"): _list,
+    ("incident", "help"): _help,
+    ("incident", "status"): _status,
+    ("incident", "ack"): _as_press(Verb.ACK),
+    ("incident", "escalate"): _as_press(Verb.ESCALATE),
+    ("incident", "silence"): _as_press(Verb.SILENCE),
+    ("incident", "resolve"): _as_press(Verb.RESOLVE),
+    ("oncall", "who"): _who,
+    ("patch", "show"): _show_patch,
+    ("patch", "approve"): _as_press(Verb.APPROVE),
+    ("patch", "reject"): _as_press(Verb.REJECT),
+    ("ci", "status"): _ci_status,
+}

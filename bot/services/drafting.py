@@ -1,0 +1,101 @@
+"""Drafting: a verified patch becomes a draft, and a question to the people who may approve it."""
+
+from datetime import timedelta
+
+from bot.domain.approval import ApprovalState, enter_state, request_approval
+from bot.domain.draft import Draft, DraftState
+from bot.domain.incident import Incident, RunState
+from bot.domain.investigation import Drafted, Verified
+from bot.domain.patch import parse_patch
+from bot.domain.risk import RiskFacts, classify_risk
+from bot.domain.timeline import write_anchor
+from bot.errors import Refused
+from bot.ports.work import UnitOfWork
+from bot.services.announce import BOT, announce
+from bot.services.rulebook import Rulebook
+from bot.services.triage import finish_triage
+
+
+def propose(work: UnitOfWork, incident: str, rules: Rulebook) -> bool:
+    """Turn the stored stages of a run into a draft and its approval; False when there is no patch to propose.
+
+    May be repeated: the same patch is proposed once. Ends the run either way.
+    """
+    current = work.incidents.get(incident)
+    results = work.investigations.of(current.run)
+    drafted = next((result for result in results if isinstance(result, Drafted) and result.patch), None)
+    if drafted is None:
+        finish_triage(work, incident, state=RunState.DONE)
+        return False
+    verified = next((result for result in results if isinstance(result, Verified)), None)
+    try:
+        draft = _build_draft(work, current, drafted, verified, rules)
+        _supersede_others(work, current, draft)
+        _ask(work, current, draft, rules)
+    except Refused as refusal:
+        finish_triage(work, incident, state=RunState.DONE, why=f"No patch is proposed: {refusal}")
+        return False
+    finish_triage(work, incident, state=RunState.WAITING)
+    return True
+
+
+def _build_draft(
+    work: UnitOfWork, incident: Incident, drafted: Drafted, verified: Verified | None, rules: Rulebook
+) -> Draft:
+    service = rules.services[incident.service]
+    patch = parse_patch(drafted.patch)
+    facts = RiskFacts(
+        is_verified=verified is not None and verified.is_verified,
+        is_pure_revert=drafted.culprit is not None and not drafted.notes,
+        service_paths=service.paths,
+        auth_paths=rules.auth_paths,
+    )
+    return Draft(
+        incident=incident.id,
+        patch=patch,
+        base=drafted.base,
+        branch=service.branch,
+        title=drafted.title,
+        culprit=drafted.culprit,
+        author=BOT,
+        verified=verified,
+        risk=classify_risk(patch, facts=facts),
+        state=DraftState.PROPOSED,
+        created_at=work.now,
+        notes=drafted.notes,
+    )
+
+
+def _ask(work: UnitOfWork, incident: Incident, draft: Draft, rules: Rulebook) -> None:
+    """Store the draft and ask for its approval; the audit head of this moment is shown on the card."""
+    if any(known.digest == draft.digest for known in work.drafts.of(incident.id)):
+        return
+    summary = f"Patch {draft.digest[:12]}: {draft.title}"
+    event = work.timeline.append(incident.id, "patch_ready", BOT, summary, {"digest": draft.digest})
+    approval = request_approval(
+        draft,
+        now=work.now,
+        policy=rules.policy,
+        requester=None,
+        target=f"{rules.services[incident.service].repository} {draft.push_branch}",
+        audit_head=write_anchor(event.seq, event.hash),
+    )
+    work.drafts.add(draft)
+    work.approvals.add(approval)
+    announce(work, incident, "patch", arg=draft.digest[:12], once="asked")
+    plan_expiry(work, incident.id, draft.digest, rules.policy.expiry, renewals=0)
+
+
+def plan_expiry(work: UnitOfWork, incident: str, digest: str, expiry: timedelta, *, renewals: int) -> None:
+    """Start the clock of an approval; each renewal has its own."""
+    args = {"incident": incident, "digest": digest}
+    work.phases.enqueue("expire", f"{incident}:{digest[:12]}:{renewals}", args, delay=expiry)
+
+
+def _supersede_others(work: UnitOfWork, incident: Incident, newest: Draft) -> None:
+    for approval in work.approvals.of(incident.id):
+        if approval.digest == newest.digest or approval.state not in {ApprovalState.PENDING, ApprovalState.EXPIRED}:
+            continue
+        work.approvals.replace(approval, enter_state(approval, ApprovalState.SUPERSEDED))
+        work.drafts.supersede(incident.id, approval.digest)
+        announce(work, incident, "patch", arg=approval.digest[:12], once="superseded")

@@ -1,0 +1,164 @@
+"""Rollout: an approved patch becomes exactly one commit, one CI run, one verdict."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.domain.approval import Approval, ApprovalState, check_still_valid, enter_state
+from bot.domain.ci import CIRun, CIState
+from bot.domain.draft import Draft
+from bot.domain.incident import IncidentState, RunState
+from bot.domain.statement import commit_message
+from bot.domain.timeline import write_anchor
+from bot.errors import Reason, Refused
+from bot.ports.work import EffectState, UnitOfWork
+from bot.ports.workspace import CommitPlan
+from bot.services.announce import BOT, announce, refresh_card
+from bot.services.rulebook import Rulebook
+from bot.services.triage import start_triage
+
+COMMITTER = "Nightshift"
+COMMITTER_EMAIL = "nightshift@localhost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushPlan:
+    """A push, frozen when it was approved. `done_sha` is set when an earlier try finished it."""
+
+    repository: str
+    target: str
+    branch: str
+    plan: CommitPlan
+    files: tuple[str, ...]
+    done_sha: str = ""
+
+
+def push_key(incident: str, digest: str) -> str:
+    return f"push:{incident}:{digest[:12]}"
+
+
+def freeze_push(work: UnitOfWork, draft: Draft, approval: Approval, rules: Rulebook) -> None:
+    """Write down everything that decides the commit's SHA, before anything is pushed, and start the phase."""
+    service = rules.services[work.incidents.get(draft.incident).service]
+    approvers = [rules.name_of(person) for person in approval.approved_by]
+    head = write_anchor(*work.timeline.head())
+    payload = {
+        "repository": service.repository,
+        "target": draft.branch,
+        "branch": draft.push_branch,
+        "base": draft.base,
+        "digest": draft.digest,
+        "message": commit_message(draft.title, approval, approvers=approvers, audit_head=head),
+        "at": work.now.replace(microsecond=0).isoformat(),
+    }
+    work.effects.intend(push_key(draft.incident, draft.digest), f"push:{service.repository}", payload)
+    args = {"incident": draft.incident, "digest": draft.digest}
+    work.phases.enqueue("execute", f"{draft.incident}:{draft.digest[:12]}", args)
+
+
+def plan_push(work: UnitOfWork, incident: str, digest: str) -> PushPlan | None:
+    """Return the frozen push; None when it was given up."""
+    effect = work.effects.get(push_key(incident, digest))
+    if effect is None or effect.state is EffectState.FAILED:
+        return None
+    draft = work.drafts.get(incident, digest)
+    known = [run.sha for known_digest, run in work.ci_runs.of(incident) if known_digest == draft.digest]
+    return PushPlan(
+        repository=effect.payload["repository"],
+        target=effect.payload["target"],
+        branch=effect.payload["branch"],
+        plan=_commit_plan(effect.payload, draft),
+        files=tuple(dict.fromkeys(p for c in draft.patch.files for p in (c.path, c.old_path) if p)),
+        done_sha=known[0] if known and effect.state is EffectState.DONE else "",
+    )
+
+
+def _commit_plan(payload: Mapping[str, str], draft: Draft) -> CommitPlan:
+    return CommitPlan(
+        base=payload["base"],
+        patch=draft.patch.text,
+        message=payload["message"],
+        author=COMMITTER,
+        email=COMMITTER_EMAIL,
+        at=datetime.fromisoformat(payload["at"]),
+    )
+
+
+def recheck(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> None:
+    """The second check, just before the push. Raises `Refused`."""
+    approval = work.approvals.get(incident, digest)
+    check_still_valid(approval, digest=digest, now=work.now, roster=rules.roster, policy=rules.policy)
+    others = [other for other in work.approvals.of(incident) if other.digest != digest]
+    if any(other.state is ApprovalState.EXECUTED for other in others):
+        raise Refused("Another patch for this incident was pushed already.", Reason.ALREADY_DONE)
+    if not work.incidents.get(incident).is_open:
+        raise Refused("The incident was resolved before the push; nothing was pushed.", Reason.STALE)
+
+
+def record_push(work: UnitOfWork, incident: str, digest: str, *, sha: str, moved: bool) -> None:
+    """Note that the commit stands on the remote; its CI run is queued in the same transaction."""
+    key = push_key(incident, digest)
+    effect = work.effects.get(key)
+    if effect is None or effect.state is EffectState.DONE:
+        return
+    work.effects.settle(key, EffectState.DONE)
+    work.ci_runs.put(incident, digest, CIRun(id=sha[:12], sha=sha, state=CIState.QUEUED))
+    note = f"; {effect.payload['target']} has moved since, but not in these files" if moved else ""
+    text = f"Pushed {sha[:12]} to {effect.payload['branch']}{note}"
+    work.timeline.append(incident, "pushed", BOT, text, {"sha": sha, "digest": digest})
+    announce(work, work.incidents.get(incident), "patch", arg=digest[:12])
+
+
+def give_up_push(work: UnitOfWork, incident: str, digest: str, why: str) -> None:
+    """The push may not or cannot happen, or CI does not answer: say why, and let nothing happen later."""
+    approval = work.approvals.get(incident, digest)
+    if approval.state is ApprovalState.APPROVED:
+        work.approvals.replace(approval, enter_state(approval, ApprovalState.FAILED))
+    effect = work.effects.get(push_key(incident, digest))
+    if effect is not None and effect.state is EffectState.DONE:
+        text = f"Pushed, but CI gave no verdict: {why}"
+    else:
+        text = f"Not pushed: {why}"
+        work.effects.settle(push_key(incident, digest), EffectState.FAILED, why)
+    work.timeline.append(incident, "push_refused", BOT, text, {"digest": digest})
+    current = work.incidents.get(incident)
+    announce(work, current, "patch", arg=digest[:12])
+    announce(work, current, "notice", arg=digest[:12], once="push-refused")
+
+
+def supersede(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> None:
+    """The target's files changed since the approval: the patch is withdrawn and a new one is looked for."""
+    approval = work.approvals.get(incident, digest)
+    work.approvals.replace(approval, enter_state(approval, ApprovalState.SUPERSEDED))
+    work.drafts.supersede(incident, digest)
+    why = "the branch changed in the same files since it was approved"
+    work.effects.settle(push_key(incident, digest), EffectState.FAILED, why)
+    work.timeline.append(incident, "superseded", BOT, f"Patch {digest[:12]} is withdrawn: {why}", {"digest": digest})
+    current = work.incidents.get(incident)
+    renewed = replace(current, runs=current.runs + 1, run_state=RunState.QUEUED)
+    work.incidents.save(renewed)
+    announce(work, current, "patch", arg=digest[:12])
+    start_triage(work, renewed, rules)
+
+
+def record_ci(work: UnitOfWork, incident: str, digest: str, run: CIRun) -> None:
+    """Store what CI says; the verdict ends the approval and is told once."""
+    if not work.ci_runs.put(incident, digest, run):
+        return
+    if not run.state.is_final:
+        announce(work, work.incidents.get(incident), "patch", arg=digest[:12], once=f"ci-{run.state}-{run.attempt}")
+        return
+    passed = run.state is CIState.PASSED
+    approval = work.approvals.get(incident, digest)
+    if approval.state is ApprovalState.APPROVED:
+        outcome = ApprovalState.EXECUTED if passed else ApprovalState.FAILED
+        work.approvals.replace(approval, enter_state(approval, outcome))
+    text = f"CI {run.state.value} on {run.sha[:12]}" + (f" at {run.failed_step}" if run.failed_step else "")
+    work.timeline.append(incident, f"ci_{run.state.value}", BOT, text, {"sha": run.sha, "attempt": str(run.attempt)})
+    current = work.incidents.get(incident)
+    work.incidents.save(replace(current, run_state=RunState.DONE))
+    if passed:
+        work.incidents.advance(incident, IncidentState.MITIGATED, work.now)
+    announce(work, current, "patch", arg=digest[:12])
+    announce(work, current, "verdict", arg=digest[:12], once=f"attempt-{run.attempt}")
+    refresh_card(work, incident)

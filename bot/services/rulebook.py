@@ -1,0 +1,39 @@
+"""What the configuration says, as the services need it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.domain.approval import ApprovalPolicy
+from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
+from bot.domain.playbook import Playbook
+from bot.domain.routing import Route
+from bot.domain.service import Service
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rulebook:
+    """People, services, routes and policies. `channels` are all chat channels, for what no route claims."""
+
+    roster: Roster
+    services: Mapping[str, Service]
+    routes: tuple[Route, ...]
+    escalations: Mapping[str, EscalationPolicy]
+    policy: ApprovalPolicy
+    channels: tuple[str, ...]
+    playbooks: tuple[Playbook, ...] = ()
+    auth_paths: tuple[str, ...] = ()
+
+    def escalation(self, name: str) -> EscalationPolicy:
+        """Return a policy by name; an alert nobody claims pages the first one, or else every admin."""
+        if name in self.escalations:
+            return self.escalations[name]
+        if self.escalations:
+            return next(iter(self.escalations.values()))
+        admins = tuple(key for key, person in self.roster.people.items() if person.may(Role.ADMIN))
+        return EscalationPolicy(name="everybody", steps=(EscalationStep(people=admins or tuple(self.roster.people)),))
+
+    def name_of(self, person: str | None) -> str:
+        if person is None:
+            return "nobody"
+        known = self.roster.people.get(person)
+        return known.name if known else person

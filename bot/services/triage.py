@@ -1,0 +1,75 @@
+"""Triage: an investigation is a phase; what each stage yields is stored when it is there."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.domain.incident import Incident, RunState
+from bot.domain.investigation import Job, StageResult
+from bot.domain.playbook import choose_playbook
+from bot.ports.work import UnitOfWork
+from bot.services.announce import BOT, announce, refresh_card
+from bot.services.rulebook import Rulebook
+
+
+def start_triage(work: UnitOfWork, incident: Incident, rules: Rulebook) -> None:
+    """Queue the investigation, if there is a service and a playbook for it; say so where there is not."""
+    playbook = choose_playbook(rules.playbooks, incident.labels)
+    if incident.service not in rules.services or playbook is None:
+        missing = (
+            "no playbook matches its labels"
+            if incident.service in rules.services
+            else (f'"{incident.service}" is not a configured service')
+        )
+        work.incidents.save(replace(incident, run_state=RunState.CANCELLED))
+        work.timeline.append(incident.id, "triage_skipped", BOT, f"Not investigated: {missing}")
+        return
+    work.phases.enqueue("triage", incident.run, {"incident": incident.id, "run": incident.run})
+    work.timeline.append(incident.id, "triage_queued", BOT, f"Investigating with the playbook {playbook.name}")
+    announce(work, incident, "status", once=f"queued-{incident.runs}")
+
+
+def plan_job(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: Rulebook) -> Job | None:
+    """Return the job as it stands, with the stages that are stored; None when there is nothing left to do."""
+    current = work.incidents.get(incident)
+    playbook = choose_playbook(rules.playbooks, current.labels)
+    finished = current.run_state in {RunState.DONE, RunState.FAILED, RunState.CANCELLED, RunState.WAITING}
+    if current.run != run or finished or playbook is None or current.service not in rules.services:
+        return None
+    if current.run_state is RunState.QUEUED:
+        work.incidents.save(replace(current, run_state=RunState.RUNNING))
+        work.timeline.append(incident, "triage_started", BOT, "The investigation has started")
+        announce(work, current, "status")
+    return Job(
+        run=current.run,
+        incident=incident,
+        service=rules.services[current.service],
+        playbook=playbook,
+        title=current.title,
+        alert_started_at=current.alert_started_at,
+        now=work.now + timedelta(seconds=1),
+        folder=folder,
+        done=work.investigations.of(current.run),
+    )
+
+
+def record_stage(work: UnitOfWork, incident: str, *, run: str, result: StageResult) -> None:
+    """Store what a stage yielded and show it."""
+    if not work.investigations.add(run, result):
+        return
+    stage = type(result).__name__.lower()
+    work.timeline.append(incident, "stage", BOT, f"Investigation: {stage}", {"stage": stage})
+    current = work.incidents.get(incident)
+    announce(work, current, "status")
+
+
+def finish_triage(work: UnitOfWork, incident: str, *, state: RunState, why: str = "") -> None:
+    """End the run and show its findings."""
+    current = work.incidents.get(incident)
+    if current.run_state is not RunState.RUNNING:
+        return
+    work.incidents.save(replace(current, run_state=state))
+    text = {RunState.WAITING: "A patch waits for approval", RunState.DONE: "The investigation is finished"}
+    work.timeline.append(incident, "triage_ended", BOT, why or text.get(state, "The investigation stopped"))
+    announce(work, current, "status")
+    announce(work, current, "findings", once=f"run-{current.runs}")
+    refresh_card(work, incident)

@@ -1,0 +1,163 @@
+"""The front's side of the socket: starts the worker, restarts it when it dies, and hands jobs over."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from itertools import count
+
+import structlog
+from pydantic import ValidationError
+
+from bot.domain.investigation import Job, StageResult
+from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
+from bot.ports import faults
+from bot.worker.messages import (
+    ANSWERS,
+    ORDERS,
+    Answer,
+    Cancel,
+    Ended,
+    Investigate,
+    Order,
+    OrderFrame,
+    StageDone,
+    read_frame,
+    write_frame,
+)
+
+log = structlog.get_logger(__name__)
+FAULT_VARIABLES = ("NIGHTSHIFT_FAULT_POINT", "NIGHTSHIFT_ALLOW_FAULTS")
+
+
+class WorkerClient:
+    """`bot.ports.investigator.Investigator` in a child process with an empty environment and a memory limit.
+
+    The child gets no credential and no store: what it needs comes in each job, and every text that it sends back
+    goes through `redact` with the secrets that only this process knows.
+    """
+
+    def __init__(self, argv: Sequence[str], *, memory_bytes: int, redact: Callable[[Answer], Answer]) -> None:
+        self._argv = argv
+        self._memory_bytes = memory_bytes
+        self._redact = redact
+        self._calls = count(1)
+        self._answers: dict[int, asyncio.Queue[Answer | None]] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def investigate(self, job: Job) -> AsyncIterator[StageResult]:
+        call = next(self._calls)
+        answers: asyncio.Queue[Answer | None] = asyncio.Queue()
+        self._answers[call] = answers
+        try:
+            await self._send(Investigate(call=call, job=job))
+            while True:
+                answer = await answers.get()
+                if answer is None:
+                    raise Unavailable("The worker died; it is started again.", Reason.UNREACHABLE, 0.2)
+                if isinstance(answer, Ended):
+                    _raise_failure(answer)
+                    return
+                yield _result_of(answer)
+        finally:
+            del self._answers[call]
+            with contextlib.suppress(Unavailable):
+                await self._send(Cancel(call=call), start=False)
+
+    async def close(self) -> None:
+        """Stop the worker and everything it started."""
+        if self._reading is not None:
+            self._reading.cancel()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        if self._writer is not None:
+            self._writer.close()
+        try:
+            async with asyncio.timeout(3):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    async def _send(self, order: Order, *, start: bool = True) -> None:
+        async with self._starting:
+            if self._writer is None:
+                if not start:
+                    return
+                await self._start()
+            assert self._writer is not None
+            try:
+                await write_frame(self._writer, ORDERS.dump_json(OrderFrame(order=order)))
+            except ConnectionError as error:
+                self._writer = None
+                raise Unavailable("The worker died; it is started again.", Reason.UNREACHABLE, 0.2) from error
+
+    async def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                "prlimit",
+                f"--as={self._memory_bytes}",
+                *self._argv,
+                str(theirs.fileno()),
+                env=_environment(),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._reading = asyncio.create_task(self._read(reader, self._writer), name="worker answers")
+        log.info("worker_started", pid=self._process.pid)
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (frame := await read_frame(reader)) is not None:
+                answer = self._redact(ANSWERS.validate_json(frame).answer)
+                if answer.call in self._answers:
+                    self._answers[answer.call].put_nowait(answer)
+        except ValidationError:
+            log.exception("worker_spoke_nonsense")
+        finally:
+            if self._writer is writer:
+                self._writer = None
+            writer.close()
+            for answers in self._answers.values():
+                answers.put_nowait(None)
+
+
+def _environment() -> Mapping[str, str]:
+    """Return the worker's whole environment: a path, a language, and the fault plan of a test."""
+    kept = {name: os.environ[name] for name in FAULT_VARIABLES if faults.PLANNED and name in os.environ}
+    return {"PATH": os.defpath + ":/usr/local/bin", "LANG": "C.UTF-8", "PYTHONPATH": os.pathsep.join(sys.path), **kept}
+
+
+def _raise_failure(answer: Ended) -> None:
+    if answer.reason is None:
+        return
+    if answer.reason in {Reason.BUDGET, Reason.TIMEOUT, Reason.TOO_LARGE}:
+        raise LimitReached(answer.text, answer.reason)
+    if answer.reason in {Reason.UNREACHABLE, Reason.OVERLOADED}:
+        raise Unavailable(answer.text, answer.reason)
+    if answer.reason is Reason.SERVER_ERROR:
+        raise Rejected(f"The worker made a mistake ({answer.text}); its log says more.", answer.reason)
+    raise Refused(answer.text, answer.reason)
+
+
+def _result_of(answer: StageDone) -> StageResult:
+    results = (answer.collected, answer.suspected, answer.confirmed, answer.drafted, answer.verified)
+    found = [result for result in results if result is not None]
+    if len(found) != 1:
+        raise Rejected("The worker sent an answer that holds no single result.", Reason.SERVER_ERROR)
+    return found[0]

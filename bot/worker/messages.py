@@ -1,0 +1,82 @@
+"""What front process and worker say to each other: one JSON object per frame, checked on both sides.
+
+A frame is a 4-byte big-endian length and that many bytes. The worker is not trusted more than its input.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
+from bot.errors import Reason
+
+MAX_FRAME: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Investigate:
+    """Front to worker: do this job. `call` names the answers that belong to it."""
+
+    call: int
+    job: Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    call: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageDone:
+    """Worker to front: exactly one of the results is set."""
+
+    call: int
+    collected: Collected | None = None
+    suspected: Suspected | None = None
+    confirmed: Confirmed | None = None
+    drafted: Drafted | None = None
+    verified: Verified | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """Worker to front: the job is over; `reason` is set when it failed."""
+
+    call: int
+    reason: Reason | None = None
+    text: str = ""
+
+
+Order = Investigate | Cancel
+Answer = StageDone | Ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderFrame:
+    order: Order
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerFrame:
+    answer: Answer
+
+
+ORDERS: Final = TypeAdapter(OrderFrame)
+ANSWERS: Final = TypeAdapter(AnswerFrame)
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
+    """Return the next frame, None when the other side is gone or sends more than it may."""
+    try:
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        return await reader.readexactly(size) if size <= MAX_FRAME else None
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+
+
+async def write_frame(writer: asyncio.StreamWriter, body: bytes) -> None:
+    """Send one frame. Raises `ConnectionError` when the other side is gone."""
+    writer.write(len(body).to_bytes(4, "big") + body)
+    await writer.drain()
