@@ -1,0 +1,363 @@
+"""The pages people use in a browser: list, incident, sign-in, and what they press and say there."""
+
+import asyncio
+import hashlib
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from bot.domain.chat import Press, Reply, Said
+from bot.domain.oncall import Person, Roster
+from bot.ports.board import Board
+from bot.ports.chat import ChatInbox
+from bot.ports.clock import Clock
+from bot.web.guard import (
+    add_security_headers,
+    check_form_token,
+    check_origin,
+    guard_middleware,
+    read_form,
+    wants_json,
+)
+from bot.web.live import LiveStreams
+from bot.web.sessions import Sessions
+from bot.web.templating import render, static_files
+from bot.web.views import digest_of, view_message
+
+_MAX_TEXT: Final = 4000
+_MAX_BUTTON_BYTES: Final = 64
+_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_INCIDENT: Final = "{incident:[A-Za-z0-9][A-Za-z0-9_-]{0,39}}"
+_FIELD_PREFIX: Final = "field."
+_BAD_PRESS: Final = Reply(text="Nightshift could not read this press. Reload the page and press again.", ok=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """What the pages need. `channel` is the name under which accounts of the web are mapped to people."""
+
+    board: Board
+    inbox: ChatInbox
+    sessions: Sessions
+    roster: Roster
+    clock: Clock
+    allowed_hosts: frozenset[str]
+    public_url: str | None
+    channel: str = "web"
+
+    @property
+    def is_secure(self) -> bool:
+        return self.public_url is not None and self.public_url.startswith("https://")
+
+    @property
+    def cookie(self) -> str:
+        return "__Host-nightshift" if self.is_secure else "nightshift"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Visitor:
+    """Who looks at a page: a person of the roster with an account of the web."""
+
+    person: Person
+    account: str
+    csrf: str
+
+
+_Page = Callable[[web.Request, _Visitor], Awaitable[web.StreamResponse]]
+_Act = Callable[[web.Request, _Visitor, Mapping[str, str]], Awaitable[web.StreamResponse]]
+
+
+def mount_pages(app: web.Application, pages: Pages) -> None:
+    """Add the pages to an application that does not run yet, with the guard for all of its routes."""
+    app.middlewares.append(guard_middleware(pages.allowed_hosts))
+    app.on_response_prepare.append(add_security_headers)
+    site = _Site(pages, LiveStreams(watch=pages.board.watch))
+    app.on_shutdown.append(site.streams.close)
+    thread = f"/incidents/{_INCIDENT}"
+    for path, page in (
+        ("/", site.list),
+        ("/fragment", site.list_fragment),
+        ("/events", site.events),
+        (thread, site.incident),
+        (f"{thread}/fragment", site.incident_fragment),
+        (f"{thread}/events", site.events),
+        (f"{thread}/patch/{{digest:[0-9a-f]{{12,64}}}}.diff", site.patch),
+    ):
+        app.router.add_get(path, site.for_visitor(page))
+    for path, act in (
+        ("/say", site.say),
+        (f"{thread}/say", site.say),
+        (f"{thread}/press", site.press),
+        ("/signout", site.sign_out),
+    ):
+        app.router.add_post(path, site.from_form(act))
+        app.router.add_get(path, _go_back)
+    app.router.add_get("/signin/{token}", site.offer_sign_in)
+    app.router.add_post("/signin/{token}", site.sign_in)
+    app.router.add_get("/static/{name}", _serve_static)
+
+
+class _Site:
+    """The handlers; each reads the board in a thread and holds nothing between requests."""
+
+    def __init__(self, pages: Pages, streams: LiveStreams) -> None:
+        self._pages = pages
+        self.streams = streams
+
+    # who asks
+
+    def for_visitor(self, page: _Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Wrap a page so that only a signed-in person of the roster sees it."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            visitor = await self._visitor(request)
+            return self._turn_away(request) if visitor is None else await page(request, visitor)
+
+        return handle
+
+    def from_form(self, act: _Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Wrap an act so that only a form of our own pages, sent by a signed-in person, reaches it."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            check_origin(request, self._pages.public_url)
+            visitor = await self._visitor(request)
+            if visitor is None:
+                return self._turn_away(request)
+            form = await read_form(request)
+            check_form_token(form, visitor.csrf)
+            return await act(request, visitor, form)
+
+        return handle
+
+    async def _visitor(self, request: web.Request) -> _Visitor | None:
+        token = request.cookies.get(self._pages.cookie)
+        signed_in = await asyncio.to_thread(self._pages.sessions.find, token) if token else None
+        person = self._pages.roster.people.get(signed_in.person) if signed_in is not None else None
+        account = person.accounts.get(self._pages.channel) if person is not None else None
+        if signed_in is None or person is None or account is None:
+            return None
+        return _Visitor(person=person, account=account, csrf=signed_in.csrf)
+
+    def _turn_away(self, request: web.Request) -> web.Response:
+        text = "You are not signed in here. Get a link with: nightshift connect web --person NAME"
+        if wants_json(request):
+            return web.json_response({"ok": False, "text": text}, status=403)
+        # A link from another site comes without the strict cookie; one step from our own page brings it along.
+        followed = request.headers.get("Sec-Fetch-Site") == "cross-site" and "again" not in request.query
+        if followed and request.method == hdrs.METH_GET and self._pages.cookie not in request.cookies:
+            return _html(render("step.html", path=f"{request.rel_url.raw_path}?again"))
+        return _html(render("signed_out.html"), status=403)
+
+    # reading
+
+    async def list(self, _request: web.Request, visitor: _Visitor) -> web.Response:
+        return await self._show_list("list.html", visitor)
+
+    async def list_fragment(self, _request: web.Request, visitor: _Visitor) -> web.Response:
+        return await self._show_list("list_fragment.html", visitor)
+
+    async def _show_list(self, template: str, visitor: _Visitor, notice: Reply | None = None) -> web.Response:
+        def build() -> str:
+            incidents = self._pages.board.incidents()
+            return render(
+                template,
+                open=[incident for incident in incidents if incident.is_open],
+                resolved=[incident for incident in incidents if not incident.is_open],
+                **self._common(visitor, notice),
+            )
+
+        return _html(await asyncio.to_thread(build))
+
+    async def incident(self, request: web.Request, visitor: _Visitor) -> web.Response:
+        return await self._show_incident("incident.html", request, visitor)
+
+    async def incident_fragment(self, request: web.Request, visitor: _Visitor) -> web.Response:
+        return await self._show_incident("incident_fragment.html", request, visitor)
+
+    async def _show_incident(
+        self, template: str, request: web.Request, visitor: _Visitor, notice: Reply | None = None
+    ) -> web.Response:
+        name = request.match_info["incident"]
+
+        def build() -> str | None:
+            page = self._pages.board.page(name)
+            if page is None:
+                return None
+            thread = [view_message(item) for item in page.thread]
+            digests = {digest_of(text) for item in thread for text in item.diffs}
+            return render(
+                template,
+                incident=page.incident,
+                thread=thread,
+                timeline=page.timeline,
+                patches={digest for digest in digests if self._pages.board.patch_text(name, digest) is not None},
+                **self._common(visitor, notice),
+            )
+
+        text = await asyncio.to_thread(build)
+        if text is None:
+            raise web.HTTPNotFound(text=f"There is no incident {name}.")
+        return _html(text)
+
+    def _common(self, visitor: _Visitor, notice: Reply | None) -> Mapping[str, object]:
+        people = self._pages.roster.people
+        return {
+            "person": visitor.person,
+            "csrf": visitor.csrf,
+            "notice": notice,
+            "now": self._pages.clock.now(),
+            "nonce": _new_nonce(),
+            "name_of": lambda person: people[person].name if person in people else person,
+        }
+
+    async def patch(self, request: web.Request, _visitor: _Visitor) -> web.Response:
+        """Serve the canonical bytes, after checking once more that they are the ones the digest names."""
+        incident, digest = request.match_info["incident"], request.match_info["digest"]
+        text = await asyncio.to_thread(self._pages.board.patch_text, incident, digest)
+        if text is None:
+            raise web.HTTPNotFound(text=f"{incident} has no patch {digest[:12]}.")
+        body = text.encode(errors="surrogateescape")
+        if not hashlib.sha256(body).hexdigest().startswith(digest):
+            raise web.HTTPInternalServerError(
+                text="The stored patch is not the one this digest names. Do not apply it."
+            )
+        attachment = f'attachment; filename="{incident}-{digest[:12]}.diff"'
+        return web.Response(body=body, content_type="text/x-diff", headers={hdrs.CONTENT_DISPOSITION: attachment})
+
+    async def events(self, request: web.Request, visitor: _Visitor) -> web.StreamResponse:
+        async def is_still_signed_in() -> bool:
+            now = await self._visitor(request)
+            return now is not None and now.person.id == visitor.person.id
+
+        return await self.streams.serve(request, request.match_info.get("incident"), is_still_signed_in)
+
+    # acting
+
+    async def press(self, request: web.Request, visitor: _Visitor, form: Mapping[str, str]) -> web.Response:
+        button, event = form.get("button", ""), self._event_id(visitor, form)
+        values = {
+            name.removeprefix(_FIELD_PREFIX): value for name, value in form.items() if name.startswith(_FIELD_PREFIX)
+        }
+        too_long = any(len(value) > _MAX_TEXT for value in values.values())
+        if event is None or not button.isascii() or not 0 < len(button) <= _MAX_BUTTON_BYTES or too_long:
+            return await self._answer(request, visitor, _BAD_PRESS)
+        press = Press(
+            event=event,
+            channel=self._pages.channel,
+            account=visitor.account,
+            button=button,
+            values=values,
+            pressed_at=self._pages.clock.now(),
+        )
+        return await self._answer(request, visitor, await self._pages.inbox.receive(press))
+
+    async def say(self, request: web.Request, visitor: _Visitor, form: Mapping[str, str]) -> web.Response:
+        text, event = form.get("text", "").strip(), self._event_id(visitor, form)
+        if event is None or not 0 < len(text) <= _MAX_TEXT:
+            hint = Reply(text=f"Write a command or a question, at most {_MAX_TEXT} characters.", ok=False)
+            return await self._answer(request, visitor, hint)
+        said = Said(
+            event=event,
+            channel=self._pages.channel,
+            account=visitor.account,
+            text=text,
+            incident=request.match_info.get("incident"),
+            said_at=self._pages.clock.now(),
+        )
+        return await self._answer(request, visitor, await self._pages.inbox.receive(said))
+
+    def _event_id(self, visitor: _Visitor, form: Mapping[str, str]) -> str | None:
+        """Name the event: the same form sent twice is one event; another button, sentence or person is another."""
+        nonce = form.get("event", "")
+        if _NONCE.fullmatch(nonce) is None:
+            return None
+        words = f"{form.get('button', '')}\n{form.get('text', '')}"
+        what = hashlib.sha256(words.encode(errors="replace")).hexdigest()[:12]
+        return f"{self._pages.channel}:{visitor.person.id}:{nonce}:{what}"
+
+    async def _answer(self, request: web.Request, visitor: _Visitor, reply: Reply) -> web.Response:
+        """Show the private answer: to our script as JSON, else on the page itself, to this person only."""
+        if wants_json(request):
+            return web.json_response({"ok": reply.ok, "text": reply.text})
+        if "incident" in request.match_info:
+            return await self._show_incident("incident.html", request, visitor, reply)
+        return await self._show_list("list.html", visitor, reply)
+
+    # signing in
+
+    async def offer_sign_in(self, request: web.Request) -> web.Response:
+        """Show a button and change nothing: programs that preview links open them too."""
+        token = request.match_info["token"]
+        person_id = await asyncio.to_thread(self._pages.sessions.person_of_link, token)
+        person = self._pages.roster.people.get(person_id) if person_id is not None else None
+        if person is None:
+            return _html(render("spent_link.html"), status=410)
+        if self._pages.channel not in person.accounts:
+            raise web.HTTPForbidden(
+                text=f"{person.name} has no account for the web pages. Add one to the configuration."
+            )
+        return _html(render("sign_in.html", name=person.name, token=token))
+
+    async def sign_in(self, request: web.Request) -> web.Response:
+        check_origin(request, self._pages.public_url)
+        session = await asyncio.to_thread(self._pages.sessions.redeem, request.match_info["token"])
+        if session is None:
+            return _html(render("spent_link.html"), status=410)
+        before = request.cookies.get(self._pages.cookie)
+        if before:
+            await asyncio.to_thread(self._pages.sessions.end, before)
+        answer = _see_other("/")
+        self._set_cookie(answer, session, self._pages.sessions.session_life)
+        return answer
+
+    async def sign_out(self, request: web.Request, _visitor: _Visitor, _form: Mapping[str, str]) -> web.Response:
+        await asyncio.to_thread(self._pages.sessions.end, request.cookies[self._pages.cookie])
+        answer = _html(render("signed_out.html"))
+        self._set_cookie(answer, "", timedelta(0))
+        return answer
+
+    def _set_cookie(self, answer: web.Response, value: str, life: timedelta) -> None:
+        answer.set_cookie(
+            self._pages.cookie,
+            value,
+            max_age=int(life.total_seconds()),
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=self._pages.is_secure,
+        )
+
+
+def _new_nonce() -> str:
+    return secrets.token_urlsafe(12)
+
+
+def _html(text: str, status: int = 200) -> web.Response:
+    # Half a surrogate pair, which no encoding carries, must not cost a person the page.
+    body = text.encode(errors="replace")
+    return web.Response(status=status, body=body, content_type="text/html", charset="utf-8")
+
+
+def _see_other(path: str) -> web.Response:
+    return web.Response(status=303, headers={hdrs.LOCATION: path})
+
+
+async def _go_back(request: web.Request) -> web.Response:
+    """Send a browser that reopens the address of an answered form to the page the form was on."""
+    incident = request.match_info.get("incident")
+    return _see_other("/" if incident is None else f"/incidents/{incident}")
+
+
+async def _serve_static(request: web.Request) -> web.Response:
+    file = static_files().get(request.match_info["name"])
+    if file is None:
+        raise web.HTTPNotFound
+    kept = "public, max-age=31536000, immutable"
+    return web.Response(
+        body=file.body, content_type=file.media_type, charset="utf-8", headers={hdrs.CACHE_CONTROL: kept}
+    )
