@@ -1,7 +1,24 @@
-"""Playbooks: when they apply, what to gather, and the text people read."""
+"""Playbooks: when they apply, what to gather, and the text people read.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+A playbook is one Markdown file: a TOML head between two `+++` lines, then the text.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+from bot.domain.routing import Matcher
+from bot.errors import Reason, Refused
+
+FENCE = "+++"
+MAX_PLAYBOOK = 64 * 1024
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_KINDS = frozenset({"logs", "changes"})
+_RANGES = {"look_back": (60, 86_400), "look_ahead": (0, 86_400), "history": (2, 1_000), "seconds": (10, 3_600)}
+_APPROVAL = frozenset({"quorum", "expiry"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +41,128 @@ class Playbook:
     text: str = ""
     tools: tuple[str, ...] = ()
     approval: Mapping[str, str] = field(default_factory=dict)
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        return all(Matcher(label=label, pattern=pattern).matches(labels) for label, pattern in self.when.items())
+
+
+def choose_playbook(playbooks: Sequence[Playbook], labels: Mapping[str, str]) -> Playbook | None:
+    """Return the matching playbook that asks for most labels, by name where two ask for as many; None if none match."""
+    matching = [playbook for playbook in playbooks if playbook.matches(labels)]
+    return min(matching, key=lambda playbook: (-len(playbook.when), playbook.name), default=None)
+
+
+def parse_playbook(text: str) -> Playbook:
+    """Read one playbook file. Raises `Refused` that names the line and says what to write instead."""
+    if len(text) > MAX_PLAYBOOK:
+        raise _fault(1, f"the playbook is longer than {MAX_PLAYBOOK} characters", Reason.TOO_LARGE)
+    lines = text.removeprefix("\ufeff").splitlines()
+    if not lines or lines[0].strip() != FENCE:
+        raise _fault(1, f"a playbook begins with a line {FENCE}, its TOML head, and another line {FENCE}")
+    end = next((number for number, line in enumerate(lines[1:], 1) if line.strip() == FENCE), 0)
+    if not end:
+        raise _fault(len(lines), f"the head has no closing line {FENCE}")
+    head = lines[1:end]
+    values = _read_head(head)
+    for key, what in _check(values):
+        raise _fault(_line_of(head, key), what)
+    return _build(values, "\n".join(lines[end + 1 :]).strip() + "\n")
+
+
+def _fault(line: int, what: str, reason: Reason = Reason.BAD_INPUT) -> Refused:
+    return Refused(f"playbook line {line}: {what}", reason)
+
+
+def _read_head(head: Sequence[str]) -> Mapping[str, object]:
+    try:
+        return tomllib.loads("\n".join(head))
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"at line (\d+)", str(error))
+        line = int(place.group(1)) + 1 if place else len(head) + 1
+        raise _fault(line, f"the head is not TOML: {str(error).split(' (at ')[0]}") from error
+
+
+def _line_of(head: Sequence[str], key: str) -> int:
+    """Return the file's line of a dotted key; the head's first line where the key is missing."""
+    last = re.escape(key.rsplit(".", 1)[-1])
+    pattern = re.compile(rf"""(^|[{{,.])\s*["']?{last}["']?\s*=|^\s*\[{last}\]""")
+    return next((number for number, line in enumerate(head, 2) if pattern.search(line)), 1)
+
+
+def _check(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield (key, what is wrong), most basic first."""
+    known = {each.name for each in fields(Playbook)} - {"text"}
+    for key in values:
+        if key not in known:
+            yield key, f"unknown key {key!r}; known are {', '.join(sorted(known))}"
+    for key in ("name", "title", "when"):
+        if key not in values:
+            yield key, f"the head needs {key!r}"
+    yield from _check_texts(values)
+    yield from _check_when(values.get("when"))
+    for key, (least, most) in _RANGES.items():
+        value = values.get(key, least)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            yield key, f"{key} must be a whole number from {least} to {most}"
+
+
+def _check_texts(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    name, title = values.get("name"), values.get("title")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        yield "name", "name must be lower-case letters, digits and hyphens, at most 63 of them"
+    if not isinstance(title, str) or not 0 < len(title.strip()) <= 200:
+        yield "title", "title must be a text of 1 to 200 characters"
+    for key in ("evidence", "tools"):
+        value = values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            yield key, f"{key} must be a list of texts"
+        elif key == "evidence" and not _KINDS.issuperset(value):
+            yield key, f"evidence knows {', '.join(sorted(_KINDS))}"
+    approval = values.get("approval", {})
+    if not isinstance(approval, dict) or not _APPROVAL.issuperset(approval):
+        yield "approval", f"approval is a table that knows {', '.join(sorted(_APPROVAL))}"
+    elif not all(isinstance(value, str) for value in approval.values()):
+        yield "approval", "the values of approval must be texts in quotes"
+
+
+def _check_when(when: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(when, dict) or not when:
+        yield "when", "when must name at least one label and the pattern its whole value matches"
+        return
+    for label, pattern in when.items():
+        if not _LABEL.fullmatch(label):
+            yield f"when.{label}", f"{label!r} is not a label name"
+        elif not isinstance(pattern, str):
+            yield f"when.{label}", f"the pattern of {label} must be a text in quotes"
+        elif fault := Matcher(label=label, pattern=pattern).fault():
+            yield f"when.{label}", f"the pattern of {label} {fault}"
+
+
+def _build(values: Mapping[str, object], text: str) -> Playbook:
+    """Build from checked values."""
+
+    def texts(key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        value = values.get(key)
+        return tuple(str(each) for each in value) if isinstance(value, list) else default
+
+    def table(key: str) -> dict[str, str]:
+        value = values.get(key)
+        return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
+
+    def number(key: str, default: int) -> int:
+        value = values.get(key)
+        return value if isinstance(value, int) else default
+
+    return Playbook(
+        name=str(values["name"]),
+        title=str(values["title"]).strip(),
+        when=table("when"),
+        evidence=texts("evidence", Playbook.evidence),
+        look_back=number("look_back", Playbook.look_back),
+        look_ahead=number("look_ahead", Playbook.look_ahead),
+        history=number("history", Playbook.history),
+        seconds=number("seconds", Playbook.seconds),
+        text=text,
+        tools=texts("tools", ()),
+        approval=table("approval"),
+    )
