@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
 
 _HEAD: Final = 512
+_NEAR_START: Final = 120  # further on a date is part of the message
 _FIELDS: Final = 16_384
 _MONTHS: Final = {
     name: number
@@ -15,7 +16,7 @@ _MONTHS: Final = {
 }
 _CLOCK: Final = r"([0-2]\d):([0-5]\d):([0-6]\d)(?:[.,](\d{1,9}))?"
 _ISO: Final = re.compile(
-    r"(?<![\d.])(\d{4})[-/](\d\d)[-/](\d\d)[T _]" + _CLOCK + r"(?: ?(Z|UTC|GMT|[+-]\d\d:?\d\d)\b)?", re.ASCII
+    r"(?<![\d.])(\d{4})[-/](\d\d)[-/](\d\d)(?:[T _]| - )" + _CLOCK + r"(?: ?(Z|UTC|GMT|[+-]\d\d:?\d\d)\b)?", re.ASCII
 )
 _CLF: Final = re.compile(
     r"\[(\d\d)[/-]([A-Za-z]{3})[/-](\d{4})[: ]" + _CLOCK + r"(?: ([+-]\d{4}|[A-Z]{3,4}))?\]", re.ASCII
@@ -38,6 +39,8 @@ def parse_time(text: str, default_zone: tzinfo = UTC, *, near: datetime | None =
     """
     if not text:
         return None
+    if text[0] in " \t" and not text[:_HEAD].lstrip()[:1].isdigit():
+        return None  # an indented line goes on with the line before
     head = text[:_HEAD].lstrip()
     if head.startswith("{"):
         return _from_fields(_JSON_FIELD, text, default_zone)
@@ -60,7 +63,7 @@ def _from_fields(pattern: re.Pattern[str], text: str, zone: tzinfo) -> datetime 
 
 
 def _parse_iso(head: str, zone: tzinfo, _near: datetime | None) -> datetime | None:
-    match = _ISO.search(head)
+    match = _ISO.search(head[:_NEAR_START])
     if match is None:
         return None
     year, month, day, *clock, offset = match.groups()

@@ -48,6 +48,7 @@ _BODY: Final = re.compile(
 _BODY_ALONE: Final = re.compile(r"request|req[._]|payload|parameters|body", re.I)
 _ID: Final = re.compile(
     r"\b(?:x[-_])?(?:request|req|trace|correlation)[-_]?id[\"']?[=: ]{1,3}\"?([\w-]{4,64})|\brid=([\w-]{4,64})"
+    r"|\brequest[= ]([0-9a-f]{8}[0-9a-f-]{0,56})\b"
     r"|\[([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\]",
     re.I,
 )
@@ -121,9 +122,8 @@ def read_sighting(text: str) -> Sighting | None:
     if not _HINT.search(text):
         return None
     fields = parse_object(text) if "{" in text[:256] else None
-    if fields is not None and text.lstrip().startswith("{"):
-        found = _read_fields(fields)
-    else:
+    found = _read_fields(fields) if fields is not None else Sighting()
+    if fields is None or not (found.target or text.lstrip().startswith("{")):
         found = _read_text(text)
         if "=" in text and not (found.target and found.status):
             found = _merge(found, _read_fields(parse_logfmt(text)))

@@ -160,7 +160,7 @@ _JAVA_FRAME: Final = re.compile(
 )
 _DOTNET_FRAME: Final = re.compile(r"^\s{1,20}at (.{1,600}?\))(?: in (.{1,500}):line (\d{1,9}))?\s*$")
 _NODE_FRAME: Final = re.compile(
-    r"^\s{1,20}at (?:async )?(?:(.{1,300}?) \()?((?:file://)?[^()\s]{1,500}):(\d{1,9}):\d{1,9}\)?$"
+    r"^\s{1,20}at (?:async )?(?:(.{1,300}?) \()?((?:file://)?[^()\s]{1,500}):(\d{1,9}):\d{1,9}\)?(?: \{)?$"
 )
 _NODE_NATIVE: Final = re.compile(r"^\s{1,20}at (.{1,300}?) \((native|<anonymous>|index \d{1,9})\)$")
 _AT_REST: Final = re.compile(
