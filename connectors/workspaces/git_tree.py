@@ -5,7 +5,7 @@ import hashlib
 import io
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,16 +63,7 @@ async def read_archive(repo: Repo, tree: str) -> bytes:
     size = sum(entry.size for entry in entries)
     if size > repo.settings.tree_bytes:
         raise Rejected(f"the tree has {size:,} bytes; at most {repo.settings.tree_bytes:,} fit", Reason.TOO_LARGE)
-    ids = list(dict.fromkeys(entry.id for entry in entries))
-    call = Call(
-        args=("cat-file", "--batch"),
-        folder=repo.folder,
-        stdin="".join(f"{oid}\n" for oid in ids).encode(),
-        seconds=repo.settings.local_seconds,
-        max_bytes=size + 200 * len(ids) + 1,
-    )
-    blobs = (await run_git(call)).out if ids else b""
-    return await asyncio.to_thread(_build_tar, entries, _split_batch(blobs, ids))
+    return await asyncio.to_thread(_build_tar, entries, await _read_blobs(repo, entries))
 
 
 def _split_batch(out: bytes, ids: Iterable[str]) -> dict[str, memoryview]:
@@ -170,25 +161,44 @@ def _read_canonical(repo: Repo, patch: bytes) -> tuple[FileDiff, ...]:
     return read_patch(parsed)
 
 
-async def _entry(repo: Repo, tree: str, path: str) -> Entry | None:
-    listing = await repo.run("ls-tree", "-z", "-l", "--full-tree", tree, "--", path)
-    return next((e for e in _read_entries(listing.out) if e.path == path.encode()), None)
+async def _read_old(repo: Repo, base: str, paths: Iterable[str]) -> dict[str, tuple[Entry, bytes]]:
+    """Return entry and content of those paths that are in `base`; two commands for all of them."""
+    wanted = {path.encode(): path for path in paths}
+    listing = await repo.run("ls-tree", "-z", "-l", "--full-tree", base, "--", *wanted.values())
+    entries = {wanted[e.path]: e for e in _read_entries(listing.out) if e.path in wanted}
+    for path, entry in entries.items():
+        if entry.mode not in _FILE_MODES:
+            raise Rejected(f"{path} is a link, a folder or a submodule in {base[:12]}", Reason.HOSTILE_PATCH)
+    blobs = await _read_blobs(repo, list(entries.values()))
+    return {path: (entry, bytes(blobs[entry.id])) for path, entry in entries.items()}
 
 
-async def _expect(repo: Repo, base: str, diffs: Iterable[FileDiff]) -> dict[str, tuple[str, str]]:
+async def _read_blobs(repo: Repo, entries: list[Entry]) -> dict[str, memoryview]:
+    ids = list(dict.fromkeys(entry.id for entry in entries))
+    if not ids:
+        return {}
+    call = Call(
+        args=("cat-file", "--batch"),
+        folder=repo.folder,
+        stdin="".join(f"{oid}\n" for oid in ids).encode(),
+        seconds=repo.settings.local_seconds,
+        max_bytes=sum(entry.size for entry in entries) + 200 * len(ids) + 1,
+    )
+    return _split_batch((await run_git(call)).out, ids)
+
+
+async def _expect(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> dict[str, tuple[str, str]]:
     """Return mode and blob id of each path that the patch, read literally, leaves changed ("" = gone)."""
     expected: dict[str, tuple[str, str]] = {}
+    before = await _read_old(repo, base, [diff.change.old_path or diff.change.path for diff in diffs])
     for diff in diffs:
         change = diff.change
         old_path = change.old_path or change.path
-        entry = await _entry(repo, base, old_path)
-        if entry is not None and entry.mode not in _FILE_MODES:
-            raise Rejected(f"{old_path} is a link or a submodule; a patch may not touch it", Reason.HOSTILE_PATCH)
+        entry, old = before.get(old_path, (None, b""))
         if (entry is None) != (change.kind is ChangeKind.ADDED):
             raise Rejected(f"{old_path} {'is missing' if entry is None else 'is already there'}", Reason.CONFLICT)
         if change.kind in {ChangeKind.DELETED, ChangeKind.RENAMED}:
             expected[old_path] = ("", "")
-        old = (await repo.run("cat-file", "blob", entry.id)).out if entry is not None else b""
         new = _apply(diff, old)
         if change.kind is not ChangeKind.DELETED:
             mode = diff.new_mode or (entry.mode if entry is not None else "")
