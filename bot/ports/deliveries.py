@@ -1,4 +1,4 @@
-"""Raw alert deliveries between their storing and their taking in."""
+"""Raw alert deliveries, from their sender's request to their taking in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class InboxDepth:
 
 
 class DeliveryQueue(Protocol):
-    """What is stored but not taken in yet."""
+    """What is stored but not taken in yet, as the drainer sees it."""
 
     async def next(self, limit: int = 512) -> Sequence[Delivery]:
         """Return the oldest deliveries not yet taken in."""
@@ -40,3 +40,25 @@ class DeliveryQueue(Protocol):
     async def bury(self, number: int, error: str) -> None:
         """Keep a delivery that cannot be read as a dead letter."""
         ...
+
+
+class DeliveryBox(Protocol):
+    """The same deliveries, as the web server sees them."""
+
+    async def keep(self, source: str, body: bytes) -> int:
+        """Store a delivery; return its number once it is on disk. Raises `Unavailable` (the answer is 503)."""
+        ...
+
+    async def dead_letters(self) -> Sequence[Delivery]:
+        """Return the newest 200 dead letters, newest first."""
+        ...
+
+    async def revive(self, number: int) -> None:
+        """Put a dead letter back in line. Raises `Refused` when there is none of that number."""
+        ...
+
+    async def tail(self, after: int, limit: int = 100) -> Sequence[Delivery]:
+        """Return deliveries with a number above `after`, oldest first; negative: the last so many."""
+        ...
+
+    async def depth(self) -> InboxDepth: ...

@@ -1,0 +1,43 @@
+"""What people did in chat, on its way to the services: stored, acted on once, answered."""
+
+import asyncio
+
+import structlog
+
+from bot.domain.chat import Press, Reply, Said
+from bot.errors import Refused, Unavailable
+from bot.metrics import PRESSES
+from bot.ports.faults import reach
+from bot.ports.work import Store
+from bot.services.conversation import handle, refuse
+from bot.services.rulebook import Rulebook
+
+log = structlog.get_logger(__name__)
+
+
+class StoreInbox:
+    """`bot.ports.chat.ChatInbox` over the store."""
+
+    def __init__(self, store: Store, rules: Rulebook) -> None:
+        self._store = store
+        self._rules = rules
+
+    async def receive(self, event: Press | Said) -> Reply:
+        reach("press.received")
+        try:
+            reply = await asyncio.to_thread(self._handle, event)
+        except Unavailable as error:
+            log.warning("press_not_stored", channel=event.channel, error=str(error))
+            PRESSES.labels(channel=event.channel, result="unavailable").inc()
+            return Reply(text="Nightshift could not store this. Nothing was done; try again in a moment.", ok=False)
+        reach("press.handled")
+        PRESSES.labels(channel=event.channel, result="done" if reply.ok else "refused").inc()
+        return reply
+
+    def _handle(self, event: Press | Said) -> Reply:
+        try:
+            with self._store.begin() as work:
+                return handle(work, event, self._rules)
+        except Refused as refusal:
+            with self._store.begin() as work:
+                return refuse(work, event, refusal)

@@ -1,0 +1,127 @@
+"""From a promise to the message that keeps it, rendered from the state of this moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from bot.domain.approval import ApprovalState, who_may_approve
+from bot.domain.chat import Message, Paragraph, Tone
+from bot.domain.conclusion import conclude
+from bot.domain.incident import Incident, RunState
+from bot.domain.investigation import Stage, StageResult
+from bot.domain.oncall import plan_page
+from bot.ports.work import Effect, Store, UnitOfWork
+from bot.render.incident import render_card, render_closed, render_page
+from bot.render.links import Links
+from bot.render.patch import render_patch, render_verdict
+from bot.render.progress import render_findings, render_status
+from bot.services.rulebook import Rulebook
+
+MILESTONES = {
+    "paged": "Paged",
+    "acknowledged": "Acknowledged",
+    "patch_ready": "Patch ready",
+    "approved": "Approved",
+    "pushed": "Pushed",
+    "ci_passed": "CI green",
+    "ci_failed": "CI red",
+}
+
+
+class Composer:
+    """Renders effects. Returns None where there is nothing (any more) to show."""
+
+    def __init__(self, store: Store, rules: Rulebook, links: Links) -> None:
+        self._store = store
+        self._rules = rules
+        self._links = links
+        self._names: Mapping[str, str] = {key: person.name for key, person in rules.roster.people.items()}
+        self._render = {
+            "card": self._card,
+            "page": self._page,
+            "status": self._status,
+            "findings": self._findings,
+            "patch": self._patch,
+            "verdict": self._verdict,
+            "closed": self._closed,
+            "notice": self._notice,
+        }
+
+    def compose(self, effect: Effect, channel: str) -> Message | None:
+        """Return the message of one effect for one channel."""
+        del channel  # every channel shows the same today; connectors degrade by their limits
+        with self._store.begin() as work:
+            incident = work.incidents.get(effect.payload["incident"])
+            return self._render[effect.payload["what"]](work, incident, effect.payload["arg"])
+
+    def _card(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
+        return render_card(incident, now=work.now, names=self._names, links=self._links)
+
+    def _page(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        plan = plan_page(self._rules.escalation(incident.escalation), int(arg))
+        if plan is None:
+            return None
+        return render_page(incident, plan.people, plan.level, now=work.now, names=self._names, links=self._links)
+
+    def _status(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
+        results = work.investigations.of(incident.run)
+        failed = None
+        if incident.run_state is RunState.FAILED:
+            ended = [event for event in work.timeline.of(incident.id) if event.kind == "triage_ended"]
+            failed = ended[-1].text.removeprefix("The investigation stopped: ") if ended else "it failed"
+        running = None
+        if incident.run_state in {RunState.QUEUED, RunState.RUNNING}:
+            running = _next_stage(results)
+        return render_status(incident, results, running=running, failed=failed, now=work.now)
+
+    def _findings(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
+        findings, evidence = conclude(work.investigations.of(incident.run))
+        return render_findings(incident, findings, evidence) if findings else None
+
+    def _patch(self, work: UnitOfWork, incident: Incident, arg: str) -> Message:
+        draft, approval = work.drafts.get(incident.id, arg), work.approvals.get(incident.id, arg)
+        ring: tuple[str, ...] = ()
+        if approval.state is ApprovalState.PENDING:
+            ring = who_may_approve(approval, roster=self._rules.roster, policy=self._rules.policy)
+            ring = (incident.owner,) if incident.owner in ring else ring[: approval.needs]
+        message = render_patch(
+            draft, approval, now=work.now, names=self._names, audit_head=approval.audit_head, ring=ring
+        )
+        pushed = [event.text for event in work.timeline.of(incident.id) if event.data.get("digest") == draft.digest]
+        trail = [text for text in pushed if text.startswith(("Pushed", "Not pushed"))]
+        runs = [run for digest, run in work.ci_runs.of(incident.id) if digest == draft.digest]
+        if runs and trail:
+            trail[-1] = f"{trail[-1]}. CI: {runs[-1].state.value}."
+        return replace(message, blocks=(*message.blocks, *(Paragraph(text=text) for text in trail)))
+
+    def _verdict(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        runs = [run for digest, run in work.ci_runs.of(incident.id) if digest.startswith(arg)]
+        if not runs:
+            return None
+        approvers = work.approvals.get(incident.id, arg).approved_by
+        draft = work.drafts.get(incident.id, arg)
+        return render_verdict(incident, draft, runs[-1], approvers=approvers, names=self._names, now=work.now)
+
+    def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
+        if incident.is_open:
+            return None
+        since = [event for event in work.timeline.of(incident.id) if event.kind in MILESTONES]
+        milestones = [(MILESTONES[event.kind], event.at) for event in since]
+        return render_closed(incident, now=work.now, names=self._names, links=self._links, milestones=milestones)
+
+    def _notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        refused = [event for event in work.timeline.of(incident.id) if event.kind == "push_refused"]
+        if not refused:
+            return None
+        approvers = work.approvals.get(incident.id, arg).approved_by
+        return Message(
+            incident=incident.id,
+            slot=f"notice:{arg}",
+            headline=refused[-1].text,
+            tone=Tone.WARN,
+            blocks=(Paragraph(text="The alert is still open. Look at the patch card and decide what to do next."),),
+            rings=approvers,
+        )
+
+
+def _next_stage(results: Sequence[StageResult]) -> str:
+    return list(Stage)[min(len(results), len(Stage) - 1)].value

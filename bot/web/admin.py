@@ -1,0 +1,170 @@
+"""The admin API, for the command line and for outside checks: bearer token, JSON, described in docs/openapi.yaml."""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from bot.domain.oncall import Roster
+from bot.errors import Refused
+from bot.ports.deliveries import Delivery, DeliveryBox
+from bot.ports.work import Store, UnitOfWork
+from bot.web.sessions import Sessions
+
+MAX_BODY: Final = 64 * 1024
+PREVIEW: Final = 2000
+
+
+class AdminApi:
+    """Reads incidents and dead letters, makes sign-in links, replays deliveries."""
+
+    def __init__(
+        self, store: Store, box: DeliveryBox, sessions: Sessions, roster: Roster, *, token: str, base_url: str
+    ) -> None:
+        self._store = store
+        self._box = box
+        self._sessions = sessions
+        self._roster = roster
+        self._token = token.encode()
+        self._base_url = base_url
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/incidents", self._guarded(self._incidents)),
+            web.get("/v1/incidents/{incident}", self._guarded(self._incident)),
+            web.get("/v1/incidents/{incident}/timeline", self._guarded(self._timeline)),
+            web.get("/v1/incidents/{incident}/patches/{digest}", self._guarded(self._patch)),
+            web.post("/v1/signin-links", self._guarded(self._make_link)),
+            web.get("/v1/dead-letters", self._guarded(self._dead_letters)),
+            web.post("/v1/dead-letters/{number:[0-9]{1,18}}/replay", self._guarded(self._replay)),
+            web.get("/v1/deliveries", self._guarded(self._tail)),
+            web.get("/v1/audit", self._guarded(self._audit)),
+        ]
+
+    def _guarded(
+        self, handler: Callable[[web.Request], Awaitable[web.Response]]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def guarded(request: web.Request) -> web.Response:
+            scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+            right = scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._token)
+            if not right:
+                text = "The admin token is missing or wrong; it is in admin.token of the state folder.\n"
+                return web.Response(status=401, text=text, headers={"WWW-Authenticate": "Bearer"})
+            try:
+                return await handler(request)
+            except Refused as refusal:
+                return web.json_response({"error": str(refusal), "reason": refusal.reason}, status=404)
+
+        return guarded
+
+    async def _read(self, read: Callable[[UnitOfWork], Any]) -> web.Response:
+        def run() -> Any:  # noqa: ANN401 -- JSON
+            with self._store.begin() as work:
+                return read(work)
+
+        return web.json_response(await asyncio.to_thread(run))
+
+    async def _incidents(self, _request: web.Request) -> web.Response:
+        return await self._read(lambda work: {"incidents": [_brief(work, i.id) for i in work.incidents.recent(200)]})
+
+    async def _incident(self, request: web.Request) -> web.Response:
+        return await self._read(lambda work: _brief(work, request.match_info["incident"]))
+
+    async def _timeline(self, request: web.Request) -> web.Response:
+        def read(work: UnitOfWork) -> Mapping[str, Any]:
+            incident = work.incidents.get(request.match_info["incident"])
+            events = work.timeline.of(incident.id)
+            return {
+                "events": [
+                    {
+                        "seq": event.seq,
+                        "at": event.at.isoformat(),
+                        "kind": event.kind,
+                        "actor": event.actor,
+                        "text": event.text,
+                        "data": dict(event.data),
+                        "hash": event.hash,
+                    }
+                    for event in events
+                ]
+            }
+
+        return await self._read(read)
+
+    async def _patch(self, request: web.Request) -> web.Response:
+        def read() -> bytes:
+            with self._store.begin() as work:
+                return work.drafts.get(request.match_info["incident"], request.match_info["digest"]).patch.text
+
+        return web.Response(body=await asyncio.to_thread(read), content_type="text/x-diff")
+
+    async def _make_link(self, request: web.Request) -> web.Response:
+        body = await request.content.read(MAX_BODY)
+        try:
+            person = str(json.loads(body)["person"])
+        except (ValueError, KeyError, TypeError):
+            return web.json_response({"error": 'Send {"person": "NAME"}.'}, status=400)
+        if person not in self._roster.people:
+            known = ", ".join(sorted(self._roster.people)) or "nobody"
+            return web.json_response({"error": f'No person "{person[:40]}". Known: {known}.'}, status=404)
+        path = await asyncio.to_thread(self._sessions.make_link, person)
+        return web.json_response({"url": self._base_url.rstrip("/") + path})
+
+    async def _dead_letters(self, _request: web.Request) -> web.Response:
+        return web.json_response({"dead_letters": [_letter(item) for item in await self._box.dead_letters()]})
+
+    async def _replay(self, request: web.Request) -> web.Response:
+        number = int(request.match_info["number"])
+        await self._box.revive(number)
+        return web.json_response({"replayed": number})
+
+    async def _tail(self, request: web.Request) -> web.Response:
+        after = request.query.get("after", "-10")
+        if not after.removeprefix("-").isdecimal() or len(after) > 18:
+            return web.json_response({"error": "after must be a whole number"}, status=400)
+        return web.json_response({"deliveries": [_letter(item) for item in await self._box.tail(int(after))]})
+
+    async def _audit(self, _request: web.Request) -> web.Response:
+        def read(work: UnitOfWork) -> Mapping[str, Any]:
+            seq, head = work.timeline.head()
+            return {"seq": seq, "head": head}
+
+        return await self._read(read)
+
+
+def _brief(work: UnitOfWork, incident_id: str) -> Mapping[str, Any]:
+    incident = work.incidents.get(incident_id)
+    return {
+        "id": incident.id,
+        "title": incident.title,
+        "service": incident.service,
+        "severity": incident.severity.value,
+        "state": incident.state.value,
+        "run_state": incident.run_state.value,
+        "owner": incident.owner,
+        "opened_at": incident.opened_at.isoformat(),
+        "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else None,
+        "alerts_seen": incident.alerts_seen,
+        "firing": incident.firing,
+        "approvals": [
+            {"digest": a.digest, "base": a.base, "state": a.state.value, "approved_by": list(a.approved_by)}
+            for a in work.approvals.of(incident.id)
+        ],
+        "ci": [
+            {"sha": run.sha, "state": run.state.value, "attempt": run.attempt, "digest": digest}
+            for digest, run in work.ci_runs.of(incident.id)
+        ],
+    }
+
+
+def _letter(item: Delivery) -> Mapping[str, Any]:
+    return {
+        "number": item.id,
+        "source": item.source,
+        "received_at": item.received_at.isoformat(),
+        "error": item.error,
+        "body": item.body[:PREVIEW].decode(errors="replace"),
+    }
