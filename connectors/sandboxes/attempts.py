@@ -29,7 +29,6 @@ class Facts(TypedDict):
     abstract: str
     pid: int
     pid_namespace: int
-    processes: int
     calls: dict[str, int]
 
 
@@ -236,10 +235,10 @@ def keep_rights(_facts: Facts) -> str:
 
 
 @_attempt
-def raise_a_limit(facts: Facts) -> str:
+def raise_a_limit(_facts: Facts) -> str:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-    if hard == resource.RLIM_INFINITY or hard > facts["processes"]:
-        return f"the process limit is {hard}"
+    if hard == resource.RLIM_INFINITY:
+        return "there is no process limit"
     try:
         resource.setrlimit(resource.RLIMIT_NPROC, (hard + 1, hard + 1))
     except ValueError:

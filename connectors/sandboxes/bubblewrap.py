@@ -18,13 +18,13 @@ from typing import Final
 from bot.errors import Reason, Unavailable
 from bot.ports.sandbox import Probe, SandboxJob, SandboxLimits, SandboxResult
 from connectors.sandboxes.parcel import (
+    LAUNCHER,
     PYTHON_HOME,
     TOOLS,
     build_environment,
     check_job,
     find_python,
     in_memory,
-    needs_own_path,
     open_memory,
     write_parcel,
 )
@@ -32,7 +32,6 @@ from connectors.sandboxes.probing import probe_sandbox
 from connectors.sandboxes.seccomp import build_filter
 from connectors.sandboxes.supervise import Doomed, Pipe, Watch, Watched, check_report
 
-_LAUNCHER: Final = Path(__file__).with_name("launcher.py").read_text()
 _NOBODY: Final = 65534
 # No distribution hands out user ids from here on; one per run, so that the process limit counts that run alone.
 _FREE_IDS: Final = 0x70000000
@@ -119,6 +118,7 @@ async def _supervise(
         process=process,
         limits=limits,
         started=started,
+        root=doomed.pid if doomed else None,
         doomed=doomed,
         excess=_InodeCount(doomed.pid) if doomed else None,
     )
@@ -215,7 +215,8 @@ def _python() -> list[str]:
     found = ["--ro-bind", str(base), PYTHON_HOME, "--perms", "0755", "--dir", "/opt"]
     found += ["--perms", "0755", "--dir", "/opt/nightshift", "--perms", "0755", "--dir", TOOLS]
     found += ["--symlink", target, f"{TOOLS}/python3", "--symlink", target, f"{TOOLS}/python"]
-    if needs_own_path():
+    if not base.is_relative_to("/usr"):
+        # Where it was installed too: its library's path, and the Python of a toolchain's environment, are absolute.
         for parent in reversed(base.parents[:-1]):
             found += ["--perms", "0755", "--dir", str(parent)]
         found += ["--ro-bind", str(base), str(base)]
@@ -233,7 +234,7 @@ def _build_command(job: SandboxJob, report: Pipe, user: int) -> list[str]:
     command += ["prlimit", f"--nproc={limits.processes}", f"--data={limits.memory}", f"--fsize={limits.tree}"]
     command += ["--core=0", "--nofile=1024", "--memlock=65536", "--"]
     _, program = find_python()
-    return [*command, f"{PYTHON_HOME}/{program}", "-I", "-S", "-B", "-c", _LAUNCHER, str(report.write_end)]
+    return [*command, f"{PYTHON_HOME}/{program}", "-I", "-S", "-B", "-c", LAUNCHER, str(report.write_end)]
 
 
 def _pick_user() -> int:

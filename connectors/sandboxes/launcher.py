@@ -2,7 +2,8 @@
 
 It is handed to `python3 -I -S -c` as text and runs as the sandbox's user under all its limits, so it imports
 nothing of Nightshift and as little as it can. The parcel was written by `parcel.py`, which refused what is hostile.
-Its one argument names the descriptor for its report: "R" just before the job starts, or why it could not start.
+Its one argument names the descriptor for its report: NUL and "R" just before the job starts, or NUL, "U" and why
+it could not start. Where that is stderr, the job's own stderr becomes its stdout, so that the two stay in order.
 """
 
 import os
@@ -60,8 +61,11 @@ def _unpack(parcel: _Parcel) -> None:
 
 def main() -> None:
     """Unpack into the current folder, report, and execute."""
-    report = int(sys.argv[1])
-    os.set_inheritable(report, False)
+    report = os.dup(int(sys.argv[1]))
+    if sys.argv[1] == "2":
+        os.dup2(1, 2)
+    else:
+        os.close(int(sys.argv[1]))
     os.umask(0o022)
     try:
         parcel = _Parcel()
@@ -69,12 +73,12 @@ def main() -> None:
         env = {parcel.field(): parcel.field() for _ in range(parcel.number())}
         _unpack(parcel)
     except (OSError, MemoryError) as error:
-        os.write(report, f"U{error}".encode())
+        os.write(report, f"\0U{error}".encode())
         sys.exit(125)
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    os.write(report, b"R")
+    os.write(report, b"\0R")
     try:
         os.execvpe(argv[0], argv, env)  # noqa: S606 - that is its purpose
     except OSError as error:

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import sys
-import sysconfig
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
+LAUNCHER: Final = Path(__file__).with_name("launcher.py").read_text()
 PYTHON_HOME: Final = "/python"
 TOOLS: Final = "/opt/nightshift/bin"
 
@@ -33,11 +33,6 @@ def find_python() -> tuple[Path, str]:
     base = Path(sys.base_prefix)
     version = f"bin/python{sys.version_info.major}.{sys.version_info.minor}"
     return base, version
-
-
-def needs_own_path() -> bool:
-    """Say whether Python loads its library by the absolute path it was installed at."""
-    return bool(sysconfig.get_config_var("Py_ENABLE_SHARED")) and not sys.base_prefix.startswith("/usr")
 
 
 def build_environment(job: SandboxJob, tools: str = TOOLS) -> dict[str, str]:

@@ -121,7 +121,7 @@ async def _try_to_escape(sandbox: Sandbox, folder: Path) -> list[Probe]:
         job = SandboxJob(
             argv=("python3", "-I", "/nightshift/attempts.py", json.dumps(facts)),
             files={"attempts.py": _ATTEMPTS.read_bytes()},
-            limits=SandboxLimits(seconds=30, memory=256 * _MIB, processes=facts["processes"]),
+            limits=SandboxLimits(seconds=30, memory=256 * _MIB, processes=32),
         )
         result = await sandbox.run(job)
     if result.exit_code != 0:
@@ -157,7 +157,6 @@ async def _targets(folder: Path) -> AsyncIterator[Facts]:
                 abstract=abstract,
                 pid=os.getpid(),
                 pid_namespace=_own_pid_namespace(),
-                processes=32,
                 calls={name: number for name, number in call_numbers().items() if name in _CALLS},
             )
         finally:

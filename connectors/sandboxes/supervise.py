@@ -96,14 +96,17 @@ def _settle(future: "asyncio.Future[str]", value: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """What there is to watch. `doomed` is the root of the sandbox's process tree where there is one to count;
-    `excess` is asked at each poll and names a limit that was passed, or ""."""
+    """What there is to watch. `root` is the root of the process tree whose memory counts, where it is ours to
+    count; `excess` is asked at each poll and names a limit that was passed, or "". The process is ended by the
+    signal `stop`; what it leaves dies with `doomed`."""
 
     process: asyncio.subprocess.Process
     limits: SandboxLimits
     started: float
+    root: int | None = None
     doomed: Doomed | None = None
     excess: Callable[[], str] | None = None
+    stop: signal.Signals = signal.SIGKILL
 
 
 class Watch:
@@ -142,7 +145,7 @@ class Watch:
 
     async def _end(self, exiting: "asyncio.Task[int]") -> None:
         if self._watched.process.returncode is None:
-            self._watched.process.kill()
+            self._watched.process.send_signal(self._watched.stop)
         await exiting
         if self._watched.doomed is not None:
             await self._watched.doomed.end()
@@ -165,10 +168,9 @@ class Watch:
             await asyncio.sleep(_POLL_SECONDS)
 
     def _excess(self) -> str:
-        if self._watched.doomed is not None:
-            family = find_family(self._watched.doomed.pid)
-            if measure_memory(family) > self._watched.limits.memory:
-                return "memory"
+        root = self._watched.root
+        if root is not None and measure_memory(find_family(root)) > self._watched.limits.memory:
+            return "memory"
         return self._watched.excess() if self._watched.excess is not None else ""
 
 
@@ -179,13 +181,14 @@ def _exit_code(process: asyncio.subprocess.Process) -> int:
 
 
 def check_report(rung: str, report: bytes, result: SandboxResult) -> None:
-    """Raise unless the launcher reported that the job itself was started."""
-    if report.startswith(b"R") or (not report and result.ended_by):
+    """Raise unless the launcher reported, after whatever the rung's program said, that it started the job."""
+    said, mark, word = report.rpartition(b"\0")
+    if word.startswith(b"R") or (not mark and result.ended_by):
         return
-    if report.startswith(b"U"):
+    if mark and word.startswith(b"U"):
         raise LimitReached(
-            f"The work tree could not be unpacked in the sandbox: {report[1:300].decode(errors='replace')}",
+            f"The work tree could not be unpacked in the sandbox: {word[1:300].decode(errors='replace')}",
             Reason.TOO_LARGE,
         )
-    said = result.output[-500:].decode(errors="replace").strip() or f"exit code {result.exit_code}"
-    raise Unavailable(f"The {rung} sandbox did not start: {said}", Reason.UNSAFE)
+    why = (said + word + result.output)[-500:].decode(errors="replace").strip() or f"exit code {result.exit_code}"
+    raise Unavailable(f"The {rung} sandbox did not start: {why}", Reason.UNSAFE)
