@@ -14,7 +14,7 @@ class Links:
 
     def to_incident(self, incident: str) -> Link | None:
         """Return the link to an incident's page."""
-        return link_to("Open in Nightshift", f"{self.base.rstrip('/')}/incidents/{incident}") if self.base else None
+        return link_to("Nightshift", f"{self.base.rstrip('/')}/incidents/{incident}") if self.base else None
 
 
 def link_to(label: str, url: str) -> Link | None:

@@ -59,7 +59,7 @@ def render_findings(incident: Incident, findings: Sequence[Finding], evidence: S
         [Bullets(items=tuple(_say_finding(finding) for finding in findings[1:]))] if findings[1:] else []
     )
     if findings:
-        doubt = f" Refuted by: {findings[0].refuted_by}." if findings[0].refuted_by else ""
+        doubt = f" Would be refuted by: {findings[0].refuted_by}." if findings[0].refuted_by else ""
         blocks.insert(0, Paragraph(text=f"{_weigh(findings[0])} [{', '.join(findings[0].evidence)}].{doubt}"))
     if shown:
         blocks.append(Paragraph(text="Evidence:"))
@@ -152,7 +152,7 @@ def _weigh(finding: Finding) -> str:
 
 
 def _say_finding(finding: Finding) -> str:
-    doubt = f" Refuted by: {finding.refuted_by}." if finding.refuted_by else ""
+    doubt = f" Would be refuted by: {finding.refuted_by}." if finding.refuted_by else ""
     return f"{_weigh(finding)}: {write_sentence(finding.claim)}{doubt} [{', '.join(finding.evidence)}]"
 
 

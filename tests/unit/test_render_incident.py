@@ -61,7 +61,7 @@ def test_every_button_can_be_read_back_and_pressed_with_one_key() -> None:
 
 def test_links_only_where_there_is_something_to_open() -> None:
     shown = [block.label for block in card(INCIDENT).blocks if isinstance(block, Link)]
-    assert shown == ["Runbook", "Dashboard", "Source", "Open in Nightshift"]
+    assert shown == ["Runbook", "Dashboard", "Source", "Nightshift"]
     hostile = replace(
         INCIDENT, annotations={"runbook_url": "javascript:alert(1)"}, source_url="file:///etc/passwd", dashboard_url=""
     )

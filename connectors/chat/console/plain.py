@@ -1,0 +1,80 @@
+"""Text made harmless for a terminal, measured and wrapped by the columns it takes."""
+
+import unicodedata
+from typing import Final
+
+from bot.domain.split import find_graphemes
+
+TAB: Final = "    "
+
+
+def make_harmless(text: str) -> str:
+    """Return text that cannot move the cursor, colour, ring or reorder: what could is written out visibly."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_show(character) for character in text)
+
+
+def _show(character: str) -> str:
+    if character == "\n" or character.isprintable():
+        return character
+    if character == "\t":
+        return TAB
+    if character < " ":
+        return chr(0x2400 + ord(character))
+    # isprintable() is false for control, format (bidi, zero width), surrogate, private, unassigned, odd spaces
+    return " " if unicodedata.category(character) == "Zs" else f"<U+{ord(character):04X}>"
+
+
+def measure(text: str) -> int:
+    """Return the columns that one line of harmless text takes."""
+    return len(text) if text.isascii() else sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def wrap_words(text: str, width: int) -> list[str]:
+    """Return lines of at most `width` columns, broken between words where possible."""
+    return [line for part in text.split("\n") for line in _wrap_line(part, width)]
+
+
+def _wrap_line(text: str, width: int) -> list[str]:
+    bare = text.lstrip(" ")
+    first, *others = bare.split(" ")
+    lead = text[: len(text) - len(bare)] if bare and len(text) - len(bare) < width // 2 else ""
+    lines, line, used = [], "", 0
+    for word in (lead + first, *others):
+        columns = measure(word)
+        if line and used + 1 + columns <= width:
+            line, used = f"{line} {word}", used + 1 + columns
+            continue
+        if line:
+            lines.append(line)
+        *full, line = break_hard(word, width)
+        lines.extend(full)
+        used = measure(line)
+    return [*lines, line]
+
+
+def break_hard(text: str, width: int) -> list[str]:
+    """Return pieces of at most `width` columns; a character as people see it stays whole."""
+    if measure(text) <= width:
+        return [text]
+    pieces, piece, used = [], "", 0
+    for begin, end in find_graphemes(text):
+        columns = measure(text[begin:end])
+        if piece and used + columns > width:
+            pieces.append(piece)
+            piece, used = "", 0
+        piece, used = piece + text[begin:end], used + columns
+    return [*pieces, piece]
+
+
+def fit(text: str, width: int) -> str:
+    """Return the text in one line of at most `width` columns, shortened with "…"."""
+    line = " ".join(text.split())
+    return line if measure(line) <= width else break_hard(line, max(1, width - 1))[0] + "…"
