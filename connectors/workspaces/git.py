@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bot.errors import Reason, Rejected
+from bot.errors import Reason, Rejected, Unavailable
 from bot.ports import faults
 from bot.ports.workspace import Checkout, Commit, CommitPlan, RevertDraft
 from connectors.workspaces.git_clone import open_clone
@@ -109,8 +109,8 @@ class Git:
         faults.reach("push.before")
         try:
             await self._push_new(_ours(checkout), remote, sha, branch)
-        except Rejected as error:
-            # Another try of ours may have come first; only the remote knows.
+        except (Rejected, Unavailable) as error:
+            # Another try of ours may have come first, or hold the lock: only the remote knows.
             if error.reason is not Reason.CONFLICT or not await self._is_there(remote, sha, branch):
                 raise
         faults.reach("push.after")

@@ -165,7 +165,9 @@ async def run_git(call: Call) -> Output:
         raise Rejected(f"the clone {call.folder} is gone", Reason.NOT_FOUND) from error
     output = await _finish(process, call)
     if output.code not in call.ok:
-        raise explain(call.args[0], output.err, is_remote=call.remote, secrets=call.secrets)
+        # A push names the fate of each ref on its output.
+        said = f"{output.text}\n{output.err}" if call.args[0] == "push" else output.err
+        raise explain(call.args[0], said, is_remote=call.remote, secrets=call.secrets)
     return output
 
 

@@ -53,7 +53,7 @@ def _split(diff: bytes, limit: int, *, sources_only: bool) -> tuple[list[_Piece]
     """
     pieces, left_out = list[_Piece](), list[str]()
     starts = [match.start() for match in _FILE_START.finditer(diff)]
-    for start, end in zip(starts, [*starts[1:], len(diff)], strict=True):
+    for start, end in zip(starts, [*starts[1:], len(diff)], strict=False):
         raw = diff[start:end]
         try:
             parsed = parse_patch(raw, PatchLimits(bytes=limit, files=1, lines=1_000_000))
