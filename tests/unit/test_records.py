@@ -63,7 +63,7 @@ System.IOException: outer
  ---> System.NullReferenceException: inner
    at Shop.Price.Total(String c) in /src/Price.cs:line 40
    --- End of inner exception stack trace ---
-   at Shop.Web.Handle() in /src/Web.cs:line 3"""
+   at Shop.Web.Do() in /src/Web.cs:line 3"""
 
 GO = """\
 2026/11/20 13:42:32 http: panic serving 127.0.0.1:5: runtime error: index out of range [5] with length 3
@@ -136,7 +136,7 @@ def only(lines: Sequence[LogLine]) -> ErrorRecord:
         (HANDLED, "app.errors.ConfigError", ("high.py", 2, "start"), ("low.py", 1, "load")),
         (NODE, "TypeError", ("/app/price.js", 10, "total"), ("node:internal/task_queues", 95, "process.next")),
         (JAVA, "java.lang.RuntimeException", ("Price.java", 40, "shop.Price.total"), ("App.java", 5, "shop.App.main")),
-        (DOTNET, "System.IOException", ("/src/Price.cs", 40, "Shop.Price.Total"), ("/src/Web.cs", 3, "Shop.Web.Handle")),
+        (DOTNET, "System.IOException", ("/src/Price.cs", 40, "Shop.Price.Total"), ("/src/Web.cs", 3, "Shop.Web.Do")),
         (GO, "runtime error", ("/app/price.go", 12, "main.total"), ("/app/web.go", 30, "main.handle")),
         (RUBY, "NoMethodError", ("/app/price.rb", 12, "total"), ("/app/main.rb", 1, "<main>")),
         (RAILS, "NoMethodError", ("app/models/price.rb", 12, "total"), ("app/controllers/web.rb", 3, "create")),

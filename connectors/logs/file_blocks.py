@@ -1,0 +1,103 @@
+"""Reads a log file as numbered raw lines in bounded memory: packed files, endless lines and bombs included."""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import BinaryIO, Final
+
+MAX_LINE: Final = 64 * 1024
+MAX_UNPACKED: Final = 1024 * 1024 * 1024
+BLOCK: Final = 1024 * 1024
+BROKEN: Final = (OSError, EOFError, zlib.error, OverflowError)
+_FREE_UNPACKED: Final = 64 * 1024 * 1024
+_MAX_RATIO: Final = 200
+_SLACK: Final = timedelta(minutes=5)  # lines of several threads are not written in perfect order
+_LOOKED_AT: Final = 20
+_GZIP: Final = b"\x1f\x8b"
+
+
+def read_lines(
+    stream: BinaryIO, since: datetime, until: datetime, *, time_of: Callable[[bytes], datetime | None]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield number and bytes of each line, without its end, at most `MAX_LINE` + 1 bytes of it.
+
+    Stretches that lie wholly before `since` are only counted, and reading ends well after `until`. Raises one
+    of `BROKEN` on a broken file or a bomb, after what could be read was yielded.
+    """
+    number, clock = 1, None
+    waiting: bytes | None = None
+    fault: Exception | None = None
+    try:
+        for block in _cut_blocks(_unpack(stream)):
+            clock = _first_time(block, time_of) or clock
+            if clock is not None and clock >= until + _SLACK:
+                break
+            if waiting is not None:
+                if clock is None or clock >= since - _SLACK:
+                    yield from _split(waiting, number)
+                number += waiting.count(b"\n")
+            waiting = block
+    except BROKEN as error:
+        fault = error
+    if waiting is not None:
+        yield from _split(waiting, number)
+    if fault is not None:
+        raise fault
+
+
+def _split(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
+    lines = block.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    for offset, line in enumerate(lines):
+        yield number + offset, line[: MAX_LINE + 1].rstrip(b"\r")
+
+
+def _first_time(block: bytes, time_of: Callable[[bytes], datetime | None]) -> datetime | None:
+    for line in block[:BLOCK].split(b"\n", _LOOKED_AT)[:_LOOKED_AT]:
+        if (found := time_of(line)) is not None:
+            return found
+    return None
+
+
+def _cut_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield blocks of whole lines. Of a line longer than a block only the beginning is kept."""
+    rest = b""
+    fault: Exception | None = None
+    try:
+        for chunk in chunks:
+            cut = chunk.rfind(b"\n") + 1
+            if cut:
+                yield rest + chunk[:cut]
+                rest = chunk[cut:]
+            elif len(rest) <= MAX_LINE:
+                rest += chunk[: MAX_LINE + 1]
+    except BROKEN as error:
+        fault = error
+    if rest:
+        yield rest
+    if fault is not None:
+        raise fault
+
+
+def _unpack(stream: BinaryIO) -> Iterator[bytes]:
+    head = stream.read(2)
+    stream.seek(0)
+    if head != _GZIP:
+        while chunk := stream.read(BLOCK):
+            yield chunk
+        return
+    unpacked = 0
+    with gzip.GzipFile(fileobj=stream, mode="rb") as packed:
+        while chunk := packed.read1(BLOCK):
+            unpacked += len(chunk)
+            _refuse_bomb(unpacked, stream.tell())
+            yield chunk
+
+
+def _refuse_bomb(unpacked: int, packed: int) -> None:
+    if unpacked > MAX_UNPACKED:
+        raise OverflowError(f"over {MAX_UNPACKED // 2**20} MiB unpacked")
+    if unpacked > _FREE_UNPACKED and unpacked > _MAX_RATIO * packed:
+        raise OverflowError(f"unpacks to more than {_MAX_RATIO} times its size")
