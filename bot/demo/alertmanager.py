@@ -6,6 +6,7 @@ Payload: version "4" of prometheus/alertmanager's webhook_config; fingerprint: p
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -104,4 +105,5 @@ class Alertmanager:
         """Send the firing alert again and again, as `repeat_interval` does, until cancelled."""
         while True:
             await asyncio.sleep(every)
-            await self.notify(alert)
+            with suppress(ConnectionError):
+                await self.notify(alert)

@@ -63,6 +63,11 @@ class BotApi:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
+    async def newest_incident(self) -> str | None:
+        body = await self._get("/v1/incidents")
+        rows = _rows(body.get("incidents")) if isinstance(body, dict) else []
+        return str(rows[0]["id"]) if rows else None
+
     async def incident(self, incident: str) -> IncidentStatus | None:
         body = await self._get(f"/v1/incidents/{incident}")
         return read_incident(body) if isinstance(body, dict) else None
@@ -97,9 +102,8 @@ def read_incident(body: Mapping[str, object]) -> IncidentStatus:
 
 
 def read_timeline(body: object) -> tuple[Event, ...]:
-    """Read `GET /v1/incidents/{id}/timeline`: a list of rows, by itself or under "events" or "timeline"."""
-    if isinstance(body, dict):
-        body = body.get("events", body.get("timeline"))
+    """Read `GET /v1/incidents/{id}/timeline`."""
+    rows = _rows(body.get("events")) if isinstance(body, dict) else []
     return tuple(
         Event(
             at=datetime.fromisoformat(str(row["at"])),
@@ -107,7 +111,7 @@ def read_timeline(body: object) -> tuple[Event, ...]:
             text=str(row.get("text", "")),
             data={str(name): str(value) for name, value in _fields(row.get("data")).items()},
         )
-        for row in _rows(body)
+        for row in rows
     )
 
 

@@ -11,7 +11,15 @@ from bot.demo.api import Event, IncidentStatus
 from bot.demo.history import git
 from bot.domain.patch import parse_patch
 
-_STAGES: Final = {"suspect": "suspect named", "verify": "patch verified"}
+_STAGES: Final = {"suspected": "suspect named", "confirmed": "suspect confirmed by execution"}
+_KINDS: Final = {
+    "patch_ready": "verified patch shown",
+    "approved": "approved",
+    "pushed": "pushed",
+    "ci_passed": "verdict: CI passed",
+    "ci_failed": "verdict: CI failed",
+    "resolved": "closed",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +79,7 @@ class Milestone:
 
 
 def find_milestones(events: Sequence[Event], alerted_at: datetime) -> list[Milestone]:
-    """Return when, after the alert, the first card, the suspect, the verified patch and the verdict were there."""
+    """Return how long after the alert the first card, the suspect, the patch and the verdict were there."""
     firsts: dict[str, datetime] = {}
     for event in events:
         name = _milestone_of(event)
@@ -83,10 +91,8 @@ def find_milestones(events: Sequence[Event], alerted_at: datetime) -> list[Miles
 
 
 def _milestone_of(event: Event) -> str:
-    if event.kind == "opened":
-        return "first card"
+    if event.kind == "posted":
+        return "first card" if event.data.get("slot") == "card" else ""
     if event.kind == "stage":
         return _STAGES.get(event.data.get("stage", ""), "")
-    if event.kind in {"ci_passed", "ci_failed", "ci_finished", "verdict"}:
-        return "verdict"
-    return "closed" if event.kind == "resolved" else ""
+    return _KINDS.get(event.kind, "")

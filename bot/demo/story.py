@@ -27,7 +27,6 @@ from bot.demo.repository import CheckoutWorld, build_checkout
 from bot.demo.service import DemoService, running_release, switch_current, unpack_release
 from bot.demo.traffic import Traffic
 
-INCIDENT: Final = "INC-1"  # the bot's store is new, so its first incident is ours
 THRESHOLD: Final = 0.02
 _LOG_LINES: Final = 3_000
 _WINDOW: Final = 3.0
@@ -152,9 +151,9 @@ async def _tell(stage: Stage, stack: AsyncExitStack) -> Ending:
     await stage.alertmanager.notify(alert)
     repeating = _in_background(stack, stage.alertmanager.repeat(alert, every=_REPEAT))
     _say("The alert is posted. The card, the page and the investigation follow.")
-    await stage.wait_for("the incident", lambda: stage.api.incident(INCIDENT), seconds=patience)
+    incident = await stage.wait_for("the incident", stage.api.newest_incident, seconds=patience)
     if stage.options.unattended:
-        await _press_like_ana(stage, link)
+        await _press_like_ana(stage, incident, link)
     else:
         _say("Acknowledge it, read the diff, and press Approve: on the web page, or by the key in this terminal.")
     await stage.wait_for(
@@ -162,12 +161,13 @@ async def _tell(stage: Stage, stack: AsyncExitStack) -> Ending:
         lambda: _is_healthy(stage),
         seconds=patience if stage.options.unattended else None,
     )
+    await stage.wait_for("CI's verdict", lambda: _verdict(stage, incident), seconds=patience)
     healthy_at = datetime.now(UTC)
     repeating.cancel()
     await stage.alertmanager.notify(alert, ends_at=healthy_at)
     _say("The order that failed goes through again, so the alert is resolved.")
-    await stage.wait_for("the incident to be closed", lambda: _is_closed(stage), seconds=patience)
-    return Ending(incident=INCIDENT, alerted_at=alerted_at, healthy_at=healthy_at)
+    await stage.wait_for("the incident to be closed", lambda: _is_closed(stage, incident), seconds=patience)
+    return Ending(incident=incident, alerted_at=alerted_at, healthy_at=healthy_at)
 
 
 async def _let_it_fail(stage: Stage, stack: AsyncExitStack) -> FiringAlert:
@@ -204,31 +204,33 @@ def describe_alert(service: DemoService, ratio: float, starts_at: datetime) -> F
     )
 
 
-async def _press_like_ana(stage: Stage, link: str) -> None:
+async def _press_like_ana(stage: Stage, incident: str, link: str) -> None:
     """Acknowledge, wait for the patch, read it, approve, and wait for CI's verdict."""
     patience = stage.options.patience
     await stage.ana.sign_in(link)
-    _say(f"Ana acknowledges: {await stage.wait_for('Acknowledge', _presses(stage, 'Ack'), seconds=patience)}")
-    approve = stage.wait_for("a verified patch with an Approve button", _presses(stage, "Approve"), seconds=patience)
+    _say(f"Ana acknowledges: {await stage.wait_for('Acknowledge', _presses(stage, incident, 'Ack'), seconds=patience)}")
+    approve = stage.wait_for(
+        "a verified patch with an Approve button", _presses(stage, incident, "Approve"), seconds=patience
+    )
     _say(f"Ana approves: {await approve}")
-    verdict = await stage.wait_for("CI's verdict", lambda: _verdict(stage), seconds=patience)
+    verdict = await stage.wait_for("CI's verdict", lambda: _verdict(stage, incident), seconds=patience)
     if verdict != "passed":
         raise DemoError(f"CI said {verdict}; see its log in {stage.place.state}.")
     _say("CI is green and the deploy job has run.")
 
 
-def _presses(stage: Stage, label: str) -> Callable[[], Awaitable[str | None]]:
+def _presses(stage: Stage, incident: str, label: str) -> Callable[[], Awaitable[str | None]]:
     async def look() -> str | None:
-        status = await stage.api.incident(INCIDENT)
+        status = await stage.api.incident(incident)
         if status and status.run_state in {"failed", "cancelled", "done"} and not status.patches and label == "Approve":
             raise DemoError(f"The investigation ended ({status.run_state}) without a patch; the page says why.")
-        return await stage.ana.press(f"/incidents/{INCIDENT}", label)
+        return await stage.ana.press(f"/incidents/{incident}", label)
 
     return look
 
 
-async def _verdict(stage: Stage) -> str | None:
-    status = await stage.api.incident(INCIDENT)
+async def _verdict(stage: Stage, incident: str) -> str | None:
+    status = await stage.api.incident(incident)
     last = status.ci[-1].state if status and status.ci else ""
     return last if last in {"passed", "failed", "cancelled"} else None
 
@@ -239,8 +241,8 @@ async def _is_healthy(stage: Stage) -> bool:
     return ratio is not None and ratio < THRESHOLD and await stage.traffic.probe() < 400
 
 
-async def _is_closed(stage: Stage) -> bool:
-    status = await stage.api.incident(INCIDENT)
+async def _is_closed(stage: Stage, incident: str) -> bool:
+    status = await stage.api.incident(incident)
     return status is not None and status.state == "resolved"
 
 

@@ -1,0 +1,47 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.demo.config import BotPlace, bot_env, render_config
+from bot.demo.repository import CheckoutWorld
+from bot.demo.service import DemoService
+from bot.settings import Settings, load_settings
+
+ODD = Path('/tmp/a "quoted" folder/ü')
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    world = CheckoutWorld(repository=ODD / "checkout.git", head="1" * 40, culprit="2" * 40, commits=())
+    service = DemoService(state=ODD, repository=world.repository, port=8001, run=world.run)
+    file = tmp_path / "nightshift.toml"
+    file.write_text(render_config(BotPlace(port=8002, state=ODD / "bot"), world, service), encoding="utf-8")
+    for name, value in bot_env({"NIGHTSHIFT_SERVER__PORT": "1"}, "s3cret").items():
+        monkeypatch.setenv(name, value)
+    return load_settings(file)
+
+
+def test_the_configuration_has_no_problem_and_says_what_it_should(settings: Settings) -> None:
+    service = settings.service_map()["checkout"]
+    assert service.repository == str(ODD / "checkout.git")
+    assert service.logs[0].path == str(ODD / "checkout.log")
+    assert service.checks["tests"] == ("python", "-m", "unittest", "-q")
+    assert service.deploy[-4:] == (sys.executable, "-m", "bot.demo.deploy", str(ODD))
+    assert (settings.server.port, settings.server.state_dir) == (8002, ODD / "bot")
+
+
+def test_both_people_may_approve_and_the_alert_is_routed(settings: Settings) -> None:
+    assert settings.approval_policy().approvers == ("ana", "ben")
+    assert settings.roster().find("web", "ana") == settings.roster().find("console", "ana")
+    (route,) = settings.route_list()
+    assert (route.service, route.channels) == ("checkout", ("console", "web"))
+    assert [step.people for step in settings.escalation_map()["default"].steps] == [("ana",), ("ben",)]
+
+
+def test_the_environment_forgets_other_settings() -> None:
+    env = bot_env({"NIGHTSHIFT_PUBLIC_URL": "https://elsewhere.example", "HOME": "/h", "PYTHONPATH": "/p"}, "s3cret")
+    assert [name for name in env if name.startswith("NIGHTSHIFT_")] == ["NIGHTSHIFT_ALERT_TOKEN"]
+    assert env["HOME"] == "/h"
+    assert env["PYTHONPATH"].endswith("/p")
