@@ -37,10 +37,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """`unattended` approves by itself and ends; `patience` is how many seconds each step may take."""
+    """`state` is the demo's folder; `yes` approves by itself and ends; `patience` is the seconds a step may take."""
 
-    unattended: bool = False
-    folder: Path = Path(".nightshift/demo")
+    state: Path = Path(".nightshift/demo")
+    yes: bool = False
     patience: float = 120.0
 
 
@@ -72,17 +72,26 @@ class Stage:
             await asyncio.sleep(_LOOK)
 
 
+def demo_main(options: DemoOptions) -> int:
+    """Play the demo in this process and return its exit status; Ctrl-C ends it and everything it started."""
+    try:
+        return asyncio.run(run_demo(options))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say("Stopped; nothing of the demo is running any more.")
+        return 130
+
+
 async def run_demo(options: DemoOptions) -> int:
     """Play the demo. Returns the exit status: 0 when the incident was closed and everything shown was true."""
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
-        with fresh_folder(options.folder) as folder:
+        with fresh_folder(options.state) as folder:
             return await _play(options, folder)
     except (DemoError, PageError, ConnectionError) as error:
         _say(f"The demo stopped: {error}")
-        _show_tail(options.folder.absolute() / "bot.log")
+        _show_tail(options.state.absolute() / "bot.log")
         return 1
 
 
@@ -92,7 +101,7 @@ async def _play(options: DemoOptions, folder: Path) -> int:
         ending = await _tell(stage, stack)
         faults = await prove(stage.world, stage.api, stage.ana, ending.incident)
         print_summary(stage.world, stage.place, ending, await stage.api.timeline(ending.incident), faults)
-        if not options.unattended:
+        if not options.yes:
             _say("Press Ctrl-C to stop.")
             await stage.bot.wait()
         return 1 if faults else 0
@@ -124,7 +133,7 @@ async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> 
             env=bot_env(os.environ, token),
             cwd=folder,
             log=folder / "bot.log",
-            on_terminal=not options.unattended and sys.stdin.isatty(),
+            on_terminal=not options.yes and sys.stdin.isatty(),
         )
     )
     return Stage(
@@ -152,14 +161,14 @@ async def _tell(stage: Stage, stack: AsyncExitStack) -> Ending:
     repeating = _in_background(stack, stage.alertmanager.repeat(alert, every=_REPEAT))
     _say("The alert is posted. The card, the page and the investigation follow.")
     incident = await stage.wait_for("the incident", stage.api.newest_incident, seconds=patience)
-    if stage.options.unattended:
+    if stage.options.yes:
         await _press_like_ana(stage, incident, link)
     else:
         _say("Acknowledge it, read the diff, and press Approve: on the web page, or by the key in this terminal.")
     await stage.wait_for(
         "the service to be healthy again",
         lambda: _is_healthy(stage),
-        seconds=patience if stage.options.unattended else None,
+        seconds=patience if stage.options.yes else None,
     )
     await stage.wait_for("CI's verdict", lambda: _verdict(stage, incident), seconds=patience)
     healthy_at = datetime.now(UTC)
