@@ -109,12 +109,21 @@ class ApprovalSettings(Section):
     auth_paths: tuple[str, ...] = ()
 
 
+class GitSettings(Section):
+    """How remotes are reached. `tokens` maps a host to "token" or "user:token"; they never leave the front process."""
+
+    tokens: dict[str, SecretStr] = {}
+    proxy: str = ""
+    ca_file: str = ""
+
+
 class LimitSettings(Section):
     """Seconds, bytes and counts."""
 
     alert_bytes: int = 16 * 1024 * 1024
     inbox_pending: int = 50_000
     sweep_seconds: float = Field(default=1.0, gt=0)
+    poll_seconds: float = Field(default=1.0, ge=0.05)
     worker_bytes: int = 4 * 1024 * 1024 * 1024
     ci_idle_seconds: float = 30.0
 
@@ -142,6 +151,7 @@ class Settings(BaseSettings):
     escalations: dict[str, EscalationSettings] = {}
     channels: dict[str, ChannelSettings] = {}
     approval: ApprovalSettings = ApprovalSettings()
+    git: GitSettings = GitSettings()
     limits: LimitSettings = LimitSettings()
     playbook_dirs: tuple[Path, ...] = ()
 
@@ -212,6 +222,7 @@ class Settings(BaseSettings):
         """Return every secret value, for the redactor."""
         found = [self.alert_token, self.admin_token]
         found += [secret for sender in self.senders.values() for secret in (sender.token, sender.password)]
+        found += list(self.git.tokens.values())
         return tuple(secret.get_secret_value() for secret in found if secret)
 
 

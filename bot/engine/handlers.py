@@ -1,6 +1,7 @@
 """What each phase does. Everything here may run again after a kill: it looks first, then acts."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,9 +80,19 @@ class Handlers:
         job = await self._in_unit(lambda w: triage.plan_job(w, incident, run=run, folder=folder, rules=self._rules))
         if job is None:
             return
-        await self._investigate(job)
+        await self._investigate(await self._without_credentials(job))
         reach("triage.investigated")
         await self._in_unit(lambda w: drafting.propose(w, incident, self._rules))
+
+    async def _without_credentials(self, job: Job) -> Job:
+        """A remote repository is fetched here, where the credentials are; the worker gets the copy."""
+        url = job.service.repository
+        if _is_local(url):
+            return job
+        copy = self._tools.folder / "mirror" / hashlib.sha256(url.encode()).hexdigest()[:16]
+        async with self._checkout_locks.setdefault(url, asyncio.Lock()):
+            await self._tools.workspaces.open(url, copy)
+        return replace(job, service=replace(job.service, repository=str(copy)))
 
     async def _investigate(self, job: Job) -> None:
         async for result in self._tools.investigator.investigate(job):
@@ -169,6 +180,10 @@ class Handlers:
     async def _execute_failed(self, args: Args, why: str) -> None:
         text = self._tools.redact(why)
         await self._in_unit(lambda w: rollout.give_up_push(w, args["incident"], args["digest"], text))
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith(("/", "./", "../", "file://")) or ":" not in url
 
 
 async def _note(args: Args, why: str) -> None:

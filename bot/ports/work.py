@@ -141,6 +141,10 @@ class Effects(Protocol):
 
     def settle(self, key: str, state: EffectState, error: str = "") -> None: ...
 
+    def backlog(self) -> tuple[int, float]:
+        """Return how many effects wait, and the age of the oldest in seconds."""
+        ...
+
     def defer(self, key: str, until: datetime, error: str) -> None:
         """Count a failed attempt and wait."""
         ...

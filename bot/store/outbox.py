@@ -72,6 +72,12 @@ class SqlEffects:
         )
         self._session.execute(statement)
 
+    def backlog(self) -> tuple[int, float]:
+        query = select(func.count(), func.min(EffectRow.seq)).where(EffectRow.state == EffectState.INTENDED.value)
+        waiting, first = self._session.exec(query).one()
+        row = self._session.get(EffectRow, first) if first is not None else None
+        return waiting, max(0.0, (self._now - row.created_at).total_seconds()) if row else 0.0
+
     def defer(self, key: str, until: datetime, error: str) -> None:
         statement = (
             update(EffectRow)
@@ -195,9 +201,3 @@ class SqlSwitches:
 
     def set(self, name: str, value: str) -> None:
         self._session.merge(SwitchRow(name=name, value=value))
-
-
-def count_effects(session: Session) -> Mapping[str, int]:
-    """Return how many effects are in each state, for the metrics."""
-    rows = session.exec(select(EffectRow.state, func.count()).group_by(EffectRow.state))
-    return dict(rows.all())

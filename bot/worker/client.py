@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import count
+from pathlib import Path
 
 import structlog
 from pydantic import ValidationError
@@ -40,8 +41,11 @@ class WorkerClient:
     goes through `redact` with the secrets that only this process knows.
     """
 
-    def __init__(self, argv: Sequence[str], *, memory_bytes: int, redact: Callable[[Answer], Answer]) -> None:
+    def __init__(
+        self, argv: Sequence[str], *, memory_bytes: int, redact: Callable[[Answer], Answer], log_file: Path | None
+    ) -> None:
         self._argv = argv
+        self._log_file = log_file
         self._memory_bytes = memory_bytes
         self._redact = redact
         self._calls = count(1)
@@ -106,7 +110,8 @@ class WorkerClient:
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.ExitStack() as stack:
+            log_target = stack.enter_context(self._log_file.open("ab")) if self._log_file else None
             self._process = await asyncio.create_subprocess_exec(
                 "prlimit",
                 f"--as={self._memory_bytes}",
@@ -115,6 +120,8 @@ class WorkerClient:
                 env=_environment(),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
+                stdout=log_target,
+                stderr=log_target,
                 start_new_session=True,
             )
         reader, self._writer = await asyncio.open_connection(sock=ours)

@@ -1,0 +1,331 @@
+"""The front process: everything that holds a credential, put together, started, and stopped in order."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from bot.agent.cleaning import redact_value
+from bot.agent.redaction import Redactor
+from bot.bootstrap.chat import WEB, make_channels
+from bot.bootstrap.ci import make_providers
+from bot.bootstrap.logs import configure_logs
+from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
+from bot.engine.chat_inbox import StoreInbox
+from bot.engine.compose import Composer
+from bot.engine.dispatcher import Channel, Dispatcher
+from bot.engine.drainer import Drainer
+from bot.engine.gauges import Gauges
+from bot.engine.handlers import Handlers, Tools
+from bot.engine.phases import Engine
+from bot.engine.ticker import Ticker
+from bot.errors import NightshiftError, Unavailable
+from bot.ports.alerts import AlertSource
+from bot.ports.clock import Clock, SystemClock
+from bot.ports.investigator import Investigator
+from bot.render.links import Links
+from bot.services.rulebook import Rulebook
+from bot.settings import Settings
+from bot.store.board import SqlBoard
+from bot.store.database import SqlStore, lock_state, migrate, open_engine
+from bot.store.inbox import Inbox
+from bot.store.sessions import SqlSessions
+from bot.web.admin import AdminApi
+from bot.web.intake import AlertIntake
+from bot.web.pages import Pages
+from bot.web.server import Surface, build_app, listen
+from bot.web.sessions import Sessions
+from bot.worker.client import WorkerClient
+from bot.worker.messages import Answer
+from connectors.alerts import alertmanager
+from connectors.workspaces.git import Git
+from connectors.workspaces.git import Settings as GitSettings
+
+log = structlog.get_logger(__name__)
+STOP_SECONDS = 15
+TOKEN_FILE = "admin.token"  # noqa: S105 -- a file name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What a test may put in the place of the real thing. None = the real thing."""
+
+    clock: Clock | None = None
+    investigator: Investigator | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """The running front process, for whoever started it."""
+
+    settings: Settings
+    rules: Rulebook
+    store: SqlStore
+    inbox: Inbox
+    drainer: Drainer
+    sessions: Sessions
+    worker: Investigator
+    chat: StoreInbox
+    url: str
+
+
+def _hosts(settings: Settings, port: int) -> frozenset[str]:
+    """Names under which the pages may be asked for: our own addresses, the public one, and those configured."""
+    names = {"localhost", "127.0.0.1", "[::1]", settings.server.host, *settings.server.allowed_hosts}
+    if settings.public_url:
+        names.add(settings.public_url.split("://", 1)[1].split("/", 1)[0])
+    return frozenset(names | {f"{name}:{port}" for name in names})
+
+
+def _sources(settings: Settings) -> dict[str, AlertSource]:
+    sender = settings.sender("alertmanager")
+    own = alertmanager.Settings(token=sender.token, username=sender.username, password=sender.password)
+    return {"alertmanager": alertmanager.Source(own)}
+
+
+def _git(settings: Settings) -> Git:
+    tokens = {host: token.get_secret_value() for host, token in settings.git.tokens.items()}
+    return Git(GitSettings(tokens=tokens, proxy=settings.git.proxy, ca_file=settings.git.ca_file))
+
+
+def _worker(settings: Settings, redactor: Redactor) -> WorkerClient:
+    def redact(answer: Answer) -> Answer:
+        return redact_value(answer, redactor.redact)
+
+    argv = [sys.executable, "-m", "bot", "worker", "--descriptor"]
+    return WorkerClient(
+        argv,
+        memory_bytes=settings.limits.worker_bytes,
+        redact=redact,
+        log_file=log_file(settings),
+    )
+
+
+def log_file(settings: Settings) -> Path:
+    return settings.server.state_dir / "log" / "nightshift.log"
+
+
+@contextlib.asynccontextmanager
+async def open_front(settings: Settings, outside: Outside | None = None) -> AsyncIterator[Front]:
+    """Start everything, yield when Nightshift is ready, and stop it in order afterwards."""
+    outside = outside or Outside()
+    async with contextlib.AsyncExitStack() as stack:
+        core = _open_core(settings, outside, stack)
+        front = await _start(core, outside, stack)
+        log.info("ready", url=front.url)
+        yield front
+        log.info("stopping")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Core:
+    """What everything else is built on."""
+
+    settings: Settings
+    clock: Clock
+    rules: Rulebook
+    redactor: Redactor
+    admin_token: str
+    engine: Engine
+    store: SqlStore
+    inbox: Inbox
+
+
+def _open_core(settings: Settings, outside: Outside, stack: contextlib.AsyncExitStack) -> _Core:
+    state = settings.server.state_dir
+    clock = outside.clock or SystemClock()
+    stack.enter_context(lock_state(state))
+    token = settings.admin_token.get_secret_value() if settings.admin_token else read_secret_file(state / TOKEN_FILE)
+    redactor = make_redactor(settings, token)
+    rules = load_rules(settings)
+    database = open_engine(f"sqlite:///{state.absolute() / 'nightshift.db'}")
+    stack.callback(database.dispose)
+    migrate(database)
+    engine = Engine(database, poll_seconds=settings.limits.poll_seconds)
+    store = SqlStore(database, clock, engine.phases_of)
+    inbox = Inbox(state / "inbox.db", clock, max_pending=settings.limits.inbox_pending)
+    stack.callback(inbox.close)
+    return _Core(
+        settings=settings,
+        clock=clock,
+        rules=rules,
+        redactor=redactor,
+        admin_token=token,
+        engine=engine,
+        store=store,
+        inbox=inbox,
+    )
+
+
+async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack) -> Front:
+    """Start the parts in the order in which they need each other; they stop in reverse."""
+    settings, store, rules = core.settings, core.store, core.rules
+    board = SqlBoard(store, core.clock)
+    channels = make_channels(settings, board)
+    chat = StoreInbox(store, rules)
+    sources = _sources(settings)
+    sessions = Sessions(store=SqlSessions(store), clock=core.clock)
+    providers = make_providers(settings)
+
+    worker = outside.investigator or _worker(settings, core.redactor)
+    if isinstance(worker, WorkerClient):
+        stack.push_async_callback(worker.close)
+    tools = Tools(
+        investigator=worker,
+        workspaces=_git(settings),
+        ci=providers,
+        folder=settings.server.state_dir.absolute(),
+        redact=core.redactor.redact,
+    )
+    await core.engine.launch(*Handlers(store, rules, tools).phases())
+    stack.push_async_callback(core.engine.close, STOP_SECONDS)
+
+    composer = Composer(store, rules, Links(base=settings.public_url or ""))
+    sweep = settings.limits.sweep_seconds
+    dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep)
+    store.on_commit(dispatcher.wake)
+    drainer = Drainer(core.inbox, store, sources, rules, sweep=sweep)
+    core.inbox.on_delivery(drainer.wake)
+
+    runner, port = await _listen(core, board=board, channels=channels, chat=chat, sessions=sessions, sources=sources)
+    stack.push_async_callback(runner.cleanup)
+    await stack.enter_async_context(
+        _background([dispatcher.run(), drainer.run(), *(_listen_to(channel, chat) for channel in channels)])
+    )
+    ticker = _tick(core)
+    stack.callback(ticker.stop)
+    return Front(
+        settings=settings,
+        rules=rules,
+        store=store,
+        inbox=core.inbox,
+        drainer=drainer,
+        sessions=sessions,
+        worker=worker,
+        chat=chat,
+        url=f"http://{settings.server.host}:{port}",
+    )
+
+
+async def _listen(
+    core: _Core,
+    *,
+    board: SqlBoard,
+    channels: Sequence[Channel],
+    chat: StoreInbox,
+    sessions: Sessions,
+    sources: Mapping[str, AlertSource],
+) -> tuple[web.AppRunner, int]:
+    settings = core.settings
+    web_channel = next((name for name, value in settings.channels.items() if value.kind == WEB), WEB)
+    host, port = settings.server.host, settings.server.port or free_port(settings.server.host)
+    surface = Surface(
+        intake=AlertIntake(core.inbox, sources, limit=settings.limits.alert_bytes),
+        admin=AdminApi(
+            core.store,
+            core.inbox,
+            sessions,
+            core.rules.roster,
+            token=core.admin_token,
+            base_url=settings.public_url or f"http://{host}:{port}",
+        ),
+        pages=Pages(
+            board=board,
+            inbox=chat,
+            sessions=sessions,
+            roster=core.rules.roster,
+            clock=core.clock,
+            allowed_hosts=_hosts(settings, port),
+            public_url=settings.public_url,
+            channel=web_channel,
+        ),
+        webhooks=[hook for channel in channels for hook in channel.connector.webhooks(chat)],
+        is_ready=lambda: _is_ready(core),
+    )
+    return await listen(build_app(surface), host, port)
+
+
+async def _is_ready(core: _Core) -> str:
+    def read() -> None:
+        with core.store.begin() as work:
+            work.timeline.head()
+
+    try:
+        await asyncio.to_thread(read)
+        await core.inbox.depth()
+    except Unavailable as error:
+        return str(error)
+    return ""
+
+
+@contextlib.asynccontextmanager
+async def _background(jobs: Sequence[Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """Run jobs beside the caller. One that ends by itself is a mistake: the process stops instead of limping on."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.critical("background_job_ended", job=repr(task.get_coro()), exc_info=task.exception())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    for task in tasks:
+        task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.remove_done_callback(ended)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _listen_to(channel: Channel, chat: StoreInbox) -> None:
+    """Keep a connector listening; one that falls over is started again."""
+    while True:
+        try:
+            await channel.connector.run(chat)
+            await asyncio.Event().wait()
+        except (NightshiftError, OSError) as error:
+            log.warning("connector_restarts", channel=channel.name, error=str(error))
+            await asyncio.sleep(5)
+
+
+def _tick(core: _Core) -> Ticker:
+    ticker = Ticker()
+    gauges = Gauges(core.store, core.inbox)
+    ticker.every(5, "gauges", gauges.refresh)
+    ticker.every(3600, "prune", core.inbox.prune)
+    ticker.start()
+    return ticker
+
+
+def free_port(host: str) -> int:
+    """Return a port that is free now, for `server.port = 0`: the pages must know it before they are served."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with open_front(settings) as front:
+        print(f"Nightshift is ready: {settings.public_url or front.url}", flush=True)  # noqa: T201 -- the command's output
+        await stop.wait()
+
+
+def run_front(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    owns_terminal = any(channel.kind == "console" for channel in settings.channels.values())
+    configure_logs(log_file(settings) if owns_terminal else None, str)
+    asyncio.run(_serve(settings))

@@ -1,0 +1,61 @@
+"""The rulebook, the playbooks and the redactor, from the configuration."""
+
+import secrets
+from importlib import resources
+from pathlib import Path
+
+from bot.agent.redaction import Redactor, load_redactor
+from bot.domain.playbook import Playbook, parse_playbook
+from bot.errors import ConfigError, Problem, Refused
+from bot.services.rulebook import Rulebook
+from bot.settings import Settings
+
+KEY_BYTES = 32
+
+
+def read_secret_file(path: Path) -> str:
+    """Return the secret kept in a file that only its owner can read; make one at first use."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(KEY_BYTES), encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
+
+
+def load_rules(settings: Settings) -> Rulebook:
+    return Rulebook(
+        roster=settings.roster(),
+        services=settings.service_map(),
+        routes=settings.route_list(),
+        escalations=settings.escalation_map(),
+        policy=settings.approval_policy(),
+        channels=tuple(settings.channels),
+        playbooks=load_playbooks(settings.playbook_dirs),
+        auth_paths=settings.approval.auth_paths,
+    )
+
+
+def load_playbooks(folders: tuple[Path, ...]) -> tuple[Playbook, ...]:
+    """Read the playbooks that come with Nightshift and the operator's own, which win where names are equal."""
+    problems: list[Problem] = []
+    found: dict[str, Playbook] = {}
+    own = [path for folder in folders for path in sorted(folder.glob("*.md"))]
+    shipped = [Path(str(entry)) for entry in resources.files("playbooks").iterdir() if entry.name.endswith(".md")]
+    for path in [*sorted(shipped), *own]:
+        if path.name == "README.md":
+            continue
+        try:
+            playbook = parse_playbook(path.read_text(encoding="utf-8"))
+        except (Refused, OSError, UnicodeDecodeError) as error:
+            problems.append(Problem(where=str(path), what=str(error)))
+            continue
+        found[playbook.name] = playbook
+    if problems:
+        raise ConfigError(problems)
+    return tuple(found.values())
+
+
+def make_redactor(settings: Settings, admin_token: str) -> Redactor:
+    """Return the redactor that knows this installation's secrets. Raises `ConfigError` where its rules are broken."""
+    key = read_secret_file(settings.server.state_dir / "redaction.key").encode()
+    return load_redactor([*settings.secrets(), admin_token], key)

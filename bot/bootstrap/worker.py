@@ -1,0 +1,58 @@
+"""The worker process: an investigator with real tools, and no secrets of its own."""
+
+import asyncio
+import hashlib
+import os
+import socket
+from pathlib import Path
+
+from connectors.sandboxes.ladder import choose_sandbox
+from connectors.sandboxes.toolchain import prepare_toolchain
+
+from bot.agent.redaction import load_redactor
+from bot.bootstrap.logs import configure_logs
+from bot.domain.service import LogPlace, Service
+from bot.errors import Reason, Rejected
+from bot.ports.logs import LogSource
+from bot.worker.investigate import Investigation
+from bot.worker.server import serve_worker
+from bot.worker.tools import Tools
+from connectors.logs import file as file_logs
+from connectors.workspaces.git import Git
+
+
+def open_log_source(place: LogPlace) -> LogSource:
+    """Return the connector of a log place. Raises `Rejected` for a kind there is no connector for."""
+    if place.kind != "file":
+        raise Rejected(f'No log connector "{place.kind}"; there is: file.', Reason.NOT_FOUND)
+    return file_logs.Source(Path(place.path).name, place.path)
+
+
+def toolchain_key(service: Service) -> str:
+    """Return the name of a service's toolchain folder: same setup, same folder."""
+    text = "\x00".join((service.name, *service.setup))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+async def _prepare(service: Service, folder: Path) -> Path | None:
+    return await prepare_toolchain(service.setup, folder / "toolchains", toolchain_key(service))
+
+
+async def _serve(descriptor: int) -> None:
+    redactor = load_redactor([], os.urandom(32))
+    tools = Tools(
+        log_source=open_log_source,
+        workspaces=Git(),
+        sandbox=await choose_sandbox(),
+        redact=redactor.redact,
+        prepare_toolchain=_prepare,
+    )
+    with socket.socket(fileno=descriptor) as channel:
+        channel.setblocking(False)
+        await serve_worker(channel, Investigation(tools=tools))
+
+
+def run_worker(descriptor: int) -> None:
+    """Serve the front process at the other end of an inherited socket until it is gone."""
+    configure_logs(None, str)
+    asyncio.run(_serve(descriptor))

@@ -1,0 +1,193 @@
+"""The command line. Everything heavy is imported by the command that needs it: `--help` stays fast."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from bot.errors import ConfigError, NightshiftError
+
+app = typer.Typer(
+    name="nightshift",
+    help="Nightshift answers the page: evidence, a verified patch, one tap, green CI.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+alert_app = typer.Typer(help="Send, watch and replay alert deliveries.", no_args_is_help=True)
+connect_app = typer.Typer(help="Connect people and chat services.", no_args_is_help=True)
+app.add_typer(alert_app, name="alert")
+app.add_typer(connect_app, name="connect")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The configuration file.", envvar="NIGHTSHIFT_CONFIG", show_default=False),
+]
+DEFAULT_CONFIG = Path("nightshift.toml")
+
+
+def main() -> None:
+    """Run a command; a known error is one clear message and exit code 1 (2 for a wrong configuration)."""
+    try:
+        app()
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except NightshiftError as error:
+        _fail(str(error), 1)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    print(f"nightshift: {text}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _settings(config: Path | None) -> Any:  # noqa: ANN401 -- Settings, imported only where needed
+    from bot.settings import load_settings  # noqa: PLC0415 -- keeps --help fast
+
+    return load_settings(config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None))
+
+
+def _client(config: Path | None) -> Any:  # noqa: ANN401 -- AdminClient, imported only where needed
+    from bot.bootstrap.client import AdminClient  # noqa: PLC0415 -- keeps --help fast
+
+    return AdminClient(_settings(config))
+
+
+@app.command()
+def run(config: Config = None) -> None:
+    """Serve: receive alerts, page people, investigate, push what was approved."""
+    from bot.bootstrap.front import run_front  # noqa: PLC0415 -- keeps --help fast
+
+    run_front(_settings(config))
+
+
+@app.command()
+def demo(
+    state: Annotated[Path, typer.Option(help="Where the demo lives; wiped at each start.")] = Path(".nightshift/demo"),
+    yes: Annotated[bool, typer.Option("--yes", help="Approve by itself, check everything, and exit.")] = False,
+) -> None:
+    """Break a small real service, and watch Nightshift mend it."""
+    from bot.demo.story import DemoOptions, demo_main  # noqa: PLC0415 -- keeps --help fast
+
+    sys.exit(demo_main(DemoOptions(state=state, yes=yes)))
+
+
+@alert_app.command("send")
+def alert_send(
+    file: Annotated[Path, typer.Argument(help="A delivery as the sender posts it (JSON).")],
+    sender: Annotated[str, typer.Option(help="Whose delivery it is.")] = "alertmanager",
+    config: Config = None,
+) -> None:
+    """Post a delivery to the running Nightshift."""
+    answer = _client(config).send_alert(sender, file.read_bytes())
+    print(f"stored as delivery {answer['stored']}")
+
+
+@alert_app.command("dead-letters")
+def alert_dead_letters(
+    config: Config = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """List the deliveries that could not be read."""
+    letters = _client(config).get("/v1/dead-letters")["dead_letters"]
+    if as_json:
+        print(json.dumps(letters, indent=2))
+        return
+    if not letters:
+        print("No dead letters.")
+    for letter in letters:
+        print(f"{letter['number']}  {letter['received_at'][:19]}  {letter['source']}  {letter['error']}")
+
+
+@alert_app.command("replay")
+def alert_replay(number: Annotated[int, typer.Argument(help="A dead letter's number.")], config: Config = None) -> None:
+    """Take a dead letter in again, after the sender or the configuration was mended."""
+    _client(config).post(f"/v1/dead-letters/{number}/replay", {})
+    print(f"delivery {number} is back in line")
+
+
+@alert_app.command("tail")
+def alert_tail(
+    config: Config = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new deliveries.")] = False,
+) -> None:
+    """Print the newest deliveries as they came."""
+    import time  # noqa: PLC0415 -- keeps --help fast
+
+    client, after = _client(config), -10
+    while True:
+        for item in client.get(f"/v1/deliveries?after={after}")["deliveries"]:
+            after = item["number"]
+            print(f"{item['number']}  {item['received_at'][:19]}  {item['source']}  {item['body'][:200]}", flush=True)
+        if not follow:
+            return
+        after = max(after, 0)
+        time.sleep(1)
+
+
+@connect_app.command("web")
+def connect_web(
+    person: Annotated[str, typer.Option(help="The person's name in [people].")], config: Config = None
+) -> None:
+    """Print a one-time sign-in link for the web pages (valid for 15 minutes)."""
+    print(_client(config).post("/v1/signin-links", {"person": person})["url"])
+
+
+@app.command("verify-audit")
+def verify_audit(
+    config: Config = None,
+    anchor: Annotated[
+        list[str] | None, typer.Option(help="A published head, <row>:<hash>, from a card or a commit trailer.")
+    ] = None,
+) -> None:
+    """Check that nobody changed, removed or reordered the audit trail."""
+    from bot.bootstrap.audit import check_audit  # noqa: PLC0415 -- keeps --help fast
+
+    report = check_audit(_settings(config), anchor or [])
+    print(report.text)
+    sys.exit(0 if report.ok else 1)
+
+
+@app.command("sandbox-run", context_settings={"ignore_unknown_options": True})
+def sandbox_run(
+    command: Annotated[list[str] | None, typer.Argument(help="The command, after --.")] = None,
+    tree: Annotated[Path | None, typer.Option(help="A folder to copy in as the working directory.")] = None,
+    seconds: Annotated[float, typer.Option(help="Time limit.")] = 120.0,
+    probe: Annotated[bool, typer.Option("--probe", help="Try to get out instead, and report.")] = False,
+) -> None:
+    """Run a command in the sandbox that repository code runs in."""
+    from bot.bootstrap.sandbox import probe_sandbox, run_in_sandbox  # noqa: PLC0415 -- keeps --help fast
+
+    if probe:
+        sys.exit(probe_sandbox())
+    if not command:
+        _fail("give a command after --, for example: nightshift sandbox-run -- python3 -V", 2)
+    sys.exit(run_in_sandbox(command, tree=tree, seconds=seconds))
+
+
+@app.command(hidden=True)
+def worker(descriptor: Annotated[int, typer.Option("--descriptor")]) -> None:
+    """Serve a front process (started by `run`)."""
+    from bot.bootstrap.worker import run_worker  # noqa: PLC0415 -- keeps --help fast
+
+    run_worker(descriptor)
+
+
+@app.command("ci-runner", hidden=True)
+def ci_runner(
+    spool: Annotated[Path, typer.Option()], idle_seconds: Annotated[float, typer.Option("--idle-seconds")] = 30.0
+) -> None:
+    """Serve a CI spool (started by the local CI)."""
+    from bot.bootstrap.ci import run_ci_runner  # noqa: PLC0415 -- keeps --help fast
+
+    run_ci_runner(spool, idle_seconds)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from bot import __version__  # noqa: PLC0415 -- keeps --help fast
+
+    print(__version__)

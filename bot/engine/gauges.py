@@ -1,0 +1,34 @@
+"""Depths and ages, read every few seconds for the metrics."""
+
+import asyncio
+from collections import Counter
+
+from bot.domain.incident import IncidentState
+from bot.metrics import DEAD_LETTERS, EFFECTS_OLDEST, EFFECTS_OPEN, INBOX_OLDEST, INBOX_PENDING, INCIDENTS_OPEN
+from bot.ports.deliveries import DeliveryBox
+from bot.ports.work import Store
+
+
+class Gauges:
+    """Reads what waits, and since when."""
+
+    def __init__(self, store: Store, box: DeliveryBox) -> None:
+        self._store = store
+        self._box = box
+
+    async def refresh(self) -> None:
+        depth = await self._box.depth()
+        INBOX_PENDING.set(depth.pending)
+        INBOX_OLDEST.set(depth.oldest_seconds)
+        DEAD_LETTERS.set(depth.dead)
+        await asyncio.to_thread(self._read)
+
+    def _read(self) -> None:
+        with self._store.begin() as work:
+            waiting, oldest = work.effects.backlog()
+            states = Counter(incident.state for incident in work.incidents.recent(1000))
+        EFFECTS_OPEN.set(waiting)
+        EFFECTS_OLDEST.set(oldest)
+        for state in IncidentState:
+            if state is not IncidentState.RESOLVED:
+                INCIDENTS_OPEN.labels(state=state.value).set(states[state])
