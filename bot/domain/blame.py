@@ -4,8 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 _HEADER = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
+
+
+# Not `#include` and the like, nor a shebang.
+_COMMENT = re.compile(r"\s*(#(\s|$)|//|/\*|\*\s|\*/|--\s|;;)")
 
 
 class Touch(IntEnum):
@@ -35,10 +40,14 @@ class LooseHunk:
     def removed(self) -> tuple[str, ...]:
         return tuple(line[1:] for line in self.lines if line.startswith("-"))
 
-    @property
+    @cached_property
     def is_cosmetic(self) -> bool:
-        """Only white space differs."""
-        return "".join("".join(self.added).split()) == "".join("".join(self.removed).split())
+        """Only white space and whole-line comments differ."""
+        return _squeeze(self.added) == _squeeze(self.removed)
+
+
+def _squeeze(lines: Sequence[str]) -> str:
+    return "".join("".join(line.split()) for line in lines if not _COMMENT.match(line))
 
 
 def _path(text: str) -> str:

@@ -21,6 +21,7 @@ MAX_WORDS = 2_000
 CLOCK_SLACK = timedelta(minutes=2)
 
 _WORDS, _FRAMES, _RECENCY = 0.50, 0.42, 0.08
+_OLDEST, _HALF_AGE_DAYS = 0.6, 7.0
 _TOUCH = {Touch.CHANGED: 1.0, Touch.NEAR: 0.75, Touch.NONE: 0.25}
 _FUNCTION = 0.6
 
@@ -33,7 +34,8 @@ _STOP_WORDS = """the and for with not none null nil true false self this that re
     public private static void main test tests http https request response server host localhost module path
     was were has have had are its only use used can cannot may when where which then than into over add added fix
     fixed update updated change changed remove removed support make made lib usr python site packages src app json
-    html post put delete patch head options agent user content accept length redacted secret"""
+    html post put delete patch head options agent user content accept length redacted secret off out all
+    any one two per own see"""
 _STOP = frozenset(_STOP_WORDS.split())
 _LIBRARY = re.compile(
     r"/lib(?:64)?/python\d|<frozen |/usr/lib/|/node_modules/|/pkg/mod/|\.cargo/registry|/gems/|<string>"
@@ -167,9 +169,9 @@ def gather_words(
 
     for record, weight in zip(records, weigh_records(records), strict=True):
         take(f"{record.kind} {record.headline}", weight)
-        for frame in record.frames[-8:]:
+        for depth, frame in enumerate(reversed(record.frames[-8:])):
             inside = not _LIBRARY.search(frame.path)
-            take(f"{frame.function} {frame.code}", weight * (0.9 if inside else 0.3))
+            take(f"{frame.function} {frame.code}", weight * max(0.8**depth, 0.3) * (0.9 if inside else 0.3))
             take(" ".join(PurePosixPath(frame.path).with_suffix("").parts[-2:]), weight * 0.4)
         if not record.frames:
             take("\n".join(line.text for line in record.lines[:20]), weight * 0.4)
@@ -187,7 +189,8 @@ def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...
     hunks = {change.sha: read_hunks(change.diff) for change in changes}
     framed = frozenset(place.path for place in clues.places)
     counts = {change.sha: _count_words(change, hunks[change.sha], framed) for change in changes}
-    words = _score_words(clues.words, counts)
+    plain = frozenset(change.sha for change in changes if len(change.parents) == 1)
+    words = _score_words(clues.words, counts, plain)
     holds = _score_frames(clues.places, changes, hunks)
     suspects: list[tuple[float, int, Suspect]] = []
     for index, change in enumerate(changes):
@@ -195,7 +198,8 @@ def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...
         hold = holds.get(change.sha, _Hold())
         recency, age = _score_recency(change, clues.first_error)
         factor, doubts = _doubt(change, clues.first_error)
-        score = factor * (_WORDS * word_score + _FRAMES * hold.score + _RECENCY * recency)
+        freshness = _OLDEST + (1 - _OLDEST) * recency
+        score = factor * freshness * (_WORDS * word_score + _FRAMES * hold.score + _RECENCY * recency)
         told = ([hold.reason] if hold.reason else []) + (
             [f"shares {', '.join(shared)} with the error"] if shared and word_score >= 0.15 else []
         )
@@ -236,23 +240,29 @@ def _count_words(change: Change, hunks: Sequence[LooseHunk], framed: frozenset[s
 
 
 def _score_words(
-    wanted: Mapping[str, float], counts: Mapping[str, Counter[str]]
+    wanted: Mapping[str, float], counts: Mapping[str, Counter[str]], plain: frozenset[str]
 ) -> dict[str, tuple[float, tuple[str, ...]]]:
-    """Score by BM25 over the changes, scaled so that the best is 1; with the words that told most."""
-    frequency = Counter(word for count in counts.values() for word in count)
-    mean = sum(count.total() for count in counts.values()) / max(len(counts), 1) or 1.0
+    """Score by BM25, 1 for the best or for what a good match would be; with the words that told most.
+
+    The `plain` changes set the scale: a merge or a first commit shares words with everything.
+    """
+    measured = [count for sha, count in counts.items() if sha in plain] or list(counts.values())
+    frequency = Counter(word for count in measured for word in count)
+    mean = sum(count.total() for count in measured) / max(len(measured), 1) or 1.0
     raw: dict[str, tuple[float, tuple[str, ...]]] = {}
     for sha, count in counts.items():
         penalty = 0.6 + 0.4 * count.total() / mean
         parts = {
-            word: weight * _rarity(frequency[word], len(counts)) * count[word] / (count[word] + penalty)
+            word: weight * _rarity(frequency[word], len(measured)) * count[word] / (count[word] + penalty)
             for word, weight in wanted.items()
             if word in count
         }
         telling = sorted(parts, key=lambda word: (-parts[word], word))
         raw[sha] = (sum(parts.values()), tuple(telling[:4]))
-    top = max((score for score, _ in raw.values()), default=0.0) or 1.0
-    return {sha: (score / top, telling) for sha, (score, telling) in raw.items()}
+    good = 0.5 * _rarity(1, len(measured)) * sum(sorted(wanted.values())[-4:])
+    top = max((score for sha, (score, _) in raw.items() if sha in plain), default=0.0)
+    scale = max(top, good) or 1.0
+    return {sha: (min(1.0, score / scale), telling) for sha, (score, telling) in raw.items()}
 
 
 def _rarity(frequency: int, total: int) -> float:
@@ -282,7 +292,7 @@ def _hold(place: Place, touch: Touch, hunks: Sequence[LooseHunk]) -> _Hold:
     name = place.path if not place.line else f"{place.path} line {place.line}"
     frame = "the innermost frame" if place.is_innermost else "a frame of the stack"
     if hunks and all(hunk.is_cosmetic for hunk in hunks):
-        return _Hold(score=0.1 * place.weight, reason=f"changes only white space in {place.path}")
+        return _Hold(score=0.1 * place.weight, reason=f"changes only white space or comments in {place.path}")
     if touch is Touch.CHANGED:
         return _Hold(score=place.weight, reason=f"touches {name}, {frame}")
     if touch is Touch.NEAR:
@@ -293,13 +303,18 @@ def _hold(place: Place, touch: Touch, hunks: Sequence[LooseHunk]) -> _Hold:
 
 
 def _is_in_function(function: str, hunks: Sequence[LooseHunk]) -> bool:
+    """Say whether a change follows a line that names the function, in git's heading or in the hunk."""
     name = function.rsplit(".", 1)[-1].strip("()<> ")
     if len(name) < 2 or not re.fullmatch(r"\w+", name):
         return False
-    pattern = re.compile(rf"\b{name}\b")
-    return any(
-        pattern.search(text) for hunk in hunks for text in (hunk.heading, *(line for line in hunk.lines if "(" in line))
-    )
+    pattern = re.compile(rf"\b{name}\s*\(")
+    for hunk in hunks:
+        is_inside = pattern.search(hunk.heading) is not None
+        for line in hunk.lines:
+            if is_inside and line[0] in "+-":
+                return True
+            is_inside = is_inside or pattern.search(line) is not None
+    return False
 
 
 def _blame(place: Place, changes: Sequence[Change], hunks: Mapping[str, Sequence[LooseHunk]]) -> dict[str, Touch]:
@@ -334,13 +349,14 @@ def _is_merge(known: Mapping[str, Change], touched: Mapping[str, Touch]) -> bool
 
 
 def _score_recency(change: Change, first_error: datetime | None) -> tuple[float, tuple[str, ...]]:
+    """Return 1 for a change just before the first error, falling with age, and that age in words."""
     if first_error is None:
         return 0.0, ()
     age = first_error - change.committed_at
     if age < -CLOCK_SLACK:
         return 0.0, ()
     days = max(age.total_seconds(), 0.0) / 86_400
-    return 1 / (1 + days), (f"committed {say_span(age)} before the first error",)
+    return _HALF_AGE_DAYS / (_HALF_AGE_DAYS + days), (f"committed {say_span(age)} before the first error",)
 
 
 def _doubt(change: Change, first_error: datetime | None) -> tuple[float, tuple[str, ...]]:
@@ -352,7 +368,7 @@ def _doubt(change: Change, first_error: datetime | None) -> tuple[float, tuple[s
     if change.files and all(is_test_file(path) or is_document(path) for path in change.files):
         return 0.15, ("but it changes only tests or documents",)
     if not change.parents:
-        return 0.5, ("but it is the first commit",)
+        return 0.1, ("but it is the first commit",)
     return 1.0, ()
 
 

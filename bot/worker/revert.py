@@ -1,0 +1,161 @@
+"""Stages four and five without a model: draft the revert of a commit, and let the sandbox judge it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.domain.draft import Patch
+from bot.domain.evidence import Check, CheckRun, Suspect
+from bot.domain.investigation import Confirmed, Drafted, Verified
+from bot.domain.patch import parse_patch, read_patch, render_file
+from bot.domain.risk import is_test_file
+from bot.domain.suspicion import is_document
+from bot.errors import Refused, Rejected, Unavailable
+from bot.ports.workspace import Commit
+from bot.worker.reproduce import REPRODUCTION, Bench, Trial
+
+CLEAR_SCORE = 0.25
+CLEAR_LEAD = 1.5
+_GONE = ("→ 404", "→ 405", "→ 501")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What to revert, and what must be said about it; no `commit` = nothing, and `notes` say why."""
+
+    commit: str
+    subject: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A draft, and the verdict where one was needed to choose it."""
+
+    drafted: Drafted
+    verified: Verified | None = None
+
+
+def choose_target(confirmed: Confirmed, suspects: Sequence[Suspect], commits: Sequence[Commit]) -> Target:
+    """Return the commit to revert: the culprit, or a suspect far ahead of the others where nothing could be run."""
+    subjects = {commit.sha: commit.subject for commit in commits}
+    if confirmed.culprit:
+        return Target(commit=confirmed.culprit, subject=subjects.get(confirmed.culprit, confirmed.culprit[:12]))
+    judged = any(
+        run.verdict is Check.RED or (run.verdict is Check.GREEN and run.name == REPRODUCTION) for run in confirmed.runs
+    )
+    first = suspects[0] if suspects else None
+    second = suspects[1].score if len(suspects) > 1 else 0.0
+    if not judged and first is not None and first.score >= max(CLEAR_SCORE, CLEAR_LEAD * second):
+        note = f"{first.commit[:12]} is the first suspect and was not confirmed by a run: {confirmed.how}"
+        return Target(commit=first.commit, subject=first.subject, notes=(note,))
+    return Target(commit="", subject="", notes=(f"no revert was drafted: {confirmed.how}",))
+
+
+async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial | None) -> Judged:
+    """Draft the revert on the head. Where it takes tests along and does not hold, try its source files alone."""
+    subject = bench.tools.clean(target.subject, 120).replace("\n", " ")
+    empty = Drafted(base=head, patch=b"", title="", culprit=target.commit or None, notes=target.notes)
+    if not target.commit:
+        return Judged(drafted=empty)
+    try:
+        revert = await bench.checkout.revert(target.commit, head)
+        if revert is None:
+            return _give_up(empty, f"{target.commit[:12]} cannot be reverted: later commits changed the same lines")
+        whole = parse_patch(revert.diff)
+    except (Refused, Rejected, Unavailable) as error:
+        return _give_up(
+            empty, f"no revert of {target.commit[:12]} could be drafted: {bench.tools.clean(str(error), 300)}"
+        )
+    partial = tuple(f"left out, because later commits changed the same lines: {hunk}" for hunk in revert.partial)
+    drafted = Drafted(
+        base=head,
+        patch=whole.text,
+        title=f'Revert "{subject}"',
+        culprit=target.commit,
+        notes=(*target.notes, *(bench.tools.clean(note, 300) for note in partial)),
+    )
+    sources = _sources_only(whole)
+    if sources is None or trial is None:
+        return Judged(drafted=drafted)
+    return await _choose(bench, drafted, sources, trial)
+
+
+def _give_up(empty: Drafted, note: str) -> Judged:
+    return Judged(
+        drafted=Drafted(base=empty.base, patch=b"", title="", culprit=empty.culprit, notes=(*empty.notes, note))
+    )
+
+
+async def _choose(bench: Bench, drafted: Drafted, sources: bytes, trial: Trial) -> Judged:
+    verified = await verify_patch(bench, drafted, trial)
+    if verified.is_verified:
+        return Judged(drafted=drafted, verified=verified)
+    note = "only the source files are reverted: with its tests and documents the revert does not hold"
+    smaller = Drafted(
+        base=drafted.base,
+        patch=sources,
+        title=drafted.title,
+        culprit=drafted.culprit,
+        notes=(*drafted.notes, note),
+    )
+    second = await verify_patch(bench, smaller, trial)
+    if second.is_verified:
+        return Judged(drafted=smaller, verified=second)
+    return Judged(drafted=drafted, verified=verified)
+
+
+def _sources_only(patch: Patch) -> bytes | None:
+    """Return the patch without tests and documents; None where that is nothing or all of it."""
+    files = read_patch(patch)
+    kept = [file for file in files if not is_test_file(file.change.path) and not is_document(file.change.path)]
+    return b"".join(render_file(file) for file in kept) if 0 < len(kept) < len(files) else None
+
+
+async def verify_patch(bench: Bench, drafted: Drafted, trial: Trial | None) -> Verified:
+    """Run the reproduction without and with the patch, then every check with it; a red one also without it."""
+    rung = bench.tools.sandbox.rung
+    if bench.fault:
+        return _unverified(f"not verified: {bench.fault}", rung)
+    try:
+        tree = await bench.checkout.patched_tree(drafted.base, drafted.patch)
+        await bench.archive(tree, keep=True)
+    except (Rejected, Unavailable) as error:
+        return _unverified(f"not verified: {bench.tools.clean(str(error), 300)}", rung)
+    trials = [Trial(check=name) for name in bench.service.checks]
+    if trial is not None:
+        trials = [trial, *(each for each in trials if each.key != trial.key)]
+    runs = await asyncio.gather(*(bench.run(each, tree) for each in trials))
+    red = [each for each, run in zip(trials, runs, strict=True) if each.check and run.verdict is Check.RED]
+    without = await asyncio.gather(*(bench.run(each, drafted.base) for each in red))
+    already = tuple(
+        run.name for run in without if run.verdict is Check.RED and (trial is None or run.name != trial.check)
+    )
+    before = (await bench.run(trial, drafted.base)).verdict if trial else Check.UNKNOWN
+    after = runs[0].verdict if trial else Check.UNKNOWN
+    return Verified(
+        before=before,
+        after=after,
+        runs=tuple(runs),
+        already_red=already,
+        notes=_notes(runs, already, trial),
+        rung=rung,
+    )
+
+
+def _notes(runs: Sequence[CheckRun], already: Sequence[str], trial: Trial | None) -> tuple[str, ...]:
+    notes = [f"{name} is red without the patch too" for name in already]
+    notes += [f"not verified: {run.name} could not be run to its end" for run in runs if run.verdict is Check.UNKNOWN]
+    tried = trial.name if trial else ""
+    red = [run.name for run in runs if run.verdict is Check.RED and run.name not in already]
+    notes += [f"{trial.subject} still fails with the patch" for name in red if trial and name == tried]
+    notes += [f"the patch turns {name} red" for name in red if name != tried]
+    if trial is None:
+        notes.append("not verified: there is no reproduction to hold the patch against")
+    elif trial.request is not None and any(answer in runs[0].output for answer in _GONE):
+        notes.append(f"with the patch {trial.subject} is no longer served: it answers that there is no such route")
+    return tuple(notes)
+
+
+def _unverified(note: str, rung: str) -> Verified:
+    return Verified(before=Check.UNKNOWN, after=Check.UNKNOWN, runs=(), notes=(note,), rung=rung)

@@ -1,0 +1,133 @@
+"""Stage two: which commits of the deployed branch may have caused what the logs show."""
+
+import asyncio
+import io
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bot.domain.evidence import ErrorRecord
+from bot.domain.investigation import Collected, Job, Suspected
+from bot.domain.suspicion import (
+    Change,
+    Clues,
+    Place,
+    find_line,
+    gather_words,
+    index_tree,
+    map_path,
+    rank_suspects,
+    weigh_records,
+)
+from bot.ports.workspace import Checkout, Commit
+from bot.worker.tools import Tools
+
+MAX_SOURCE = 2 * 1024 * 1024
+MAX_PLACES = 40
+NEARBY = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The files of one commit, out of its archive."""
+
+    archive: bytes
+
+    def names(self) -> tuple[str, ...]:
+        with tarfile.open(fileobj=io.BytesIO(self.archive)) as tar:
+            return tuple(member.name.removeprefix("./") for member in tar if member.isreg())
+
+    def read(self, paths: frozenset[str]) -> dict[str, list[str]]:
+        """Return the lines of the named files; a file of more than 2 MiB is left out."""
+        found: dict[str, list[str]] = {}
+        with tarfile.open(fileobj=io.BytesIO(self.archive)) as tar:
+            for member in tar:
+                name = member.name.removeprefix("./")
+                if name in paths and member.isreg() and member.size <= MAX_SOURCE and (file := tar.extractfile(member)):
+                    found[name] = file.read().decode("utf-8", "replace").splitlines()
+        return found
+
+
+async def find_suspects(
+    job: Job, collected: Collected, *, head: str, commits: Sequence[Commit], archive: bytes, tools: Tools
+) -> Suspected:
+    """Rank the commits, newest first as given, by what was collected."""
+    changes = [_change(commit, tools) for commit in commits]
+    return await asyncio.to_thread(_rank, job, collected, head, changes, Snapshot(archive=archive))
+
+
+async def read_history(checkout: Checkout, branch: str, limit: int) -> tuple[str, Sequence[Commit]]:
+    """Return the deployed head and up to `limit` commits from it, newest first."""
+    head = await checkout.resolve(branch)
+    return head, await checkout.log(head, limit)
+
+
+def _change(commit: Commit, tools: Tools) -> Change:
+    return Change(
+        sha=commit.sha,
+        parents=commit.parents,
+        author=tools.clean(commit.author, 80).replace("\n", " "),
+        committed_at=commit.committed_at,
+        subject=tools.clean(commit.subject, 160).replace("\n", " "),
+        files=commit.files,
+        diff=commit.diff,
+    )
+
+
+def _rank(job: Job, collected: Collected, head: str, changes: Sequence[Change], snapshot: Snapshot) -> Suspected:
+    places, nearby = _find_places(collected.records, snapshot)
+    words = gather_words(collected.records, collected.requests, nearby)
+    clues = Clues(places=places, words=words, first_error=_first_error(collected, job.alert_started_at))
+    notes: list[str] = []
+    if not collected.records and not collected.requests:
+        notes.append("nothing was found in the logs, so the commits are ranked by time alone")
+    elif not places:
+        notes.append("no stack frame could be found in the repository, so words and time decide")
+    if len(changes) >= job.playbook.history:
+        notes.append(f"only the last {len(changes)} commits were looked at")
+    return Suspected(head=head, suspects=rank_suspects(clues, changes), notes=tuple(notes))
+
+
+def _first_error(collected: Collected, alert: datetime) -> datetime:
+    """Return when the most telling error was first seen; the alert's start where no error has a time."""
+    weighed = zip(weigh_records(collected.records), collected.records, strict=True)
+    times = [(-weight, record.first_at) for weight, record in weighed if record.first_at is not None]
+    return min(times)[1] if times else alert
+
+
+def _find_places(records: Sequence[ErrorRecord], snapshot: Snapshot) -> tuple[tuple[Place, ...], dict[str, list[str]]]:
+    """Find the frames in the repository, innermost first, and the source lines around them."""
+    tree = index_tree(snapshot.names())
+    found: dict[tuple[str, int, str], Place] = {}
+    for record, weight in zip(records, weigh_records(records), strict=True):
+        depth = 0
+        for frame in reversed(record.frames):
+            path = map_path(frame.path, tree)
+            if path is None:
+                continue
+            place = Place(
+                path=path,
+                line=frame.line,
+                function=frame.function,
+                code=frame.code,
+                weight=weight * 0.8**depth,
+                is_innermost=depth == 0,
+            )
+            key = (path, frame.line, frame.function)
+            if key not in found or found[key].weight < place.weight:
+                found[key] = place
+            depth += 1
+    places = sorted(found.values(), key=lambda place: (-place.weight, place.path, place.line))[:MAX_PLACES]
+    sources = snapshot.read(frozenset(place.path for place in places))
+    located = tuple(replace(place, line=_locate(place, sources.get(place.path, []))) for place in places)
+    nearby: dict[str, list[str]] = {}
+    for place in located:
+        if place.line:
+            around = sources[place.path][max(0, place.line - 1 - NEARBY) : place.line + NEARBY]
+            nearby.setdefault(place.path, []).extend(around)
+    return located, nearby
+
+
+def _locate(place: Place, source: Sequence[str]) -> int:
+    return find_line(line=place.line, code=place.code, source=source)

@@ -1,0 +1,38 @@
+"""What an investigation works with, as ports; the worker's start puts real ones in."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.domain.service import LogPlace, Service
+from bot.ports.logs import LogSource
+from bot.ports.sandbox import Sandbox
+from bot.ports.workspace import Workspaces
+
+_COLOUR = re.compile(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\))")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """`redact` must see every text from outside before anything else does.
+
+    `prepare_toolchain` runs the operator's setup command, or returns None where there is none.
+    """
+
+    log_source: Callable[[LogPlace], LogSource]
+    workspaces: Workspaces
+    sandbox: Sandbox
+    redact: Callable[[str], str]
+    prepare_toolchain: Callable[[Service, Path], Awaitable[Path | None]]
+
+    def sanitize(self, text: str) -> str:
+        """Return hostile text without colours, control and direction characters, then redacted: in that order, so
+        that no secret hides behind a character nobody sees."""
+        return self.redact(_CONTROL.sub("", _COLOUR.sub("", text)))
+
+    def clean(self, text: str, limit: int) -> str:
+        """Return sanitized text, its end kept within `limit`."""
+        safe = self.sanitize(text)
+        return safe if len(safe) <= limit else "…" + safe[-(limit - 1) :]
