@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.errors import Reason, Unavailable
-from bot.ports.sandbox import Probe, SandboxJob, SandboxLimits, SandboxResult
+from bot.ports.sandbox import Probe, SandboxJob, SandboxResult
 from connectors.sandboxes.parcel import (
     LAUNCHER,
     PYTHON_HOME,
@@ -30,7 +30,7 @@ from connectors.sandboxes.parcel import (
 )
 from connectors.sandboxes.probing import probe_sandbox
 from connectors.sandboxes.seccomp import build_filter
-from connectors.sandboxes.supervise import Doomed, Pipe, Watch, Watched, check_report
+from connectors.sandboxes.supervise import Doomed, Ending, Pipe, Watch, Watched, check_report, run_to_end
 
 _NOBODY: Final = 65534
 # No distribution hands out user ids from here on; one per run, so that the process limit counts that run alone.
@@ -53,41 +53,58 @@ class Bubblewrap:
 
     async def run(self, job: SandboxJob) -> SandboxResult:
         """Run the job. Raises `Unavailable` where bubblewrap cannot start, `Rejected` for a hostile tree."""
-        started = time.monotonic()
         check_job(job)
         program = shutil.which(self._program)
         if program is None:
             raise Unavailable("bubblewrap is not installed: install the package bubblewrap.", Reason.NOT_FOUND)
-        with ExitStack() as stack:
-            parcel = stack.enter_context(open_memory("parcel"))
-            await asyncio.to_thread(write_parcel, parcel, job, build_environment(job), job.argv)
-            parcel.seek(0)
-            info, report = Pipe(), Pipe()
-            stack.callback(info.close)
-            stack.callback(report.close)
-            parts = _Parts(stack)
-            user = _pick_user()
-            arguments = [*_build_view(job, parts, user), "--info-fd", str(info.write_end)]
-            descriptor = parts.add("arguments", "".join(f"{text}\0" for text in arguments).encode())
-            process = await asyncio.create_subprocess_exec(
-                program,
-                "--args",
-                str(descriptor),
-                "--",
-                *_build_command(job, report, user),
-                stdin=parcel.fileno(),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env={"PATH": _PATH},
-                cwd="/",
-                start_new_session=True,
-                pass_fds=(*parts.descriptors, info.write_end, report.write_end),
-            )
-            return await _supervise(process, info, report, limits=job.limits, started=started)
+        return await run_to_end(lambda ended: _run(program, job, ended))
 
     async def probe(self) -> Sequence[Probe]:
         """Try to escape, and report."""
         return await probe_sandbox(self)
+
+
+async def _run(program: str, job: SandboxJob, ended: Ending) -> SandboxResult:
+    started = time.monotonic()
+    with ExitStack() as stack:
+        parcel = stack.enter_context(open_memory("parcel"))
+        await asyncio.to_thread(write_parcel, parcel, job, build_environment(job), job.argv)
+        parcel.seek(0)
+        info, report = Pipe(), Pipe()
+        stack.callback(info.close)
+        stack.callback(report.close)
+        parts = _Parts(stack)
+        user = _pick_user()
+        arguments = [*_build_view(job, parts, user), "--info-fd", str(info.write_end)]
+        descriptor = parts.add("arguments", "".join(f"{text}\0" for text in arguments).encode())
+        process = await asyncio.create_subprocess_exec(
+            program,
+            "--args",
+            str(descriptor),
+            "--",
+            *_build_command(job, report, user),
+            stdin=parcel.fileno(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={"PATH": _PATH},
+            cwd="/",
+            start_new_session=True,
+            pass_fds=(*parts.descriptors, info.write_end, report.write_end),
+        )
+        await info.listen()
+        await report.listen()
+        doomed = await _find_first_process(info, job.limits.seconds)
+        watched = Watched(
+            process=process,
+            limits=job.limits,
+            started=started,
+            root=doomed.pid if doomed else None,
+            doomed=doomed,
+            excess=_InodeCount(doomed.pid) if doomed else None,
+        )
+        result = await Watch(watched, ended).result()
+        check_report("bubblewrap", await report.text(), result)
+        return result
 
 
 class _Parts:
@@ -100,39 +117,6 @@ class _Parts:
     def add(self, name: str, content: bytes) -> int:
         self.descriptors.append(self._stack.enter_context(in_memory(name, content)))
         return self.descriptors[-1]
-
-
-async def _supervise(
-    process: asyncio.subprocess.Process, info: Pipe, report: Pipe, *, limits: SandboxLimits, started: float
-) -> SandboxResult:
-    await info.listen()
-    await report.listen()
-    learning = asyncio.create_task(_find_first_process(info, limits.seconds))
-    try:
-        doomed = await asyncio.shield(learning)
-    except asyncio.CancelledError:
-        # Killed before it has told its child's number, bubblewrap could leave that child behind.
-        await _end_early(process, await learning)
-        raise
-    watched = Watched(
-        process=process,
-        limits=limits,
-        started=started,
-        root=doomed.pid if doomed else None,
-        doomed=doomed,
-        excess=_InodeCount(doomed.pid) if doomed else None,
-    )
-    result = await Watch(watched).result()
-    check_report("bubblewrap", await report.text(), result)
-    return result
-
-
-async def _end_early(process: asyncio.subprocess.Process, doomed: Doomed | None) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
-    if doomed is not None:
-        await doomed.end()
 
 
 async def _find_first_process(info: Pipe, seconds: float) -> Doomed | None:

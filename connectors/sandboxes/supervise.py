@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,24 @@ from connectors.sandboxes.watchdog import find_family, measure_memory
 
 _POLL_SECONDS: Final = 0.05
 _GRACE_SECONDS: Final = 5.0
+
+Ending = asyncio.Future[str]
+"""Why a run ends: a limit's name, "" when it ended by itself."""
+
+
+async def run_to_end(start: Callable[[Ending], Coroutine[None, None, SandboxResult]]) -> SandboxResult:
+    """Run a job that is never cancelled half-way: a cancelled caller waits until the job was ended in order.
+
+    A sandbox that is torn down while it is being set up could leave processes behind.
+    """
+    ended: Ending = asyncio.get_running_loop().create_future()
+    run = asyncio.create_task(start(ended))
+    try:
+        return await asyncio.shield(run)
+    except asyncio.CancelledError:
+        _settle(ended, "cancelled")
+        await asyncio.gather(run, return_exceptions=True)
+        raise
 
 
 class Pipe:
@@ -112,13 +130,13 @@ class Watched:
 class Watch:
     """Runs until the job ends or a limit ends it."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: Watched, ended: Ending) -> None:
         self._watched = watched
         self._output = bytearray()
-        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._ended = ended
 
     async def result(self) -> SandboxResult:
-        """Return what came of it. All that the sandbox started is gone by then, also when this is cancelled."""
+        """Return what came of it. All that the sandbox started is gone by then."""
         process, limits = self._watched.process, self._watched.limits
         loop = asyncio.get_running_loop()
         reading = asyncio.create_task(self._read())
@@ -144,8 +162,11 @@ class Watch:
         )
 
     async def _end(self, exiting: "asyncio.Task[int]") -> None:
+        # Both before waiting: the process counts as ended only when nobody holds its output open any more.
         if self._watched.process.returncode is None:
             self._watched.process.send_signal(self._watched.stop)
+        if self._watched.doomed is not None:
+            self._watched.doomed.kill()
         await exiting
         if self._watched.doomed is not None:
             await self._watched.doomed.end()
