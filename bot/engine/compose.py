@@ -48,10 +48,12 @@ class Composer:
 
     def compose(self, effect: Effect, channel: str) -> Message | None:
         """Return the message of one effect for one channel."""
-        del channel  # every channel shows the same today; connectors degrade by their limits
         with self._store.begin() as work:
             incident = work.incidents.get(effect.payload["incident"])
-            return self._render[effect.payload["what"]](work, incident, effect.payload["arg"])
+            message = self._render[effect.payload["what"]](work, incident, effect.payload["arg"])
+            if message is not None and message.rings and work.postings.ref(incident.id, channel, message.slot):
+                return replace(message, rings=())  # an edit never rings
+            return message
 
     def _card(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
         return render_card(incident, now=work.now, names=self._names, links=self._links)

@@ -6,6 +6,7 @@ A phase's work is one step that picks up its own stored rows, so running it agai
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -140,4 +141,6 @@ class Engine:
     async def close(self, seconds: int) -> None:
         """Let running phases end for up to `seconds`; the rest is taken up at the next start."""
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=seconds)
-        await asyncio.to_thread(self._client.destroy)
+        self._client.destroy()
+        # dbos put its own default executor into the loop and has shut it down now.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="after-engine"))

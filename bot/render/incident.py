@@ -56,6 +56,11 @@ def render_page(
         return Message(
             incident=incident.id, slot=slot, headline=f"Page ended: {problem}", blocks=(Paragraph(text=text),)
         )
+    if level < incident.page_level:
+        text = f"Not acknowledged by {write_people(people, names)}; the next level was paged."
+        return Message(
+            incident=incident.id, slot=slot, headline=f"Escalated: {problem}", blocks=(Paragraph(text=text),)
+        )
     since = f"{incident.severity.value}, since {write_clock(incident.alert_started_at, now)}"
     before = "Nobody has acknowledged the page before this one. " if level > 0 else ""
     blocks: list[Block] = [Paragraph(text=f"{write_sentence(since)} {before}Acknowledge to stop the page.")]

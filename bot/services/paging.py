@@ -22,6 +22,8 @@ def page(work: UnitOfWork, incident: Incident, level: int, rules: Rulebook) -> b
     people = ", ".join(rules.name_of(person) for person in plan.people)
     work.timeline.append(incident.id, "paged", BOT, f"Paged {people}", {"level": str(level)})
     announce(work, incident, "page", arg=str(level), once=f"round-{incident.round}")
+    for earlier in range(level):
+        announce(work, incident, "page", arg=str(earlier))
     if plan.next_after is not None:
         following = {"incident": incident.id, "round": str(incident.round), "level": str(level + 1)}
         work.phases.enqueue("escalate", f"{incident.id}:{incident.round}:{level + 1}", following, delay=plan.next_after)

@@ -180,7 +180,8 @@ class Inbox:
             self._commit(connection, jobs)
         connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
+    def _commit(self, connection: sqlite3.Connection, asked: Sequence[_Job]) -> None:
+        jobs = [job for job in asked if job[1].set_running_or_notify_cancel()]
         results: list[object] = []
         try:
             connection.execute("BEGIN IMMEDIATE")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from pydantic import BaseModel, ConfigDict
+
 from bot.domain.chat import ChatLimits, Message, Press, Said
 from bot.errors import NightshiftError
 from bot.ports.chat import ChatInbox, Health
@@ -44,10 +46,10 @@ _ONE_LINE: Final = 160
 _REMEMBERED: Final = 2_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(BaseModel):
     """`person` is who sits at this terminal: an account of the roster's channel "console"."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
     person: str
 
 
