@@ -1,7 +1,7 @@
 """The local CI: its provider in the front process, and its runner, a process of its own."""
 
 import asyncio
-import subprocess
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,12 +12,16 @@ from bot.bootstrap.logs import configure_logs
 from bot.bootstrap.worker import toolchain_key
 from bot.domain.service import Service
 from bot.errors import ConfigError, Problem
+from bot.ports import faults
 from bot.ports.ci import CIProvider
 from bot.settings import Settings
-from connectors.ci.local import LocalCI
+from bot.worker.client import FAULT_VARIABLES
+from connectors.ci.local import LocalCI, spawn_detached
 from connectors.ci.local_runner import run_spool
 from connectors.ci.local_spool import LocalPlan
 from connectors.workspaces.git import Git
+
+KEPT = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
 
 
 def toolchain_folder(state: Path, service: Service) -> Path | None:
@@ -53,13 +57,19 @@ def make_providers(settings: Settings) -> Mapping[str, CIProvider]:
 def _starter(spool: Path, idle_seconds: float) -> Callable[[], None]:
     """The runner is started in a session of its own: it outlives this process, a kill -9 included."""
 
+    argv = [sys.executable, "-m", "bot", "ci-runner", "--spool", str(spool), "--idle-seconds", str(idle_seconds)]
+
     def start() -> None:
-        spool.mkdir(parents=True, exist_ok=True)
-        argv = [sys.executable, "-m", "bot", "ci-runner", "--spool", str(spool), "--idle-seconds", str(idle_seconds)]
-        with (spool / "runner.log").open("ab") as log:
-            subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        spawn_detached(argv, env=_environment(), output=spool / "runner.log")
 
     return start
+
+
+def _environment() -> Mapping[str, str]:
+    """Return the runner's environment: what the operator's deploy command may need, and no setting or secret of ours."""
+    names = [*KEPT, *(FAULT_VARIABLES if faults.PLANNED else ())]
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", **kept, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 async def _serve(spool: Path, idle_seconds: float) -> None:

@@ -135,6 +135,7 @@ class Dispatcher:
         reach(f"chat.{effect.payload['what']}.before")
         thread = card if message.in_thread else None
         posted = await channel.connector.post(channel.name, message, effect.key, thread)
+        log.info("posted", channel=channel.name, effect=effect.key, incident=message.incident)
         reach(f"chat.{effect.payload['what']}.after")
         return message.incident, message.slot, posted
 

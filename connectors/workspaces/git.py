@@ -14,7 +14,7 @@ from bot.ports import faults
 from bot.ports.workspace import Checkout, Commit, CommitPlan, RevertDraft
 from connectors.workspaces.git_clone import open_clone
 from connectors.workspaces.git_commands import Repo, Settings
-from connectors.workspaces.git_history import check_ref, is_full_id, read_log, resolve
+from connectors.workspaces.git_history import check_ref, is_full_id, read_log, read_tip_messages, resolve
 from connectors.workspaces.git_remote import Remote, check_remote
 from connectors.workspaces.git_revert import draft_revert
 from connectors.workspaces.git_tree import diff_trees, read_archive, read_file, write_patched_tree
@@ -38,6 +38,10 @@ class GitCheckout:
 
     async def log(self, head: str, limit: int) -> Sequence[Commit]:
         return await read_log(self._repo, head, min(limit, _MAX_COMMITS))
+
+    async def messages(self, prefix: str) -> Sequence[str]:
+        """Return the messages at the tips of the branches under `prefix` ("nightshift/")."""
+        return await read_tip_messages(self._repo, prefix)
 
     async def archive(self, tree: str) -> bytes:
         return await read_archive(self._repo, await self._object(tree))

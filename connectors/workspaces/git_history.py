@@ -53,6 +53,14 @@ async def read_log(repo: Repo, head: str, limit: int) -> Sequence[Commit]:
     return [replace(commit, diff=diffs.get(commit.sha, "")) for commit in commits]
 
 
+async def read_tip_messages(repo: Repo, prefix: str) -> Sequence[str]:
+    """Return the whole message of the newest commit of each branch whose name begins with `prefix`."""
+    mark = secrets.token_hex(16)
+    folder = f"refs/heads/{check_ref(prefix.rstrip('/'))}/"
+    out = await repo.run("for-each-ref", f"--format={mark}%(contents)", folder)
+    return out.text.split(mark)[1:]
+
+
 async def _read_commits(repo: Repo, head: str, limit: int) -> list[Commit]:
     # The mark cannot be guessed, so no author, subject or file name can pretend to be another commit.
     mark = secrets.token_hex(16)

@@ -1,0 +1,286 @@
+"""Walks one incident through the real bot, whatever happens to its processes on the way.
+
+The walk is a sender that repeats until it gets its 2xx and a person who presses what the page offers; the bot is
+`python -m bot run`, started again whenever it is dead.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+
+from bot.demo.browser import Browser, PageError
+from tests.playbooks.world import BAD, GOOD, Repository, Step, export, history, serve_and_fail, write_repository
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "alert-token-of-the-walk"
+LOOK = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """A repository with a regression in it, and the log of its failing. Made once, copied for each walk."""
+
+    repository: Repository
+    log: Path
+
+
+def make_ground(folder: Path, culprit: Step) -> Ground:
+    later = Step(subject="Tidy", files={"README.md": "# The shop\n"})
+    repository = write_repository(folder / "shop.git", history(culprit, later), until=datetime.now(UTC))
+    tree = export(repository, "main", folder / "deployed")
+    assert serve_and_fail(tree, folder / "app.log", (GOOD, BAD, GOOD, BAD)) == [200, 500, 200, 500]
+    return Ground(repository=repository, log=folder / "app.log")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass(kw_only=True)
+class Walk:
+    """One walk in its own folder. `expiry_minutes` and `escalate_after` make timers due on the way."""
+
+    folder: Path
+    repository: Path
+    log: Path
+    expiry_minutes: float = 60
+    escalate_after: float = 600
+    sends_junk: bool = False
+    port: int = field(default_factory=free_port)
+    starts: int = 0
+    process: subprocess.Popen | None = None
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def write_config(self) -> None:
+        tests = ["python", "-m", "unittest", "-q"]
+        run = ["python", "-S", "server.py", "{port}"]
+        (self.folder / "nightshift.toml").write_text(f"""
+[server]
+port = {self.port}
+state_dir = {json.dumps(str(self.state))}
+[limits]
+poll_seconds = 0.1
+sweep_seconds = 0.2
+ci_idle_seconds = 0.5
+[people.ana]
+name = "Ana"
+role = "admin"
+accounts = {{ web = "ana", console = "ana" }}
+[people.ben]
+name = "Ben"
+accounts = {{ web = "ben" }}
+[services.shop]
+repository = {json.dumps(self.repository.as_uri())}
+run = {json.dumps(run)}
+logs = [{{ path = {json.dumps(str(self.log))} }}]
+[services.shop.checks]
+tests = {json.dumps(tests)}
+[[routes]]
+match = {{ service = "shop" }}
+service = "shop"
+[escalations.default]
+steps = [{{ people = ["ana"] }}, {{ people = ["ben"], after = {self.escalate_after} }}]
+[channels.console]
+kind = "console"
+person = "ana"
+[channels.web]
+kind = "web"
+[approval]
+approvers = ["ana"]
+expiry_minutes = {self.expiry_minutes}
+""")
+
+    def start(self, fault: str = "") -> None:
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "NIGHTSHIFT_ALERT_TOKEN": TOKEN, "LANG": "C.UTF-8"}
+        if fault:
+            env |= {"NIGHTSHIFT_FAULT_POINT": fault, "NIGHTSHIFT_ALLOW_FAULTS": "1"}
+        with (self.folder / "console.txt").open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bot", "run", "-c", "nightshift.toml"],
+                cwd=self.folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        self.starts += 1
+
+    def is_dead(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def stop(self) -> None:
+        """End the bot, its worker and the CI runner of this walk."""
+        self.kill()
+        for pid in self.children():
+            os.kill(pid, signal.SIGKILL)
+
+    def children(self, words: str = "") -> list[int]:
+        """Return the processes that hold this walk's folder in their command line or as their working folder."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\x00", b" ").decode(errors="replace")
+                where = str((entry / "cwd").readlink())
+            except OSError:
+                continue
+            if (str(self.folder) in line or where == str(self.folder)) and words in line:
+                found.append(int(entry.name))
+        return [pid for pid in found if pid != os.getpid()]
+
+    def body(self, status: str) -> bytes:
+        ends = datetime.now(UTC).isoformat() if status == "resolved" else "0001-01-01T00:00:00Z"
+        labels = {"alertname": "ShopErrors", "service": "shop", "severity": "critical"}
+        alert = {
+            "status": status,
+            "labels": labels,
+            "annotations": {"summary": "shop is failing"},
+            "startsAt": self.began,
+            "endsAt": ends,
+        }
+        return json.dumps({"version": "4", "groupKey": "g", "truncatedAlerts": 0, "alerts": [alert]}).encode()
+
+    async def run(self, fault: str = "", *, child: str = "", seconds: float = 60.0) -> None:
+        """Walk to the end. With `fault` the first start dies there; with `child` a child process does."""
+        self.began = datetime.now(UTC).isoformat()
+        self.write_config()
+        self.start(fault)
+        deadline = time.monotonic() + seconds
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with aiohttp.ClientSession(cookie_jar=jar, timeout=aiohttp.ClientTimeout(total=5)) as session:
+            person = _Person(self, session)
+            seen_child: set[int] = set()
+            while not await person.step():
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"not resolved in {seconds:.0f} s: {person.last}\n{self.tail()}")
+                if child and self.starts == 1:
+                    now_there = set(self.children(child))
+                    if seen_child - now_there:
+                        self.kill()
+                    seen_child |= now_there
+                if self.is_dead():
+                    self.start()
+                await asyncio.sleep(LOOK)
+
+    def tail(self) -> str:
+        path = self.state / "log" / "nightshift.log"
+        logged = path.read_text(errors="replace")[-3000:] if path.exists() else ""
+        return logged + (self.folder / "console.txt").read_text(errors="replace")[-1500:]
+
+    def repeated_posts(self) -> int:
+        """Return how many posts went out more than once, over all channels."""
+        lines = (self.state / "log" / "nightshift.log").read_text().splitlines()
+        events = [json.loads(line) for line in lines if line.startswith("{")]
+        keys = Counter((event["channel"], event["effect"]) for event in events if event.get("event") == "posted")
+        return sum(count - 1 for count in keys.values())
+
+    def query(self, sql: str) -> list[tuple]:
+        connection = sqlite3.connect(self.state / "nightshift.db", timeout=10)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+
+class _Person:
+    """The sender and the person, one small step at a time; every step may fail and is tried again."""
+
+    def __init__(self, walk: Walk, session: aiohttp.ClientSession) -> None:
+        self._walk = walk
+        self._session = session
+        self._browser = Browser(session, walk.url)
+        self._signed_in = False
+        self._fired = self._junked = self._cleared = False
+        self.last: object = None
+
+    async def step(self) -> bool:
+        try:
+            return await self._step()
+        except (aiohttp.ClientError, TimeoutError, PageError, OSError) as error:
+            self.last = error
+            return False
+
+    async def _step(self) -> bool:
+        if not self._fired:
+            self._fired = await self._send(self._walk.body("firing"))
+            return False
+        if self._walk.sends_junk and not self._junked:
+            self._junked = await self._send(b'{"alerts": 7}')
+            return False
+        incident = await self._get("/v1/incidents/INC-1")
+        self.last = incident
+        if incident is None:
+            return False
+        return await self._react(incident)
+
+    async def _react(self, incident: dict) -> bool:
+        states = [approval["state"] for approval in incident["approvals"]]
+        if incident["state"] == "resolved":
+            return await self._is_quiet()
+        wants_escalation = self._walk.escalate_after < 60 and not await self._happened("paged", 2)
+        if incident["state"] == "triggered" and not wants_escalation:
+            await self._press("Acknowledge")
+        elif states[-1:] == ["expired"]:
+            await self._press("Renew")
+        elif states[-1:] == ["pending"] and (self._walk.expiry_minutes > 1 or await self._happened("expired", 1)):
+            await self._press("Approve")
+        elif [run["state"] for run in incident["ci"]] == ["passed"] and not self._cleared:
+            self._cleared = await self._send(self._walk.body("resolved"))
+        return False
+
+    async def _happened(self, kind: str, times: int) -> bool:
+        timeline = await self._get("/v1/incidents/INC-1/timeline")
+        return timeline is not None and [event["kind"] for event in timeline["events"]].count(kind) >= times
+
+    async def _is_quiet(self) -> bool:
+        """Everything promised is done: no effect and no delivery waits."""
+        waiting = self._walk.query("SELECT COUNT(*) FROM effect WHERE state = 'intended'")[0][0]
+        return waiting == 0
+
+    async def _send(self, body: bytes) -> bool:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with self._session.post(f"{self._walk.url}/v1/alerts/alertmanager", data=body, headers=headers) as answer:
+            return answer.status == 200
+
+    async def _get(self, path: str) -> dict | None:
+        token = (self._walk.state / "admin.token").read_text()
+        async with self._session.get(self._walk.url + path, headers={"Authorization": f"Bearer {token}"}) as answer:
+            return await answer.json() if answer.status == 200 else None
+
+    async def _press(self, label: str) -> None:
+        if not self._signed_in:
+            token = (self._walk.state / "admin.token").read_text()
+            headers = {"Authorization": f"Bearer {token}"}
+            url = f"{self._walk.url}/v1/signin-links"
+            async with self._session.post(url, json={"person": "ana"}, headers=headers) as answer:
+                link = (await answer.json())["url"]
+            await self._browser.sign_in(link)
+            self._signed_in = True
+        button = await self._browser.find("/incidents/INC-1", label)
+        if button is not None:
+            await self._browser.press(button)
