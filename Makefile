@@ -1,0 +1,44 @@
+# Each target makes what it needs; a second call is quick. PYTHON=… chooses the Python, JOBS=… how many tests run at once.
+
+JOBS ?= 2
+ARGS ?=
+PY := .venv/bin/python
+export PYTHON
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check format lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: ## Break a small real service and watch Nightshift mend it (ARGS=--yes: unattended)
+	@infra/environment.sh programs
+	@infra/environment.sh python run
+	@$(PY) -m bot demo $(ARGS)
+
+test: ## Run all tests (ARGS=tests/unit: some of them)
+	@infra/environment.sh programs browser
+	@infra/environment.sh python dev
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+check: ## Lint, format, types, import rules, sizes, documents
+	@infra/environment.sh programs
+	@infra/environment.sh python dev
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m pytest tests/architecture
+
+format: ## Format the code, and mend what ruff can
+	@infra/environment.sh python dev
+	@$(PY) -m ruff check --fix
+	@$(PY) -m ruff format
+
+lock: ## Write the lock files anew from pyproject.toml
+	@infra/environment.sh lock
+
+clean: ## Remove the environment, caches and the demo's folder (never the state of a running Nightshift)
+	rm -rf .venv .nightshift/demo dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find bot connectors playbooks tests -name __pycache__ -type d -prune -exec rm -rf {} +
