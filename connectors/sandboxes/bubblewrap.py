@@ -7,7 +7,6 @@ As a normal user bubblewrap makes a user namespace. Started as root it must not:
 import asyncio
 import json
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Final
 
 from bot.errors import Reason, Unavailable
 from bot.ports.sandbox import Probe, SandboxJob, SandboxResult
+from connectors.sandboxes.identity import pick_user
 from connectors.sandboxes.parcel import (
     LAUNCHER,
     PYTHON_HOME,
@@ -32,9 +32,6 @@ from connectors.sandboxes.probing import probe_sandbox
 from connectors.sandboxes.seccomp import build_filter
 from connectors.sandboxes.supervise import Doomed, Ending, Pipe, Watch, Watched, check_report, run_to_end
 
-_NOBODY: Final = 65534
-# No distribution hands out user ids from here on; one per run, so that the process limit counts that run alone.
-_FREE_IDS: Final = 0x70000000
 _SCRATCH_BYTES: Final = 256 * 1024 * 1024
 _SHARED_BYTES: Final = 64 * 1024 * 1024
 _INODES: Final = 300_000
@@ -74,7 +71,7 @@ async def _run(program: str, job: SandboxJob, ended: Ending) -> SandboxResult:
         stack.callback(info.close)
         stack.callback(report.close)
         parts = _Parts(stack)
-        user = _pick_user()
+        user = pick_user()
         arguments = [*_build_view(job, parts, user), "--info-fd", str(info.write_end)]
         descriptor = parts.add("arguments", "".join(f"{text}\0" for text in arguments).encode())
         process = await asyncio.create_subprocess_exec(
@@ -134,7 +131,7 @@ class _InodeCount:
     def __init__(self, pid: int) -> None:
         self._root = f"/proc/{pid}/root"
 
-    def __call__(self) -> str:
+    async def __call__(self) -> str:
         for folder in ("/w", "/tmp", "/dev/shm"):  # noqa: S108 - inside the sandbox
             try:
                 usage = os.statvfs(self._root + folder)
@@ -219,17 +216,3 @@ def _build_command(job: SandboxJob, report: Pipe, user: int) -> list[str]:
     command += ["--core=0", "--nofile=1024", "--memlock=65536", "--"]
     _, program = find_python()
     return [*command, f"{PYTHON_HOME}/{program}", "-I", "-S", "-B", "-c", LAUNCHER, str(report.write_end)]
-
-
-def _pick_user() -> int:
-    """Return a user id that nothing else runs under, where this process may use such ids.
-
-    In a user namespace of its own the job counts alone under any id.
-    """
-    if os.geteuid() != 0:
-        return _NOBODY
-    ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
-    wanted = _FREE_IDS + secrets.randbelow(0x0F000000)
-    if any(int(first) <= wanted < int(first) + int(count) for first, _, count in ranges):
-        return wanted
-    return _NOBODY

@@ -80,7 +80,7 @@ _EXHAUSTIONS: Final = (
     ),
     _Exhaustion(
         name="full disk",
-        code="import sys\ntry:\n for n in range(30):\n  with open(str(n), 'wb') as f: f.write(bytes(10 << 20))\n"
+        code="import sys\ntry:\n for n in range(100):\n  with open(str(n), 'wb') as f: f.write(bytes(10 << 20))\n"
         "except OSError: sys.exit(1)",
         wanted=("exit 1", "memory"),
         limits=_LIMITS,

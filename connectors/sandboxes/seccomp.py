@@ -8,7 +8,7 @@ that no limit counts. Numbers: the kernel's `asm/unistd_64.h` (x86_64) and `asm-
 import errno
 import platform
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,6 +103,44 @@ _DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "ioperm": (173, None),
 }
 
+# Without namespaces and mounts of its own a job shares these with the user it runs as: Landlock does not judge
+# changes of mode, owner, times and attributes by path, nor System V and POSIX queues, nor others' priorities.
+_DENIED_IN_SHARED_VIEW: Final[dict[str, tuple[int | None, int | None]]] = {
+    "chmod": (90, None),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "setxattrat": (463, 463),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "semget": (64, 190),
+    "semop": (65, 193),
+    "semtimedop": (220, 192),
+    "semctl": (66, 191),
+    "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Machine:
@@ -115,6 +153,8 @@ class _Machine:
     shmget: int
     personality: int
     prlimit: int
+    utimensat: int
+    scheduling: tuple[int, ...]
 
 
 _MACHINES: Final = {
@@ -128,6 +168,8 @@ _MACHINES: Final = {
         shmget=29,
         personality=135,
         prlimit=302,
+        utimensat=280,
+        scheduling=(142, 144, 203, 314),
     ),
     "aarch64": _Machine(
         audit_arch=0xC00000B7,
@@ -139,6 +181,8 @@ _MACHINES: Final = {
         shmget=194,
         personality=92,
         prlimit=261,
+        utimensat=88,
+        scheduling=(118, 119, 122, 274),
     ),
 }
 
@@ -177,6 +221,30 @@ def _allow_values(argument: int, values: Sequence[int], error: int) -> list[byte
     return [*body, _deny(error)]
 
 
+def _deny_all(calls: Mapping[str, tuple[int | None, int | None]], numbers: _Machine) -> list[bytes]:
+    denied = [pair[numbers.column] for pair in calls.values()]
+    return [_when(number, [_deny(errno.EPERM)]) for number in denied if number is not None]
+
+
+def _deny_shared_view(numbers: _Machine) -> list[bytes]:
+    # A process may still change itself, and the times of a file it has open (no path: the pointer is null).
+    own = [_when(number, _allow_values(0, (0,), errno.EPERM)) for number in (numbers.prlimit, *numbers.scheduling)]
+    own.append(
+        _when(
+            numbers.utimensat,
+            [
+                _argument(1),
+                _op(_JUMP_EQUAL, 0, 0, 3),
+                _argument(1, high=True),
+                _op(_JUMP_EQUAL, 0, 0, 1),
+                _op(_RETURN, _ALLOW),
+                _deny(errno.EPERM),
+            ],
+        )
+    )
+    return [*_deny_all(_DENIED_IN_SHARED_VIEW, numbers), *own]
+
+
 def call_numbers() -> dict[str, int]:
     """Return the numbers of the calls denied on this machine, whatever their arguments."""
     numbers = _this_machine("")
@@ -208,10 +276,9 @@ def build_filter(*, isolated: bool = True, machine: str = "") -> bytes:
     ]
     if numbers.audit_arch == _X86_64:
         parts += [_op(_JUMP_GREATER_EQUAL, _X32_BIT, 0, 1), _deny(errno.ENOSYS)]
-    denied = [pair[numbers.column] for pair in _DENIED.values()]
-    parts += [_when(number, [_deny(errno.EPERM)]) for number in denied if number is not None]
+    parts += _deny_all(_DENIED, numbers)
     if not isolated:
-        parts.append(_when(numbers.prlimit, _allow_values(0, (0,), errno.EPERM)))
+        parts += _deny_shared_view(numbers)
     families = _FAMILIES if isolated else ()
     parts += [
         # C libraries fall back to clone, whose flags can be read here; clone3 hides them behind a pointer.

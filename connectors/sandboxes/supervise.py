@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
@@ -123,7 +123,7 @@ class Watched:
     started: float
     root: int | None = None
     doomed: Doomed | None = None
-    excess: Callable[[], str] | None = None
+    excess: Callable[[], Awaitable[str]] | None = None
     stop: signal.Signals = signal.SIGKILL
 
 
@@ -183,16 +183,16 @@ class Watch:
 
     async def _poll(self) -> None:
         while not self._ended.done():
-            if reason := self._excess():
+            if reason := await self._excess():
                 _settle(self._ended, reason)
                 return
             await asyncio.sleep(_POLL_SECONDS)
 
-    def _excess(self) -> str:
+    async def _excess(self) -> str:
         root = self._watched.root
         if root is not None and measure_memory(find_family(root)) > self._watched.limits.memory:
             return "memory"
-        return self._watched.excess() if self._watched.excess is not None else ""
+        return await self._watched.excess() if self._watched.excess is not None else ""
 
 
 def _exit_code(process: asyncio.subprocess.Process) -> int:
