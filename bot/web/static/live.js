@@ -66,7 +66,9 @@
     if (!part) return;
     const focus = document.activeElement;
     const home = focus && focus.closest("[data-v]");
-    const anchor = [...document.querySelectorAll("[data-v]")].find((node) => node.getBoundingClientRect().top > 0);
+    // What stays in place: the field that is typed into, else the first part in view.
+    const typing = focus && focus.matches("#say-text") ? focus : null;
+    const anchor = typing || [...document.querySelectorAll("[data-v]")].find((node) => node.getBoundingClientRect().top > 0);
     const top = anchor && anchor.getBoundingClientRect().top;
     for (const fresh of part.querySelectorAll("[data-list]")) {
       const old = byId(fresh.id);
@@ -75,7 +77,7 @@
     document.title = part.dataset.title;
     if (focus && focus.id && !focus.isConnected) (byId(focus.id) || byId(home && home.id) || byId("main")).focus({ preventScroll: true });
     const still = anchor && byId(anchor.id);
-    if (still && window.scrollY > 8) window.scrollBy(0, still.getBoundingClientRect().top - top);
+    if (still && (typing || window.scrollY > 8)) window.scrollBy(0, still.getBoundingClientRect().top - top);
     showAges();
     warnIfChanged();
   };
@@ -210,6 +212,7 @@
     byId("ask-changed").hidden = Boolean(message) && message.dataset.v === asker.version;
   };
   ask.addEventListener("close", () => {
+    if (ask.open) return; // this event comes late: the next question is open already
     byId("ask-body").replaceChildren();
     const back = asker && (byId(asker.button) || byId(asker.message));
     asker = null;

@@ -1,0 +1,235 @@
+"""The pages in a real Chromium: see, press, watch it change, decide by keyboard; on a phone and without script."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from bot.domain.chat import Press, Reply, Said
+from tests.e2e.browser import MISSING, Page, find_chromium, open_browser
+from tests.web_world import ACK, APPROVE, CARD, INCIDENT, REJECT, VERDICT, World, fill, note, served
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
+
+APPROVE_BUTTON = f"button[value='{APPROVE.id}']"
+ACK_BUTTON = f"button[value='{ACK.id}']"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with served() as running:
+        fill(running.board)
+        yield running
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    async with open_browser() as tab:
+        yield tab
+
+
+async def sign_in(page: Page, world: World) -> None:
+    await page.open(world.url + world.sessions.make_link("ada"))
+    await page.click("#sign-in")
+    await page.find("#open")
+
+
+async def open_incident(page: Page, world: World) -> None:
+    await sign_in(page, world)
+    await page.click("#row-INC-12 a")
+    await page.find("#thread")
+    await page.wait_text("#live-text", "Live")
+
+
+async def top_of(page: Page, selector: str) -> float:
+    top = await page.evaluate(f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().top")
+    assert isinstance(top, int | float)
+    return top
+
+
+async def tab_to(page: Page, found: str) -> None:
+    """Press Tab until a condition on the focused element `f` holds."""
+    for _ in range(60):
+        await page.press("Tab")
+        if await page.evaluate(f"(f => {found})(document.activeElement)"):
+            return
+    raise AssertionError(f"no Tab leads to {found}")
+
+
+async def test_sign_in_see_acknowledge_and_watch_it_change(page: Page, world: World) -> None:
+    await open_incident(page, world)
+    assert await page.text("h1") == INCIDENT.title
+    await page.click(ACK_BUTTON)
+    await page.wait_text("#notice-text", "You have INC-12. Nobody else is paged.")
+    await page.wait_text("#head", "with Ada Lovelace")
+    await page.gone(ACK_BUTTON)
+    assert "acknowledged" in await page.text("#head")
+    assert [event.button for event in world.inbox.events if isinstance(event, Press)] == [ACK.id]
+    assert page.console == []
+
+
+async def test_news_comes_in_live_and_leaves_the_reader_where_they_are(page: Page, world: World) -> None:
+    await open_incident(page, world)
+    await page.click("#say-text")
+    await page.type("why is")
+    await page.evaluate("document.querySelector('details.file').open = false")
+    before = await top_of(page, "#say-text")
+    world.board.put("card", replace(CARD, headline="checkout answers 61 % of requests with 500", blocks=()))
+    world.board.put("verdict:2", replace(VERDICT, slot="verdict:2", headline="CI red"))
+    await page.wait_text("#thread", "61 %")
+    await page.wait_text("#thread", "CI red")
+    assert await page.focused() == "say-text"
+    assert await page.evaluate("document.querySelector('#say-text').value") == "why is"
+    assert await page.evaluate("document.querySelector('details.file').open") is False
+    assert await top_of(page, "#say-text") == pytest.approx(before, abs=2)
+    await page.press("?")
+    await page.press("Enter")
+    await page.wait_text("#notice-text", "Noted.")
+    assert [event.text for event in world.inbox.events if isinstance(event, Said)] == ["why is?"]
+    assert await page.evaluate("document.querySelector('#say-text').value") == ""
+
+
+async def test_what_is_read_stays_in_place_when_something_above_it_grows(page: Page, world: World) -> None:
+    await open_incident(page, world)
+    await page.evaluate("document.querySelector('.asks').scrollIntoView({block: 'start', behavior: 'instant'})")
+    before = await top_of(page, ".asks")
+    world.board.put("card", replace(CARD, headline="grown " * 80))
+    await page.wait_text("#thread", "grown")
+    assert await top_of(page, ".asks") == pytest.approx(before, abs=2)
+
+
+async def test_reject_by_keyboard_alone(page: Page, world: World) -> None:
+    await open_incident(page, world)
+    await tab_to(page, "f.matches('details.ask > summary')")
+    opener = await page.focused()
+    outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    await page.press("Enter")
+    await page.find("dialog[open]")
+    assert await page.text("#ask-title") == "Reject this patch"
+    await page.press("Escape")
+    await page.gone("dialog[open]")
+    assert await page.focused() == opener
+    assert world.inbox.events == []
+    await page.press("Enter")
+    await page.find("dialog[open]")
+    await page.press(" ")
+    await page.press("ArrowDown")
+    await tab_to(page, "f.tagName === 'TEXTAREA'")
+    await page.type("the coupon service does this")
+    await tab_to(page, "f.tagName === 'BUTTON'")
+    world.inbox.reply = Reply(text="Rejected. Nothing was pushed.")
+    await page.press("Enter")
+    await page.wait_text("#notice-text", "Rejected. Nothing was pushed.")
+    await page.gone("dialog[open]")
+    (press,) = world.inbox.events
+    assert isinstance(press, Press)
+    assert press.button == REJECT.id
+    assert dict(press.values) == {"reason": "Too risky", "note": "the coupon service does this"}
+
+
+async def test_a_card_that_changes_under_an_open_question_says_so_and_keeps_what_was_typed(
+    page: Page, world: World
+) -> None:
+    await open_incident(page, world)
+    await page.click("details.ask > summary")
+    await page.find("dialog[open]")
+    await page.evaluate("document.querySelector('dialog textarea').value = 'typed'")
+    world.board.put("approval:1", note("approval:1", "Patch superseded"))
+    await page.find("#ask-changed")
+    assert await page.evaluate("document.querySelector('dialog textarea').value") == "typed"
+    world.inbox.reply = Reply(text="This patch was superseded.", ok=False)
+    await page.click("dialog input[type=radio]")
+    await page.click("dialog .button-danger")
+    await page.wait_text("#ask-error", "This patch was superseded.")
+
+
+async def test_two_quick_clicks_are_one_press(page: Page, world: World) -> None:
+    await open_incident(page, world)
+    await page.evaluate(f"(b => {{ b.click(); b.click(); }})(document.querySelector({json.dumps(APPROVE_BUTTON)}))")
+    await page.wait_text("#notice-text", "Noted.")
+    assert len({event.event for event in world.inbox.events}) == 1
+    await page.click(APPROVE_BUTTON)
+    await page.wait("!document.querySelector('[aria-busy]')")
+    assert len({event.event for event in world.inbox.events}) == 2
+
+
+async def test_a_lost_server_shows_and_comes_back(page: Page) -> None:
+    async with served() as first:
+        fill(first.board)
+        port = int(first.url.rsplit(":", 1)[1])
+        kept = first.store
+        await open_incident(page, first)
+    await page.wait_text("#live-text", "Reconnecting")
+    async with served(port=port) as second:
+        second.store.sessions.update(kept.sessions)
+        fill(second.board)
+        second.board.change(replace(INCIDENT, title="changed while away"))
+        await page.wait_text("#live-text", "Live")
+        await page.wait_text("h1", "changed while away")
+
+
+async def test_everything_works_without_script(page: Page, world: World) -> None:
+    await page.scripts(on=False)
+    await sign_in(page, world)
+    await page.click("#row-INC-12 a")
+    await page.find("#thread")
+    await page.click("details.ask > summary")
+    await page.click("details.ask input[type=radio]")
+    await page.click("details.ask .ask-form .button-danger")
+    await page.wait_text("#notice-text", "Noted.")
+    (press,) = world.inbox.events
+    assert isinstance(press, Press)
+    assert dict(press.values) == {"reason": "Wrong cause", "note": ""}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_a_phone_scrolls_sideways_only_inside_the_diff_and_can_be_tapped(
+    page: Page, world: World, dark: bool, tmp_path: Path
+) -> None:
+    await page.set_viewport(390, 844, mobile=True)
+    await page.dark(dark)
+    await open_incident(page, world)
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
+    assert await page.evaluate("(e => e.scrollWidth > e.clientWidth)(document.querySelector('.diff .lines'))")
+    small = await page.evaluate(
+        "[...document.querySelectorAll('main a, .bar a, button, summary, input[type=text]')]"
+        ".filter(e => e.getClientRects().length && e.getBoundingClientRect().height < 44).map(e => e.outerHTML)"
+    )
+    assert small == []
+    ground = str(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    channels = [int(part) for part in ground.removeprefix("rgb(").removesuffix(")").split(",")]
+    assert max(channels) < 60 if dark else min(channels) > 200
+    shot = tmp_path / "phone.png"
+    await page.screenshot(shot)
+    assert shot.read_bytes().startswith(b"\x89PNG")
+
+
+async def test_a_link_in_another_site_opens_the_incident_for_who_is_signed_in(page: Page, world: World) -> None:
+    async def show_link(_request: web.Request) -> web.Response:
+        text = f"<a id=there href={world.url}/incidents/INC-12>there</a>"
+        return web.Response(text=text, content_type="text/html")
+
+    chat = web.Application()
+    chat.router.add_get("/", show_link)
+    runner = web.AppRunner(chat)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        await sign_in(page, world)
+        await page.open(f"http://localhost:{runner.addresses[0][1]}/")
+        await page.click("#there")
+        await page.wait_text("h1", INCIDENT.title)
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_page_that_lost_its_session_says_so(page: Page, world: World) -> None:
+    await open_incident(page, world)
+    world.store.sessions.clear()
+    await asyncio.to_thread(world.board.change, INCIDENT)
+    await page.wait_text("h1", "You are not signed in")
