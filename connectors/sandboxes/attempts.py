@@ -236,14 +236,14 @@ def keep_rights(_facts: Facts) -> str:
 
 @_attempt
 def raise_a_limit(_facts: Facts) -> str:
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if hard == resource.RLIM_INFINITY:
-        return "there is no process limit"
+        return "there is no limit to the size of a file"
     try:
-        resource.setrlimit(resource.RLIMIT_NPROC, (hard + 1, hard + 1))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard + 1, hard + 1))
     except ValueError:
         return ""
-    return "raised the process limit"
+    return "raised the limit to the size of a file"
 
 
 @_attempt

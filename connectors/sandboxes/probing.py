@@ -207,7 +207,7 @@ async def _exhaust(sandbox: Sandbox, exhaustion: _Exhaustion) -> Probe:
     job = SandboxJob(argv=("python3", "-I", "-S", "-c", exhaustion.code), limits=exhaustion.limits)
     result = await sandbox.run(job)
     ended = result.ended_by or f"exit {result.exit_code}"
-    held = ended in exhaustion.wanted and result.seconds < exhaustion.limits.seconds + 2
+    held = ended in exhaustion.wanted and result.seconds < exhaustion.limits.seconds + 5
     return Probe(name=exhaustion.name, held=held, detail=f"ended by {ended} after {result.seconds:.1f} s")
 
 

@@ -13,7 +13,7 @@ DRIVER = Path(__file__).with_name("sandbox_driver.py")
 PLAIN_USER = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", "-all")
 
 
-def _find_python() -> str:
+def find_python() -> str:
     """Return a Python that a plain user can start; root's own may lie in a home that is closed to others."""
     for candidate in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
         check = "import sys; sys.exit(sys.version_info < (3, 11))"
@@ -35,7 +35,7 @@ def report_as_plain_user(sandbox: str) -> dict:
         pytest.skip("These tests already run as a plain user.")
     if shutil.which("setpriv") is None:
         pytest.skip("setpriv of util-linux is needed to become a plain user.")
-    python = _find_python()
+    python = find_python()
     if _as_plain_user(python, "-I", "-c", f"open({str(DRIVER)!r})").returncode != 0:
         pytest.skip("User 65534 cannot read this checkout.")
     done = _as_plain_user(python, "-I", str(DRIVER), sandbox, "report")
@@ -44,6 +44,8 @@ def report_as_plain_user(sandbox: str) -> dict:
 
 
 def skip_without_user_namespaces() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("These tests already run as a plain user.")
     done = _as_plain_user("unshare", "--user", "--map-root-user", "true")
     if done.returncode != 0:
         pytest.skip(f"A plain user cannot make a user namespace here: {done.stderr.strip()}")

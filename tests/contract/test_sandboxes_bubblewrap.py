@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import statistics
 import sys
 import time
 
@@ -12,6 +11,7 @@ import pytest
 from bot.errors import Rejected, Unavailable
 from bot.ports.sandbox import SandboxJob
 from connectors.sandboxes.bubblewrap import Bubblewrap
+from connectors.sandboxes.toolchain import prepare_toolchain
 from tests.contract.sandbox_suite import SandboxContract, find_marked
 from tests.contract.sandbox_users import DRIVER, report_as_plain_user, skip_without_user_namespaces
 
@@ -39,8 +39,20 @@ async def test_an_empty_job_costs_little():
         started = time.monotonic()
         await Bubblewrap().run(SandboxJob(argv=("/bin/true",)))
         seconds.append(time.monotonic() - started)
-    # The promise is 60 ms; the bound leaves room for a busy machine, the bench measures the promise itself.
-    assert statistics.median(seconds) < 0.25
+    # The promise is 60 ms on a quiet machine; the best of twenty with some room is what a busy one can be held to.
+    assert min(seconds) < 0.12
+
+
+async def test_environment_made_by_the_setup_command_works_inside(tmp_path):
+    script = (
+        'python3 -m venv --without-pip "$NIGHTSHIFT_TOOLCHAIN"; cd "$NIGHTSHIFT_TOOLCHAIN"; '
+        "echo 'def say(): print(42)' > \"$(echo lib/python3*/site-packages)/tool.py\"; "
+        'printf "#!$NIGHTSHIFT_TOOLCHAIN/bin/python3\nimport tool; tool.say()\n" > bin/tool; chmod +x bin/tool'
+    )
+    chain = await prepare_toolchain(("sh", "-c", script), tmp_path, "shop")
+    for argv in (("tool",), ("python", "-c", "import tool; tool.say()")):
+        result = await Bubblewrap().run(SandboxJob(argv=argv, toolchain=chain))
+        assert (result.exit_code, result.output) == (0, b"42\n")
 
 
 async def test_killing_nightshift_ends_the_job():
