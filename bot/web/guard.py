@@ -1,13 +1,13 @@
 """What protects every request: known hosts, page headers, bounded forms from our own pages, calm errors."""
 
 import hmac
-import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -32,7 +32,7 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 def guard_middleware(allowed_hosts: frozenset[str]) -> Middleware:
@@ -57,7 +57,7 @@ def guard_middleware(allowed_hosts: frozenset[str]) -> Middleware:
         except NightshiftError as error:
             return _answer_error(request, _status_of(error), str(error))
         except Exception:  # noqa: BLE001 - the web handler's border: a person gets a sentence, the log the trace
-            _log.exception("a request failed: %s %s", request.method, request.match_info.route.resource)
+            _log.exception("request_crashed", method=request.method, path=request.path)
             return _answer_error(
                 request, 500, "Nightshift could not do this. Its log says why. Nothing was changed here."
             )
@@ -122,7 +122,9 @@ def _refuse_host(request: web.Request, known: frozenset[str]) -> web.Response | 
         return web.Response(status=400, text="This request names no host that Nightshift can read.\n")
     if match[0] in known or match[1] in known:
         return None
-    return web.Response(status=421, text="Nightshift does not answer under this name. Add it to the allowed hosts.\n")
+    return web.Response(
+        status=421, text="Nightshift does not answer under this name. Add it to server.allowed_hosts.\n"
+    )
 
 
 def _split_origin(url: str) -> tuple[str, str, int] | None:

@@ -7,10 +7,12 @@ from datetime import timedelta
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from bot.domain.chat import Bullets, Code, Fields, Link, Paragraph, Press, Reply, Said
 from bot.domain.incident import IncidentState, Severity
 from bot.errors import Reason, Unavailable
+from bot.web.live import LiveStreams
 from tests.web_html import Element, read_html
 from tests.web_world import (
     ACK,
@@ -363,6 +365,23 @@ async def test_a_change_reaches_the_pages_that_show_it(world: World) -> None:
         world.board.put("card", replace(CARD, headline="new"))
         assert await next_event(listing) == "event: change"
         assert await next_event(thread) == "event: change"
+
+
+async def test_the_watcher_listens_before_a_page_is_told_to_fetch(world: World) -> None:
+    class FirstWrite(web.StreamResponse):
+        watchers_then = -1
+
+        async def write(self, data: bytes) -> None:  # type: ignore[override]  # the stream writes bytes only
+            self.watchers_then = world.board.watchers
+            raise ConnectionResetError
+
+    async def stay() -> bool:
+        return True
+
+    response = FirstWrite()
+    await LiveStreams(watch=world.board.watch)._send(response, None, stay)
+    assert response.watchers_then == 1
+    assert world.board.watchers == 0
 
 
 async def test_a_stream_ends_with_its_session_and_leaves_no_watcher(world: World) -> None:
