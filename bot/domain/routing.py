@@ -1,5 +1,6 @@
 """Routing: which service an alert is about, who is paged, and where it is shown."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,4 +52,4 @@ def choose_route(routes: Sequence[Route], labels: Mapping[str, str]) -> Route | 
 
 def incident_key(group: AlertGroup, service: str, alert_name: str) -> str:
     """Return the key under which deliveries merge: same sender, same group, same alert, same service."""
-    return "|".join((group.source, group.group_key or alert_name, alert_name, service))
+    return json.dumps((group.source, group.group_key or alert_name, alert_name, service), ensure_ascii=False)

@@ -1,8 +1,8 @@
 """Intake: alerts become incidents, or join the one that is there."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from bot.domain.alert import Alert, AlertGroup, AlertStatus
 from bot.domain.incident import Incident, IncidentState, RunState, severity_of
@@ -14,71 +14,91 @@ from bot.services.rulebook import Rulebook
 from bot.services.triage import start_triage
 
 
+@dataclass(kw_only=True)
+class _Problem:
+    """What a batch says about one incident-to-be: every different word once, in order; `seen` counts them all."""
+
+    key: str
+    route: Route
+    group: AlertGroup
+    seen: int = 0
+    truncated: int = 0
+    words: dict[tuple[str, AlertStatus, datetime], Alert] = field(default_factory=dict)
+
+    @property
+    def firing(self) -> list[Alert]:
+        return [alert for alert in self.words.values() if alert.status is AlertStatus.FIRING]
+
+
 def receive_alerts(work: UnitOfWork, groups: Sequence[AlertGroup], rules: Rulebook) -> tuple[str, ...]:
     """Take a batch of deliveries and return the incidents they touched. May be repeated: a delivery that was
     counted before changes nothing but the count."""
     touched: dict[str, None] = {}
-    for group in groups:
-        for (name, route), alerts in _split(group, rules).items():
-            key = incident_key(group, route.service, name)
-            incident = _merge(work, group, alerts, key=key, route=route, rules=rules)
-            if incident is not None:
-                touched[incident] = None
+    for problem in _gather(groups, rules):
+        incident = _merge(work, problem, rules)
+        if incident is not None:
+            touched[incident] = None
     for incident in touched:
         _settle(work, incident, rules)
     return tuple(touched)
 
 
-def _split(group: AlertGroup, rules: Rulebook) -> dict[tuple[str, Route], list[Alert]]:
-    """Alerts of one group that have a name and a route in common are one problem."""
-    parts: dict[tuple[str, Route], list[Alert]] = defaultdict(list)
-    for alert in group.alerts:
-        route = choose_route(rules.routes, alert.labels) or Route(
-            matchers=(),
-            service=alert.labels.get("service") or alert.labels.get("job") or "unknown",
-            escalation="default",
-            channels=rules.channels,
-        )
-        parts[alert.name, route].append(alert)
-    return parts
+def _gather(groups: Sequence[AlertGroup], rules: Rulebook) -> Sequence[_Problem]:
+    """Alerts that merge are looked at together, so that a storm of one alert costs one look at the store."""
+    problems: dict[str, _Problem] = {}
+    for group in groups:
+        for alert in group.alerts:
+            route = choose_route(rules.routes, alert.labels) or _unclaimed(alert, rules)
+            key = incident_key(group, route.service, alert.name)
+            problem = problems.setdefault(key, _Problem(key=key, route=route, group=group))
+            problem.seen += 1
+            problem.truncated = max(problem.truncated, group.truncated)
+            problem.words.setdefault((alert.fingerprint, alert.status, alert.starts_at), alert)
+    return list(problems.values())
 
 
-def _merge(
-    work: UnitOfWork, group: AlertGroup, alerts: list[Alert], *, key: str, route: Route, rules: Rulebook
-) -> str | None:
-    firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
-    current = work.incidents.latest(key)
+def _unclaimed(alert: Alert, rules: Rulebook) -> Route:
+    return Route(
+        matchers=(),
+        service=alert.labels.get("service") or alert.labels.get("job") or "unknown",
+        escalation="default",
+        channels=rules.channels,
+    )
+
+
+def _merge(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str | None:
+    current = work.incidents.latest(problem.key)
     if current is not None and current.is_open:
-        return _join(work, current, group, alerts)
+        return _join(work, current, problem)
     if current is not None and current.may_reopen(work.now):
-        if not [alert for alert in alerts if work.alerts.put(current.id, alert) and alert in firing]:
+        news = [alert for alert in problem.words.values() if work.alerts.put(current.id, alert)]
+        if not any(alert.status is AlertStatus.FIRING for alert in news):
             return None
-        return _reopen(work, current, rules)
-    if not firing:
-        return None
-    return _open(work, group, alerts, key=key, route=route, rules=rules)
+        return _reopen(work, current, problem, rules)
+    return _open(work, problem, rules) if problem.firing else None
 
 
-def _join(work: UnitOfWork, incident: Incident, group: AlertGroup, alerts: list[Alert]) -> str:
-    for alert in alerts:
+def _join(work: UnitOfWork, incident: Incident, problem: _Problem) -> str:
+    for alert in problem.words.values():
         work.alerts.put(incident.id, alert)
     work.incidents.save(
         replace(
             incident,
             firing=work.alerts.firing(incident.id),
-            alerts_seen=incident.alerts_seen + len(alerts),
-            truncated=max(incident.truncated, group.truncated),
+            alerts_seen=incident.alerts_seen + problem.seen,
+            truncated=max(incident.truncated, problem.truncated),
         )
     )
     return incident.id
 
 
-def _open(work: UnitOfWork, group: AlertGroup, alerts: list[Alert], *, key: str, route: Route, rules: Rulebook) -> str:
-    first = min((a for a in alerts if a.status is AlertStatus.FIRING), key=lambda alert: alert.starts_at)
+def _open(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str:
+    first = min(problem.firing, key=lambda alert: alert.starts_at)
+    route = problem.route
     incident = work.incidents.add(
         Incident(
             id="",
-            key=key,
+            key=problem.key,
             title=first.summary,
             service=route.service,
             severity=severity_of(first.labels),
@@ -89,24 +109,25 @@ def _open(work: UnitOfWork, group: AlertGroup, alerts: list[Alert], *, key: str,
             annotations=first.annotations,
             alert_started_at=first.starts_at,
             source_url=first.source_url,
-            dashboard_url=group.dashboard_url,
-            truncated=group.truncated,
+            dashboard_url=problem.group.dashboard_url,
+            truncated=problem.truncated,
             channels=route.channels,
             escalation=route.escalation,
         )
     )
-    for alert in alerts:
+    for alert in problem.words.values():
         work.alerts.put(incident.id, alert)
-    work.timeline.append(incident.id, "opened", BOT, f"{incident.title} ({route.service})", {"source": group.source})
+    opened = f"{incident.title} ({route.service})"
+    work.timeline.append(incident.id, "opened", BOT, opened, {"source": problem.group.source})
     announce(work, incident, "card", once="first")
     page(work, incident, 0, rules)
     start_triage(work, work.incidents.get(incident.id), rules)
-    counted = replace(work.incidents.get(incident.id), firing=work.alerts.firing(incident.id), alerts_seen=len(alerts))
-    work.incidents.save(counted)
+    firing = work.alerts.firing(incident.id)
+    work.incidents.save(replace(work.incidents.get(incident.id), firing=firing, alerts_seen=problem.seen))
     return incident.id
 
 
-def _reopen(work: UnitOfWork, incident: Incident, rules: Rulebook) -> str:
+def _reopen(work: UnitOfWork, incident: Incident, problem: _Problem, rules: Rulebook) -> str:
     """The same alert again within 30 minutes: the old incident opens again, and pages again."""
     work.incidents.advance(incident.id, IncidentState.TRIGGERED, work.now)
     reopened = replace(
@@ -116,7 +137,7 @@ def _reopen(work: UnitOfWork, incident: Incident, rules: Rulebook) -> str:
         page_level=0,
         resolved_at=None,
         resolved_by=None,
-        alerts_seen=incident.alerts_seen + 1,
+        alerts_seen=incident.alerts_seen + problem.seen,
         firing=work.alerts.firing(incident.id),
         run_state=RunState.QUEUED,
         runs=incident.runs + 1,

@@ -90,7 +90,12 @@ def resolve(work: UnitOfWork, incident: str, by: str, rules: Rulebook) -> str:
     if not work.incidents.advance(incident, IncidentState.RESOLVED, work.now):
         raise Refused(_why_not(current, rules), Reason.ALREADY_DONE)
     work.incidents.save(
-        replace(work.incidents.get(incident), resolved_at=work.now, resolved_by=by, silenced_until=None)
+        replace(
+            work.incidents.get(incident),
+            resolved_at=work.now,
+            resolved_by=None if by == BOT else by,
+            silenced_until=None,
+        )
     )
     who = "The alert cleared" if by == BOT else f"{rules.name_of(by)} resolved it"
     work.timeline.append(incident, "resolved", by, who)
