@@ -45,7 +45,7 @@ class Plan(TypedDict):
     argv: list[str]
 
 
-class _Stopped(Exception):  # noqa: N818 - not an error: SIGTERM came
+class _Stopped(Exception):
     may_rise = True
 
 
