@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from bot.domain.chat import Message
 from bot.domain.incident import Incident
@@ -12,7 +12,7 @@ from bot.ports.board import BoardMessage, IncidentPage
 from bot.ports.clock import Clock
 from bot.ports.work import Store
 from bot.store.codec import MESSAGE
-from bot.store.database import SqlStore
+from bot.store.database import SqlStore, open_session
 from bot.store.rows import BoardRow
 
 
@@ -27,7 +27,7 @@ class SqlBoard:
 
     def put(self, ref: str, message: Message) -> None:
         now = self._clock.now()
-        with Session(self._engine) as session, session.begin():
+        with open_session(self._engine) as session:
             row = session.exec(select(BoardRow).where(BoardRow.ref == ref)).first()
             if row is None:
                 row = BoardRow(ref=ref, incident=message.incident, posted_at=now, body=MESSAGE.dump(message))
@@ -42,7 +42,7 @@ class SqlBoard:
             return work.incidents.recent(limit)
 
     def page(self, incident: str) -> IncidentPage | None:
-        with Session(self._engine) as session, session.begin():
+        with open_session(self._engine) as session:
             rows = session.exec(select(BoardRow).where(BoardRow.incident == incident).order_by(col(BoardRow.seq)))
             thread = tuple(
                 BoardMessage(

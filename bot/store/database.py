@@ -33,7 +33,7 @@ from bot.ports.work import (
     UnitOfWork,
 )
 from bot.store.incidents import SqlAlerts, SqlIncidents, SqlInvestigations
-from bot.store.outbox import SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
+from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
 from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
 
 BUSY_MS = 10_000
@@ -61,6 +61,17 @@ def open_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+@contextmanager
+def open_session(engine: Engine) -> Iterator[Session]:
+    """Open one transaction; commits at the end, rolls back when the block raises. Raises `Unavailable`."""
+    try:
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            session.connection()  # begins now, so that a unit's time is read when its turn has come
+            yield session
+    except OperationalError as error:
+        raise Unavailable(f"The store did not answer: {error.orig}", Reason.UNREACHABLE, 1.0) from error
 
 
 def migrate(engine: Engine) -> None:
@@ -144,17 +155,18 @@ class SqlStore:
         self._listeners: list[Callable[[], None]] = []
 
     def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each commit, in the committing thread; it must not block."""
+        """Call `listener` after each commit that holds new effects, in the committing thread; it must not block.
+
+        Not after every commit: whoever looks for effects opens a unit too, and would wake itself for ever.
+        """
         self._listeners.append(listener)
 
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
-        try:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                yield _unit(session, self._clock.now(), self._phases(session))
-                reach("store.commit.before")
-            reach("store.commit.after")
-        except OperationalError as error:
-            raise Unavailable(f"The store did not answer: {error.orig}", Reason.UNREACHABLE, 1.0) from error
-        for listener in self._listeners:
-            listener()
+        with open_session(self.engine) as session:
+            yield _unit(session, self._clock.now(), self._phases(session))
+            reach("store.commit.before")
+        reach("store.commit.after")
+        if session.info.get(PROMISED):
+            for listener in self._listeners:
+                listener()

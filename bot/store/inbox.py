@@ -45,7 +45,9 @@ class Inbox:
         self._clock = clock
         self._max_pending = max_pending
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        # How many deliveries wait, and by how many this transaction changes that: written by the thread alone.
         self._pending = 0
+        self._change = 0
         self._listeners: list[Callable[[], None]] = []
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._serve, name="inbox", daemon=True)
@@ -62,15 +64,15 @@ class Inbox:
 
     async def keep(self, source: str, body: bytes) -> int:
         """Store a delivery; return its number once it is on disk. Raises `Unavailable` on overload or a full disk."""
-        if self._pending >= self._max_pending:
+        if self._pending + self._jobs.qsize() >= self._max_pending:
             raise Unavailable("The inbox is full; send again later.", Reason.OVERLOADED, 5.0)
         received = self._clock.now().timestamp()
 
         def insert(connection: sqlite3.Connection) -> object:
             statement = "INSERT INTO delivery (source, received_at, body) VALUES (?, ?, ?)"
+            self._change += 1
             return connection.execute(statement, (source, received, body)).lastrowid
 
-        self._pending += 1
         number = await self._do(insert)
         return int(str(number))
 
@@ -100,13 +102,14 @@ class Inbox:
 
         def update(connection: sqlite3.Connection) -> object:
             statement = "UPDATE delivery SET state = 'pending', error = '' WHERE id = ? AND state = 'dead'"
-            return connection.execute(statement, (number,)).rowcount
+            revived = connection.execute(statement, (number,)).rowcount
+            self._change += revived
+            return revived
 
         if await self._do(update) != 1:
             raise Refused(
                 f"There is no dead letter {number}; `nightshift alert dead-letters` lists them.", Reason.NOT_FOUND
             )
-        self._pending += 1
 
     async def depth(self) -> InboxDepth:
         now = self._clock.now().timestamp()
@@ -131,10 +134,11 @@ class Inbox:
     async def _mark(self, changes: Sequence[tuple[int, str, str]]) -> None:
         def update(connection: sqlite3.Connection) -> object:
             statement = "UPDATE delivery SET state = ?, error = ? WHERE id = ? AND state = 'pending'"
-            changed = [connection.execute(statement, (state, error, n)).rowcount for n, state, error in changes]
-            return sum(changed)
+            for number, state, error in changes:
+                self._change -= connection.execute(statement, (state, error, number)).rowcount
+            return None
 
-        self._pending -= int(str(await self._do(update)))
+        await self._do(update)
 
     async def _select(self, where: str, values: tuple[int, ...]) -> Sequence[Delivery]:
         def select(connection: sqlite3.Connection) -> object:
@@ -149,6 +153,8 @@ class Inbox:
         return rows
 
     async def _do(self, work: Callable[[sqlite3.Connection], object]) -> object:
+        if not self._thread.is_alive():
+            raise Unavailable("The inbox is closed.", Reason.UNREACHABLE)
         future: Future[object] = Future()
         self._jobs.put((work, future))
         return await asyncio.wrap_future(future)
@@ -183,19 +189,21 @@ class Inbox:
     def _commit(self, connection: sqlite3.Connection, asked: Sequence[_Job]) -> None:
         jobs = [job for job in asked if job[1].set_running_or_notify_cancel()]
         results: list[object] = []
+        self._change = 0
         try:
             connection.execute("BEGIN IMMEDIATE")
             results.extend(work(connection) for work, _ in jobs)
             reach("inbox.commit.before")
             connection.execute("COMMIT")
             reach("inbox.commit.after")
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 -- the inbox's border: the thread must outlive what it cannot store
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             failure = Unavailable(f"The inbox could not store it: {error}", Reason.OVERLOADED, 5.0)
             for _, future in jobs:
                 future.set_exception(failure)
             return
+        self._pending += self._change
         for (_, future), result in zip(jobs, results, strict=True):
             future.set_result(result)
         for listener in self._listeners:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import update
 from sqlmodel import Session, col, func, select
@@ -11,6 +12,9 @@ from bot.domain.timeline import GENESIS, TimelineEvent, hash_event, parse_anchor
 from bot.ports.work import Effect, EffectState
 from bot.store.codec import APPROVAL
 from bot.store.rows import ApprovalRow, ChatEventRow, EffectRow, PostingRow, SwitchRow, TimelineRow
+
+PROMISED: Final = "nightshift-promised"
+"""Set in a session's `info` once it holds a new effect."""
 
 
 def _effect(row: EffectRow) -> Effect:
@@ -41,6 +45,7 @@ class SqlEffects:
             )
         )
         self._session.flush()
+        self._session.info[PROMISED] = True
         return True
 
     def get(self, key: str) -> Effect | None:

@@ -67,7 +67,9 @@ class SqlDrafts:
         self._session.flush()
 
     def get(self, incident: str, digest: str) -> Draft:
-        query = select(DraftRow).where(DraftRow.incident == incident, col(DraftRow.digest).startswith(digest))
+        query = select(DraftRow).where(
+            DraftRow.incident == incident, col(DraftRow.digest).startswith(digest, autoescape=True)
+        )
         row = self._session.exec(query).first() if len(digest) >= 12 else None
         if row is None:
             raise Refused(f"{incident} has no patch {digest[:12]}.", Reason.NOT_FOUND)
@@ -105,7 +107,9 @@ class SqlApprovals:
         self._session.flush()
 
     def _row(self, incident: str, digest: str) -> ApprovalRow:
-        query = select(ApprovalRow).where(ApprovalRow.incident == incident, col(ApprovalRow.digest).startswith(digest))
+        query = select(ApprovalRow).where(
+            ApprovalRow.incident == incident, col(ApprovalRow.digest).startswith(digest, autoescape=True)
+        )
         row = self._session.exec(query).first() if len(digest) >= 12 else None
         if row is None:
             raise Refused(f"{incident} has no patch {digest[:12]} to decide on.", Reason.NOT_FOUND)
