@@ -1,0 +1,90 @@
+"""What Nightshift installs: declared where it is imported, explained, and locked with hashes."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.architecture.sources import PRODUCT, ROOT, parse, place, python_files, table
+
+PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+OWN: Final = {"bot", "connectors", "tests", "playbooks"}
+LOCKS: Final = ("requirements.txt", "requirements-dev.txt")
+#: Called by the Makefile and by tests as programs, or plugged in by name; never imported.
+PROGRAMS: Final = {"hatchling", "import-linter", "mypy", "pytest-asyncio", "pytest-xdist", "ruff", "flask"}
+
+
+def _name(requirement: str) -> str:
+    return _canonical(re.split(r"[ <>=!~;\[(]", requirement, maxsplit=1)[0])
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+RUN: Final = {_name(item) for item in PROJECT["project"]["dependencies"]}
+DEV: Final = {_name(item) for item in PROJECT["dependency-groups"]["dev"]}
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def _distributions(*folders: str) -> dict[str, set[str]]:
+    """Return what some folders import from outside, by distribution, with the files that do."""
+    providers = packages_distributions()
+    found: dict[str, set[str]] = {}
+    for path in python_files(*folders):
+        for module in set(_imports(path)) - OWN - sys.stdlib_module_names:
+            for distribution in providers.get(module, []):
+                found.setdefault(_canonical(distribution), set()).add(place(path))
+    return found
+
+
+def test_what_the_product_imports_is_declared_and_nothing_else() -> None:
+    imported = _distributions(*PRODUCT)
+    assert {name: sorted(files) for name, files in imported.items() if name not in RUN} == {}
+    assert set(imported) == RUN, "remove what nothing imports"
+
+
+def test_what_the_tests_need_is_declared() -> None:
+    imported = _distributions("tests")
+    assert {name: sorted(files) for name, files in imported.items() if name not in RUN | DEV} == {}
+    assert set(imported) | PROGRAMS >= DEV, "remove what nothing uses"
+    assert PROGRAMS <= DEV
+
+
+def test_each_dependency_has_its_reason() -> None:
+    document = ROOT / "docs" / "dependencies.md"
+    assert set(table(document, "At run time")) == RUN
+    assert set(table(document, "For development")) == DEV
+    assert all(cells and len(cells[-1]) > 10 for cells in table(document).values())
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_hashes_and_names_no_place(lock: str) -> None:
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    entries = re.split(r"\n(?=\S)", text.strip())[1:]
+    assert len(entries) > 30
+    assert [entry for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
+    assert "://" not in text
+    assert not re.search(r"(?m)^(-|--)", text), "no options: the address of the index is the user's business"
+
+
+def test_the_lock_files_hold_what_is_declared_and_agree() -> None:
+    run, dev = (
+        dict(re.findall(r"(?m)^([a-z0-9.-]+)==(\S+)", (ROOT / lock).read_text(encoding="utf-8"))) for lock in LOCKS
+    )
+    assert set(run) >= RUN
+    assert set(dev) >= RUN | DEV
+    assert {name: (version, dev.get(name)) for name, version in run.items() if dev.get(name) != version} == {}
