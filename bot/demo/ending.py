@@ -48,7 +48,7 @@ def print_summary(
     lines += [f"  web page     {place.url}/incidents/{ending.incident}"]
     lines += [f"  repository   git --git-dir {world.repository} show {each.branch}" for each in pushed]
     lines += [f"  regression   git --git-dir {world.repository} show {world.culprit[:12]}"]
-    lines += [f"  logs         {world.repository.parent}/checkout.log and bot.log"]
+    lines += [f"  logs         {world.repository.parent}/checkout.log and bot/log/nightshift.log"]
     if faults:
         lines += ["", "Not as promised:", *(f"  - {fault}" for fault in faults)]
     else:

@@ -91,7 +91,8 @@ async def run_demo(options: DemoOptions) -> int:
             return await _play(options, folder)
     except (DemoError, PageError, ConnectionError) as error:
         _say(f"The demo stopped: {error}")
-        _show_tail(options.state.absolute() / "bot.log")
+        for log in ("bot.log", "bot/log/nightshift.log"):
+            _show_tail(options.state.absolute() / log)
         return 1
 
 
@@ -102,8 +103,9 @@ async def _play(options: DemoOptions, folder: Path) -> int:
         faults = await prove(stage.world, stage.api, stage.ana, ending.incident)
         print_summary(stage.world, stage.place, ending, await stage.api.timeline(ending.incident), faults)
         if not options.yes:
-            _say("Press Ctrl-C to stop.")
-            await stage.bot.wait()
+            _say("Look around; Ctrl-C stops it all.")
+            with suppress(asyncio.CancelledError):  # Ctrl-C is the good end here
+                await stage.bot.wait()
         return 1 if faults else 0
 
 
@@ -276,7 +278,8 @@ def _in_background(stack: AsyncExitStack, work: Awaitable[None]) -> asyncio.Futu
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"demo │ {text}\n")
+    over_prompt = "\r\x1b[K" if sys.stdout.isatty() else ""
+    sys.stdout.write(f"{over_prompt}demo │ {text}\n")
     sys.stdout.flush()
 
 
