@@ -42,6 +42,7 @@ _FLAGS: Final = (
     "--force-color-profile=srgb",
     "--remote-debugging-port=0",
 )
+_BETWEEN_PAGES: Final = ("Execution context", "Cannot find context", "Inspected target navigated")
 _KEYS: Final[Mapping[str, tuple[str, int, str]]] = {
     "Tab": ("Tab", 9, ""),
     "Enter": ("Enter", 13, "\r"),
@@ -142,7 +143,7 @@ class Page:
                 if await self.evaluate(condition):
                     return
             except BrowserError as error:
-                if "Execution context" not in str(error) and "Cannot find context" not in str(error):
+                if not any(words in str(error) for words in _BETWEEN_PAGES):
                     raise
             if loop.time() > until:
                 shown = await self.evaluate("location.href + '\\n' + document.body.innerText.slice(0, 2000)")
