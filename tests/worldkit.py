@@ -224,9 +224,7 @@ def body(*alerts: Alert, key: str = "{}:{service=checkout}", **fields: object) -
 
 def diff(path: str = "shop/total.py", *, before: str = "a", after: str = "b") -> bytes:
     """Return a small patch in canonical form."""
-    return (
-        f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1,1 +1,1 @@\n-{before}\n+{after}\n"
-    ).encode()
+    return (f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-{before}\n+{after}\n").encode()
 
 
 def verified() -> Verified:

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from bot.agent.cleaning import redact_value
 from bot.domain.chat import Press, Reply, Said
 from bot.errors import Refused, Unavailable
 from bot.metrics import PRESSES
@@ -35,9 +36,15 @@ class StoreInbox:
         return reply
 
     def _handle(self, event: Press | Said) -> Reply:
+        clean = redact_value(event, _make_storable)
         try:
             with self._store.begin() as work:
-                return handle(work, event, self._rules)
+                return handle(work, clean, self._rules)
         except Refused as refusal:
             with self._store.begin() as work:
-                return refuse(work, event, refusal)
+                return refuse(work, clean, refusal)
+
+
+def _make_storable(text: str) -> str:
+    """Replace what no database takes: half a surrogate pair, which JSON can carry, and NUL."""
+    return text.encode(errors="surrogatepass").decode(errors="replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -11,6 +11,7 @@ from bot.services.announce import BOT, announce, refresh_card
 from bot.services.rulebook import Rulebook
 
 SILENCES = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "until-resolved": timedelta(days=3650)}
+LONGEST_TIMER = timedelta(days=1)
 
 
 def page(work: UnitOfWork, incident: Incident, level: int, rules: Rulebook) -> bool:
@@ -31,10 +32,19 @@ def page(work: UnitOfWork, incident: Incident, level: int, rules: Rulebook) -> b
 
 
 def escalate_due(work: UnitOfWork, incident: str, *, round_: int, level: int, rules: Rulebook) -> bool:
-    """Page the next level because nobody acknowledged in time; False when that is no longer called for."""
+    """Page the next level because nobody acknowledged in time; False when that is not called for now.
+
+    A silence only puts it off: when it ends and still nobody has the incident, the level is paged.
+    """
     current = work.incidents.get(incident)
     is_due = current.state is IncidentState.TRIGGERED and current.round == round_ and current.page_level == level - 1
-    if not is_due or current.is_silenced(work.now):
+    if not is_due:
+        return False
+    if current.silenced_until is not None and current.is_silenced(work.now):
+        if current.silenced_until - work.now <= LONGEST_TIMER:
+            again = {"incident": incident, "round": str(round_), "level": str(level)}
+            key = f"{incident}:{round_}:{level}:{current.silenced_until.timestamp():.0f}"
+            work.phases.enqueue("escalate", key, again, delay=current.silenced_until - work.now)
         return False
     paged = page(work, current, level, rules)
     refresh_card(work, incident)

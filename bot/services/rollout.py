@@ -39,7 +39,10 @@ def push_key(incident: str, digest: str) -> str:
 
 def freeze_push(work: UnitOfWork, draft: Draft, approval: Approval, rules: Rulebook) -> None:
     """Write down everything that decides the commit's SHA, before anything is pushed, and start the phase."""
-    service = rules.services[work.incidents.get(draft.incident).service]
+    name = work.incidents.get(draft.incident).service
+    service = rules.services.get(name)
+    if service is None:
+        raise Refused(f'"{name}" is no longer configured; add [services.{name}] again to push.', Reason.NOT_FOUND)
     approvers = [rules.name_of(person) for person in approval.approved_by]
     head = write_anchor(*work.timeline.head())
     payload = {
@@ -162,3 +165,20 @@ def record_ci(work: UnitOfWork, incident: str, digest: str, run: CIRun) -> None:
     announce(work, current, "patch", arg=digest[:12])
     announce(work, current, "verdict", arg=digest[:12], once=f"attempt-{run.attempt}")
     refresh_card(work, incident)
+
+
+def order_ci(work: UnitOfWork, incident: str, order: str, person: str, rules: Rulebook) -> str:
+    """Ask CI to cancel or rerun the newest run of an incident; the phase carries it out. Raises `Refused`."""
+    runs = work.ci_runs.of(incident)
+    if not runs:
+        raise Refused("Nothing was pushed, so there is no CI run.", Reason.NOT_FOUND)
+    digest, run = runs[-1]
+    if order == "cancel" and run.state.is_final:
+        raise Refused(f"The run has ended already: {run.state.value}.", Reason.ALREADY_DONE)
+    if order == "rerun" and not run.state.is_final:
+        raise Refused("The run has not ended yet.", Reason.CONFLICT)
+    text = f"{rules.name_of(person)} asked CI to {order} {run.sha[:12]}"
+    event = work.timeline.append(incident, f"ci_{order}", person, text, {"sha": run.sha, "digest": digest})
+    args = {"incident": incident, "digest": digest, "sha": run.sha, "order": order}
+    work.phases.enqueue("ci", f"{incident}:{order}:{event.seq}", args)
+    return f"Asked CI to {order} {run.sha[:12]}."

@@ -24,8 +24,10 @@ def changed_rows(result: Any) -> int:  # noqa: ANN401 -- what Session.execute re
 
 
 def _number(incident: str) -> int:
+    """Return the row of an id in its one spelling ("INC-007" is nobody's), -1 for anything else."""
     text = incident.removeprefix(PREFIX)
-    return int(text) if incident.startswith(PREFIX) and text.isdecimal() and len(text) < 12 else -1
+    number = int(text) if text.isdecimal() and len(text) < 12 else -1
+    return number if incident == f"{PREFIX}{number}" else -1
 
 
 def _incident(row: IncidentRow) -> Incident:
