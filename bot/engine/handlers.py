@@ -27,6 +27,7 @@ from bot.services.rulebook import Rulebook
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Args = Mapping[str, str]
+LOG_KEPT = 16 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class Handlers:
             Phase(name="escalate", run=self._escalate, failed=_note, together=16),
             Phase(name="expire", run=self._expire, failed=_note, together=16),
             Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
+            Phase(name="ci", run=self._order_ci, failed=_note, together=4),
         )
 
     async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
@@ -151,17 +153,38 @@ class Handlers:
 
     async def _watch_ci(self, plan: PushPlan, incident: str, digest: str, *, sha: str) -> None:
         """Make sure the one CI run of this SHA exists, and follow it to its verdict."""
-        kind = await self._in_unit(lambda w: self._rules.services[w.incidents.get(incident).service].ci)
-        provider = self._tools.ci[kind]
+        provider = await self._provider(incident)
         request = CIRequest(repository=plan.repository, sha=sha, branch=plan.branch, incident=incident)
         run = await provider.start(request)
         reach("ci.started")
-        while True:
+        while not run.state.is_final:
             await self._record_ci(incident, digest, run)
-            if run.state.is_final:
-                return
             await asyncio.sleep(self._tools.poll_seconds)
             run = await provider.status(sha) or await provider.start(request)
+        whole = (await provider.log(sha))[-LOG_KEPT:]
+        await self._record_ci(incident, digest, replace(run, log_tail=whole or run.log_tail))
+
+    async def _provider(self, incident: str) -> CIProvider:
+        kind = await self._in_unit(lambda w: self._rules.services[w.incidents.get(incident).service].ci)
+        return self._tools.ci[kind]
+
+    async def _order_ci(self, args: Args) -> None:
+        """Carry out a person's order, and follow a rerun to its verdict."""
+        incident, digest, sha = args["incident"], args["digest"], args["sha"]
+        provider = await self._provider(incident)
+        if args["order"] == "cancel":
+            await self._record_ci(incident, digest, await provider.cancel(sha))
+            return
+        known = await self._in_unit(lambda w: [run for _, run in w.ci_runs.of(incident) if run.sha == sha])
+        run = await provider.status(sha)
+        if run is not None and run.state.is_final and run.attempt == known[-1].attempt:
+            run = await provider.rerun(sha)
+        while run is not None and not run.state.is_final:
+            await self._record_ci(incident, digest, run)
+            await asyncio.sleep(self._tools.poll_seconds)
+            run = await provider.status(sha)
+        if run is not None:
+            await self._record_ci(incident, digest, replace(run, log_tail=(await provider.log(sha))[-LOG_KEPT:]))
 
     async def _record_ci(self, incident: str, digest: str, run: CIRun) -> None:
         clean = replace(run, log_tail=self._tools.redact(run.log_tail))

@@ -190,7 +190,7 @@ def _escalate(incident: Incident) -> Button:
 def _card_buttons(incident: Incident, now: datetime) -> Iterator[Button]:
     if not incident.is_open:
         return
-    if incident.state is not IncidentState.ACKNOWLEDGED:
+    if incident.state is IncidentState.TRIGGERED:
         yield _acknowledge(incident)
     yield _escalate(incident)
     yield Button(id=encode_press(Verb.RESOLVE, incident.id), label="Resolve", key="r")

@@ -10,12 +10,13 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.approval import decide, renew_approval
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
+from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
 
 HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve  (then the id, e.g. INC-7)
 /oncall who
 /patch show|approve|reject INC-7
-/ci status INC-7"""
+/ci status|logs|rerun|cancel INC-7"""
 
 
 def handle(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
@@ -167,6 +168,22 @@ def _ci_status(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _
     return "\n".join(f"{run.sha[:12]} {run.state.value}, attempt {run.attempt}" for _, run in runs)
 
 
+def _ci_logs(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _rules: Rulebook) -> str:
+    runs = work.ci_runs.of(_incident_of(said, rest))
+    if not runs:
+        return "Nothing was pushed, so CI has nothing to say."
+    run = runs[-1][1]
+    return run.log_tail or f"CI has written nothing about {run.sha[:12]} yet; it is {run.state.value}."
+
+
+def _order_ci(order: str) -> "Command":
+    def run(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+        _require(person, Role.RESPONDER)
+        return order_ci(work, _incident_of(said, rest), order, person.id, rules)
+
+    return run
+
+
 def _help(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], _rules: Rulebook) -> str:
     return HELP
 
@@ -187,4 +204,7 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("patch", "approve"): _as_press(Verb.APPROVE),
     ("patch", "reject"): _as_press(Verb.REJECT),
     ("ci", "status"): _ci_status,
+    ("ci", "logs"): _ci_logs,
+    ("ci", "rerun"): _order_ci("rerun"),
+    ("ci", "cancel"): _order_ci("cancel"),
 }

@@ -1,5 +1,6 @@
 """Drafting: a verified patch becomes a draft, and a question to the people who may approve it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from bot.domain.approval import ApprovalState, enter_state, request_approval
@@ -9,7 +10,7 @@ from bot.domain.investigation import Drafted, Verified
 from bot.domain.patch import parse_patch
 from bot.domain.risk import RiskFacts, classify_risk
 from bot.domain.timeline import write_anchor
-from bot.errors import Refused
+from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
 from bot.services.rulebook import Rulebook
@@ -30,7 +31,6 @@ def propose(work: UnitOfWork, incident: str, rules: Rulebook) -> bool:
     verified = next((result for result in results if isinstance(result, Verified)), None)
     try:
         draft = _build_draft(work, current, drafted, verified, rules)
-        _supersede_others(work, current, draft)
         _ask(work, current, draft, rules)
     except Refused as refusal:
         finish_triage(work, incident, state=RunState.DONE, why=f"No patch is proposed: {refusal}")
@@ -67,21 +67,25 @@ def _build_draft(
 
 
 def _ask(work: UnitOfWork, incident: Incident, draft: Draft, rules: Rulebook) -> None:
-    """Store the draft and ask for its approval; the audit head of this moment is shown on the card."""
-    if any(known.digest == draft.digest for known in work.drafts.of(incident.id)):
+    """Store the draft and ask for its approval; the audit head of this moment is shown on the card. Raises `Refused`."""
+    known = next((approval for approval in work.approvals.of(incident.id) if approval.digest == draft.digest), None)
+    if known is not None:
+        if known.state.is_final:
+            raise Refused(f"the same patch was {known.state.value} before.", Reason.ALREADY_DONE)
         return
-    summary = f"Patch {draft.digest[:12]}: {draft.title}"
-    event = work.timeline.append(incident.id, "patch_ready", BOT, summary, {"digest": draft.digest})
     approval = request_approval(
         draft,
         now=work.now,
         policy=rules.policy,
         requester=None,
         target=f"{rules.services[incident.service].repository} {draft.push_branch}",
-        audit_head=write_anchor(event.seq, event.hash),
+        audit_head="",
     )
+    _supersede_others(work, incident, draft)
+    summary = f"Patch {draft.digest[:12]}: {draft.title}"
+    event = work.timeline.append(incident.id, "patch_ready", BOT, summary, {"digest": draft.digest})
     work.drafts.add(draft)
-    work.approvals.add(approval)
+    work.approvals.add(replace(approval, audit_head=write_anchor(event.seq, event.hash)))
     announce(work, incident, "patch", arg=draft.digest[:12], once="asked")
     plan_expiry(work, incident.id, draft.digest, rules.policy.expiry, renewals=0)
 

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +23,13 @@ from pathlib import Path
 import aiohttp
 
 from bot.demo.browser import Browser, PageError
+from bot.domain.service import LogPlace, Service
 from tests.playbooks.world import BAD, GOOD, Repository, Step, export, history, serve_and_fail, write_repository
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "alert-token-of-the-walk"
 LOOK = 0.05
+PEOPLE = ("ana", "ben")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,17 @@ def make_ground(folder: Path, culprit: Step) -> Ground:
     return Ground(repository=repository, log=folder / "app.log")
 
 
+def shop_service(folder: Path) -> Service:
+    """Return the service of a ground that was copied to `folder`."""
+    return Service(
+        name="shop",
+        repository=(folder / "shop.git").as_uri(),
+        logs=(LogPlace(kind="file", path=str(folder / "app.log")),),
+        run=("python", "-S", "server.py", "{port}"),
+        checks={"tests": ("python", "-m", "unittest", "-q")},
+    )
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -55,11 +70,11 @@ class Walk:
     """One walk in its own folder. `expiry_minutes` and `escalate_after` make timers due on the way."""
 
     folder: Path
-    repository: Path
-    log: Path
+    service: Service
     expiry_minutes: float = 60
     escalate_after: float = 600
     sends_junk: bool = False
+    refuses_push: bool = False
     port: int = field(default_factory=free_port)
     starts: int = 0
     process: subprocess.Popen | None = None
@@ -72,9 +87,14 @@ class Walk:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def repository(self) -> Path:
+        return Path(self.service.repository.removeprefix("file://"))
+
     def write_config(self) -> None:
-        tests = ["python", "-m", "unittest", "-q"]
-        run = ["python", "-S", "server.py", "{port}"]
+        service = self.service
+        checks = "\n".join(f"{name} = {json.dumps(argv)}" for name, argv in service.checks.items())
+        env = "\n".join(f"{name} = {json.dumps(value)}" for name, value in service.env.items())
         (self.folder / "nightshift.toml").write_text(f"""
 [server]
 port = {self.port}
@@ -89,16 +109,21 @@ role = "admin"
 accounts = {{ web = "ana", console = "ana" }}
 [people.ben]
 name = "Ben"
+role = "approver"
 accounts = {{ web = "ben" }}
-[services.shop]
-repository = {json.dumps(self.repository.as_uri())}
-run = {json.dumps(run)}
-logs = [{{ path = {json.dumps(str(self.log))} }}]
-[services.shop.checks]
-tests = {json.dumps(tests)}
+[services.{service.name}]
+repository = {json.dumps(service.repository)}
+run = {json.dumps(service.run)}
+logs = [{{ path = {json.dumps(service.logs[0].path)} }}]
+setup = {json.dumps(service.setup)}
+paths = {json.dumps(service.paths)}
+[services.{service.name}.checks]
+{checks}
+[services.{service.name}.env]
+{env}
 [[routes]]
-match = {{ service = "shop" }}
-service = "shop"
+match = {{ service = "{service.name}" }}
+service = "{service.name}"
 [escalations.default]
 steps = [{{ people = ["ana"] }}, {{ people = ["ben"], after = {self.escalate_after} }}]
 [channels.console]
@@ -107,7 +132,7 @@ person = "ana"
 [channels.web]
 kind = "web"
 [approval]
-approvers = ["ana"]
+approvers = ["ana", "ben"]
 expiry_minutes = {self.expiry_minutes}
 """)
 
@@ -155,11 +180,11 @@ expiry_minutes = {self.expiry_minutes}
 
     def body(self, status: str) -> bytes:
         ends = datetime.now(UTC).isoformat() if status == "resolved" else "0001-01-01T00:00:00Z"
-        labels = {"alertname": "ShopErrors", "service": "shop", "severity": "critical"}
+        labels = {"alertname": "HighErrorRate", "service": self.service.name, "severity": "critical"}
         alert = {
             "status": status,
             "labels": labels,
-            "annotations": {"summary": "shop is failing"},
+            "annotations": {"summary": f"{self.service.name} is failing"},
             "startsAt": self.began,
             "endsAt": ends,
         }
@@ -169,11 +194,16 @@ expiry_minutes = {self.expiry_minutes}
         """Walk to the end. With `fault` the first start dies there; with `child` a child process does."""
         self.began = datetime.now(UTC).isoformat()
         self.write_config()
+        if self.refuses_push:
+            hook = self.repository / "hooks" / "pre-receive"
+            hook.parent.mkdir(exist_ok=True)
+            hook.write_text("#!/bin/sh\nexit 1\n")
+            hook.chmod(0o755)
         self.start(fault)
         deadline = time.monotonic() + seconds
-        jar = aiohttp.CookieJar(unsafe=True)
-        async with aiohttp.ClientSession(cookie_jar=jar, timeout=aiohttp.ClientTimeout(total=5)) as session:
-            person = _Person(self, session)
+        async with AsyncExitStack() as stack:
+            sessions = [await stack.enter_async_context(_new_session()) for _ in PEOPLE]
+            person = _Person(self, sessions)
             seen_child: set[int] = set()
             while not await person.step():
                 if time.monotonic() > deadline:
@@ -192,11 +222,12 @@ expiry_minutes = {self.expiry_minutes}
         logged = path.read_text(errors="replace")[-3000:] if path.exists() else ""
         return logged + (self.folder / "console.txt").read_text(errors="replace")[-1500:]
 
-    def repeated_posts(self) -> int:
-        """Return how many posts went out more than once, over all channels."""
+    def repeated_posts(self, channel: str) -> int:
+        """Return how many posts to a channel went out more than once."""
         lines = (self.state / "log" / "nightshift.log").read_text().splitlines()
         events = [json.loads(line) for line in lines if line.startswith("{")]
         keys = Counter((event["channel"], event["effect"]) for event in events if event.get("event") == "posted")
+        keys = Counter({key: count for key, count in keys.items() if key[0] == channel})
         return sum(count - 1 for count in keys.values())
 
     def query(self, sql: str) -> list[tuple]:
@@ -207,14 +238,18 @@ expiry_minutes = {self.expiry_minutes}
             connection.close()
 
 
-class _Person:
-    """The sender and the person, one small step at a time; every step may fail and is tried again."""
+def _new_session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), timeout=aiohttp.ClientTimeout(total=5))
 
-    def __init__(self, walk: Walk, session: aiohttp.ClientSession) -> None:
+
+class _Person:
+    """The sender and the people, one small step at a time; every step may fail and is tried again."""
+
+    def __init__(self, walk: Walk, sessions: Sequence[aiohttp.ClientSession]) -> None:
         self._walk = walk
-        self._session = session
-        self._browser = Browser(session, walk.url)
-        self._signed_in = False
+        self._session = sessions[0]
+        self._browsers = {name: Browser(session, walk.url) for name, session in zip(PEOPLE, sessions, strict=True)}
+        self._signed_in: set[str] = set()
         self._fired = self._junked = self._cleared = False
         self.last: object = None
 
@@ -248,10 +283,16 @@ class _Person:
         elif states[-1:] == ["expired"]:
             await self._press("Renew")
         elif states[-1:] == ["pending"] and (self._walk.expiry_minutes > 1 or await self._happened("expired", 1)):
-            await self._press("Approve")
-        elif [run["state"] for run in incident["ci"]] == ["passed"] and not self._cleared:
+            approved = incident["approvals"][-1]["approved_by"]
+            await self._press("Approve", "ben" if "ana" in approved else "ana")
+        elif await self._is_over(incident) and not self._cleared:
             self._cleared = await self._send(self._walk.body("resolved"))
         return False
+
+    async def _is_over(self, incident: dict) -> bool:
+        if self._walk.refuses_push:
+            return await self._happened("push_refused", 1)
+        return [run["state"] for run in incident["ci"]] == ["passed"]
 
     async def _happened(self, kind: str, times: int) -> bool:
         timeline = await self._get("/v1/incidents/INC-1/timeline")
@@ -272,15 +313,16 @@ class _Person:
         async with self._session.get(self._walk.url + path, headers={"Authorization": f"Bearer {token}"}) as answer:
             return await answer.json() if answer.status == 200 else None
 
-    async def _press(self, label: str) -> None:
-        if not self._signed_in:
+    async def _press(self, label: str, person: str = "ana") -> None:
+        browser = self._browsers[person]
+        if person not in self._signed_in:
             token = (self._walk.state / "admin.token").read_text()
             headers = {"Authorization": f"Bearer {token}"}
             url = f"{self._walk.url}/v1/signin-links"
-            async with self._session.post(url, json={"person": "ana"}, headers=headers) as answer:
+            async with self._session.post(url, json={"person": person}, headers=headers) as answer:
                 link = (await answer.json())["url"]
-            await self._browser.sign_in(link)
-            self._signed_in = True
-        button = await self._browser.find("/incidents/INC-1", label)
+            await browser.sign_in(link)
+            self._signed_in.add(person)
+        button = await browser.find("/incidents/INC-1", label)
         if button is not None:
-            await self._browser.press(button)
+            await browser.press(button)

@@ -15,7 +15,7 @@ from bot.errors import Unavailable
 from connectors.chat.console import Connector, Settings
 from connectors.chat.console.paint import Ink, paint_message
 from connectors.chat.console.plain import break_hard, fit, make_harmless, measure, wrap_words
-from connectors.chat.console.terminal import Writer, raw_keys
+from connectors.chat.console.terminal import Writer, raw_keys, read_keys
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=200)
 
@@ -75,6 +75,22 @@ def test_the_terminal_is_given_back_whatever_happens(error: type[BaseException])
             _fail_in_raw_mode(follower, error)
         assert termios.tcgetattr(follower) == before
     finally:
+        os.close(leader)
+        os.close(follower)
+
+
+async def test_the_loop_goes_on_between_keys_and_ends_with_the_terminal() -> None:
+    leader, follower = pty.openpty()
+    keys = read_keys(follower)
+    try:
+        async with asyncio.timeout(5):
+            for key in ("a", "y"):
+                following = asyncio.ensure_future(anext(keys))
+                await asyncio.sleep(0)  # it is listening now; with the bug the loop would stand still from here
+                os.write(leader, key.encode())
+                assert await following == key
+    finally:
+        await keys.aclose()
         os.close(leader)
         os.close(follower)
 

@@ -54,7 +54,7 @@ def read_stdin() -> AsyncIterator[str]:
         return _nothing()
     if os.isatty(file) and not ours:  # in the background: reading would stop the whole process
         return _nothing()
-    return _read_keys(file) if ours else _read_lines(sys.stdin)
+    return read_keys(file) if ours else _read_lines(sys.stdin)
 
 
 async def _nothing() -> AsyncIterator[str]:
@@ -62,18 +62,24 @@ async def _nothing() -> AsyncIterator[str]:
     yield
 
 
-async def _read_keys(file: int) -> AsyncIterator[str]:
-    loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+async def read_keys(file: int) -> AsyncIterator[str]:
+    loop, chunks = asyncio.get_running_loop(), asyncio.Queue[bytes]()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    with raw_keys(file):
-        loop.add_reader(file, arrived.set)
+
+    def take() -> None:
+        """Read only here, where there is something to read: a terminal blocks, and would stop the whole loop."""
         try:
-            while True:
-                await arrived.wait()
-                arrived.clear()
-                chunk = os.read(file, 4096)
-                if not chunk:
-                    return
+            chunk = os.read(file, 4096)
+        except OSError:  # the terminal is gone
+            chunk = b""
+        if not chunk:
+            loop.remove_reader(file)
+        chunks.put_nowait(chunk)
+
+    with raw_keys(file):
+        loop.add_reader(file, take)
+        try:
+            while chunk := await chunks.get():
                 text = _SEQUENCE.sub("", decoder.decode(chunk))
                 if text:
                     yield text

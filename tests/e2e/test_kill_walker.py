@@ -1,0 +1,115 @@
+"""R1, R2, R3: kill -9 at every named fault point, start again, and the incident ends as if nothing had happened."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from bot.domain.patch import parse_patch
+from tests.e2e.walk import ROOT, Ground, Walk, make_ground, shop_service
+from tests.fault_points import FaultPoint, read_fault_points
+from tests.playbooks.world import Step, run_git
+
+CULPRIT = Step(
+    subject="Read the rate of a coupon",
+    author="Cy",
+    files={
+        "shop/coupons.py": """
+TABLE = {"SPRING": 10}
+
+
+def load_coupon(code):
+    return {"code": code, "rate": TABLE[code]}
+"""
+    },
+)
+TIMERS = {"escalate": {"escalate_after": 0.3}, "expire": {"expiry_minutes": 0.02}}
+CHILDREN = {"worker": "-m bot worker", "runner": "-m bot ci-runner"}
+LATER_COMMITS = (9, 21, 34)
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory) -> Ground:
+    return make_ground(tmp_path_factory.mktemp("ground"), CULPRIT)
+
+
+@pytest.fixture
+def make_walk(ground, tmp_path):
+    walks = []
+
+    def make(**options) -> Walk:
+        shutil.copytree(ground.repository.folder, tmp_path / "shop.git")
+        shutil.copy(ground.log, tmp_path / "app.log")
+        walks.append(Walk(folder=tmp_path, service=shop_service(tmp_path), **options))
+        return walks[-1]
+
+    yield make
+    for walk in walks:
+        walk.stop()
+
+
+def options_for(point: FaultPoint) -> dict:
+    """What has to happen on the way so that the point is reached at all."""
+    for timer, options in TIMERS.items():
+        if point.name.startswith(f"phase.{timer}."):
+            return options
+    if point.name == "deadletter.reported":
+        return {"sends_junk": True}
+    return {"refuses_push": True} if point.name.startswith("chat.notice.") else {}
+
+
+def ids(point: FaultPoint) -> str:
+    return point.name
+
+
+@pytest.mark.parametrize("point", read_fault_points(), ids=ids)
+async def test_a_kill_loses_nothing_and_doubles_nothing(point, make_walk):
+    walk = make_walk(**options_for(point))
+    await walk.run(point.name, child=CHILDREN.get(point.process, ""))
+    assert walk.starts == 2, f"{point.name} was never reached"
+    check_outcome(walk)
+
+
+@pytest.mark.parametrize("count", LATER_COMMITS)
+async def test_a_kill_at_a_later_commit_is_no_different(count, make_walk):
+    walk = make_walk()
+    await walk.run(f"store.commit.after:{count}")
+    assert walk.starts == 2
+    check_outcome(walk)
+
+
+def check_outcome(walk: Walk) -> None:
+    incidents = walk.query("SELECT key, state FROM incident WHERE key NOT LIKE 'dead-letter%'")
+    assert [state for _, state in incidents] == ["resolved"], "exactly one incident, and it is resolved"
+    assert walk.repeated_posts("console") <= 1
+    dead = walk.query("SELECT COUNT(*) FROM incident WHERE key LIKE 'dead-letter%'")[0][0]
+    assert dead == (1 if walk.sends_junk else 0)
+    triggers = 0 if walk.refuses_push else 1
+    runs = walk.state / "ci" / "runs"
+    assert len(list(runs.iterdir()) if runs.exists() else []) == triggers, "exactly one CI run"
+    branches = run_git(walk.repository, "for-each-ref", "--format=%(objectname)", "refs/heads/nightshift/").split()
+    assert len(branches) == triggers
+    if branches:
+        check_pushed_bytes(walk, branches[0].decode())
+    check_audit(walk)
+
+
+def check_pushed_bytes(walk: Walk, sha: str) -> None:
+    """S5: the commit holds exactly the patch that was shown, on the base that was approved."""
+    [(patch, body)] = walk.query("SELECT patch, body FROM draft")
+    base = run_git(walk.repository, "rev-parse", f"{sha}^").decode().strip()
+    assert f'"{base}"' in body
+    assert parse_patch(run_git(walk.repository, "diff", "--full-index", base, sha)).text == patch
+
+
+def check_audit(walk: Walk) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "verify-audit", "-c", "nightshift.toml"],
+        cwd=walk.folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,27 @@
+"""Repositories that nothing in the bot knows go the whole way, from the alert to green CI and resolved."""
+
+import asyncio
+
+import pytest
+
+from bot.domain.patch import parse_patch
+from tests.e2e.walk import Walk
+from tests.playbooks.world import run_git
+from tests.worlds.recipes import ALL
+from tests.worlds.world import build_world
+
+
+@pytest.mark.parametrize("recipe", [r for r in ALL if r.name != "checkout"], ids=lambda recipe: recipe.name)
+async def test_a_world_goes_the_whole_way(recipe, tmp_path):
+    world = await asyncio.to_thread(build_world, recipe, tmp_path)
+    walk = Walk(folder=tmp_path, service=world.service)
+    try:
+        await walk.run(seconds=90)
+    finally:
+        walk.stop()
+    [sha] = run_git(world.repository, "for-each-ref", "--format=%(objectname)", "refs/heads/nightshift/").split()
+    pushed = run_git(world.repository, "diff", "--full-index", world.head, sha.decode())
+    [(shown, body)] = walk.query("SELECT patch, body FROM draft")
+    assert parse_patch(pushed).text == shown, "the pushed bytes are the bytes that were shown"
+    assert world.culprit in body
+    assert walk.query("SELECT state FROM ci_run") == [("passed",)]
