@@ -284,11 +284,11 @@ def test_lines_of_two_sources_are_never_joined() -> None:
     ],
 )
 def test_hostile_lines_cost_little(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     records = find_records(LogLine(source="a", number=n, text=line) for n, line in enumerate(text.split("\n")))
     assert len(records) <= MAX_RECORDS
     assert all(len(record.headline) <= 1_000 and len(record.lines) <= 200 for record in records)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_the_number_of_records_is_bounded() -> None:

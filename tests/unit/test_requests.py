@@ -209,11 +209,11 @@ def test_at_most_ten_are_returned() -> None:
     ],
 )
 def test_hostile_lines_cost_little(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     found = failing(text)
     assert len(found) <= MAX_REQUESTS
     assert all(len(request.target) <= 4_096 and len(request.body) <= 65_536 for request in found)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @given(st.dictionaries(st.text(max_size=20), st.none() | st.integers() | st.text(max_size=30), min_size=1, max_size=5))
