@@ -1,0 +1,128 @@
+"""One error model for every way in which an OpenAI-compatible server says no.
+
+A refusal may come as a status, as a body with status 200, or as an event in a stream; what the body says counts
+for more than the status. Shapes seen: a flat error object, an `error` object, an `error` text, `detail`, HTML, nothing.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from bot.errors import LimitReached, NightshiftError, Reason, Rejected, Unavailable
+
+MAX_TEXT: Final = 300
+MAX_WAIT: Final = 600.0
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
+_OVERFLOW: Final = re.compile(
+    r"longer than the model'?s context|maximum context length|context[ _](length|window)[ _]exceed"
+    r"|prompt is too long|too many (input )?tokens",
+    re.IGNORECASE,
+)
+_BUSY: Final = re.compile(
+    r"queue is full|higher priority request|no[_ ]available[_ ]workers|waiting timeout|overloaded", re.IGNORECASE
+)
+_NOT_ALLOWED: Final = frozenset({401, 403})
+_FULL: Final = frozenset({408, 503, 529})
+_RETRY: Final = frozenset({408, 409, 425, 429})
+
+
+def load_json(raw: bytes | str) -> Any:  # noqa: ANN401 -- JSON from outside
+    """Parse JSON from outside. Raises `ValueError` for whatever is wrong with it."""
+    try:
+        return json.loads(raw)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read_refusal(status: int, body: bytes, headers: Mapping[str, str], now: datetime) -> NightshiftError:
+    """Return the error that an answer with another status than 200 stands for."""
+    try:
+        payload = load_json(body)
+    except ValueError:
+        payload = None
+    text, code = find_error(payload) or ("", None)
+    if not text and not isinstance(payload, dict):
+        text = body[:2_000].decode("utf-8", "replace").strip()
+        text = "" if text.startswith("<") else text
+    return make_error(text, code if code is not None and code >= 300 else status, _read_wait(headers, now))
+
+
+def find_error(payload: object) -> tuple[str, int | None] | None:
+    """Return (message, code) where a JSON value is an error in one of its shapes, None where it is something else."""
+    if not isinstance(payload, dict):
+        return None
+    error = payload.get("error")
+    if error:
+        inner = error if isinstance(error, dict) else {"message": error}
+        return _text(inner), _code(inner)
+    if payload.get("object") == "error" or ("message" in payload and "choices" not in payload):
+        return _text(payload), _code(payload)
+    if "detail" in payload and "choices" not in payload:
+        return _text({"message": payload["detail"]}), None
+    return None
+
+
+def make_error(text: str, code: int | None, wait: float | None = None) -> NightshiftError:
+    """Return the error for a message and a code (a status, or the code inside the body)."""
+    said = f": {_clean(text)}" if text.strip() else ""
+    if _OVERFLOW.search(text):
+        return LimitReached(f"The conversation is too long for the model{said}", Reason.TOO_LARGE)
+    if code is not None and code < 500 and code not in _RETRY and not _BUSY.search(text):
+        return _final(code, said)
+    what, reason = "failed", Reason.SERVER_ERROR
+    if code == 429:
+        what, reason = "asks for fewer requests", Reason.RATE_LIMITED
+    elif code in _FULL or _BUSY.search(text):
+        what, reason = "is busy", Reason.OVERLOADED
+    return Unavailable(f"The model server {what}{said}", reason, wait)
+
+
+def _final(code: int, said: str) -> Rejected:
+    """Return the error of a refusal that stays one, however often it is tried."""
+    if code in _NOT_ALLOWED:
+        return Rejected(f"The model server refuses the key; set NIGHTSHIFT_MODEL_API_KEY{said}", Reason.NOT_ALLOWED)
+    if code == 404:
+        what = "The model server does not know the model or the path; check NIGHTSHIFT_MODEL_URL and _NAME"
+        return Rejected(f"{what}{said}", Reason.NOT_FOUND)
+    if 300 <= code < 400:
+        return Rejected("The model server redirects; set NIGHTSHIFT_MODEL_URL to where it leads", Reason.BAD_INPUT)
+    return Rejected(f"The model server refuses the request ({code}){said}", Reason.BAD_INPUT)
+
+
+def _text(error: Mapping[str, Any]) -> str:
+    parts = [error.get("message"), error.get("code"), error.get("type")]
+    return " ".join(part for part in parts if isinstance(part, str) and part)[:2_000]
+
+
+def _code(error: Mapping[str, Any]) -> int | None:
+    for key in ("code", "status", "type"):
+        value = error.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 600:
+            return value
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == 3:
+            return int(value)
+    return None
+
+
+def _clean(text: str) -> str:
+    return " ".join(_CONTROL.sub(" ", text).split())[:MAX_TEXT]
+
+
+def _read_wait(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Read Retry-After: seconds or a date, never more than ten minutes."""
+    value = headers.get("Retry-After", "").strip()[:40]
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
+    return min(max(seconds, 0.0), MAX_WAIT) if seconds == seconds else None  # noqa: PLR0124 -- not a number

@@ -1,0 +1,178 @@
+"""A model server in this process: it speaks the shapes that SGLang 0.5.23 was seen to speak, follows a script, and can
+misbehave in every way that was seen."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from aiohttp import web
+
+CREATED = 1795176179
+DONE = "data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Say:
+    """A whole answer: text, reasoning, and calls as (name, arguments) or (id, name, arguments)."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: tuple[tuple[str, ...], ...] = ()
+    finish: str = ""
+    cached: int | None = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """An answer that is not streamed."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """Raw pieces of a stream; a number is a pause in seconds, None hangs up in the middle of the body."""
+
+    pieces: tuple[str | bytes | float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hang:
+    """Take the request and say nothing more."""
+
+
+Answer = Say | Raw | Stream | Hang
+Script = Callable[[dict, int], Answer]
+
+
+def event(value: object) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+
+
+def chunk(delta: dict | None = None, finish: str | None = None, **more: object) -> str:
+    """Return one event of a stream."""
+    choice = {"index": 0, "delta": delta or {}, "logprobs": None, "finish_reason": finish, "matched_stop": None}
+    head = {"id": "c1", "object": "chat.completion.chunk", "created": CREATED, "model": "model"}
+    return event(head | {"choices": [choice]} | more)
+
+
+def usage(prompt: int = 158, completion: int = 100, cached: int | None = 157) -> str:
+    return event({"id": "c1", "choices": [], "usage": usage_body(prompt, completion, cached)})
+
+
+def usage_body(prompt: int, completion: int, cached: int | None) -> dict:
+    details = None if cached is None else {"cached_tokens": cached}
+    return {
+        "prompt_tokens": prompt,
+        "total_tokens": prompt + completion,
+        "completion_tokens": completion,
+        "prompt_tokens_details": details,
+        "reasoning_tokens": 0,
+        "completion_tokens_details": None,
+    }
+
+
+def refusal(message: str = "The request queue is full.", code: int = 503) -> str:
+    """Return the one event of a stream that was refused with status 200."""
+    error = {"object": "error", "message": message, "type": "SERVICE_UNAVAILABLE", "param": None, "code": code}
+    return event({"error": error})
+
+
+def flat_error(message: str, code: int, kind: str = "BadRequestError") -> bytes:
+    return json.dumps({"object": "error", "message": message, "type": kind, "param": None, "code": code}).encode()
+
+
+def call_delta(index: int, *, id: str | None = None, name: str | None = None, arguments: str = "") -> dict:  # noqa: A002
+    function = {"name": name, "arguments": arguments}
+    call = {"id": id, "index": index, "type": "function", "function": function}
+    return {"role": None, "content": None, "reasoning_content": None, "tool_calls": [call]}
+
+
+def stream_of(say: Say, number: int, prompt: int) -> list[str]:
+    """Return the events of an answer, arguments split in the middle as they really come."""
+    events = [chunk({"reasoning_content": None, "role": "assistant", "content": ""})]
+    events += [chunk({"reasoning_content": say.reasoning})] if say.reasoning else []
+    events += [chunk({"content": say.text[at : at + 400]}) for at in range(0, len(say.text), 400)]
+    for index, call in enumerate(say.calls):
+        own, name, arguments = call if len(call) == 3 else (f"call_{number:020x}{index:04x}", *call)
+        events.append(chunk(call_delta(index, id=own, name=name)))
+        half = len(arguments) // 2
+        events += [chunk(call_delta(index, arguments=part)) for part in (arguments[:half], arguments[half:])]
+    finish = say.finish or ("tool_calls" if say.calls else "stop")
+    return [*events, chunk({"reasoning_content": None}, finish), usage(prompt, 20, say.cached), DONE]
+
+
+class ModelServer:
+    """Serves a script: a list of answers, or a function of the request and its number. `seen` holds every body."""
+
+    def __init__(self, script: Sequence[Answer] | Script) -> None:
+        self._script = script
+        self._numbers = count()
+        self.seen: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
+        self.hung_up = asyncio.Event()
+        self.url = ""
+
+    def answer(self, request: dict) -> Answer:
+        number = next(self._numbers)
+        if callable(self._script):
+            return self._script(request, number)
+        return self._script[number] if number < len(self._script) else Say(text="I have nothing to add.")
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.seen.append(body)
+        self.headers.append(dict(request.headers))
+        answer = self.answer(json.loads(body))
+        try:
+            if isinstance(answer, Hang):
+                await asyncio.sleep(3600)
+            if isinstance(answer, Raw):
+                headers = {"Content-Type": answer.media_type} | answer.headers
+                return web.Response(status=answer.status, body=answer.body, headers=headers)
+            pieces = stream_of(answer, len(self.seen), len(body) // 4) if isinstance(answer, Say) else answer.pieces
+            return await self._stream(request, pieces)
+        except (asyncio.CancelledError, ConnectionError):
+            self.hung_up.set()
+            raise
+
+    async def _stream(self, request: web.Request, pieces: Sequence[str | bytes | float | None]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for piece in pieces:
+            if piece is None:
+                assert request.transport is not None
+                request.transport.abort()
+                return response
+            if isinstance(piece, (int, float)):
+                await asyncio.sleep(piece)
+                continue
+            await response.write(piece.encode() if isinstance(piece, str) else piece)
+        return response
+
+
+@contextlib.asynccontextmanager
+async def serve_model(
+    script: Sequence[Answer] | Script, *, path: str = "/v1/chat/completions"
+) -> AsyncIterator[ModelServer]:
+    """Serve on a free loopback port until the block ends."""
+    server = ModelServer(script)
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app.router.add_post(path, server.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    server.url = f"http://127.0.0.1:{port}"
+    try:
+        yield server
+    finally:
+        await runner.cleanup()
