@@ -98,6 +98,9 @@ _QUERY_KEYS: Final = ("query_string", "query", "url.query", "request.query_strin
 _WHOLE: Final = frozenset(
     {"body", "payload", "request_body", "requestbody", "request_payload", "headers", "request_headers", "response"}
 )
+_TELLING: Final = frozenset(
+    (*_TARGET_KEYS, *_STATUS_KEYS, *_BODY_KEYS, *_ID_KEYS, "message", "msg", "event", "request")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +129,8 @@ def read_sighting(text: str) -> Sighting | None:
     if fields is None or not (found.target or text.lstrip().startswith("{")):
         found = _read_text(text)
         if "=" in text and not (found.target and found.status):
-            found = _merge(found, _read_fields(parse_logfmt(text)))
+            pairs = parse_logfmt(text)
+            found = found if _TELLING.isdisjoint(pairs) else _merge(found, _read_fields(pairs))
     return None if found.is_nothing else found
 
 
@@ -155,7 +159,7 @@ def _read_fields(fields: Mapping[str, object]) -> Sighting:
     found = Sighting(
         method=method if method in METHODS and target else "",
         target=target if method in METHODS else "",
-        status=next((status for key in _STATUS_KEYS if (status := _read_status(flat.get(key)))), 0),
+        status=next((status for key in _STATUS_KEYS if key in flat and (status := _read_status(flat[key]))), 0),
         headers=_read_headers(flat),
         body=next((_read_body(flat[key]) for key in _BODY_KEYS if key in flat), None),
         request_id=_pick_text(flat, _ID_KEYS)[:64],
