@@ -326,7 +326,7 @@ class World:
             triage.record_stage(work, incident, run=run, result=checked or verified())
         with self.unit() as work:
             drafting.propose(work, incident, self.rules)
-            return work.approvals.get(incident, parse_patch(patch).digest)
+        return self.approval(parse_patch(patch).digest, incident)
 
     def approval(self, digest: str, incident: str = "INC-1") -> Approval:
         with self.unit() as work:

@@ -67,7 +67,7 @@ def _build_draft(
 
 
 def _ask(work: UnitOfWork, incident: Incident, draft: Draft, rules: Rulebook) -> None:
-    """Store the draft and ask for its approval; the audit head of this moment is shown on the card. Raises `Refused`."""
+    """Store the draft and ask for its approval; the card shows the audit head of this moment. Raises `Refused`."""
     known = next((approval for approval in work.approvals.of(incident.id) if approval.digest == draft.digest), None)
     if known is not None:
         if known.state.is_final:
