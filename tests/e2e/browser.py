@@ -24,7 +24,7 @@ import aiohttp
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MISSING: Final = "no Chromium here (apt-get install chromium)"
 _START_SECONDS: Final = 30.0
-_WAIT_SECONDS: Final = 10.0
+_WAIT_SECONDS: Final = 20.0
 _FLAGS: Final = (
     "--headless=new",
     "--no-sandbox",

@@ -84,6 +84,7 @@
 
   let fetching = false;
   let again = false;
+  let retry = 0;
   const refresh = async () => {
     if (fetching) {
       again = true;
@@ -96,7 +97,8 @@
       else if (answer.ok) merge(await answer.text());
       else throw new Error(answer.statusText);
     } catch {
-      setTimeout(refresh, 2000);
+      clearTimeout(retry);
+      retry = setTimeout(refresh, 2000);
     } finally {
       fetching = false;
       if (again) {
@@ -126,8 +128,9 @@
     source.addEventListener("change", () => { hear(); refresh(); });
     source.addEventListener("error", () => {
       mark("lost");
+      refresh(); // learns at once whether the session has ended
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-      setTimeout(() => { refresh(); connect(); }, pause);
+      setTimeout(connect, pause);
       pause = Math.min(pause * 2, 15000);
     });
   };
