@@ -1,0 +1,68 @@
+"""The facts of one incident as the model gets them: what was found without it, bounded, redacted, and defused."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bot.agent.guard import defuse
+from bot.agent.prompts import render_task
+from bot.domain.conclusion import conclude, find_result, name_commit
+from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
+
+MAX_TASK: Final = 24_000
+MAX_PIECES: Final = 8
+MAX_PIECE: Final = 1_800
+MAX_SUSPECTS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    id: str
+    kind: str
+    cite: str
+    text: str
+
+
+def write_task(job: Job, *, head: str, checks: Sequence[str], clean: Callable[[str], str]) -> str:
+    """Return the first user message. Everything that came from outside passes `clean`."""
+    findings, evidence = conclude(job.done)
+    cited = {piece for finding in findings for piece in finding.evidence}
+    ordered = sorted(evidence, key=lambda piece: piece.id not in cited)[:MAX_PIECES]
+    facts = {
+        "title": job.title[:200],
+        "service": job.service.name,
+        "since": job.alert_started_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "head": head,
+        "checks": ", ".join(checks) or "none",
+        "playbook": job.playbook.title,
+        "findings": [f"{each.claim} ({each.confidence}, {', '.join(each.evidence)})" for each in findings],
+        "evidence": [
+            _Piece(id=each.id, kind=each.kind, cite=each.cite, text=each.text[:MAX_PIECE]) for each in ordered
+        ],
+        "suspects": list(_name_suspects(job)),
+        "tried": list(_tell_tried(job)),
+    }
+    text = defuse(clean(render_task(facts)))
+    return text if len(text) <= MAX_TASK else text[:MAX_TASK] + "\n… cut here\n"
+
+
+def _name_suspects(job: Job) -> Iterator[str]:
+    suspected = find_result(job.done, Suspected)
+    for suspect in suspected.suspects[:MAX_SUSPECTS] if suspected else ():
+        why = f": {'; '.join(suspect.reasons)}" if suspect.reasons else ""
+        yield f"{name_commit(suspect.commit, suspected.suspects if suspected else ())}{why}"[:400]
+
+
+def _tell_tried(job: Job) -> Iterator[str]:
+    collected, confirmed = find_result(job.done, Collected), find_result(job.done, Confirmed)
+    drafted, verified = find_result(job.done, Drafted), find_result(job.done, Verified)
+    for note in collected.notes if collected else ():
+        yield note[:300]
+    if confirmed is not None:
+        yield f"running the failing request at older commits: {confirmed.how}"[:400]
+    if drafted is not None and drafted.patch:
+        said = "verified in the sandbox" if verified and verified.is_verified else "not verified"
+        notes = f" ({'; '.join(verified.notes)})" if verified and verified.notes else ""
+        yield f"{drafted.title}: {said}{notes}"[:400]
+    elif drafted is not None:
+        yield f"no revert could be drafted: {'; '.join(drafted.notes)}"[:400]

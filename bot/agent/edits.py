@@ -1,0 +1,274 @@
+"""Applies a model's edits to one file: exactly, or not at all, and then says why.
+
+An edit replaces `old`, text of the file as it is at head, by `new`. `old` must be found exactly once: as it is, else
+under one uniform re-indentation, else around lines that are only `...` and stand for what stays. Nothing is guessed:
+a patch that fits somewhere is worse than none.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import pairwise
+from typing import Final
+
+from bot.agent.redaction import PLACEHOLDER
+from bot.errors import Reason, Refused
+
+MAX_OLD: Final = 60_000
+_LAZY: Final = re.compile(
+    r"^\s*(?:#|//|/\*|--|;|<!--|%|\*)?\s*(?:\.\.\.|…)\s*(?:\(?(?:the )?(?:rest|existing|unchanged|same|remaining"
+    r"|previous|other|code|snip|omitted|as before)\b)",
+    re.IGNORECASE,
+)
+_DOTS: Final = re.compile(r"^\s*\.\.\.\s*$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """Replace `old` by `new`. An empty `old` makes a new file."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    start: int
+    end: int
+    new: str
+
+
+def apply_edits(path: str, text: str | None, edits: Sequence[Edit]) -> str:
+    """Return the file's new text; `text` is None where there is no file yet. Raises `Refused`."""
+    for edit in edits:
+        _check_text(path, edit)
+    if text is None or (not text and all(not edit.old for edit in edits)):
+        if len(edits) != 1 or edits[0].old:
+            raise _refuse(path, "there is no such file; to make it, give one edit with an empty `old`")
+        return edits[0].new
+    is_crlf = "\r\n" in text and "\n" not in text.replace("\r\n", "")
+    plain = text.replace("\r\n", "\n") if is_crlf else text
+    changed = _replace(path, plain, [change for edit in edits for change in _locate(path, plain, edit)])
+    if changed == plain:
+        raise _refuse(path, "the edits change nothing")
+    return changed.replace("\n", "\r\n") if is_crlf else changed
+
+
+def _refuse(path: str, why: str) -> Refused:
+    return Refused(f"{path}: {why}.", Reason.BAD_INPUT)
+
+
+def _check_text(path: str, edit: Edit) -> None:
+    if PLACEHOLDER.search(edit.new) or PLACEHOLDER.search(edit.old):
+        raise _refuse(path, "a `[redacted:…]` mark stands for text that you cannot see; leave those lines out of edits")
+    if len(edit.old) > MAX_OLD:
+        raise _refuse(path, f"`old` is longer than {MAX_OLD:,} characters; name only the lines that change")
+    kept = set(edit.old.splitlines())
+    for line in edit.new.splitlines():
+        if _LAZY.match(line) and line not in kept:
+            raise _refuse(path, f"`new` leaves code out ({line.strip()[:60]!r}); write every line that must stay")
+
+
+def _replace(path: str, text: str, changes: Sequence[_Change]) -> str:
+    ordered = sorted(changes, key=lambda change: (change.start, change.end))
+    for before, after in pairwise(ordered):
+        if after.start < before.end or (after.start, after.end) == (before.start, before.end):
+            raise _refuse(path, "two edits change the same lines; make one of them")
+    parts, position = [], 0
+    for change in ordered:
+        parts += [text[position : change.start], change.new]
+        position = change.end
+    return "".join([*parts, text[position:]])
+
+
+def _locate(path: str, text: str, edit: Edit) -> list[_Change]:
+    """Return what the edit replaces, by the first of the three ways that finds it."""
+    old, new = edit.old.replace("\r\n", "\n"), edit.new.replace("\r\n", "\n")
+    if not old.strip():
+        what = "has no text" if old else "is empty, but the file exists"
+        raise _refuse(path, f"`old` {what}; copy the lines to be replaced into it")
+    exact = list(_occurrences(text, old))
+    if len(exact) == 1:
+        return [_exact(path, text, exact[0], old, new)]
+    if exact:
+        raise _refuse(path, f"`old` stands there {len(exact)} times; add lines around it until it is unique")
+    moved = list(_reindented(text, old, new))
+    if len(moved) == 1:
+        return moved
+    if moved:
+        raise _refuse(path, f"`old` fits {len(moved)} places with other indentation; add lines around it")
+    if any(_DOTS.match(line) for line in old.split("\n")):
+        return _elided(path, text, old, new)
+    raise _refuse(path, _explain_absence(text, old))
+
+
+def _occurrences(text: str, old: str) -> Iterator[int]:
+    """Yield every place, overlapping ones too."""
+    at = text.find(old)
+    while at >= 0:
+        yield at
+        at = text.find(old, at + 1)
+
+
+def _exact(path: str, text: str, at: int, old: str, new: str) -> _Change:
+    """Replace the one place; whole lines stay whole lines, and a part of a word is no place."""
+    end = at + len(old)
+    begins_in_word = at > 0 and _is_word(text[at - 1]) and _is_word(old[0])
+    ends_in_word = end < len(text) and _is_word(text[end]) and _is_word(old[-1])
+    if begins_in_word or ends_in_word:
+        raise _refuse(path, "`old` begins or ends inside a word; copy whole lines")
+    before = text[text.rfind("\n", 0, at) + 1 : at]
+    if before and not before.strip(" \t"):
+        _check_indentation(path, old, new)
+    if not old.endswith("\n") and end < len(text) and text[end] != "\n":
+        if new.endswith("\n"):
+            raise _refuse(path, "`new` ends with a line end where `old` stops inside a line; copy whole lines")
+        return _Change(start=at, end=end, new=new)
+    if before.strip(" \t"):
+        return _Change(start=at, end=end - old.endswith("\n"), new=new.removesuffix("\n"))
+    return _whole_lines(text, at, end, new)
+
+
+def _check_indentation(path: str, old: str, new: str) -> None:
+    """`old` begins behind its line's indentation: go on only where that cannot move the new lines."""
+    old_lines = [line for line in old.split("\n") if line.strip()]
+    new_lines = [line for line in new.split("\n") if line.strip()]
+    if not new_lines:
+        return
+    if _indent(new_lines[0]) != _indent(old_lines[0]) or (len(old_lines) == 1 and len(new_lines) > 1):
+        raise _refuse(path, "begin `old` and `new` with the whole line, indentation included")
+
+
+def _whole_lines(text: str, at: int, end: int, new: str) -> _Change:
+    """The place covers lines to their end: one line end at the end of `old` and of `new` says nothing."""
+    if text[end - 1] == "\n":
+        end -= 1
+    if new:
+        return _Change(start=at, end=end, new=new.removesuffix("\n"))
+    start = text.rfind("\n", 0, at) + 1
+    if end < len(text):
+        return _Change(start=start, end=end + 1, new="")
+    return _Change(start=max(start - 1, 0), end=end, new="")
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+# Other indentation ----------------------------------------------------------------------------------------------------
+def _reindented(text: str, old: str, new: str) -> Iterator[_Change]:
+    """Yield each place where the lines of `old` stand moved left or right, all by the same white space."""
+    wanted = old.removesuffix("\n").split("\n")
+    lines = text.split("\n")
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    first = next(number for number, line in enumerate(wanted) if line.strip())
+    anchor = wanted[first].lstrip(" \t")
+    for number in range(len(lines) - len(wanted) + 1):
+        if lines[number + first].lstrip(" \t") != anchor:
+            continue
+        shift = _find_shift(wanted, lines[number : number + len(wanted)])
+        moved = _shift_lines(new, shift) if shift else None
+        if moved is not None:
+            end = min(starts[number + len(wanted)] - 1, len(text))
+            yield _whole_lines(text, starts[number], end, moved)
+
+
+def _find_shift(wanted: Sequence[str], found: Sequence[str]) -> tuple[str, str] | None:
+    """Return (white space to take away, white space to add) that turns every line into the other."""
+    shift: tuple[str, str] | None = None
+    for want, have in zip(wanted, found, strict=True):
+        if not want.strip() and not have.strip():
+            continue
+        if want.lstrip(" \t") != have.lstrip(" \t"):
+            return None
+        own = _shift_of(_indent(want), _indent(have))
+        if own is None or (shift is not None and own != shift):
+            return None
+        shift = own
+    return shift
+
+
+def _shift_of(want: str, have: str) -> tuple[str, str] | None:
+    if have.endswith(want):
+        return "", have[: len(have) - len(want)]
+    if want.endswith(have):
+        return want[: len(want) - len(have)], ""
+    return None
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def _shift_lines(new: str, shift: tuple[str, str]) -> str | None:
+    """Move the new lines as the old ones were moved; None where one stands too far left for that."""
+    away, add = shift
+    moved: list[str] = []
+    for line in new.split("\n"):
+        if not line.strip():
+            moved.append("")
+        elif line.startswith(away):
+            moved.append(add + line[len(away) :])
+        else:
+            return None
+    return "\n".join(moved)
+
+
+# Lines that are only "..." --------------------------------------------------------------------------------------------
+def _elided(path: str, text: str, old: str, new: str) -> list[_Change]:
+    """Replace piece by piece what stands between the dots; what the dots stand for is not touched."""
+    old_pieces, new_pieces = _split_at_dots(old), _split_at_dots(new)
+    if len(old_pieces) != len(new_pieces):
+        raise _refuse(path, "`old` and `new` need the same `...` lines; better, give one edit per place")
+    changes: list[_Change] = []
+    position = 0
+    for before, after in zip(old_pieces, new_pieces, strict=True):
+        if not before.strip():
+            if after.strip():
+                raise _refuse(path, "text beside `...` has no counterpart in `old`; give one edit per place")
+            continue
+        change = _whole_piece(path, text, before, after)
+        if change.start < position:
+            raise _refuse(path, "the parts around `...` stand in another order in the file")
+        position = change.end
+        changes.append(change)
+    return changes
+
+
+def _split_at_dots(text: str) -> list[str]:
+    pieces: list[list[str]] = [[]]
+    for line in text.removesuffix("\n").split("\n"):
+        if _DOTS.match(line):
+            pieces.append([])
+        else:
+            pieces[-1].append(line)
+    return ["\n".join(piece) for piece in pieces]
+
+
+def _whole_piece(path: str, text: str, before: str, after: str) -> _Change:
+    places = [
+        at
+        for at in _occurrences(text, before)
+        if (at == 0 or text[at - 1] == "\n") and (at + len(before) == len(text) or text[at + len(before)] == "\n")
+    ]
+    if len(places) != 1:
+        often = "not there" if not places else f"there {len(places)} times"
+        raise _refuse(path, f"a part of `old` around `...` is {often}: {before.strip()[:80]!r}")
+    return _whole_lines(text, places[0], places[0] + len(before), after)
+
+
+# Why not --------------------------------------------------------------------------------------------------------------
+def _explain_absence(text: str, old: str) -> str:
+    """Say what is different: the nearest line helps more than "not found"."""
+    wanted = [line for line in old.split("\n") if line.strip()]
+    lines = text.split("\n")
+    stripped = {line.strip(): line for line in reversed(lines)}
+    for line in wanted[:200]:
+        if line.strip() not in stripped:
+            near = get_close_matches(line.strip()[:300], [key[:300] for key in stripped if key][:3_000], 1, 0.6)
+            hint = f"; the nearest line is {near[0][:160]!r}" if near else ""
+            return f"`old` is not in the file: it has no line {line.strip()[:160]!r}{hint}"
+    return "the lines of `old` are in the file, but not together, or with other white space; read the file again"

@@ -1,0 +1,186 @@
+"""The agent: a loop with four verbs. `run` steps until the run has ended; `step` either asks the model (`query`) or
+does what it asked for (`execute`).
+
+Every step is a row, written and acknowledged before the next one begins. The state is folded from rows alone, so a
+run that was killed goes on where it was and repeats at most the one call of the model that was in flight.
+"""
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from bot.agent.arguments import ToolSpec
+from bot.agent.budget import find_limit, reading_left
+from bot.agent.guard import find_leak
+from bot.agent.prompts import read_system
+from bot.agent.tools import SPECS, Toolbox, ToolResult
+from bot.agent.transcript import PendingCall, Rows, State, Words, advance, call_signature, dump, fold
+from bot.domain.transcript import Budget, EndReason, Proposal, Step
+from bot.errors import LimitReached, Reason, Rejected, Unavailable
+from bot.ports.model import Completion, ModelClient, ModelPlace
+
+TRIES: Final = 3
+FIRST_WAIT: Final = 0.5
+LONGEST_WAIT: Final = 10.0
+MAX_NOTES: Final = 3
+MAX_REPEATS: Final = 5
+LOW: Final = 3
+_OURS: Final = frozenset({"model", "messages", "tools", "stream", "stream_options", "max_tokens", "n"})
+
+Append = Callable[[Step], Awaitable[Step]]
+"""Stores a row and returns it as it was stored: redacted with secrets that only the store's side knows."""
+
+
+class Head:
+    """The constant beginning of every request: model, tools and system text, the same bytes for every incident."""
+
+    def __init__(self, place: ModelPlace, budget: Budget, specs: Sequence[ToolSpec] = SPECS) -> None:
+        own: dict[str, Any] = {"model": place.name, "stream": True, "stream_options": {"include_usage": True}}
+        tools = [spec.schema() for spec in sorted(specs, key=lambda spec: spec.name)]
+        head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": tools}
+        system = dump({"role": "system", "content": read_system()})
+        self._bytes = f'{dump(head)[:-1]},"messages":[{system}'.encode()
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self._bytes).hexdigest()
+
+    def request(self, messages: Sequence[bytes]) -> bytes:
+        """Return a request's body; that of a later step begins with the same bytes."""
+        return b",".join((self._bytes, *messages)) + b"]}"
+
+
+def _read_extra(text: str) -> dict[str, Any]:
+    """Read further request fields. Raises `Rejected` where they are no JSON object, or ours."""
+    try:
+        extra = json.loads(text) if text else {}
+    except ValueError as error:
+        raise Rejected("model.extra is not JSON", Reason.BAD_INPUT) from error
+    if not isinstance(extra, dict) or _OURS & extra.keys():
+        raise Rejected(f"model.extra must be an object without {', '.join(sorted(_OURS))}", Reason.BAD_INPUT)
+    return extra
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How the loop waits between tries."""
+
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+
+
+class Agent:
+    """One run of one model."""
+
+    def __init__(self, *, model: ModelClient, tools: Toolbox, head: Head, budget: Budget, append: Append) -> None:
+        self._model = model
+        self._tools = tools
+        self._head = head
+        self._budget = budget
+        self._append = append
+        self.pace = Pace()
+
+    async def run(self, run: str, rows: Iterable[Step], task: Callable[[], str]) -> State:
+        """Go on from the rows to the run's end. `task` writes the first message where there is none yet.
+
+        Raises `Unavailable` where the model does not answer, `Rejected` where it refuses us; the rows stay.
+        """
+        state, write = fold(rows), Rows(run)
+        if not state.seq:
+            state = await self._write(state, write.task(state, task(), self._head.digest))
+        while state.ended is None:
+            state = await self.step(state, write)
+        return state
+
+    async def step(self, state: State, write: Rows) -> State:
+        """Do the next thing: the first call without an answer, else ask the model, else end."""
+        if state.pending:
+            return await self.execute(state, write, state.pending[0])
+        if state.words:
+            return await self._judge_words(state, write, state.words)
+        limit = find_limit(state.spent, self._budget)
+        if not limit and state.repeats > MAX_REPEATS:
+            limit = "it went in circles"
+        if limit:
+            return await self._write(state, write.end(state, EndReason.LIMIT, limit))
+        return await self._ask(state, write)
+
+    async def query(self, state: State) -> Completion:
+        """Ask the model, again where that may help. The only place where calls of the model are retried."""
+        request = self._head.request(state.messages)
+        clock = asyncio.get_running_loop().time
+        wait = FIRST_WAIT
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await self._model.complete(request, deadline=clock() + self._budget.answer_seconds)
+            except Unavailable as error:
+                pause = max(wait * self.pace.jitter(), error.retry_after or 0.0)
+                if attempt == TRIES or pause > LONGEST_WAIT or error.reason is Reason.TIMEOUT:
+                    raise
+                await self.pace.sleep(pause)
+                wait = min(wait * 4, LONGEST_WAIT)
+        raise AssertionError("unreachable")
+
+    async def execute(self, state: State, write: Rows, call: PendingCall) -> State:
+        """Answer one call. What was asked before, word for word, is not done again."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        earlier = state.asked.get(call_signature(call.name, call.arguments))
+        if call.fault:
+            result = ToolResult(text=f"Not done: the arguments of {call.name[:60]} cannot be used: {call.fault}.")
+        elif earlier is not None:
+            text = "Not done again: you made this very call before, and its answer stands above. Do something else."
+            return await self._write(state, write.tool(state, text, 0.0, repeat=True))
+        else:
+            room = reading_left(state.spent, self._budget)
+            result = await self._tools.call(call.name, call.arguments, state.proposals, room=room)
+        seconds = clock() - began
+        if result.proposal is not None and not _is_known(state, result.proposal):
+            state = await self._write(state, write.patch(state, result.proposal))
+        text = result.text + self._hint(state)
+        return await self._write(state, write.tool(state, text, seconds))
+
+    async def _ask(self, state: State, write: Rows) -> State:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            completion = await self.query(state)
+        except LimitReached as error:
+            return await self._write(state, write.end(state, EndReason.LIMIT, str(error)))
+        leak = find_leak(completion.text)
+        if leak >= 0:
+            completion = replace(completion, text=completion.text[:leak])
+        return await self._write(state, write.model(state, completion, clock() - began, leaked=leak >= 0))
+
+    async def _judge_words(self, state: State, write: Rows, words: Words) -> State:
+        """An answer without a call: the conclusion, or something to put right a few times."""
+        note = ""
+        if words.is_cut:
+            note = "Your answer was cut because it was too long. Be brief: one tool call, or a short conclusion."
+        elif words.has_leaked:
+            note = "A tool call stood in your text and was not made. Make it as a tool call."
+        elif not state.text.strip():
+            note = "Your answer was empty. Call a tool, or conclude in plain text."
+        elif not state.proposals and not state.notes:
+            note = "No patch is proposed yet. Propose one, or repeat your conclusion if no patch can help."
+        if not note:
+            return await self._write(state, write.end(state, EndReason.DONE, state.text))
+        if state.notes >= MAX_NOTES:
+            why = EndReason.DONE if state.proposals else EndReason.GAVE_UP
+            return await self._write(state, write.end(state, why, state.text or "it gave no answer that could be used"))
+        return await self._write(state, write.note(state, note))
+
+    async def _write(self, state: State, row: Step) -> State:
+        return advance(state, await self._append(row))
+
+    def _hint(self, state: State) -> str:
+        left = self._budget.steps - state.spent.steps
+        return f"\n({left} answers left: propose a patch or conclude.)" if 0 < left <= LOW else ""
+
+
+def _is_known(state: State, proposal: Proposal) -> bool:
+    return any(known.patch == proposal.patch for known in state.proposals)

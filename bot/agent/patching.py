@@ -1,0 +1,66 @@
+"""From edits to one canonical patch."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+
+from bot.agent.edits import Edit, apply_edits
+from bot.domain.draft import Patch
+from bot.domain.patch import NO_NEWLINE, parse_patch
+from bot.domain.patch_names import check_path
+from bot.errors import Reason, Refused
+
+MAX_FILE = 512 * 1024
+CONTEXT = 3
+
+
+def build_patch(files: Mapping[str, bytes | None], edits: Mapping[str, list[Edit]]) -> Patch:
+    """Return the canonical patch that the edits make of the files; None stands for a file that is not there.
+
+    Raises `Refused` where an edit does not fit, or the patch would hide something.
+    """
+    diff = b"".join(_diff(path, files[path], edits[path]) for path in sorted(edits))
+    return parse_patch(diff)
+
+
+def _diff(path: str, before: bytes | None, edits: list[Edit]) -> bytes:
+    name = check_path(path.encode("utf-8", "replace")).encode()
+    after = apply_edits(path, _decode(path, before), edits).encode("utf-8", "replace")
+    header = b"diff --git a/%b b/%b\n" % (name, name)
+    if before is None:
+        header += b"new file mode 100644\n"
+    lines = difflib.diff_bytes(
+        difflib.unified_diff,
+        _split(before or b""),
+        _split(after),
+        b"a/" + name if before is not None else b"/dev/null",
+        b"b/" + name,
+        n=CONTEXT,
+    )
+    return header + b"".join(_end_lines(lines))
+
+
+def _decode(path: str, raw: bytes | None) -> str | None:
+    if raw is None:
+        return None
+    if len(raw) > MAX_FILE:
+        raise Refused(f"{path}: the file is larger than {MAX_FILE:,} bytes; it cannot be edited.", Reason.TOO_LARGE)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path}: the file is not UTF-8 text; it cannot be edited.", Reason.BAD_INPUT) from error
+
+
+def _split(text: bytes) -> list[bytes]:
+    """Split at line feeds alone, as git does."""
+    parts = text.split(b"\n")
+    return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
+
+
+def _end_lines(lines: Iterator[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        if line.endswith(b"\n"):
+            yield line
+        else:
+            yield line + b"\n"
+            if line[:1] in {b" ", b"+", b"-"}:
+                yield NO_NEWLINE

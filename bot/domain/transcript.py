@@ -1,0 +1,76 @@
+"""A model's run as rows: the write-ahead log from which its whole state is folded again."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bot.domain.investigation import Verified
+
+
+class StepKind(StrEnum):
+    """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself."""
+
+    TASK = "task"
+    MODEL = "model"
+    TOOL = "tool"
+    NOTE = "note"
+    PATCH = "patch"
+    END = "end"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One row, written once. `seq` counts from 0 without a gap, `key` is unique in its run, `body` canonical JSON."""
+
+    run: str
+    seq: int
+    kind: StepKind
+    key: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What one run may use: answers, tokens (prompt tokens count less what the server had cached), seconds, and
+    characters read by tools. `answer_tokens` bounds one answer, `answer_seconds` the wait for it."""
+
+    steps: int = 40
+    prompt_tokens: int = 400_000
+    cached_tokens: int = 4_000_000
+    completion_tokens: int = 60_000
+    seconds: float = 900.0
+    tool_bytes: int = 200_000
+    answer_tokens: int = 8_192
+    answer_seconds: float = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A patch that the model proposed: canonical bytes on `base`, and what the sandbox said about it."""
+
+    base: str
+    patch: bytes
+    title: str
+    verified: Verified
+
+
+class EndReason(StrEnum):
+    """DONE: the model came to its conclusion. LIMIT: a budget was used up. GAVE_UP: it made nothing of its task."""
+
+    DONE = "done"
+    LIMIT = "limit"
+    GAVE_UP = "gave_up"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What a finished run leaves: why it ended, its last words, its proposals (oldest first)."""
+
+    why: EndReason
+    text: str
+    proposals: tuple[Proposal, ...] = ()
+
+    @property
+    def best(self) -> Proposal | None:
+        """Return the newest verified proposal, else the newest."""
+        verified = tuple(proposal for proposal in self.proposals if proposal.verified.is_verified)
+        return next(reversed(verified or self.proposals), None)

@@ -1,0 +1,201 @@
+"""Edits fit exactly or are refused; never is a wrong file written."""
+
+import pytest
+
+from bot.agent.edits import Edit, apply_edits
+from bot.agent.patching import build_patch
+from bot.domain.patch import apply_hunks, read_patch
+from bot.errors import Refused
+
+CODE = """import os
+
+
+class Cart:
+    def total(self, items):
+        amount = 0
+        for item in items:
+            amount += item.price
+        return amount
+
+    def count(self, items):
+        amount = 0
+        for item in items:
+            amount += 1
+        return amount
+
+
+def load(code):
+    return TABLE[code]["percent"]
+"""
+LOOP = "        for item in items:\n            amount += item.price\n"
+NO = None
+
+# name: (file, old, new, the expected file or NO for a refusal)
+CASES = {
+    "one whole line": (CODE, "import os\n", "import sys\n", CODE.replace("import os", "import sys")),
+    "without line ends": (CODE, "import os", "import sys", CODE.replace("import os", "import sys")),
+    "line end on old alone": (CODE, "import os\n", "import sys", CODE.replace("import os", "import sys")),
+    "line end on new alone": (CODE, "import os", "import sys\n", CODE.replace("import os", "import sys")),
+    "several lines": (CODE, LOOP, "        amount = 1\n", CODE.replace(LOOP, "        amount = 1\n")),
+    "part of a line": (CODE, '["percent"]', '["rate"]', CODE.replace("percent", "rate")),
+    "words inside a line": (CODE, "TABLE[code]", "TABLE.get(code)", CODE.replace("TABLE[code]", "TABLE.get(code)")),
+    "delete whole lines": (CODE, LOOP, "", CODE.replace(LOOP, "")),
+    "delete a line without its line end": (CODE, "import os", "", CODE.removeprefix("import os\n")),
+    "delete the last line": ("a\nb\n", "b\n", "", "a\n"),
+    "delete the last line that has no end": ("a\nb", "b", "", "a"),
+    "delete part of a line": ("x = f(1, 2)\n", ", 2", "", "x = f(1)\n"),
+    "add lines after": (CODE, "import os\n", "import os\nimport re\n", CODE.replace("os\n", "os\nimport re\n", 1)),
+    "keep one blank line added": ("a\nb\n", "a\n", "a\n\n", "a\n\nb\n"),
+    "take a blank line away": ("a\n\nb\n", "a\n\n", "a\n", "a\nb\n"),
+    "file without a last line end": ("a\nb", "b", "c", "a\nc"),
+    "file without a last line end, given one": ("a\nb", "b", "c\n", "a\nc"),
+    "the middle of a line to its end": ("x = foo\ny = 1\n", "foo\n", "bar", "x = bar\ny = 1\n"),
+    "over a line end": ("f(a,\n  b)\n", "a,\n  b", "a, b", "f(a, b)\n"),
+    "first line without its indentation": (
+        CODE,
+        "for item in items:\n            amount += item.price",
+        "for item in items:\n            amount += item.cost",
+        CODE.replace("item.price", "item.cost"),
+    ),
+    "tabs": ("if x:\n\ty = 1\n", "\ty = 1\n", "\ty = 2\n", "if x:\n\ty = 2\n"),
+    "CRLF file, LF edit": ("a\r\nb\r\n", "b\n", "c\nd\n", "a\r\nc\r\nd\r\n"),
+    "CRLF file, CRLF edit": ("a\r\nb\r\n", "b\r\n", "c\r\n", "a\r\nc\r\n"),
+    "unicode": ("größe = 1  # Größe\n", "größe = 1", "größe = 2", "größe = 2  # Größe\n"),
+    "a new file": (None, "", "hello\n", "hello\n"),
+    # moved as a whole
+    "too little indentation": (
+        CODE,
+        "for item in items:\n    amount += item.price\n",
+        "for item in items:\n    if item:\n        amount += item.price\n",
+        CODE.replace(LOOP, "        for item in items:\n            if item:\n                amount += item.price\n"),
+    ),
+    "too much indentation": (
+        "if a:\n    b()\n",
+        "        if a:\n            b()\n",
+        "        if a:\n            c()\n",
+        "if a:\n    c()\n",
+    ),
+    "blank lines inside do not count": (
+        "class A:\n    x = 1\n\n    y = 2\n",
+        "x = 1\n\ny = 2\n",
+        "x = 1\n\ny = 3\n",
+        "class A:\n    x = 1\n\n    y = 3\n",
+    ),
+    # dots
+    "dots keep what is between": (
+        CODE,
+        "    def total(self, items):\n...\n        for item in items:\n            amount += item.price\n",
+        "    def total(self, items, rate):\n...\n        for item in items:\n            amount += item.price * rate\n",
+        CODE.replace("total(self, items)", "total(self, items, rate)").replace("item.price", "item.price * rate"),
+    ),
+    "an Ellipsis in the code is code": (
+        "def f():\n    ...\n",
+        "    ...\n",
+        "    return 1\n",
+        "def f():\n    return 1\n",
+    ),
+    # refused
+    "empty old, file exists": (CODE, "", "x\n", NO),
+    "blank old": (CODE, "\n\n", "x\n", NO),
+    "not there": (CODE, "import json\n", "import os\n", NO),
+    "there twice": (CODE, "        return amount\n", "        return 0\n", NO),
+    "twice as part of longer lines": ("total\ntotal + 1\n", "total", "sum", NO),
+    "inside a word": ("max = 10\n", "x = 10", "x = 11", NO),
+    "ends inside a word": ("timeout = 50\n", "timeout = 5", "timeout = 6", NO),
+    "no change": (CODE, "import os\n", "import os\n", NO),
+    "uneven indentation": (CODE, "for item in items:\n  amount += item.price\n", "pass\n", NO),
+    "moved, fits twice": ("if a:\n    b()\nif a:\n    b()\n", "  if a:\n      b()\n", "  pass\n", NO),
+    "moved, new lines too far left": ("if a:\n    b()\n", "    if a:\n        b()\n", "if a:\n    c()\n", NO),
+    "spaces for tabs": ("if x:\n\ty = 1\n\tz = 2\n", "    y = 1\n    z = 2\n", "    y = 2\n", NO),
+    "other white space at the end": ("a = 1  \nb\nc\n", "a = 1\nb\n", "a = 2\nb\n", NO),
+    "one stripped line, several new ones": (CODE, "amount += item.price", "if item:\n    amount += item.price", NO),
+    "half the indentation in old and in new": (CODE, "    amount += item.price", "        amount += 2", NO),
+    "a misspelt word": (CODE, "    def totl(self, items):\n", "    def total(self):\n", NO),
+    "lines in another order": (CODE, "            amount += item.price\n        for item in items:\n", "pass\n", NO),
+    "lines left out silently": (CODE, "    def total(self, items):\n        return amount\n", "pass\n", NO),
+    "lazy comment": (CODE, "import os\n", "import sys\n# ... rest of the code ...\n", NO),
+    "lazy comment in another language": ("a();\nb();\n", "a();\n", "a(1);\n// ... existing code\n", NO),
+    "lazy dots": (CODE, "import os\n", "import sys\n... (unchanged)\n", NO),
+    "dots only in old": (CODE, "class Cart:\n...\n        return amount\n", "class Cart:\n    pass\n", NO),
+    "dots around what is not unique": (
+        CODE,
+        "class Cart:\n...\n        return amount\n",
+        "class C:\n...\n        x\n",
+        NO,
+    ),
+    "dots in the wrong order": (
+        CODE,
+        "def load(code):\n...\nclass Cart:\n",
+        "def load(c):\n...\nclass Basket:\n",
+        NO,
+    ),
+    "text put beside dots": (CODE, "class Cart:\n...\n", "class Cart:\n...\n    x = 1\n", NO),
+    "a redacted place": ("key = 'abc'\n", "key = '[redacted:key:0a1b2c]'\n", "key = ''\n", NO),
+    "a mark put into the file": (CODE, "import os\n", "KEY = '[redacted:key:0a1b2c]'\n", NO),
+    "line numbers": (CODE, "1: import os\n", "1: import sys\n", NO),
+    "diff signs": (CODE, "-import os\n", "+import sys\n", NO),
+    "a new file's text where no file is": (None, "import os\n", "import sys\n", NO),
+    "new line end in the middle of a line": ("f(a)\n", "f(", "g(\n", NO),
+    "more than the file": ("a\n", "a\nb\n", "c\n", NO),
+    "mixed line ends": ("a\r\nb\nc\r\n", "a\nb\n", "x\ny\n", NO),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_edit(name):
+    text, old, new, expected = CASES[name]
+    edit = Edit(old=old, new=new)
+    if expected is NO:
+        with pytest.raises(Refused) as caught:
+            apply_edits("shop/cart.py", text, [edit])
+        assert str(caught.value).startswith("shop/cart.py: ")
+        return
+    assert apply_edits("shop/cart.py", text, [edit]) == expected
+    raw = None if text is None else text.encode()
+    patch = build_patch({"cart.py": raw}, {"cart.py": [edit]})
+    assert apply_hunks(read_patch(patch)[0], raw or b"") == expected.encode()
+
+
+def test_several_edits_are_all_read_against_the_file_as_it_is():
+    edits = [Edit(old="a\n", new="b\n"), Edit(old="b\n", new="a\n")]
+    assert apply_edits("x", "a\nb\n", edits) == "b\na\n"
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        [Edit(old="a\nb\n", new="x\n"), Edit(old="b\nc\n", new="y\n")],
+        [Edit(old="a\n", new="x\n"), Edit(old="a\n", new="y\n")],
+    ],
+)
+def test_edits_of_the_same_lines_are_refused(edits):
+    with pytest.raises(Refused, match="same lines"):
+        apply_edits("x", "a\nb\nc\n", edits)
+
+
+def test_the_nearest_line_is_named():
+    with pytest.raises(Refused, match=r"amount \+= item.price"):
+        apply_edits("x", CODE, [Edit(old="            amount += item.prize\n", new="")])
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", ".git/config", "a\nb", "", "-rf", "a/../b", "C:\\x"])
+def test_a_patch_never_leaves_the_repository(path):
+    with pytest.raises(Refused):
+        build_patch({path: None}, {path: [Edit(old="", new="x\n")]})
+
+
+@pytest.mark.parametrize("new", ["a\u202eb\n", "a\u200bb\n", "\x1b[31m\n", "a\x00\n"])
+def test_hidden_characters_are_refused(new):
+    with pytest.raises(Refused):
+        build_patch({"x": b"a\n"}, {"x": [Edit(old="a\n", new=new)]})
+
+
+def test_what_is_no_text_is_refused():
+    with pytest.raises(Refused, match="UTF-8"):
+        build_patch({"x": b"\xff\n"}, {"x": [Edit(old="a\n", new="b\n")]})
+
+
+def test_two_files_make_one_patch_in_order():
+    edits = {"b.py": [Edit(old="1\n", new="2\n")], "a.py": [Edit(old="", new="new\n")]}
+    patch = build_patch({"a.py": None, "b.py": b"1\n"}, edits)
+    assert [change.path for change in patch.files] == ["a.py", "b.py"]

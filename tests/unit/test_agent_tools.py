@@ -1,0 +1,123 @@
+"""Tools: what they answer, and what they say where a call is wrong."""
+
+import json
+
+import pytest
+
+from bot.agent.arguments import read_arguments
+from bot.agent.tools import MAX_ANSWER, SPECS, Toolbox
+from bot.errors import Refused
+from tests.agent_world import FILES, GOOD_EDIT, AgentWorld, ScriptedModel
+
+
+async def call(name, arguments, *, room=100_000, files=None, known=()):
+    world = AgentWorld(model=ScriptedModel(script=[]), files=files or FILES)
+    given = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return await Toolbox(world.hands()).call(name, given, known, room=room)
+
+
+async def text(name, arguments, **more):
+    return (await call(name, arguments, **more)).text
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "part"),
+    [
+        ("read_file", {"path": "shop/cart.py"}, "shop/cart.py, lines 1 to 2 of 2:\ndef total(order):"),
+        ("read_file", {"path": "./shop/cart.py", "first": 2}, "lines 2 to 2 of 2:\n    return sum"),
+        ("read_file", {"path": "shop/cart.py", "first": 99}, "lines 2 to 2 of 2"),
+        ("read_file", {"path": "shop/cart.py", "first": 2, "last": 1}, "lies before"),
+        ("read_file", {"path": "."}, "README.md\nsecret.env\nshop/"),
+        ("read_file", {"path": "shop/"}, "cart.py\ncoupons.py"),
+        ("read_file", {"path": "cart.py"}, "There is no file 'cart.py'. There is: shop/cart.py"),
+        ("read_file", {"path": "../../etc/passwd"}, "There is no file"),
+        ("read_file", {"path": "/etc/passwd"}, "There is no file"),
+        ("grep", {"pattern": r"return \w+\["}, "shop/coupons.py:5:"),
+        ("grep", {"pattern": "^def", "path": "shop/cart.py"}, "shop/cart.py:1: def total"),
+        ("grep", {"pattern": "nowhere"}, "No line matches"),
+        ("grep", {"pattern": "("}, "not RE2"),
+        ("grep", {"pattern": "(?=x)"}, "not RE2"),
+        ("read_log", {"pattern": "ERROR"}, "1 of 2 lines match"),
+        ("read_log", {}, "2 of 2 lines match"),
+        ("git_log", {"path": "shop"}, "bbbbbbbbbbbb 2026-11-20 12:00 Cy"),
+        ("git_log", {"path": "docs"}, "No commit of the last"),
+        ("git_show", {"commit": "bbbbbbbb"}, '+    return TABLE[code]["percent"]'),
+        ("git_show", {"commit": "b"}, "at least 7"),
+        ("git_show", {"commit": "deadbeef"}, "there is no commit"),
+        ("run_check", {"check": " tests "}, "tests FAILS"),
+        ("run_check", {"check": "rm -rf"}, "there is: reproduction, tests"),
+    ],
+)
+async def test_answers(name, arguments, part):
+    assert part in await text(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "part"),
+    [
+        ("read_fil", {"path": "x"}, "Did you mean read_file?"),
+        ("post_message", {}, "There is no tool"),
+        ("read_file", {}, "path is missing. Call it as read_file(path: a text, first?: a whole number"),
+        ("read_file", {"path": None}, "path is missing"),
+        ("read_file", {"path": 3}, "path must be a text"),
+        ("read_file", {"file": "x"}, "there is no argument 'file'"),
+        ("read_file", {"path": "x", "first": "1"}, "first must be a whole number"),
+        ("read_file", {"path": "x", "first": True}, "first must be a whole number"),
+        ("read_file", {"path": "x", "first": 0}, "first must be a whole number from 1"),
+        ("read_file", {"path": "x" * 70_000}, "longer than"),
+        ("propose_patch", {"title": "x", "edits": []}, "must hold 1 to"),
+        ("propose_patch", {"title": "x", "edits": "x"}, "must be a list of objects"),
+        ("propose_patch", {"title": "x", "edits": [{"path": "a"}]}, "in edits, old is missing"),
+        ("propose_patch", {"title": " ", "edits": [GOOD_EDIT]}, "title is empty"),
+        ("propose_patch", {"title": "x", "edits": [GOOD_EDIT | {"path": "../x"}]}, "leaves the repository"),
+        ("propose_patch", {"title": "x", "edits": [{"path": ".git/hooks/x", "old": "", "new": "x"}]}, "git itself"),
+        ("propose_patch", {"title": "x", "edits": [GOOD_EDIT | {"old": "nowhere\n"}]}, "has no line 'nowhere'"),
+    ],
+)
+async def test_wrong_calls_are_told_what_is_right(name, arguments, part):
+    answer = await call(name, arguments)
+    assert part in answer.text
+    assert answer.proposal is None
+
+
+async def test_optional_arguments_may_be_null():
+    assert "lines 1 to 2" in await text("read_file", {"path": "shop/cart.py", "first": None})
+
+
+async def test_answers_are_bounded_by_size_and_by_room():
+    files = {"big.txt": "x" * 300 + "\n"}
+    big = {"big.txt": ("y" * 99 + "\n") * 5_000}
+    assert len((await text("read_file", {"path": "big.txt"}, files=big)).encode()) <= MAX_ANSWER + 40
+    assert (await text("read_file", {"path": "big.txt"}, files=files, room=50)).endswith("ask for less")
+    assert "Nothing more may be read" in await text("read_file", {"path": "big.txt"}, room=0)
+
+
+async def test_binary_and_huge_files_are_not_shown():
+    files = {"a.bin": "\0\1\2", "b.txt": "z" * 2_000_000}
+    assert "not a text file" in await text("read_file", {"path": "a.bin"}, files=files)
+    assert "larger than" in await text("read_file", {"path": "b.txt"}, files=files)
+    assert "No line matches" in await text("grep", {"pattern": "z"}, files=files)
+
+
+async def test_grep_cannot_guess_at_what_is_redacted():
+    world = AgentWorld(model=ScriptedModel(script=[]))
+    world.clean = lambda value: value.replace("hunter2-hunter2", "[redacted:own:0a1b2c]")
+    box = Toolbox(world.hands())
+    answer = await box.call("grep", json.dumps({"pattern": "hunter2"}), (), room=1_000)
+    assert answer.text == "No line matches."
+
+
+async def test_a_proposal_holds_the_exact_patch_and_its_verdict():
+    answer = await call("propose_patch", {"title": "Read the rate", "edits": [GOOD_EDIT]})
+    assert answer.proposal is not None
+    assert answer.proposal.patch.startswith(b"diff --git a/shop/coupons.py b/shop/coupons.py\n")
+    assert answer.proposal.verified.is_verified
+
+
+def test_schemas_need_no_references_and_forbid_the_rest():
+    for spec in SPECS:
+        schema = json.dumps(spec.schema())
+        assert "$ref" not in schema
+        assert spec.schema()["function"]["parameters"]["additionalProperties"] is False
+        with pytest.raises(Refused, match=spec.name):
+            read_arguments(spec, '{"surprise": 1}')
