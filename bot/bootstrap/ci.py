@@ -6,10 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from connectors.sandboxes.ladder import choose_sandbox
-
 from bot.bootstrap.logs import configure_logs
-from bot.bootstrap.worker import toolchain_key
+from bot.bootstrap.worker import TOOLCHAINS
 from bot.domain.service import Service
 from bot.errors import ConfigError, Problem
 from bot.ports import faults
@@ -19,6 +17,8 @@ from bot.worker.client import FAULT_VARIABLES
 from connectors.ci.local import LocalCI, spawn_detached
 from connectors.ci.local_runner import run_spool
 from connectors.ci.local_spool import LocalPlan
+from connectors.sandboxes.ladder import choose_sandbox
+from connectors.sandboxes.toolchain import find_toolchain
 from connectors.workspaces.git import Git
 
 KEPT = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR")
@@ -26,7 +26,9 @@ KEPT = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK", "X
 
 def toolchain_folder(state: Path, service: Service) -> Path | None:
     """Return where the worker keeps what a service's setup command made."""
-    return state.absolute() / "work" / "toolchains" / toolchain_key(service) if service.setup else None
+    return (
+        find_toolchain(service.setup, state.absolute() / "work" / TOOLCHAINS, service.name) if service.setup else None
+    )
 
 
 def make_providers(settings: Settings) -> Mapping[str, CIProvider]:

@@ -7,10 +7,9 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from connectors.sandboxes.ladder import choose_sandbox
-
 from bot.errors import Reason, Refused
 from bot.ports.sandbox import SandboxJob, SandboxLimits
+from connectors.sandboxes.ladder import choose_sandbox
 
 TIMED_OUT = 124
 

@@ -1,13 +1,9 @@
 """The worker process: an investigator with real tools, and no secrets of its own."""
 
 import asyncio
-import hashlib
 import os
 import socket
 from pathlib import Path
-
-from connectors.sandboxes.ladder import choose_sandbox
-from connectors.sandboxes.toolchain import prepare_toolchain
 
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.logs import configure_logs
@@ -18,7 +14,11 @@ from bot.worker.investigate import Investigation
 from bot.worker.server import serve_worker
 from bot.worker.tools import Tools
 from connectors.logs import file as file_logs
+from connectors.sandboxes.ladder import choose_sandbox
+from connectors.sandboxes.toolchain import prepare_toolchain
 from connectors.workspaces.git import Git
+
+TOOLCHAINS = "toolchains"
 
 
 def open_log_source(place: LogPlace) -> LogSource:
@@ -28,14 +28,8 @@ def open_log_source(place: LogPlace) -> LogSource:
     return file_logs.Source(Path(place.path).name, place.path)
 
 
-def toolchain_key(service: Service) -> str:
-    """Return the name of a service's toolchain folder: same setup, same folder."""
-    text = "\x00".join((service.name, *service.setup))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 async def _prepare(service: Service, folder: Path) -> Path | None:
-    return await prepare_toolchain(service.setup, folder / "toolchains", toolchain_key(service))
+    return await prepare_toolchain(service.setup, folder / TOOLCHAINS, service.name)
 
 
 async def _serve(descriptor: int) -> None:

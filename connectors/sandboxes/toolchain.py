@@ -40,15 +40,16 @@ async def prepare_toolchain(setup: tuple[str, ...], folder: Path, key: str, *, s
     """
     if not setup:
         return None
-    place = _find_place(setup, folder, key)
+    place = find_toolchain(setup, folder, key)
     async with _lock(place.with_suffix(".lock")):
         if not place.is_dir():
             await _make(setup, place, seconds)
     return place
 
 
-def _find_place(setup: tuple[str, ...], folder: Path, key: str) -> Path:
+def find_toolchain(setup: tuple[str, ...], folder: Path, key: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
+    """Return where the toolchain of a repository stands, or will."""
     text = "\0".join((key, sys.version.split()[0], *setup))
     return folder.resolve() / hashlib.sha256(text.encode()).hexdigest()[:24]
 

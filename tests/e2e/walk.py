@@ -151,6 +151,18 @@ expiry_minutes = {self.expiry_minutes}
             )
         self.starts += 1
 
+    async def wait_ready(self, session: aiohttp.ClientSession, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                async with session.get(f"{self.url}/readyz") as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            assert time.monotonic() < deadline, self.tail()
+            await asyncio.sleep(LOOK)
+
     def is_dead(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
