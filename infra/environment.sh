@@ -47,7 +47,7 @@ programs() { # [browser]
         stop "these programs are missing:$missing; $(name_packages $missing)"
     fi
     if [ "${1:-}" = browser ] && ! has chromium && ! has chromium-browser && ! has google-chrome && ! has chrome; then
-        install_packages chromium || say "no Chromium: the browser test is skipped; $(name_packages chromium)"
+        install_packages chromium || say "no Chromium here, the browser test is skipped: sudo apt-get install chromium"
     fi
 }
 
