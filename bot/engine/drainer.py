@@ -1,7 +1,7 @@
 """The drainer: takes stored deliveries in, in order, many in one transaction; what cannot be read is kept and paged."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -17,6 +17,7 @@ from bot.services.intake import receive_alerts
 from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
+_Read = tuple[Delivery, AlertGroup]
 
 
 class Drainer:
@@ -57,34 +58,60 @@ class Drainer:
         deliveries = await self._inbox.next()
         if not deliveries:
             return 0
-        groups: list[AlertGroup] = []
-        taken: list[int] = []
-        for delivery in deliveries:
-            group = await self._read(delivery)
-            if group is not None:
-                groups.append(group)
-                taken.append(delivery.id)
-        if groups:
-            touched = await asyncio.to_thread(self._receive, groups)
-            log.info("alerts_received", deliveries=len(groups), incidents=list(touched))
+        read: list[_Read] = []
+        for delivery, outcome in await asyncio.to_thread(self._parse, deliveries):
+            if isinstance(outcome, AlertGroup):
+                ALERTS.labels(source=delivery.source, result="read").inc()
+                read.append((delivery, outcome))
+            else:
+                await self._bury(delivery, outcome)
+        taken = await self._take_in(read)
         reach("intake.received")
         await self._inbox.settle(taken)
         return len(deliveries)
 
-    async def _read(self, delivery: Delivery) -> AlertGroup | None:
-        """Parse a delivery; bury it, and page about it once, when that fails."""
+    async def _take_in(self, read: Sequence[_Read]) -> list[int]:
+        """Take groups in, in one transaction, and return their numbers; one that cannot be is buried alone."""
+        if not read:
+            return []
         try:
-            group = self._sources[delivery.source].parse(delivery.body)
-        except (Refused, KeyError) as error:
-            why = str(error) if isinstance(error, Refused) else f"{delivery.source} is no longer a configured sender"
-            log.warning("dead_letter", source=delivery.source, number=delivery.id, error=why)
-            ALERTS.labels(source=delivery.source, result="dead").inc()
-            await asyncio.to_thread(self._report, delivery, why)
-            reach("deadletter.reported")
-            await self._inbox.bury(delivery.id, why)
-            return None
-        ALERTS.labels(source=delivery.source, result="read").inc()
-        return group
+            touched = await asyncio.to_thread(self._receive, [group for _, group in read])
+        except Unavailable:
+            raise
+        except Exception as error:
+            if len(read) > 1:
+                return [number for one in read for number in await self._take_in([one])]
+            log.exception("delivery_crashed", number=read[0][0].id)
+            await self._bury(
+                read[0][0], f"Nightshift made a mistake with it ({type(error).__name__}); its log says more"
+            )
+            return []
+        log.info("alerts_received", deliveries=len(read), incidents=list(touched))
+        return [delivery.id for delivery, _ in read]
+
+    def _parse(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, AlertGroup | str]]:
+        """Read deliveries; a text in the place of a group says why one cannot be read."""
+        return [(delivery, self._read(delivery)) for delivery in deliveries]
+
+    def _read(self, delivery: Delivery) -> AlertGroup | str:
+        source = self._sources.get(delivery.source)
+        if source is None:
+            return f"{delivery.source} is no longer a configured sender"
+        try:
+            return source.parse(delivery.body)
+        except Refused as refusal:
+            return str(refusal)
+        except Exception as error:
+            log.exception("parser_crashed", number=delivery.id)
+            return f"Nightshift made a mistake reading it ({type(error).__name__}); its log says more"
+
+    async def _bury(self, delivery: Delivery, why: str) -> None:
+        """Page about a delivery, once, and keep it as a dead letter."""
+        log.warning("dead_letter", source=delivery.source, number=delivery.id, error=why)
+        ALERTS.labels(source=delivery.source, result="dead").inc()
+        await asyncio.to_thread(self._report, delivery, why)
+        reach("deadletter.reported")
+        await self._inbox.bury(delivery.id, why)
 
     def _receive(self, groups: list[AlertGroup]) -> tuple[str, ...]:
         with self._store.begin() as work:

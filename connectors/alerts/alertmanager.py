@@ -4,7 +4,8 @@ import base64
 import binascii
 import hmac
 import json
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -15,7 +16,10 @@ from bot.ports.http import WebRequest
 
 MAX_DEPTH = 64
 MAX_ALERTS = 20_000
-NEVER = datetime(1, 1, 1, tzinfo=UTC)
+MAX_TRUNCATED = 10**9
+NEVER = date.min
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{\]}]', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Settings(BaseModel):
@@ -41,7 +45,7 @@ class _Alert(BaseModel):
 class _Delivery(BaseModel):
     model_config = ConfigDict(extra="ignore")
     group_key: str = Field(default="", alias="groupKey")
-    truncated: int = Field(default=0, ge=0, alias="truncatedAlerts")
+    truncated: int = Field(default=0, ge=0, le=MAX_TRUNCATED, alias="truncatedAlerts")
     external_url: str = Field(default="", alias="externalURL")
     alerts: list[_Alert] = Field(min_length=1, max_length=MAX_ALERTS)
 
@@ -101,30 +105,27 @@ def _load(body: bytes) -> Any:  # noqa: ANN401 -- JSON that was not checked yet
         raise Refused(f"byte {error.start}: the body is not UTF-8", Reason.BAD_INPUT) from None
     _require_shallow(text)
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refused("the body has half of a surrogate pair, which is not text", Reason.BAD_INPUT) from None
     except (json.JSONDecodeError, RecursionError) as error:
         raise Refused(f"the body is not JSON: {error}", Reason.BAD_INPUT) from None
     except ValueError as error:
         raise Refused(f"the body has a number that cannot be read: {error}", Reason.BAD_INPUT) from None
+    return value
 
 
 def _require_shallow(text: str) -> None:
-    depth, in_string, escaped = 0, False, False
-    for char in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in "[{":
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        mark = text[token.start()]
+        if mark in "[{":
             depth += 1
             if depth > MAX_DEPTH:
                 raise Refused(f"the body is nested deeper than {MAX_DEPTH}", Reason.BAD_INPUT)
-        elif char in "]}":
+        elif mark in "]}":
             depth -= 1
 
 
@@ -141,10 +142,16 @@ def _alert(alert: _Alert) -> Alert:
         labels=alert.labels,
         annotations=alert.annotations,
         starts_at=starts,
-        ends_at=ends if ends and ends > NEVER and alert.status is AlertStatus.RESOLVED else None,
+        ends_at=ends if ends and ends.date() != NEVER and alert.status is AlertStatus.RESOLVED else None,
         source_url=alert.generator_url,
     )
 
 
 def _aware(at: datetime) -> datetime:
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC) if at.year > 1 else NEVER
+    """Return a time in UTC. Go's zero time stands for "unset", whatever its zone. Raises `Refused`."""
+    if at.tzinfo is None or at.date() == NEVER:
+        return at.replace(tzinfo=UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise Refused(f"alerts: the date {at.isoformat()} is out of range", Reason.BAD_INPUT) from None
