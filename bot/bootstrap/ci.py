@@ -68,7 +68,7 @@ def _starter(spool: Path, idle_seconds: float) -> Callable[[], None]:
 
 
 def _environment() -> Mapping[str, str]:
-    """Return the runner's environment: what the operator's deploy command may need, and no setting or secret of ours."""
+    """Return the runner's environment: what the operator's deploy command may need, and nothing of our settings."""
     names = [*KEPT, *(FAULT_VARIABLES if faults.PLANNED else ())]
     kept = {name: os.environ[name] for name in names if name in os.environ}
     return {"PATH": os.defpath, "LANG": "C.UTF-8", **kept, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -39,6 +39,7 @@ async def _serve(descriptor: int) -> None:
         workspaces=Git(),
         sandbox=await choose_sandbox(),
         redact=redactor.redact,
+        redact_lines=redactor.redact_lines,
         prepare_toolchain=_prepare,
     )
     with socket.socket(fileno=descriptor) as channel:

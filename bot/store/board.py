@@ -31,8 +31,8 @@ class SqlBoard:
             row = session.exec(select(BoardRow).where(BoardRow.ref == ref)).first()
             if row is None:
                 row = BoardRow(ref=ref, incident=message.incident, posted_at=now, body=MESSAGE.dump(message))
-            else:
-                row.body, row.edited_at = MESSAGE.dump(message), now
+            elif row.body != (body := MESSAGE.dump(message)):
+                row.body, row.edited_at = body, now
             session.add(row)
         for loop, queue in list(self._watchers):
             loop.call_soon_threadsafe(queue.put_nowait, message.incident)
@@ -61,7 +61,7 @@ class SqlBoard:
     def patch_text(self, incident: str, digest: str) -> str | None:
         try:
             with self._store.begin() as work:
-                return work.drafts.get(incident, digest).patch.text.decode(errors="replace")
+                return work.drafts.get(incident, digest).patch.text.decode(errors="surrogateescape")
         except Refused:
             return None
 

@@ -39,7 +39,9 @@ def collect(job: Job, tools: Tools) -> Collected:
         before = len(lines)
         try:
             source = tools.log_source(place)
-            lines.extend(replace(line, text=tools.sanitize(line.text)) for line in source.read(query))
+            read = list(source.read(query))
+            texts = tools.sanitize_lines([line.text for line in read])
+            lines.extend(replace(line, text=text) for line, text in zip(read, texts, strict=True))
             notes.extend(tools.clean(note, 300) for note in getattr(source, "notes", ()))
         except (NightshiftError, OSError) as error:
             notes.append(f"{place.kind} log {place.path} could not be read {span}: {tools.clean(str(error), 300)}")

@@ -1,7 +1,7 @@
 """What an investigation works with, as ports; the worker's start puts real ones in."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """`redact` must see every text from outside before anything else does.
+    """`redact`, or `redact_lines`, must see every text from outside before anything else does.
 
     `prepare_toolchain` runs the operator's setup command, or returns None where there is none.
     """
@@ -25,12 +25,17 @@ class Tools:
     workspaces: Workspaces
     sandbox: Sandbox
     redact: Callable[[str], str]
+    redact_lines: Callable[[Sequence[str]], list[str]]
     prepare_toolchain: Callable[[Service, Path], Awaitable[Path | None]]
 
     def sanitize(self, text: str) -> str:
         """Return hostile text without colours, control and direction characters, then redacted: in that order, so
         that no secret hides behind a character nobody sees."""
         return self.redact(_CONTROL.sub("", _COLOUR.sub("", text)))
+
+    def sanitize_lines(self, lines: Sequence[str]) -> list[str]:
+        """Do the same to the lines of one source, together: a private key runs over many of them."""
+        return self.redact_lines([_CONTROL.sub("", _COLOUR.sub("", line)) for line in lines])
 
     def clean(self, text: str, limit: int) -> str:
         """Return sanitized text, its end kept within `limit`."""

@@ -37,6 +37,7 @@ def test_a_playbook_gathers_what_its_scenario_expects(file):
         workspaces=None,
         sandbox=None,
         redact=lambda text: text,
+        redact_lines=list,
         prepare_toolchain=None,
     )  # nothing but the logs is read in this stage
 

@@ -41,6 +41,7 @@ async def test_a_world_is_mended(recipe, tmp_path):
         workspaces=Git(),
         sandbox=Bubblewrap(),
         redact=lambda text: text,
+        redact_lines=list,
         prepare_toolchain=run_setup,
     )
     job = Job(

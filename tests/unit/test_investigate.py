@@ -92,6 +92,7 @@ class World:
             workspaces=Git(),
             sandbox=self.sandbox,
             redact=lambda text: text.replace("hunter2", "[REDACTED]"),
+            redact_lines=lambda lines: [line.replace("hunter2", "[REDACTED]") for line in lines],
             prepare_toolchain=no_toolchain,
         )
 

@@ -11,7 +11,6 @@ from bot.domain.ci import CIState
 from bot.domain.draft import ChangeKind, FileChange, Patch, Risk
 from bot.domain.evidence import Check
 from bot.render.excerpt import LINES, cut_excerpt
-from bot.render.notices import render_dead_letter, render_deferred, render_paused
 from bot.render.patch import render_patch, render_verdict
 from tests.unit.render_cases import APPROVAL, DIFF, DRAFT, INCIDENT, NAMES, NOW, RUN, VERIFIED
 
@@ -171,14 +170,3 @@ def test_verdicts() -> None:
     assert tail.text.startswith("… 30 lines before\nl30")
     running = verdict(replace(RUN, state=CIState.RUNNING, finished_at=None, attempt=2))
     assert (running.headline, running.rings) == ('CI is running: Revert "Cache totals"', ())
-
-
-def test_notices_say_what_to_do() -> None:
-    letter = render_dead_letter("alertmanager", "no labels", letter="d17", people=["ana"], names=NAMES)
-    assert letter.headline == "Nightshift could not read an alert from alertmanager"
-    assert letter.rings == ("ana",)
-    assert any("nightshift alert replay d17" in str(block) for block in letter.blocks)
-    assert "pages go on" in texts(render_paused("ana", at=NOW, now=NOW, names=NAMES))
-    assert "Resumed by Ana" in texts(render_paused("ana", at=NOW, now=NOW, names=NAMES, resumed=True))
-    later = render_deferred(INCIDENT, "the push", "CI is down", until=NOW + timedelta(minutes=1), now=NOW)
-    assert (later.headline, texts(later)) == ("Not yet: the push", "CI is down. Next try at 02:19 UTC.")
