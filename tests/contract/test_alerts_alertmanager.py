@@ -119,7 +119,7 @@ def test_a_large_batch_is_read_whole() -> None:
     ids=str,
 )
 def test_a_fault_is_refused_and_named(changes: dict[str, Any]) -> None:
-    with pytest.raises(Refused, match="alerts|truncated|date|surrogate"):
+    with pytest.raises(Refused, match=r"alerts|truncated|date|surrogate"):
         SOURCE.parse(encode(delivery(LABELS, **changes)))
 
 
