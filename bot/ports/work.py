@@ -19,6 +19,7 @@ from bot.domain.draft import Draft
 from bot.domain.incident import Incident, IncidentState
 from bot.domain.investigation import StageResult
 from bot.domain.timeline import TimelineEvent
+from bot.domain.transcript import Step
 
 
 class Incidents(Protocol):
@@ -65,6 +66,18 @@ class Investigations(Protocol):
         ...
 
     def of(self, run: str) -> tuple[StageResult, ...]: ...
+
+
+class Transcripts(Protocol):
+    """The rows of model runs, append-only."""
+
+    def add(self, step: Step) -> bool:
+        """Append a row; False when another stands in its place already, or one before it is missing."""
+        ...
+
+    def of(self, run: str) -> tuple[Step, ...]:
+        """Return a run's rows in order."""
+        ...
 
 
 class Drafts(Protocol):
@@ -207,6 +220,7 @@ class UnitOfWork(Protocol):
     incidents: Incidents
     alerts: Alerts
     investigations: Investigations
+    transcripts: Transcripts
     drafts: Drafts
     approvals: Approvals
     ci_runs: CIRuns

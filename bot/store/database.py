@@ -30,14 +30,16 @@ from bot.ports.work import (
     Postings,
     Switches,
     Timeline,
+    Transcripts,
     UnitOfWork,
 )
 from bot.store.incidents import SqlAlerts, SqlIncidents, SqlInvestigations
 from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
 from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
+from bot.store.transcripts import SqlTranscripts
 
 BUSY_MS = 10_000
-NEWEST = "0001"
+NEWEST = "0002"
 VERSION_TABLE = "nightshift_version"
 
 
@@ -116,6 +118,7 @@ class SqlUnit:
     incidents: Incidents
     alerts: Alerts
     investigations: Investigations
+    transcripts: Transcripts
     drafts: Drafts
     approvals: Approvals
     ci_runs: CIRuns
@@ -133,6 +136,7 @@ def _unit(session: Session, now: datetime, phases: Phases) -> SqlUnit:
         incidents=SqlIncidents(session),
         alerts=SqlAlerts(session, now),
         investigations=SqlInvestigations(session, now),
+        transcripts=SqlTranscripts(session, now),
         drafts=SqlDrafts(session),
         approvals=SqlApprovals(session),
         ci_runs=SqlCIRuns(session, now),

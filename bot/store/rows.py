@@ -12,6 +12,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Text,
     TypeDecorator,
     UniqueConstraint,
 )
@@ -76,6 +77,19 @@ class StageRow(SQLModel, table=True):
     stage: str = Field(primary_key=True)
     at: datetime = _time()
     body: dict[str, Any] = _json()
+
+
+class StepRow(SQLModel, table=True):
+    """A row of a model's run; `body` is text, not JSON, because its very bytes are sent again."""
+
+    __tablename__ = "step"
+    __table_args__ = (UniqueConstraint("run", "key"),)
+    run: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    kind: str
+    key: str
+    at: datetime = _time()
+    body: str = Field(sa_column=Column(Text, nullable=False))
 
 
 class DraftRow(SQLModel, table=True):

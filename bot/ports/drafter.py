@@ -1,0 +1,32 @@
+"""Who asks a model for a patch: in the running bot the worker process, in a test a script."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.domain.investigation import Job
+from bot.domain.transcript import Budget, Step
+from bot.ports.model import ModelPlace
+
+StoreStep = Callable[[Step], Awaitable[Step]]
+"""Stores the next row of a run and returns it as it was stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelJob:
+    """One run of the model: the investigation with all its results, and the rows of the run so far."""
+
+    job: Job
+    place: ModelPlace
+    budget: Budget
+    steps: tuple[Step, ...] = ()
+
+
+class Drafter(Protocol):
+    async def draft(self, job: ModelJob, store: StoreStep) -> None:
+        """Go on with a run until its last row is stored; each row is stored before anything follows from it.
+
+        May be repeated with what was stored so far. Raises `Unavailable` when the model or the worker does not
+        answer, `Rejected` when the model refuses us, and whatever `store` raises.
+        """
+        ...
