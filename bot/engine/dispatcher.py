@@ -24,6 +24,7 @@ from bot.services.announce import BOT, CHAT
 
 log = structlog.get_logger(__name__)
 LONGEST_WAIT = 60.0
+LONGEST_HINT = 3600.0
 SEND_SECONDS = 30.0
 CARD = "card"
 
@@ -160,8 +161,7 @@ class Dispatcher:
                 work.timeline.append(incident, "not_posted", BOT, f"Could not post {effects[0].key}: {error}"[:500])
 
     async def _defer(self, channel: Channel, effect: Effect, error: Exception) -> None:
-        hint = error.retry_after if isinstance(error, Unavailable) else None
-        wait = hint if hint is not None else min(LONGEST_WAIT, 0.5 * 2**effect.attempts) * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter, not a secret
+        wait = _pause(effect.attempts, error.retry_after if isinstance(error, Unavailable) else None)
         log.warning(
             "effect_deferred", channel=channel.name, effect=effect.key, seconds=round(wait, 2), error=str(error)
         )
@@ -172,6 +172,13 @@ class Dispatcher:
                 work.effects.defer(effect.key, until, str(error) or type(error).__name__)
 
         await asyncio.to_thread(defer)
+
+
+def _pause(attempts: int, hint: float | None) -> float:
+    """Return how long to wait: what the service asked for, within an hour, or else longer and longer."""
+    if hint is not None:
+        return min(max(hint, 0.0), LONGEST_HINT)
+    return min(LONGEST_WAIT, 0.5 * 2.0 ** min(attempts, 16)) * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter, not a secret
 
 
 def _coalesce(effects: Sequence[Effect]) -> tuple[Effect, Sequence[Effect]]:
