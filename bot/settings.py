@@ -8,6 +8,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from bot.domain.approval import ApprovalPolicy
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Roster
 from bot.domain.routing import Matcher, Route
 from bot.domain.service import LogPlace, Service
+from bot.domain.transcript import Budget
 from bot.errors import ConfigError, Problem
+from bot.ports.model import ModelPlace
 
 ENV_PREFIX = "NIGHTSHIFT_"
 NOT_SETTINGS = frozenset(
@@ -117,6 +120,31 @@ class GitSettings(Section):
     ca_file: str = ""
 
 
+class ModelSettings(Section):
+    """The model that drafts patches, on any OpenAI-compatible server; no `url` = none.
+
+    `extra` are further fields of each request ({ priority = 10 }). The rest bounds one run: see `Budget` in
+    bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again.
+    """
+
+    url: str = ""
+    name: str = "default"
+    api_key: SecretStr | None = None
+    proxy: str = ""
+    ca_file: str = ""
+    extra: dict[str, Any] = {}
+    steps: int = Field(default=Budget.steps, ge=1, le=1000)
+    prompt_tokens: int = Field(default=Budget.prompt_tokens, ge=1)
+    cached_tokens: int = Field(default=Budget.cached_tokens, ge=1)
+    completion_tokens: int = Field(default=Budget.completion_tokens, ge=1)
+    seconds: float = Field(default=Budget.seconds, gt=0)
+    tool_bytes: int = Field(default=Budget.tool_bytes, ge=0)
+    answer_tokens: int = Field(default=Budget.answer_tokens, ge=1)
+    answer_seconds: float = Field(default=Budget.answer_seconds, gt=0)
+    patience: float = Field(default=3600, ge=0)
+    together: int = Field(default=2, ge=1, le=64)
+
+
 class LimitSettings(Section):
     """Seconds, bytes and counts."""
 
@@ -152,6 +180,10 @@ class Settings(BaseSettings):
     channels: dict[str, ChannelSettings] = {}
     approval: ApprovalSettings = ApprovalSettings()
     git: GitSettings = GitSettings()
+    model: ModelSettings = ModelSettings()
+    model_url: str | None = None
+    model_name: str | None = None
+    model_api_key: SecretStr | None = None
     limits: LimitSettings = LimitSettings()
     playbook_dirs: tuple[Path, ...] = ()
 
@@ -218,9 +250,27 @@ class Settings(BaseSettings):
             return own
         return SenderSettings(token=self.alert_token)
 
+    def model_place(self) -> ModelPlace | None:
+        """Return where the model answers, None where none is configured; NIGHTSHIFT_MODEL_… wins over [model]."""
+        url = self.model.url if self.model_url is None else self.model_url
+        if not url.strip():
+            return None
+        key = self.model_api_key or self.model.api_key
+        return ModelPlace(
+            url=url.strip(),
+            name=self.model_name or self.model.name,
+            api_key=key.get_secret_value() if key else "",
+            proxy=self.model.proxy,
+            ca_file=self.model.ca_file,
+            extra=json.dumps(self.model.extra, sort_keys=True) if self.model.extra else "",
+        )
+
+    def model_budget(self) -> Budget:
+        return Budget(**{field.name: getattr(self.model, field.name) for field in fields(Budget)})
+
     def secrets(self) -> tuple[str, ...]:
         """Return every secret value, for the redactor."""
-        found = [self.alert_token, self.admin_token]
+        found = [self.alert_token, self.admin_token, self.model_api_key, self.model.api_key]
         found += [secret for sender in self.senders.values() for secret in (sender.token, sender.password)]
         found += list(self.git.tokens.values())
         return tuple(secret.get_secret_value() for secret in found if secret)
@@ -298,6 +348,9 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
             yield Problem(where=f"services.{name}.branch", what='may not begin with "-"')
         if service.run and not any("{port}" in word for word in service.run):
             yield Problem(where=f"services.{name}.run", what='needs "{port}" where the port belongs')
+    place = settings.model_place()
+    if place is not None and not place.url.startswith(("http://", "https://")):
+        yield Problem(where="model_url", what="must begin with http:// or https://")
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         yield Problem(where="public_url", what="must begin with http:// or https://")
 

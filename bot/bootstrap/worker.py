@@ -3,13 +3,18 @@
 import asyncio
 import os
 import socket
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.logs import configure_logs
 from bot.domain.service import LogPlace, Service
 from bot.errors import Reason, Rejected
 from bot.ports.logs import LogSource
+from bot.ports.model import ModelClient, ModelPlace
+from bot.worker.drafting import ModelDrafting
 from bot.worker.investigate import Investigation
 from bot.worker.server import serve_worker
 from bot.worker.tools import Tools
@@ -28,6 +33,14 @@ def open_log_source(place: LogPlace) -> LogSource:
     return file_logs.Source(Path(place.path).name, place.path)
 
 
+def open_model(place: ModelPlace) -> AbstractAsyncContextManager[ModelClient]:
+    """Return the client of a model server. Raises `Rejected` where its address or its CA file cannot be used."""
+    from connectors.models import openai  # noqa: PLC0415 -- costs a quarter of a second, and most runs need none
+
+    key = SecretStr(place.api_key) if place.api_key else None
+    return openai.Client(openai.Settings(url=place.url, api_key=key, proxy=place.proxy, ca_file=place.ca_file))
+
+
 async def _prepare(service: Service, folder: Path) -> Path | None:
     return await prepare_toolchain(service.setup, folder / TOOLCHAINS, service.name)
 
@@ -44,7 +57,7 @@ async def _serve(descriptor: int) -> None:
     )
     with socket.socket(fileno=descriptor) as channel:
         channel.setblocking(False)
-        await serve_worker(channel, Investigation(tools=tools))
+        await serve_worker(channel, Investigation(tools=tools), ModelDrafting(tools=tools, open_model=open_model))
 
 
 def run_worker(descriptor: int) -> None:

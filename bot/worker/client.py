@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -16,16 +16,21 @@ from pydantic import ValidationError
 from bot.domain.investigation import Job, StageResult
 from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
 from bot.ports import faults
+from bot.ports.drafter import ModelJob, StoreStep
+from bot.ports.faults import reach
 from bot.worker.messages import (
     ANSWERS,
     ORDERS,
     Answer,
     Cancel,
+    Draft,
     Ended,
     Investigate,
     Order,
     OrderFrame,
     StageDone,
+    StepStored,
+    StepTaken,
     read_frame,
     write_frame,
 )
@@ -61,10 +66,28 @@ class WorkerClient:
 
     async def investigate(self, job: Job) -> AsyncIterator[StageResult]:
         call = next(self._calls)
+        async with contextlib.aclosing(self._ask(Investigate(call=call, job=job))) as answers:
+            async for answer in answers:
+                yield _result_of(answer)
+
+    async def draft(self, job: ModelJob, store: StoreStep) -> None:
+        """`bot.ports.drafter.Drafter` over the socket: stores each row, then lets the worker go on."""
+        call = next(self._calls)
+        async with contextlib.aclosing(self._ask(Draft(call=call, job=job))) as answers:
+            async for answer in answers:
+                if not isinstance(answer, StepTaken) or answer.step.run != job.job.run:
+                    raise Rejected("The worker sent something other than a row of its run.", Reason.SERVER_ERROR)
+                stored = await store(answer.step)
+                reach("model.stored")
+                await self._send(StepStored(call=call, step=stored), start=False)
+
+    async def _ask(self, order: Investigate | Draft) -> AsyncGenerator[Answer, None]:
+        """Give an order and yield what comes back until it is over; leaving early cancels it."""
+        call = order.call
         answers: asyncio.Queue[Answer | None] = asyncio.Queue()
         self._answers[call] = answers
         try:
-            await self._send(Investigate(call=call, job=job))
+            await self._send(order)
             while True:
                 answer = await answers.get()
                 if answer is None:
@@ -72,7 +95,7 @@ class WorkerClient:
                 if isinstance(answer, Ended):
                     _raise_failure(answer)
                     return
-                yield _result_of(answer)
+                yield answer
         finally:
             del self._answers[call]
             with contextlib.suppress(Unavailable):
@@ -153,16 +176,18 @@ def _environment() -> Mapping[str, str]:
 def _raise_failure(answer: Ended) -> None:
     if answer.reason is None:
         return
+    if answer.may_retry:
+        raise Unavailable(answer.text, answer.reason, answer.retry_after)
     if answer.reason in {Reason.BUDGET, Reason.TIMEOUT, Reason.TOO_LARGE}:
         raise LimitReached(answer.text, answer.reason)
-    if answer.reason in {Reason.UNREACHABLE, Reason.OVERLOADED}:
-        raise Unavailable(answer.text, answer.reason)
     if answer.reason is Reason.SERVER_ERROR:
         raise Rejected(f"The worker made a mistake ({answer.text}); its log says more.", answer.reason)
     raise Refused(answer.text, answer.reason)
 
 
-def _result_of(answer: StageDone) -> StageResult:
+def _result_of(answer: Answer) -> StageResult:
+    if not isinstance(answer, StageDone):
+        raise Rejected("The worker sent an answer to another question.", Reason.SERVER_ERROR)
     results = (answer.collected, answer.suspected, answer.confirmed, answer.drafted, answer.verified)
     found = [result for result in results if result is not None]
     if len(found) != 1:

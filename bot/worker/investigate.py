@@ -5,7 +5,6 @@ stage after it. Nothing here knows a concrete log, repository or sandbox.
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +23,7 @@ from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.workspace import Checkout, Commit
 from bot.worker.collect import collect
 from bot.worker.confirm import confirm, find_trial
+from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench, Trial
 from bot.worker.revert import choose_target, draft_revert, verify_patch
 from bot.worker.suspect import find_suspects, read_history
@@ -116,10 +116,7 @@ class _Case:
 
     async def _open(self) -> Checkout:
         """Clone while the logs are read."""
-        url = self._job.service.repository
-        folder = Path(self._job.folder) / "repositories" / hashlib.sha256(url.encode()).hexdigest()[:16]
-        await asyncio.to_thread(folder.parent.mkdir, parents=True, exist_ok=True)
-        return await self._tools.workspaces.open(url, folder)
+        return await open_repository(self._job, self._tools)
 
     async def _suspect(self) -> Suspected:
         collected = self._get(Collected)

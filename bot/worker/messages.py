@@ -10,7 +10,9 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
+from bot.domain.transcript import Step
 from bot.errors import Reason
+from bot.ports.drafter import ModelJob
 
 MAX_FRAME: Final = 64 * 1024 * 1024
 
@@ -21,6 +23,22 @@ class Investigate:
 
     call: int
     job: Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """Front to worker: let the model work on this. The model's key travels here, and nowhere else."""
+
+    call: int
+    job: ModelJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStored:
+    """Front to worker: the row is stored, and this is how; the run goes on with it."""
+
+    call: int
+    step: Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +59,26 @@ class StageDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepTaken:
+    """Worker to front: store this row; the run waits until it is."""
+
+    call: int
+    step: Step
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ended:
-    """Worker to front: the job is over; `reason` is set when it failed."""
+    """Worker to front: the job is over; `reason` is set when it failed, `may_retry` when another try may help."""
 
     call: int
     reason: Reason | None = None
     text: str = ""
+    may_retry: bool = False
+    retry_after: float | None = None
 
 
-Order = Investigate | Cancel
-Answer = StageDone | Ended
+Order = Investigate | Draft | StepStored | Cancel
+Answer = StageDone | StepTaken | Ended
 
 
 @dataclass(frozen=True, kw_only=True)

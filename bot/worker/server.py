@@ -1,4 +1,4 @@
-"""The worker's side of the socket: runs jobs side by side and reports each stage as it is done."""
+"""The worker's side of the socket: runs jobs side by side, and reports each stage and each row as it is done."""
 
 import asyncio
 import socket
@@ -6,7 +6,9 @@ import socket
 import structlog
 
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected
-from bot.errors import NightshiftError, Reason
+from bot.domain.transcript import Step
+from bot.errors import NightshiftError, Reason, Unavailable
+from bot.ports.drafter import Drafter
 from bot.ports.faults import reach
 from bot.ports.investigator import Investigator
 from bot.worker.messages import (
@@ -15,9 +17,13 @@ from bot.worker.messages import (
     Answer,
     AnswerFrame,
     Cancel,
+    Draft,
     Ended,
     Investigate,
+    Order,
     StageDone,
+    StepStored,
+    StepTaken,
     read_frame,
     write_frame,
 )
@@ -25,40 +31,77 @@ from bot.worker.messages import (
 log = structlog.get_logger(__name__)
 
 
-async def serve_worker(channel: socket.socket, investigator: Investigator) -> None:
+async def serve_worker(channel: socket.socket, investigator: Investigator, drafter: Drafter) -> None:
     """Serve until the front process is gone; then everything that still runs is stopped."""
     reader, writer = await asyncio.open_connection(sock=channel)
-    jobs: dict[int, asyncio.Task[None]] = {}
-    lock = asyncio.Lock()
-
-    async def send(answer: Answer) -> None:
-        async with lock:
-            await write_frame(writer, ANSWERS.dump_json(AnswerFrame(answer=answer)))
-
-    async def work(order: Investigate) -> None:
-        try:
-            async for result in investigator.investigate(order.job):
-                reach("worker.stage")
-                await send(_report(order.call, result))
-            await send(Ended(call=order.call))
-        except NightshiftError as error:
-            await send(Ended(call=order.call, reason=error.reason, text=str(error)))
-        except Exception as error:
-            log.exception("job_crashed", incident=order.job.incident)
-            await send(Ended(call=order.call, reason=Reason.SERVER_ERROR, text=type(error).__name__))
-        finally:
-            jobs.pop(order.call, None)
-
+    desk = _Desk(writer, investigator, drafter)
     while (frame := await read_frame(reader)) is not None:
-        order = ORDERS.validate_json(frame).order
+        desk.take(ORDERS.validate_json(frame).order)
+    await desk.close()
+
+
+class _Desk:
+    """The orders at hand, each a task of its own."""
+
+    def __init__(self, writer: asyncio.StreamWriter, investigator: Investigator, drafter: Drafter) -> None:
+        self._writer = writer
+        self._investigator = investigator
+        self._drafter = drafter
+        self._lock = asyncio.Lock()
+        self._jobs: dict[int, asyncio.Task[None]] = {}
+        self._unstored: dict[int, asyncio.Future[Step]] = {}
+
+    def take(self, order: Order) -> None:
         if isinstance(order, Cancel):
-            if order.call in jobs:
-                jobs[order.call].cancel()
+            if order.call in self._jobs:
+                self._jobs[order.call].cancel()
+        elif isinstance(order, StepStored):
+            waiting = self._unstored.pop(order.call, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(order.step)
         else:
-            jobs[order.call] = asyncio.create_task(work(order), name=f"investigate {order.job.incident}")
-    for job in list(jobs.values()):
-        job.cancel()
-    await asyncio.gather(*jobs.values(), return_exceptions=True)
+            self._jobs[order.call] = asyncio.create_task(self._work(order), name=f"{type(order).__name__} {order.call}")
+
+    async def close(self) -> None:
+        jobs = list(self._jobs.values())
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    async def _work(self, order: Investigate | Draft) -> None:
+        try:
+            if isinstance(order, Draft):
+                await self._drafter.draft(order.job, lambda step: self._store(order.call, step))
+            else:
+                async for result in self._investigator.investigate(order.job):
+                    reach("worker.stage")
+                    await self._send(_report(order.call, result))
+            await self._send(Ended(call=order.call))
+        except NightshiftError as error:
+            await self._send(_say_why(order.call, error))
+        except Exception as error:
+            log.exception("job_crashed", call=order.call)
+            await self._send(Ended(call=order.call, reason=Reason.SERVER_ERROR, text=type(error).__name__))
+        finally:
+            self._jobs.pop(order.call, None)
+            self._unstored.pop(order.call, None)
+
+    async def _store(self, call: int, step: Step) -> Step:
+        """Hand a row to the front process and wait until it says how it is stored."""
+        reach("worker.step")
+        self._unstored[call] = asyncio.get_running_loop().create_future()
+        await self._send(StepTaken(call=call, step=step))
+        return await self._unstored[call]
+
+    async def _send(self, answer: Answer) -> None:
+        async with self._lock:
+            await write_frame(self._writer, ANSWERS.dump_json(AnswerFrame(answer=answer)))
+
+
+def _say_why(call: int, error: NightshiftError) -> Ended:
+    may_retry = isinstance(error, Unavailable)
+    wait = error.retry_after if isinstance(error, Unavailable) else None
+    return Ended(call=call, reason=error.reason, text=str(error), may_retry=may_retry, retry_after=wait)
 
 
 def _report(call: int, result: StageResult) -> StageDone:

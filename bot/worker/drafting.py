@@ -1,0 +1,135 @@
+"""A model's run in the worker: opens what its tools stand on, and lets the agent work.
+
+The worker has no store: each row goes to the front process, and the run goes on with what was stored there.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+from bot.agent.briefing import write_task
+from bot.agent.loop import Agent, Head
+from bot.agent.sources import Sources
+from bot.agent.tools import Hands, Toolbox
+from bot.domain.conclusion import find_result
+from bot.domain.draft import Patch
+from bot.domain.evidence import CheckRun
+from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
+from bot.errors import NightshiftError, Reason, Refused
+from bot.ports.drafter import ModelJob, StoreStep
+from bot.ports.model import ModelClient, ModelPlace
+from bot.ports.workspace import Checkout
+from bot.worker.collect import plan_query
+from bot.worker.confirm import find_trial
+from bot.worker.repository import open_repository
+from bot.worker.reproduce import REPRODUCTION, Bench, Trial
+from bot.worker.revert import verify_patch
+from bot.worker.tools import Tools
+
+MAX_LOG_LINES: Final = 50_000
+
+OpenModel = Callable[[ModelPlace], AbstractAsyncContextManager[ModelClient]]
+
+
+class ModelDrafting:
+    """`bot.ports.drafter.Drafter` with real tools, one workshop per call."""
+
+    def __init__(self, *, tools: Tools, open_model: OpenModel) -> None:
+        self._tools = tools
+        self._open_model = open_model
+
+    async def draft(self, job: ModelJob, store: StoreStep) -> None:
+        workshop = await Workshop.open(job.job, self._tools)
+        async with self._open_model(job.place) as model:
+            agent = Agent(
+                model=model,
+                tools=Toolbox(workshop.hands),
+                head=Head(job.place, job.budget),
+                budget=job.budget,
+                append=store,
+            )
+            await agent.run(job.job.run, job.steps, workshop.write_task)
+
+
+class Workshop:
+    """The repository at head, its bench, and the logs, each opened when it is first asked for."""
+
+    def __init__(self, job: Job, tools: Tools, checkout: Checkout, head: str) -> None:
+        self._job = job
+        self._tools = tools
+        self._head = head
+        self._bench = Bench(
+            tools=tools, service=job.service, checkout=checkout, seconds=float(max(job.playbook.seconds, 60))
+        )
+        self._sources: Sources | None = None
+        self._lines: Sequence[str] | None = None
+        self._trial: Trial | None = None
+        self._is_trial_known = False
+        self.hands = Hands(
+            head=head,
+            checkout=checkout,
+            checks=(REPRODUCTION, *job.service.checks),
+            clean=tools.sanitize,
+            sources=self._get_sources,
+            log_lines=self._get_lines,
+            run_check=self._run_check,
+            judge=self._judge,
+        )
+
+    @classmethod
+    async def open(cls, job: Job, tools: Tools) -> "Workshop":
+        """Open the repository where the investigation looked at it, else at its branch."""
+        checkout = await open_repository(job, tools)
+        suspected = find_result(job.done, Suspected)
+        head = suspected.head if suspected else ""
+        return cls(job, tools, checkout, head or await checkout.resolve(job.service.branch))
+
+    def write_task(self) -> str:
+        return write_task(self._job, head=self._head, checks=self.hands.checks, clean=self._tools.sanitize)
+
+    async def _get_sources(self) -> Sources:
+        if self._sources is None:
+            archive = await self._bench.archive(self._head, keep=True)
+            self._sources = await asyncio.to_thread(Sources, archive, self._tools.sanitize)
+        return self._sources
+
+    async def _get_lines(self) -> Sequence[str]:
+        if self._lines is None:
+            self._lines = await asyncio.to_thread(self._read_lines)
+        return self._lines
+
+    def _read_lines(self) -> Sequence[str]:
+        """Read every log place that can be read, newest lines kept, and clean them as one text."""
+        query, found = plan_query(self._job), list[str]()
+        for place in self._job.service.logs:
+            try:
+                found += [line.text for line in self._tools.log_source(place).read(query)]
+            except (NightshiftError, OSError) as error:
+                found.append(f"({place.path} could not be read: {error})")
+        return self._tools.sanitize("\n".join(found[-MAX_LOG_LINES:])).split("\n") if found else ()
+
+    async def _run_check(self, name: str) -> CheckRun:
+        await self._bench.prepare(Path(self._job.folder))
+        if name != REPRODUCTION:
+            return await self._bench.run(Trial(check=name), self._head)
+        trial = await self._get_trial()
+        if trial is None:
+            raise Refused("no failing request could be reproduced", Reason.NOT_FOUND)
+        return await self._bench.run(trial, self._head)
+
+    async def _judge(self, patch: Patch, title: str) -> Verified:
+        await self._bench.prepare(Path(self._job.folder))
+        drafted = Drafted(base=self._head, patch=patch.text, title=title, culprit=None)
+        return await verify_patch(self._bench, drafted, await self._get_trial())
+
+    async def _get_trial(self) -> Trial | None:
+        """Return what is red at the head: what the investigation settled on, else whatever fails now."""
+        if not self._is_trial_known and not self._bench.fault:
+            confirmed, collected = find_result(self._job.done, Confirmed), find_result(self._job.done, Collected)
+            known = confirmed.request if confirmed else None
+            requests = [known] if known else collected.requests if collected else ()
+            self._trial = await find_trial(self._bench, requests, self._head)
+            self._is_trial_known = True
+        return self._trial
