@@ -13,8 +13,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from bot.domain.approval import ApprovalPolicy
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Roster
@@ -25,8 +26,9 @@ from bot.errors import ConfigError, Problem
 from bot.ports.model import ModelPlace
 
 ENV_PREFIX = "NIGHTSHIFT_"
+ENV_FILE = ".env"
 NOT_SETTINGS = frozenset(
-    {"FAULT_POINT", "ALLOW_FAULTS", "TOOLCHAIN", "SHA", "REPOSITORY", "BRANCH", "CONFIG", "DEMO_STATE"}
+    {"FAULT_POINT", "ALLOW_FAULTS", "TOOLCHAIN", "SHA", "REPOSITORY", "BRANCH", "INCIDENT", "CONFIG"}
 )
 
 
@@ -162,7 +164,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=ENV_FILE,
+        dotenv_filtering="only_existing",  # its other lines are other programs' business; ours are checked below
         env_file_encoding="utf-8",
         extra="forbid",
         frozen=True,
@@ -307,11 +310,16 @@ def load_settings(path: Path | None) -> Settings:
             problems.append(Problem(where=str(path), what=f"is not valid TOML: {error}"))
     if problems:
         raise ConfigError(problems)
-    problems += _unknown_variables(os.environ)
     try:
+        problems += _unknown_variables({**dotenv_values(ENV_FILE), **os.environ})
         settings = Settings(**values)
     except ValidationError as error:
         raise ConfigError([*problems, *(_explain(item) for item in error.errors())]) from None
+    except SettingsError as error:
+        what = f"a variable or {ENV_FILE} holds no valid JSON: {error}"
+        raise ConfigError([*problems, Problem(where="environment", what=what)]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([*problems, Problem(where=ENV_FILE, what=f"cannot be read: {error}")]) from None
     problems += _cross_check(settings)
     if problems:
         raise ConfigError(problems)
@@ -327,7 +335,7 @@ def _explain(item: Mapping[str, Any]) -> Problem:
     return Problem(where=where, what=str(item["msg"]))
 
 
-def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
+def _unknown_variables(environ: Mapping[str, str | None]) -> Iterator[Problem]:
     for name in environ:
         if not name.startswith(ENV_PREFIX):
             continue

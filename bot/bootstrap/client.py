@@ -31,7 +31,7 @@ class AdminClient:
         return self._call(f"/v1/alerts/{sender}", body, token.get_secret_value())
 
     def _admin(self) -> str:
-        if self._settings.admin_token is not None:
+        if self._settings.admin_token:
             return self._settings.admin_token.get_secret_value()
         path = self._settings.server.state_dir / TOKEN_FILE
         try:

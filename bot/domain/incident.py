@@ -59,8 +59,8 @@ def severity_of(labels: Mapping[str, str]) -> Severity:
 class Incident:
     """One problem with one service. `key` merges alerts: same key, same incident.
 
-    `id` is what people say ("INC-12"); `round` counts how often it was opened; `firing` counts the alerts that still fire,
-    `alerts_seen` every delivery merged into it, `runs` the investigations begun.
+    `id` is what people say ("INC-12"); `round` counts how often it was opened; `firing` counts the alerts
+    that still fire, `alerts_seen` every delivery merged into it, `runs` the investigations begun.
     """
 
     id: str

@@ -150,8 +150,8 @@ def _build_view(job: SandboxJob, parts: _Parts, user: int) -> list[str]:
     scratch = str(min(job.limits.tree, _SCRATCH_BYTES))
     view = [*namespaces, "--hostname", "sandbox", "--die-with-parent", "--new-session"]
     view += [*_system_folders(), *_synthetic_etc(parts, user), *_python()]
-    view += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(_SHARED_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108
-    view += ["--perms", "1777", "--size", scratch, "--tmpfs", "/tmp"]  # noqa: S108
+    view += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(_SHARED_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108 -- inside
+    view += ["--perms", "1777", "--size", scratch, "--tmpfs", "/tmp"]  # noqa: S108 -- inside
     view += ["--perms", "1777", "--size", str(job.limits.tree), "--tmpfs", "/w"]
     view += ["--perms", "0755", "--dir", "/nightshift"]
     for name, content in job.files.items():

@@ -45,7 +45,7 @@ class Plan(TypedDict):
     argv: list[str]
 
 
-class _Stopped(Exception):
+class _Stopped(Exception):  # noqa: N818 -- the end of a run, not an error of this program
     may_rise = True
 
 

@@ -54,7 +54,7 @@ def count_descriptors() -> int:
 
 
 async def python(sandbox: Sandbox, code: str, **job: object) -> SandboxResult:
-    return await sandbox.run(SandboxJob(argv=("python3", "-c", code, MARK), **job))  # type: ignore[arg-type]
+    return await sandbox.run(SandboxJob(argv=("python3", "-c", code, MARK), **job))  # type: ignore[arg-type] # the fields of a job, passed on
 
 
 class SandboxContract:

@@ -54,6 +54,8 @@ def options_for(point: FaultPoint) -> dict:
     for timer, options in TIMERS.items():
         if point.name.startswith(f"phase.{timer}."):
             return options
+    if point.name.startswith("phase.ci."):
+        return {"reruns_ci": True}
     if point.name == "deadletter.reported":
         return {"sends_junk": True}
     return {"refuses_push": True} if point.name.startswith("chat.notice.") else {}

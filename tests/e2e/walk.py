@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,6 +75,7 @@ class Walk:
     escalate_after: float = 600
     sends_junk: bool = False
     refuses_push: bool = False
+    reruns_ci: bool = False
     port: int = field(default_factory=free_port)
     starts: int = 0
     process: subprocess.Popen | None = None
@@ -304,7 +305,13 @@ class _Person:
     async def _is_over(self, incident: dict) -> bool:
         if self._walk.refuses_push:
             return await self._happened("push_refused", 1)
-        return [run["state"] for run in incident["ci"]] == ["passed"]
+        if [run["state"] for run in incident["ci"]] != ["passed"]:
+            return False
+        if self._walk.reruns_ci and incident["ci"][0]["attempt"] == 1:
+            if not await self._happened("ci_rerun", 1):
+                await self._press("Send", text="/ci rerun")
+            return False
+        return True
 
     async def _happened(self, kind: str, times: int) -> bool:
         timeline = await self._get("/v1/incidents/INC-1/timeline")
@@ -325,7 +332,7 @@ class _Person:
         async with self._session.get(self._walk.url + path, headers={"Authorization": f"Bearer {token}"}) as answer:
             return await answer.json() if answer.status == 200 else None
 
-    async def _press(self, label: str, person: str = "ana") -> None:
+    async def _press(self, label: str, person: str = "ana", **fields: str) -> None:
         browser = self._browsers[person]
         if person not in self._signed_in:
             token = (self._walk.state / "admin.token").read_text()
@@ -337,4 +344,4 @@ class _Person:
             self._signed_in.add(person)
         button = await browser.find("/incidents/INC-1", label)
         if button is not None:
-            await browser.press(button)
+            await browser.press(replace(button, fields={**button.fields, **fields}))
