@@ -7,15 +7,20 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from bot.domain.approval import ApprovalPolicy
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Roster
@@ -311,7 +316,8 @@ def load_settings(path: Path | None) -> Settings:
     if problems:
         raise ConfigError(problems)
     try:
-        problems += _unknown_variables({**dotenv_values(ENV_FILE), **os.environ})
+        in_file = [name.upper() for name in DotEnvSettingsSource(Settings).env_vars]
+        problems += _unknown_variables(dict.fromkeys([*os.environ, *in_file]))
         settings = Settings(**values)
     except ValidationError as error:
         raise ConfigError([*problems, *(_explain(item) for item in error.errors())]) from None
@@ -335,8 +341,8 @@ def _explain(item: Mapping[str, Any]) -> Problem:
     return Problem(where=where, what=str(item["msg"]))
 
 
-def _unknown_variables(environ: Mapping[str, str | None]) -> Iterator[Problem]:
-    for name in environ:
+def _unknown_variables(names: Iterable[str]) -> Iterator[Problem]:
+    for name in names:
         if not name.startswith(ENV_PREFIX):
             continue
         rest = name.removeprefix(ENV_PREFIX)
