@@ -3,8 +3,10 @@
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -279,7 +281,9 @@ def _in_background(stack: AsyncExitStack, work: Awaitable[None]) -> asyncio.Futu
 
 def _say(text: str) -> None:
     over_prompt = "\r\x1b[K" if sys.stdout.isatty() else ""
-    sys.stdout.write(f"{over_prompt}demo │ {text}\n")
+    width = max(shutil.get_terminal_size().columns - 1, 40)
+    lines = textwrap.wrap(text, width, initial_indent="demo │ ", subsequent_indent="     │ ", break_long_words=False)
+    sys.stdout.write(over_prompt + "\n".join(lines) + "\n")
     sys.stdout.flush()
 
 

@@ -39,7 +39,8 @@ def render_patch(
     if draft.risk.is_risky:
         blocks.append(Paragraph(text=f"Risky: {write_list(draft.risk.reasons)}."))
     blocks.append(Bullets(items=tuple(_say_file(change) for change in draft.patch.files)))
-    blocks.append(Code(text=cut_excerpt(text, name), language="diff"))
+    if pending:  # once it is decided the diff was seen, and stays in the file
+        blocks.append(Code(text=cut_excerpt(text, name), language="diff"))
     blocks.extend(Paragraph(text=write_sentence(note)) for note in draft.notes)
     blocks.append(Fields(items=_seal(draft, approval, audit_head)))
     return Message(

@@ -14,7 +14,7 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
 from bot.services.rulebook import Rulebook
-from bot.services.triage import finish_triage
+from bot.services.triage import announce_findings, finish_triage
 
 
 def propose(work: UnitOfWork, incident: str, rules: Rulebook) -> bool:
@@ -30,8 +30,9 @@ def propose(work: UnitOfWork, incident: str, rules: Rulebook) -> bool:
         return False
     verified = next((result for result in results if isinstance(result, Verified)), None)
     try:
-        draft = _build_draft(work, current, drafted, verified, rules)
-        _ask(work, current, draft, rules)
+        draft = build_draft(work, current, drafted, verified, rules)
+        announce_findings(work, current)
+        ask_approval(work, current, draft, rules)
     except Refused as refusal:
         finish_triage(work, incident, state=RunState.DONE, why=f"No patch is proposed: {refusal}")
         return False
@@ -39,9 +40,10 @@ def propose(work: UnitOfWork, incident: str, rules: Rulebook) -> bool:
     return True
 
 
-def _build_draft(
+def build_draft(
     work: UnitOfWork, incident: Incident, drafted: Drafted, verified: Verified | None, rules: Rulebook
 ) -> Draft:
+    """Return the draft of a patch, its risk judged by the rules. Raises `Refused`."""
     service = rules.services[incident.service]
     patch = parse_patch(drafted.patch)
     facts = RiskFacts(
@@ -66,8 +68,13 @@ def _build_draft(
     )
 
 
-def _ask(work: UnitOfWork, incident: Incident, draft: Draft, rules: Rulebook) -> None:
-    """Store the draft and ask for its approval; the card shows the audit head of this moment. Raises `Refused`."""
+def ask_approval(
+    work: UnitOfWork, incident: Incident, draft: Draft, rules: Rulebook, *, keeps_others: bool = False
+) -> None:
+    """Store the draft and ask for its approval; the card shows the audit head of this moment. Raises `Refused`.
+
+    Patches that wait for a decision already are superseded, unless this one only stands beside them.
+    """
     known = next((approval for approval in work.approvals.of(incident.id) if approval.digest == draft.digest), None)
     if known is not None:
         if known.state.is_final:
@@ -81,7 +88,8 @@ def _ask(work: UnitOfWork, incident: Incident, draft: Draft, rules: Rulebook) ->
         target=f"{rules.services[incident.service].repository} {draft.push_branch}",
         audit_head="",
     )
-    _supersede_others(work, incident, draft)
+    if not keeps_others:
+        _supersede_others(work, incident, draft)
     summary = f"Patch {draft.digest[:12]}: {draft.title}"
     event = work.timeline.append(incident.id, "patch_ready", BOT, summary, {"digest": draft.digest})
     work.drafts.add(draft)

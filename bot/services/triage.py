@@ -62,6 +62,11 @@ def record_stage(work: UnitOfWork, incident: str, *, run: str, result: StageResu
     announce(work, current, "status")
 
 
+def announce_findings(work: UnitOfWork, incident: Incident) -> None:
+    """Promise the findings of the present run, once: before the patch that rests on them, if there is one."""
+    announce(work, incident, "findings", once=f"run-{incident.runs}")
+
+
 def finish_triage(work: UnitOfWork, incident: str, *, state: RunState, why: str = "") -> None:
     """End the run and show its findings."""
     current = work.incidents.get(incident)
@@ -71,5 +76,5 @@ def finish_triage(work: UnitOfWork, incident: str, *, state: RunState, why: str 
     text = {RunState.WAITING: "A patch waits for approval", RunState.DONE: "The investigation is finished"}
     work.timeline.append(incident, "triage_ended", BOT, why or text.get(state, "The investigation stopped"))
     announce(work, current, "status")
-    announce(work, current, "findings", once=f"run-{current.runs}")
+    announce_findings(work, current)
     refresh_card(work, incident)
