@@ -20,6 +20,10 @@ PRESSES = Counter(
     "nightshift_presses", "Presses and commands by channel and result.", ["channel", "result"], registry=REGISTRY
 )
 STAGES = Counter("nightshift_investigation_stages", "Finished stages of investigations.", ["stage"], registry=REGISTRY)
+MODEL_RUNS = Counter("nightshift_model_runs", "Runs of the model by result.", ["result"], registry=REGISTRY)
+MODEL_TOKENS = Counter(
+    "nightshift_model_tokens", "Tokens: prompt (cached ones included), cached, completion.", ["kind"], registry=REGISTRY
+)
 PUSHES = Counter("nightshift_pushes", "Pushes by result.", ["result"], registry=REGISTRY)
 CI_VERDICTS = Counter("nightshift_ci_verdicts", "CI verdicts.", ["state"], registry=REGISTRY)
 WEBHOOK_SECONDS = Histogram(

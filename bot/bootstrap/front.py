@@ -18,6 +18,7 @@ from bot.agent.redaction import Redactor
 from bot.bootstrap.chat import WEB, make_channels
 from bot.bootstrap.ci import make_providers
 from bot.bootstrap.logs import configure_logs
+from bot.bootstrap.model import make_model_phases
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
@@ -30,6 +31,7 @@ from bot.engine.ticker import Ticker
 from bot.errors import NightshiftError, Unavailable
 from bot.ports.alerts import AlertSource
 from bot.ports.clock import Clock, SystemClock
+from bot.ports.drafter import Drafter
 from bot.ports.investigator import Investigator
 from bot.render.links import Links
 from bot.services.rulebook import Rulebook
@@ -44,7 +46,7 @@ from bot.web.pages import Pages
 from bot.web.server import Surface, build_app, listen
 from bot.web.sessions import Sessions
 from bot.worker.client import WorkerClient
-from bot.worker.messages import Answer
+from bot.worker.messages import Answer, StepTaken
 from connectors.alerts import alertmanager
 from connectors.workspaces.git import Git
 from connectors.workspaces.git import Settings as GitSettings
@@ -98,6 +100,8 @@ def _git(settings: Settings) -> Git:
 
 def _worker(settings: Settings, redactor: Redactor) -> WorkerClient:
     def redact(answer: Answer) -> Answer:
+        if isinstance(answer, StepTaken):
+            return answer  # redacted where it is stored, text by text: it is JSON
         return redact_value(answer, redactor.redact)
 
     argv = [sys.executable, "-m", "bot", "worker", "--descriptor"]
@@ -184,8 +188,13 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
         ci=providers,
         folder=settings.server.state_dir.absolute(),
         redact=core.redactor.redact,
+        has_model=settings.model_place() is not None and isinstance(worker, Drafter),
     )
-    await core.engine.launch(*Handlers(store, rules, tools).phases())
+    handlers = Handlers(store, rules, tools)
+    model = make_model_phases(
+        settings, store=store, rules=rules, redactor=core.redactor, drafter=worker, handlers=handlers
+    )
+    await core.engine.launch(*handlers.phases(), *model)
     stack.push_async_callback(core.engine.close, STOP_SECONDS)
 
     composer = Composer(store, rules, Links(base=settings.public_url or ""))

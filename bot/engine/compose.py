@@ -13,7 +13,8 @@ from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.incident import render_card, render_closed, render_page
 from bot.render.links import Links
 from bot.render.patch import render_patch, render_verdict
-from bot.render.progress import render_findings, render_status
+from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
+from bot.services import modelling
 from bot.services.rulebook import Rulebook
 
 MILESTONES = {
@@ -73,7 +74,8 @@ class Composer:
         running = None
         if incident.run_state in {RunState.QUEUED, RunState.RUNNING}:
             running = _next_stage(results)
-        return render_status(incident, results, running=running, failed=failed, now=work.now)
+        notes = [note] if (note := _tell_model(work, incident)) else []
+        return render_status(incident, results, running=running, failed=failed, now=work.now, notes=notes)
 
     def _findings(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         findings, evidence = conclude(work.investigations.of(incident.run))
@@ -123,6 +125,14 @@ class Composer:
             blocks=(Paragraph(text="The alert is still open. Look at the patch card and decide what to do next."),),
             rings=approvers,
         )
+
+
+def _tell_model(work: UnitOfWork, incident: Incident) -> str:
+    """Return what is to be said of the model's part in this run, "" where it has none."""
+    kinds = {modelling.QUEUED: GOING, modelling.WAITS: MISSING, modelling.ENDED: DONE}
+    said = [event for event in work.timeline.of(incident.id) if event.kind in kinds]
+    mine = [event for event in said if event.data.get("run") == incident.run]
+    return f"{kinds[mine[-1].kind]} {mine[-1].text}" if mine else ""
 
 
 def _next_stage(results: Sequence[StageResult]) -> str:

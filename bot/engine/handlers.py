@@ -20,7 +20,7 @@ from bot.ports.faults import reach
 from bot.ports.investigator import Investigator
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Checkout, Workspaces
-from bot.services import approval, drafting, paging, rollout, triage
+from bot.services import approval, drafting, modelling, paging, rollout, triage
 from bot.services.rollout import PushPlan
 from bot.services.rulebook import Rulebook
 
@@ -40,6 +40,7 @@ class Tools:
     folder: Path
     redact: Callable[[str], str]
     poll_seconds: float = 0.5
+    has_model: bool = False
 
 
 class Handlers:
@@ -82,11 +83,16 @@ class Handlers:
         job = await self._in_unit(lambda w: triage.plan_job(w, incident, run=run, folder=folder, rules=self._rules))
         if job is None:
             return
-        await self._investigate(await self._without_credentials(job))
+        await self._investigate(await self.localize(job))
         reach("triage.investigated")
-        await self._in_unit(lambda w: drafting.propose(w, incident, self._rules))
+        await self._in_unit(lambda w: self._conclude(w, incident, run))
 
-    async def _without_credentials(self, job: Job) -> Job:
+    def _conclude(self, work: UnitOfWork, incident: str, run: str) -> None:
+        drafting.propose(work, incident, self._rules)
+        if self._tools.has_model:
+            modelling.start_model(work, incident, run)
+
+    async def localize(self, job: Job) -> Job:
         """A remote repository is fetched here, where the credentials are; the worker gets the copy."""
         url = job.service.repository
         if _is_local(url):
@@ -105,7 +111,13 @@ class Handlers:
 
     async def _triage_failed(self, args: Args, why: str) -> None:
         text = f"The investigation stopped: {self._tools.redact(why)}"
-        await self._in_unit(lambda w: triage.finish_triage(w, args["incident"], state=RunState.FAILED, why=text))
+
+        def stop(work: UnitOfWork) -> None:
+            triage.finish_triage(work, args["incident"], state=RunState.FAILED, why=text)
+            if self._tools.has_model:
+                modelling.start_model(work, args["incident"], args["run"])
+
+        await self._in_unit(stop)
 
     async def _execute(self, args: Args) -> None:
         incident, digest = args["incident"], args["digest"]

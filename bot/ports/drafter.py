@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bot.domain.investigation import Job
 from bot.domain.transcript import Budget, Step
@@ -22,6 +22,7 @@ class ModelJob:
     steps: tuple[Step, ...] = ()
 
 
+@runtime_checkable
 class Drafter(Protocol):
     async def draft(self, job: ModelJob, store: StoreStep) -> None:
         """Go on with a run until its last row is stored; each row is stored before anything follows from it.

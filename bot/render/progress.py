@@ -29,10 +29,16 @@ _TRACE_LINES: Final = 12
 
 
 def render_status(
-    incident: Incident, results: Sequence[StageResult], *, running: str | None, failed: str | None, now: datetime
+    incident: Incident,
+    results: Sequence[StageResult],
+    *,
+    running: str | None,
+    failed: str | None,
+    now: datetime,
+    notes: Sequence[str] = (),
 ) -> Message:
     """Return the progress so far. `running` is a stage's name or what is being done in words, None at the end;
-    `failed` says why it stopped."""
+    `failed` says why it stopped, `notes` what else there is to say."""
     points = [point for result in results for point in _tell(result, results)]
     doing = _RUNNING.get(running, running) if running else ""
     if failed:
@@ -42,6 +48,7 @@ def render_status(
         points.append(f"{GOING} {doing}")
     else:
         headline, tone = "Investigation finished", Tone.CALM
+    points += [write_line(note, 900) for note in notes]
     blocks: list[Block] = [Bullets(items=tuple(points))] if points else []
     if failed:
         blocks.append(Paragraph(text="What was found before stays. A person has to go on from here."))

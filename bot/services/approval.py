@@ -1,6 +1,6 @@
 """Approval: the press, its expiry and its renewal."""
 
-from bot.domain.approval import ApprovalState, Vote, cast_vote, expire, renew
+from bot.domain.approval import Approval, ApprovalState, Vote, cast_vote, expire, renew
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
@@ -15,6 +15,8 @@ def decide(work: UnitOfWork, incident: str, digest: str, vote: Vote, rules: Rule
     after = cast_vote(before, vote, digest=digest, now=work.now, roster=rules.roster, policy=rules.policy)
     if after == before:
         return "This was counted already."
+    if vote.approve:
+        _require_no_other(work, before)
     if not work.approvals.replace(before, after):
         raise Refused("Somebody else decided at the same moment; look at the card.", Reason.CONFLICT)
     name = rules.name_of(vote.person)
@@ -29,6 +31,14 @@ def decide(work: UnitOfWork, incident: str, digest: str, vote: Vote, rules: Rule
     if after.state is ApprovalState.REJECTED:
         return "Rejected. Nothing was pushed."
     return f"Counted. {after.missing} more must approve."
+
+
+def _require_no_other(work: UnitOfWork, approval: Approval) -> None:
+    """Several patches may wait beside each other; only one at a time is pushed. Raises `Refused`."""
+    for other in work.approvals.of(approval.incident):
+        if other.digest != approval.digest and other.state is ApprovalState.APPROVED:
+            what = f"Patch {other.digest[:12]} was approved and is on its way; wait for its verdict."
+            raise Refused(what, Reason.CONFLICT)
 
 
 def expire_due(work: UnitOfWork, incident: str, digest: str) -> bool:

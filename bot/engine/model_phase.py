@@ -1,0 +1,144 @@
+"""The phase in which a model looks for a patch. It follows triage, waits for a server that is down without holding
+anything, and ends as soon as nobody needs its answer."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from bot.agent.transcript import fold, redact_step
+from bot.domain.investigation import Job
+from bot.domain.transcript import Budget, Conclusion, Step, StepKind
+from bot.engine.phases import Phase
+from bot.errors import Unavailable
+from bot.metrics import MODEL_RUNS, MODEL_TOKENS
+from bot.ports.drafter import Drafter, ModelJob
+from bot.ports.faults import reach
+from bot.ports.model import ModelPlace
+from bot.ports.work import Store, UnitOfWork
+from bot.services import modelling
+from bot.services.modelling import ModelArgs, read_args
+from bot.services.rulebook import Rulebook
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+LOOK = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelTools:
+    """What the phase needs. `localize` puts a local copy in the place of a remote repository."""
+
+    drafter: Drafter
+    place: ModelPlace
+    budget: Budget
+    folder: Path
+    redact: Callable[[str], str]
+    localize: Callable[[Job], Awaitable[Job]]
+    patience: float = 3600.0
+    together: int = 2
+
+
+class ModelPhase:
+    """Runs the model for one incident after another."""
+
+    def __init__(self, store: Store, rules: Rulebook, tools: ModelTools) -> None:
+        self._store = store
+        self._rules = rules
+        self._tools = tools
+
+    def phase(self) -> Phase:
+        return Phase(
+            name=modelling.PHASE, run=self._run, failed=self._failed, together=self._tools.together, patience=0
+        )
+
+    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
+        def run() -> T:
+            with self._store.begin() as unit:
+                return work(unit)
+
+        return await asyncio.to_thread(run)
+
+    async def _run(self, raw: Mapping[str, str]) -> None:
+        args = read_args(raw)
+        conclusion = await self._read_conclusion(args.run)
+        if conclusion is None:
+            try:
+                conclusion = await self._work(args)
+            except Unavailable as error:
+                await self._wait(args, error)
+                return
+        if conclusion is None:
+            MODEL_RUNS.labels(result="unwanted").inc()
+            text = "The model's work was stopped: its answer is not needed any more"
+            await self._in_unit(lambda w: modelling.end_model(w, args.incident, args.run, text))
+            return
+        reach("model.concluded")
+        proposed = await self._in_unit(
+            lambda w: modelling.conclude_model(w, args.incident, args.run, conclusion, self._rules)
+        )
+        MODEL_RUNS.labels(result="proposed" if proposed else conclusion.why.value).inc()
+
+    async def _wait(self, args: ModelArgs, error: Unavailable) -> None:
+        MODEL_RUNS.labels(result="unavailable").inc()
+        why = self._tools.redact(str(error)).rstrip(".")
+        log.info("model_waits", incident=args.incident, attempt=args.attempt, error=why)
+        await self._in_unit(
+            lambda w: modelling.wait_for_model(
+                w, args, why=why, retry_after=error.retry_after, patience=self._tools.patience
+            )
+        )
+
+    async def _read_conclusion(self, run: str) -> Conclusion | None:
+        rows = await self._in_unit(lambda w: w.transcripts.of(run))
+        return fold(rows).conclusion
+
+    async def _work(self, args: ModelArgs) -> Conclusion | None:
+        """Let the model work until its run has ended. None when nobody needs it any more."""
+        folder = str(self._tools.folder / "work")
+        job = await self._in_unit(
+            lambda w: modelling.plan_model(w, args.incident, run=args.run, folder=folder, rules=self._rules)
+        )
+        if job is None:
+            return None
+        steps = await self._in_unit(lambda w: w.transcripts.of(args.run))
+        tools = self._tools
+        model_job = ModelJob(job=await tools.localize(job), place=tools.place, budget=tools.budget, steps=steps)
+        task = asyncio.create_task(tools.drafter.draft(model_job, self._store_step), name=f"model {args.run}")
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=LOOK)
+                if not task.done() and not await self._in_unit(
+                    lambda w: modelling.is_wanted(w, args.incident, args.run)
+                ):
+                    return None
+            task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        return await self._read_conclusion(args.run)
+
+    async def _store_step(self, step: Step) -> Step:
+        """Redact with the secrets that only this process knows, store, and return what is stored."""
+        clean = redact_step(step, self._tools.redact)
+        _count(clean)
+        return await self._in_unit(lambda w: modelling.record_step(w, clean))
+
+    async def _failed(self, args: Mapping[str, str], why: str) -> None:
+        MODEL_RUNS.labels(result="failed").inc()
+        text = f"The model's part stopped: {self._tools.redact(why).rstrip('.')}. The result without it stands"
+        await self._in_unit(lambda w: modelling.end_model(w, args["incident"], args["run"], text))
+
+
+def _count(step: Step) -> None:
+    if step.kind is not StepKind.MODEL:
+        return
+    usage = json.loads(step.body)["usage"]
+    for kind in ("prompt", "cached", "completion"):
+        if usage[kind]:
+            MODEL_TOKENS.labels(kind=kind).inc(usage[kind])

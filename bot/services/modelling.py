@@ -1,0 +1,164 @@
+"""The model's part of an incident: it follows triage, holds nothing up, and adds its answer when there is one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bot.domain.approval import ApprovalState
+from bot.domain.incident import Incident, RunState
+from bot.domain.investigation import Drafted, Job
+from bot.domain.playbook import choose_playbook
+from bot.domain.transcript import Conclusion, EndReason, Proposal, Step
+from bot.errors import Reason, Refused
+from bot.ports.work import UnitOfWork
+from bot.services.announce import BOT, announce, refresh_card
+from bot.services.drafting import ask_approval, build_draft
+from bot.services.rulebook import Rulebook
+
+PHASE = "model"
+QUEUED, WAITS, ENDED = "model_queued", "model_waits", "model_ended"
+MAX_OPEN = 3
+FIRST_WAIT, LONGEST_WAIT = 5.0, 60.0
+MAX_WORDS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelArgs:
+    """What the phase is about: which run, which try, and when the first try was."""
+
+    incident: str
+    run: str
+    attempt: int
+    since: datetime
+
+
+def read_args(raw: Mapping[str, str]) -> ModelArgs:
+    return ModelArgs(
+        incident=raw["incident"],
+        run=raw["run"],
+        attempt=int(raw["attempt"]),
+        since=datetime.fromisoformat(raw["since"]),
+    )
+
+
+def start_model(work: UnitOfWork, incident: str, run: str) -> None:
+    """Queue the model's run; the same run is queued once."""
+    current = work.incidents.get(incident)
+    if current.run != run or not current.is_open:
+        return
+    args = {"incident": incident, "run": run, "attempt": "0", "since": work.now.isoformat()}
+    work.phases.enqueue(PHASE, run, args)
+    _tell(work, current, QUEUED, "The model is looking for a fix")
+
+
+def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: Rulebook) -> Job | None:
+    """Return what the model gets: the investigation with its results. None when nobody needs it any more."""
+    current = work.incidents.get(incident)
+    playbook = choose_playbook(rules.playbooks, current.labels)
+    if not is_wanted(work, incident, run) or playbook is None or current.service not in rules.services:
+        return None
+    return Job(
+        run=run,
+        incident=incident,
+        service=rules.services[current.service],
+        playbook=playbook,
+        title=current.title,
+        alert_started_at=current.alert_started_at,
+        now=work.now + timedelta(seconds=1),
+        folder=folder,
+        done=work.investigations.of(run),
+    )
+
+
+def is_wanted(work: UnitOfWork, incident: str, run: str) -> bool:
+    """Say whether the model's answer still matters: the same run, still open, no patch approved, not ended."""
+    current = work.incidents.get(incident)
+    decided = {ApprovalState.APPROVED, ApprovalState.EXECUTED}
+    if current.run != run or not current.is_open:
+        return False
+    if any(approval.state in decided for approval in work.approvals.of(incident)):
+        return False
+    return not any(event.kind == ENDED and event.data.get("run") == run for event in work.timeline.of(incident))
+
+
+def record_step(work: UnitOfWork, step: Step) -> Step:
+    """Store the next row of a run. Raises `Refused` where another worker was here first."""
+    if not work.transcripts.add(step):
+        raise Refused("Another worker has taken this run over.", Reason.CONFLICT)
+    return step
+
+
+def wait_for_model(work: UnitOfWork, args: ModelArgs, *, why: str, retry_after: float | None, patience: float) -> None:
+    """Ask again later, and say so once; give up when the patience is over."""
+    if not is_wanted(work, args.incident, args.run):
+        return
+    wait = max(min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(args.attempt, 8)), min(retry_after or 0.0, patience))
+    current, until = work.incidents.get(args.incident), args.since + timedelta(seconds=patience)
+    if work.now + timedelta(seconds=wait) > until:
+        end_model(work, args.incident, args.run, f"No answer of the model: {why}. The result without it stands")
+        return
+    following = {"incident": args.incident, "run": args.run, "since": args.since.isoformat()}
+    following["attempt"] = str(args.attempt + 1)
+    work.phases.enqueue(PHASE, f"{args.run}:{args.attempt + 1}", following, delay=timedelta(seconds=wait))
+    if not any(event.kind == WAITS and event.data.get("run") == args.run for event in work.timeline.of(current.id)):
+        text = f"{why}. The result without the model stands; it is asked again until {until:%H:%M} UTC"
+        _tell(work, current, WAITS, text, run=args.run)
+
+
+def end_model(work: UnitOfWork, incident: str, run: str, text: str) -> None:
+    """Note how the model's run ended, once."""
+    current = work.incidents.get(incident)
+    if any(event.kind == ENDED and event.data.get("run") == run for event in work.timeline.of(incident)):
+        return
+    _tell(work, current, ENDED, text, run=run)
+
+
+def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclusion, rules: Rulebook) -> bool:
+    """Propose the best patch of a finished run beside what was proposed before; False when none is proposed.
+
+    May be repeated. An unverified patch never stands beside a verified one, and at most three wait for a decision.
+    """
+    if not is_wanted(work, incident, run):
+        return False
+    best = conclusion.best
+    why = _find_objection(work, incident, best) if best else "It proposes no patch"
+    if best and not why:
+        try:
+            _propose(work, incident, best, rules)
+        except Refused as refusal:
+            why = f"Its patch is not proposed: {refusal}"
+    said = " ".join(conclusion.text.split())[:MAX_WORDS]
+    reason = "" if conclusion.why is EndReason.DONE else "; its run ended early"
+    what = f'It proposes "{best.title}"' if best and not why else why.rstrip(".")
+    end_model(work, incident, run, f"The model has answered{reason}. {what}. In its words: {said or 'nothing'}")
+    return bool(best) and not why
+
+
+def _find_objection(work: UnitOfWork, incident: str, best: Proposal) -> str:
+    drafts = work.drafts.of(incident)
+    standing = {ApprovalState.PENDING, ApprovalState.EXPIRED}
+    open_digests = {approval.digest for approval in work.approvals.of(incident) if approval.state in standing}
+    waiting = [draft for draft in drafts if draft.digest in open_digests]
+    if any(draft.patch.text == best.patch for draft in drafts):
+        return "It comes to the same patch as before"
+    verified = [draft for draft in waiting if draft.verified is not None and draft.verified.is_verified]
+    if verified and not best.verified.is_verified:
+        return "Its patch did not hold in the sandbox, so the verified one stands alone"
+    if len(waiting) >= MAX_OPEN:
+        return f"{len(waiting)} patches wait for a decision already, so its patch is not added"
+    return ""
+
+
+def _propose(work: UnitOfWork, incident: str, best: Proposal, rules: Rulebook) -> None:
+    current = work.incidents.get(incident)
+    drafted = Drafted(base=best.base, patch=best.patch, title=best.title, culprit=None, notes=("drafted by the model",))
+    draft = build_draft(work, current, drafted, best.verified, rules)
+    ask_approval(work, current, draft, rules, keeps_others=True)
+    if current.run_state in {RunState.DONE, RunState.FAILED}:
+        work.incidents.save(replace(current, run_state=RunState.WAITING))
+        refresh_card(work, incident)
+
+
+def _tell(work: UnitOfWork, incident: Incident, kind: str, text: str, *, run: str = "") -> None:
+    work.timeline.append(incident.id, kind, BOT, text, {"run": run or incident.run})
+    announce(work, incident, "status")
