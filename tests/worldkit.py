@@ -9,6 +9,7 @@ assert world.texts("paged") == [...]
 import json
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -130,7 +131,9 @@ def make_store(path: Path, clock: FixedClock, phases: PhaseLog | None = None, *,
         shutil.copyfile(_empty_database(), file)
     engine = open_engine(f"sqlite:///{file}")
     event.listen(engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
-    return SqlStore(engine, clock, (phases or PhaseLog(clock)).of_session)
+    store = SqlStore(engine, clock, (phases or PhaseLog(clock)).of_session)
+    weakref.finalize(store, engine.dispose)
+    return store
 
 
 PEOPLE = {

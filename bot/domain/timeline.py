@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bot.errors import Reason, Refused
 
@@ -34,7 +34,7 @@ def hash_event(event: TimelineEvent) -> str:
     body = [
         event.previous,
         event.seq,
-        event.at.isoformat(),
+        event.at.astimezone(UTC).isoformat(),
         event.incident,
         event.kind,
         event.actor,

@@ -1,0 +1,431 @@
+"""What every store must do, whatever database it is on: subclass `StoreContract` and give it a rig.
+
+class TestStoreSqlite(StoreContract):
+    @pytest.fixture
+    def rig(self, tmp_path): ...     # returns a StoreRig on an empty database
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from bot.domain.approval import Approval, ApprovalState, Vote
+from bot.domain.chat import Reply
+from bot.domain.ci import CIRun, CIState
+from bot.domain.draft import Draft, DraftState, Risk
+from bot.domain.incident import Incident, IncidentState, Severity
+from bot.domain.investigation import Collected, Drafted
+from bot.domain.patch import parse_patch
+from bot.domain.timeline import GENESIS, hash_event, verify_chain
+from bot.errors import Reason, Refused
+from bot.ports.work import EffectState, Store
+from tests.worldkit import BASE, NOW, FixedClock, PhaseLog, alert, diff, verified
+
+ODD = "ünïcode 😀 \u202e 'quoted' \"twice\" %_\\ \r\n\t"
+
+
+@dataclass(kw_only=True)
+class StoreRig:
+    """`another` opens the same database once more, as a second process would."""
+
+    store: Store
+    clock: FixedClock
+    phases: PhaseLog
+    another: Callable[[], Store]
+
+
+def incident(key: str = "k", **changes: object) -> Incident:
+    value = Incident(
+        id="",
+        key=key,
+        title=ODD,
+        service="checkout",
+        severity=Severity.CRITICAL,
+        state=IncidentState.TRIGGERED,
+        opened_at=NOW,
+        changed_at=NOW,
+        labels={"a": ODD, "": ""},
+        annotations={"x": "y"},
+        alert_started_at=NOW - timedelta(minutes=3, microseconds=17),
+        channels=("web", "console"),
+    )
+    return replace(value, **changes)  # type: ignore[arg-type]  # tests name real fields
+
+
+def draft(patch: bytes = diff(), **changes: object) -> Draft:
+    value = Draft(
+        incident="INC-1",
+        patch=parse_patch(patch),
+        base=BASE,
+        branch="main",
+        title=ODD,
+        culprit=None,
+        author="nightshift",
+        verified=verified(),
+        risk=Risk(reasons=("one", "two")),
+        state=DraftState.PROPOSED,
+        created_at=NOW,
+        notes=("n",),
+    )
+    return replace(value, **changes)  # type: ignore[arg-type]  # tests name real fields
+
+
+def approval(digest: str = draft().digest, **changes: object) -> Approval:
+    value = Approval(
+        incident="INC-1",
+        digest=digest,
+        base=BASE,
+        target="t",
+        policy_version="v1",
+        state=ApprovalState.PENDING,
+        needs=1,
+        risk=(),
+        requested_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+        audit_head="",
+    )
+    return replace(value, **changes)  # type: ignore[arg-type]  # tests name real fields
+
+
+def voted(before: Approval, person: str = "ada") -> Approval:
+    vote = Vote(person=person, approve=True, at=NOW, channel="web", event="e", reason=ODD)
+    return replace(before, state=ApprovalState.APPROVED, votes=(*before.votes, vote))
+
+
+class StoreContract:
+    def test_a_unit_is_all_or_nothing(self, rig: StoreRig):
+        with pytest.raises(RuntimeError), rig.store.begin() as work:  # noqa: PT012 -- the whole unit is what fails
+            added = work.incidents.add(incident())
+            work.alerts.put(added.id, alert())
+            work.investigations.add("r", Collected(records=(), requests=(), evidence=(), lines_read=1))
+            work.drafts.add(draft())
+            work.approvals.add(approval())
+            work.ci_runs.put("INC-1", "d", CIRun(id="1", sha="s", state=CIState.QUEUED))
+            work.effects.intend("k", "chat:web", {})
+            work.postings.put("INC-1", "web", "card", "m1")
+            work.timeline.append("INC-1", "opened", "nightshift", "x")
+            work.chat_events.claim("web", "e")
+            work.switches.set("paused", "yes")
+            work.phases.enqueue("triage", "k", {})
+            raise RuntimeError
+        assert not rig.phases.committed
+        with rig.store.begin() as work:
+            assert not work.incidents.recent()
+            assert work.alerts.firing("INC-1") == 0
+            assert work.investigations.of("r") == ()
+            assert not work.drafts.of("INC-1")
+            assert not work.approvals.of("INC-1")
+            assert not work.ci_runs.of("INC-1")
+            assert work.effects.backlog() == (0, 0.0)
+            assert work.postings.ref("INC-1", "web", "card") is None
+            assert work.timeline.head() == (0, GENESIS)
+            assert work.chat_events.claim("web", "e") is None
+            assert work.switches.get("paused") == ""
+
+    def test_what_was_committed_is_seen_by_everybody(self, rig: StoreRig):
+        other = rig.another()
+        with rig.store.begin() as work:
+            added = work.incidents.add(incident())
+        with other.begin() as work:
+            assert work.incidents.get(added.id) == added
+
+    def test_a_unit_has_one_time(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            rig.clock.advance(hours=1)
+            assert work.now == NOW
+            assert work.timeline.append("INC-1", "a", "b", "c").at == NOW
+
+
+class IncidentContract:
+    def test_comes_back_as_it_went_in_with_a_number(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            first, second = work.incidents.add(incident()), work.incidents.add(incident())
+            assert (first.id, second.id) == ("INC-1", "INC-2")
+        with rig.another().begin() as work:
+            assert replace(work.incidents.get("INC-1"), id="") == incident()
+
+    @pytest.mark.parametrize(
+        "name", ["", "INC-", "INC-0", "INC-2", "INC-01", "inc-1", "INC-1 ", "INC-١", "INC-" + "9" * 30]
+    )
+    def test_what_is_not_there_is_refused(self, rig: StoreRig, name: str):
+        with rig.store.begin() as work:
+            work.incidents.add(incident())
+        with rig.store.begin() as work, pytest.raises(Refused) as refusal:
+            work.incidents.get(name)
+        assert refusal.value.reason is Reason.NOT_FOUND
+
+    def test_the_newest_of_a_key_is_found(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            for key in ("a", "b", "a"):
+                work.incidents.add(incident(key))
+            newest = work.incidents.latest("a")
+            assert newest is not None
+            assert newest.id == "INC-3"
+            assert work.incidents.latest("A") is None
+            assert work.incidents.latest("") is None
+
+    def test_saving_writes_everything_but_the_state(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            added = work.incidents.add(incident())
+            work.incidents.save(
+                replace(added, owner="ada", state=IncidentState.RESOLVED, changed_at=NOW + timedelta(1))
+            )
+        with rig.store.begin() as work:
+            assert work.incidents.get("INC-1") == replace(added, owner="ada")
+
+    def test_a_state_is_entered_once(self, rig: StoreRig):
+        later = NOW + timedelta(minutes=1)
+        with rig.store.begin() as work:
+            work.incidents.add(incident())
+            assert work.incidents.advance("INC-1", IncidentState.ACKNOWLEDGED, later)
+            assert not work.incidents.advance("INC-1", IncidentState.ACKNOWLEDGED, later)
+            assert not work.incidents.advance("INC-1", IncidentState.TRIGGERED, later)
+            assert not work.incidents.advance("INC-9", IncidentState.RESOLVED, later)
+            assert (work.incidents.get("INC-1").state, work.incidents.get("INC-1").changed_at) == (
+                IncidentState.ACKNOWLEDGED,
+                later,
+            )
+
+    def test_two_at_once_enter_a_state_once(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            work.incidents.add(incident())
+
+        def take(store: Store) -> bool:
+            with store.begin() as work:
+                return work.incidents.advance("INC-1", IncidentState.ACKNOWLEDGED, NOW)
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(take, [rig.store, rig.another()] * 2)) == [False, False, False, True]
+
+    def test_open_ones_are_listed_first_newest_first(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            for _ in range(4):
+                work.incidents.add(incident())
+            work.incidents.advance("INC-4", IncidentState.RESOLVED, NOW)
+            work.incidents.advance("INC-2", IncidentState.RESOLVED, NOW)
+            assert [item.id for item in work.incidents.recent()] == ["INC-3", "INC-1", "INC-4", "INC-2"]
+            assert [item.id for item in work.incidents.recent(1)] == ["INC-3"]
+
+
+class AlertMemoryContract:
+    def test_only_news_counts(self, rig: StoreRig):
+        earlier, later = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
+        with rig.store.begin() as work:
+            put = work.alerts.put
+            assert put("INC-1", alert(starts_at=NOW))
+            assert not put("INC-1", alert(starts_at=NOW))
+            assert not put("INC-1", alert(starts_at=earlier))
+            assert not put("INC-1", alert(starts_at=earlier, firing=False))
+            assert work.alerts.firing("INC-1") == 1
+            assert put("INC-1", alert(starts_at=NOW, firing=False))
+            assert not put("INC-1", alert(starts_at=NOW))
+            assert work.alerts.firing("INC-1") == 0
+            assert put("INC-1", alert(starts_at=later))
+            assert work.alerts.firing("INC-1") == 1
+            assert work.alerts.firing("INC-2") == 0
+
+    def test_times_of_other_zones_are_the_same_times(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            work.alerts.put("INC-1", alert(starts_at=NOW))
+            assert not work.alerts.put("INC-1", alert(starts_at=NOW.astimezone(timezone(timedelta(hours=9)))))
+
+
+class PatchContract:
+    def test_stages_come_back_in_order_and_are_stored_once(self, rig: StoreRig):
+        drafted = Drafted(base=BASE, patch=b"\x00\xff", title=ODD, culprit=None)
+        collected = Collected(records=(), requests=(), evidence=(), lines_read=1, notes=(ODD,))
+        with rig.store.begin() as work:
+            assert work.investigations.add("r", drafted)
+            assert work.investigations.add("r", collected)
+            assert not work.investigations.add("r", replace(collected, lines_read=2))
+        with rig.another().begin() as work:
+            assert work.investigations.of("r") == (collected, drafted)
+            assert work.investigations.of("other") == ()
+
+    def test_a_draft_comes_back_byte_for_byte(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            work.drafts.add(draft())
+        with rig.another().begin() as work:
+            assert work.drafts.get("INC-1", draft().digest) == draft()
+            assert work.drafts.get("INC-1", draft().digest[:12]) == draft()
+            assert work.drafts.of("INC-1") == [draft()]
+            work.drafts.supersede("INC-1", draft().digest)
+            assert work.drafts.get("INC-1", draft().digest).state is DraftState.SUPERSEDED
+
+    @pytest.mark.parametrize(
+        "digest", ["", "a", "%" * 12, "_" * 12, "f" * 12, draft().digest[:11], draft().digest + "0"]
+    )
+    def test_a_digest_names_one_patch_or_none(self, rig: StoreRig, digest: str):
+        with rig.store.begin() as work:
+            work.drafts.add(draft())
+            work.approvals.add(approval())
+        for name in ("drafts", "approvals"):
+            with rig.store.begin() as work, pytest.raises(Refused) as refusal:
+                getattr(work, name).get("INC-1", digest)
+            assert refusal.value.reason is Reason.NOT_FOUND
+
+    def test_an_approval_is_replaced_only_as_it_was_read(self, rig: StoreRig):
+        first = approval()
+        with rig.store.begin() as work:
+            work.approvals.add(first)
+            assert work.approvals.replace(first, voted(first))
+            assert not work.approvals.replace(first, voted(first, "ben"))
+            assert work.approvals.get("INC-1", first.digest) == voted(first)
+        with rig.another().begin() as work:
+            assert work.approvals.of("INC-1") == [voted(first)]
+            assert work.approvals.replace(voted(first), replace(voted(first), state=ApprovalState.EXECUTED))
+
+    def test_two_votes_at_once_are_one_vote(self, rig: StoreRig):
+        first = approval()
+        with rig.store.begin() as work:
+            work.approvals.add(first)
+
+        def vote(store: Store, person: str) -> bool:
+            with store.begin() as work:
+                return work.approvals.replace(first, voted(first, person))
+
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(vote, [rig.store, rig.another()], ["ada", "ben"])) == [False, True]
+
+    def test_a_ci_run_is_known_by_its_sha_and_keeps_its_verdict(self, rig: StoreRig):
+        queued = CIRun(id="1", sha="s", state=CIState.QUEUED, started_at=NOW, log_tail=ODD)
+        passed = replace(queued, state=CIState.PASSED)
+        with rig.store.begin() as work:
+            put = work.ci_runs.put
+            assert put("INC-1", "d", queued)
+            assert not put("INC-1", "d", queued)
+            assert put("INC-1", "d", passed)
+            assert not put("INC-1", "d", queued)
+            assert not put("INC-1", "d", replace(passed, state=CIState.FAILED))
+            assert work.ci_runs.of("INC-1") == [("d", passed)]
+            assert put("INC-1", "d", replace(queued, attempt=2))
+            assert put("INC-1", "e", replace(queued, sha="t"))
+        with rig.another().begin() as work:
+            assert [(digest, run.sha, run.attempt) for digest, run in work.ci_runs.of("INC-1")] == [
+                ("d", "s", 2),
+                ("e", "t", 1),
+            ]
+
+
+class OutboxContract:
+    def test_a_promise_is_written_once_for_ever(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            assert work.effects.intend("k", "chat:web", {"a": ODD})
+            assert not work.effects.intend("k", "chat:console", {"b": "other"})
+            work.effects.settle("k", EffectState.DONE)
+            assert not work.effects.intend("k", "chat:web", {})
+            effect = work.effects.get("k")
+            assert effect is not None
+            assert (effect.state, effect.payload, effect.target) == (EffectState.DONE, {"a": ODD}, "chat:web")
+            assert work.effects.get("K") is None
+
+    def test_a_target_s_promises_come_in_order_until_they_are_kept(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            for number in range(5):
+                work.effects.intend(f"web-{number}", "chat:web", {})
+                work.effects.intend(f"slack-{number}", "chat:slack", {})
+            work.effects.settle("web-1", EffectState.DONE)
+            work.effects.settle("web-2", EffectState.FAILED, "x" * 100_000)
+        with rig.another().begin() as work:
+            waiting = work.effects.next_of("chat:web")
+            assert [item.key for item in waiting] == ["web-0", "web-3", "web-4"]
+            assert sorted({item.seq for item in waiting}) == [item.seq for item in waiting]
+            assert [item.key for item in work.effects.next_of("chat:web", 1)] == ["web-0"]
+            assert sorted(work.effects.targets("chat:")) == ["chat:slack", "chat:web"]
+            assert not work.effects.targets("push:")
+
+    def test_a_deferred_promise_waits_and_counts(self, rig: StoreRig):
+        until = NOW + timedelta(seconds=30)
+        with rig.store.begin() as work:
+            work.effects.intend("k", "t", {})
+            work.effects.defer("k", until, "down")
+            work.effects.defer("k", until, "down")
+            (effect,) = work.effects.next_of("t")
+            assert (effect.not_before, effect.attempts) == (until, 2)
+
+    def test_the_backlog_tells_how_many_and_how_old(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            work.effects.intend("a", "t", {})
+        rig.clock.advance(seconds=90)
+        with rig.store.begin() as work:
+            work.effects.intend("b", "t", {})
+            assert work.effects.backlog() == (2, 90.0)
+            work.effects.settle("a", EffectState.DONE)
+            assert work.effects.backlog() == (1, 0.0)
+
+    def test_a_slot_names_one_message_a_channel(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            work.postings.put("INC-1", "web", "card", "m1")
+            work.postings.put("INC-1", "web", "card", "m2")
+            work.postings.put("INC-1", "slack", "card", "m3")
+        with rig.another().begin() as work:
+            assert work.postings.ref("INC-1", "web", "card") == "m2"
+            assert work.postings.ref("INC-1", "slack", "card") == "m3"
+            assert work.postings.ref("INC-2", "web", "card") is None
+
+    def test_a_chat_event_is_claimed_once_a_channel_and_keeps_its_answer(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            assert work.chat_events.claim("web", "e") is None
+            work.chat_events.answer("web", "e", Reply(text=ODD, ok=False))
+        with rig.another().begin() as work:
+            assert work.chat_events.claim("web", "e") == Reply(text=ODD, ok=False)
+            assert work.chat_events.claim("slack", "e") is None
+            seen = work.chat_events.claim("slack", "e")
+            assert seen is not None
+            assert seen.text, "a second press while the first has no answer yet gets words too"
+
+    def test_switches_are_empty_until_they_are_set(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            assert work.switches.get("paused") == ""
+            work.switches.set("paused", "yes")
+            work.switches.set("paused", "no")
+        with rig.another().begin() as work:
+            assert work.switches.get("paused") == "no"
+
+    def test_a_phase_starts_with_the_commit_and_once(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            work.phases.enqueue("triage", "k", {"a": "1"})
+            work.phases.enqueue("triage", "k", {"a": "1"})
+            assert not rig.phases.committed
+        assert rig.phases.keys("triage") == ["k"]
+
+
+class TrailContract:
+    def test_rows_are_numbered_without_a_gap_over_all_incidents(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            first = work.timeline.append("INC-1", "opened", "nightshift", ODD, {"b": ODD, "a": ""})
+            assert first.previous == GENESIS
+        with rig.another().begin() as work:
+            work.timeline.append("INC-2", "opened", "nightshift", "x")
+            third = work.timeline.append("INC-1", "paged", "nightshift", "x")
+            assert work.timeline.head() == (3, third.hash)
+        with rig.store.begin() as work:
+            assert [item.seq for item in work.timeline.of("INC-1")] == [1, 3]
+            assert work.timeline.of("INC-1")[0] == first
+            assert all(hash_event(item) == item.hash for item in work.timeline.all())
+            assert verify_chain(work.timeline.all()) is None
+
+    def test_writers_at_the_same_time_make_one_chain(self, rig: StoreRig):
+        def write(store: Store) -> None:
+            for _ in range(5):
+                with store.begin() as work:
+                    work.timeline.append("INC-1", "stage", "nightshift", "x")
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(write, [rig.store, rig.another(), rig.another()]))
+        with rig.store.begin() as work:
+            assert work.timeline.head()[0] == 15
+            assert verify_chain(work.timeline.all()) is None
+
+    def test_times_come_back_in_utc_to_the_microsecond(self, rig: StoreRig):
+        rig.clock.at = datetime(2026, 3, 4, 12, 0, 0, 123457, timezone(timedelta(hours=5, minutes=45)))
+        with rig.store.begin() as work:
+            work.timeline.append("INC-1", "a", "b", "c")
+        with rig.another().begin() as work:
+            (event,) = work.timeline.all()
+            assert event.at == rig.clock.at
+            assert event.at.tzinfo is UTC
+            assert verify_chain([event]) is None
