@@ -20,7 +20,7 @@ demo: ## Break a small real service and watch Nightshift mend it (ARGS=--yes: un
 test: ## Run all tests (ARGS=tests/unit: some of them)
 	@infra/environment.sh programs browser
 	@infra/environment.sh python dev
-	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: ## Lint, format, types, import rules, sizes, documents
 	@infra/environment.sh programs

@@ -1,13 +1,14 @@
 """R1, R2, R3: kill -9 at every named fault point, start again, and the incident ends as if nothing had happened."""
 
+import asyncio
 import shutil
-import subprocess
-import sys
 
 import pytest
 
+from bot.bootstrap.audit import check_audit
 from bot.domain.patch import parse_patch
-from tests.e2e.walk import ROOT, Ground, Walk, make_ground, shop_service
+from bot.settings import load_settings
+from tests.e2e.walk import Ground, Walk, make_ground, shop_service
 from tests.fault_points import FaultPoint, read_fault_points
 from tests.playbooks.world import Step, run_git
 
@@ -61,16 +62,21 @@ def options_for(point: FaultPoint) -> dict:
     return {"refuses_push": True} if point.name.startswith("chat.notice.") else {}
 
 
+def is_of_model(point: FaultPoint) -> bool:
+    """tests/e2e/test_model.py kills at these, with a model at hand."""
+    return point.name.startswith(("model.", "phase.model.")) or point.name == "worker.step"
+
+
 def ids(point: FaultPoint) -> str:
     return point.name
 
 
-@pytest.mark.parametrize("point", read_fault_points(), ids=ids)
+@pytest.mark.parametrize("point", [p for p in read_fault_points() if not is_of_model(p)], ids=ids)
 async def test_a_kill_loses_nothing_and_doubles_nothing(point, make_walk):
     walk = make_walk(**options_for(point))
     await walk.run(point.name, child=CHILDREN.get(point.process, ""))
     assert walk.starts == 2, f"{point.name} was never reached"
-    check_outcome(walk)
+    await asyncio.to_thread(check_outcome, walk)
 
 
 @pytest.mark.parametrize("count", LATER_COMMITS)
@@ -78,7 +84,7 @@ async def test_a_kill_at_a_later_commit_is_no_different(count, make_walk):
     walk = make_walk()
     await walk.run(f"store.commit.after:{count}")
     assert walk.starts == 2
-    check_outcome(walk)
+    await asyncio.to_thread(check_outcome, walk)
 
 
 def check_outcome(walk: Walk) -> None:
@@ -94,7 +100,7 @@ def check_outcome(walk: Walk) -> None:
     assert len(branches) == triggers
     if branches:
         check_pushed_bytes(walk, branches[0].decode())
-    check_audit(walk)
+    check_trail(walk)
 
 
 def check_pushed_bytes(walk: Walk, sha: str) -> None:
@@ -105,13 +111,7 @@ def check_pushed_bytes(walk: Walk, sha: str) -> None:
     assert parse_patch(run_git(walk.repository, "diff", "--full-index", base, sha)).text == patch
 
 
-def check_audit(walk: Walk) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "bot", "verify-audit", "-c", "nightshift.toml"],
-        cwd=walk.folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def check_trail(walk: Walk) -> None:
+    """S6: the trail is whole, and agrees with the heads on the card and in the pushed commit."""
+    report = check_audit(load_settings(walk.folder / "nightshift.toml"), [])
+    assert report.ok, report.text
