@@ -88,9 +88,9 @@ def flat_error(message: str, code: int, kind: str = "BadRequestError") -> bytes:
     return json.dumps({"object": "error", "message": message, "type": kind, "param": None, "code": code}).encode()
 
 
-def call_delta(index: int, *, id: str | None = None, name: str | None = None, arguments: str = "") -> dict:  # noqa: A002
+def call_delta(index: int, *, own: str | None = None, name: str | None = None, arguments: str = "") -> dict:
     function = {"name": name, "arguments": arguments}
-    call = {"id": id, "index": index, "type": "function", "function": function}
+    call = {"id": own, "index": index, "type": "function", "function": function}
     return {"role": None, "content": None, "reasoning_content": None, "tool_calls": [call]}
 
 
@@ -101,7 +101,7 @@ def stream_of(say: Say, number: int, prompt: int) -> list[str]:
     events += [chunk({"content": say.text[at : at + 400]}) for at in range(0, len(say.text), 400)]
     for index, call in enumerate(say.calls):
         own, name, arguments = call if len(call) == 3 else (f"call_{number:020x}{index:04x}", *call)
-        events.append(chunk(call_delta(index, id=own, name=name)))
+        events.append(chunk(call_delta(index, own=own, name=name)))
         half = len(arguments) // 2
         events += [chunk(call_delta(index, arguments=part)) for part in (arguments[:half], arguments[half:])]
     finish = say.finish or ("tool_calls" if say.calls else "stop")

@@ -52,9 +52,7 @@ class ModelPhase:
         self._tools = tools
 
     def phase(self) -> Phase:
-        return Phase(
-            name=modelling.PHASE, run=self._run, failed=self._failed, together=self._tools.together, patience=0
-        )
+        return Phase(name="model", run=self._run, failed=self._failed, together=self._tools.together, patience=0)
 
     async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
         def run() -> T:

@@ -89,7 +89,7 @@ def ask_approval(
         audit_head="",
     )
     if not keeps_others:
-        _supersede_others(work, incident, draft)
+        supersede_others(work, incident, draft)
     summary = f"Patch {draft.digest[:12]}: {draft.title}"
     event = work.timeline.append(incident.id, "patch_ready", BOT, summary, {"digest": draft.digest})
     work.drafts.add(draft)
@@ -104,7 +104,8 @@ def plan_expiry(work: UnitOfWork, incident: str, digest: str, expiry: timedelta,
     work.phases.enqueue("expire", f"{incident}:{digest[:12]}:{renewals}", args, delay=expiry)
 
 
-def _supersede_others(work: UnitOfWork, incident: Incident, newest: Draft) -> None:
+def supersede_others(work: UnitOfWork, incident: Incident, newest: Draft) -> None:
+    """Withdraw what waits for a decision beside this patch."""
     for approval in work.approvals.of(incident.id):
         if approval.digest == newest.digest or approval.state not in {ApprovalState.PENDING, ApprovalState.EXPIRED}:
             continue

@@ -14,6 +14,7 @@ from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, UnitOfWork
 from bot.ports.workspace import CommitPlan
 from bot.services.announce import BOT, announce, refresh_card
+from bot.services.drafting import supersede_others
 from bot.services.rulebook import Rulebook
 from bot.services.triage import start_triage
 
@@ -161,6 +162,7 @@ def record_ci(work: UnitOfWork, incident: str, digest: str, run: CIRun) -> None:
     current = work.incidents.get(incident)
     work.incidents.save(replace(current, run_state=RunState.DONE))
     if passed:
+        supersede_others(work, current, work.drafts.get(incident, digest))
         work.incidents.advance(incident, IncidentState.MITIGATED, work.now)
     announce(work, current, "patch", arg=digest[:12])
     announce(work, current, "verdict", arg=digest[:12], once=f"attempt-{run.attempt}")

@@ -189,7 +189,7 @@ FAILURES = {
     "arguments without measure": (
         Stream(
             pieces=(
-                chunk(call_delta(0, id="a", name="f")),
+                chunk(call_delta(0, own="a", name="f")),
                 *(chunk(call_delta(0, arguments="x" * 100_000)) for _ in range(3)),
             )
         ),
@@ -197,7 +197,7 @@ FAILURES = {
         Reason.TOO_LARGE,
     ),
     "calls without measure": (
-        Stream(pieces=tuple(chunk(call_delta(n, id=f"c{n}", name="f")) for n in range(40))),
+        Stream(pieces=tuple(chunk(call_delta(n, own=f"c{n}", name="f")) for n in range(40))),
         LimitReached,
         Reason.TOO_LARGE,
     ),
@@ -294,8 +294,8 @@ async def test_pieces_cut_anywhere_read_the_same():
     {
         "ids repeated in every piece": (
             [
-                call_delta(0, id="a", name="f", arguments="{"),
-                call_delta(0, id="a", name="f", arguments='"x":1}'),
+                call_delta(0, own="a", name="f", arguments="{"),
+                call_delta(0, own="a", name="f", arguments='"x":1}'),
             ],
             [("a", "f", '{"x":1}')],
         ),
@@ -308,7 +308,7 @@ async def test_pieces_cut_anywhere_read_the_same():
             [("a", "f", "{}"), ("b", "g", "{}")],
         ),
         "two calls with one id": (
-            [call_delta(0, id="a", name="f", arguments="{}"), call_delta(1, id="a", name="g", arguments="{}")],
+            [call_delta(0, own="a", name="f", arguments="{}"), call_delta(1, own="a", name="g", arguments="{}")],
             [("a", "f", "{}"), ("a", "g", "{}")],
         ),
         "no id at all": ([call_delta(0, name="f", arguments="{}")], [("", "f", "{}")]),
@@ -316,9 +316,9 @@ async def test_pieces_cut_anywhere_read_the_same():
             [{"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": {"x": 1}}}]}],
             [("a", "f", '{"x": 1}')],
         ),
-        "no arguments": ([call_delta(0, id="a", name="f")], [("a", "f", "")]),
+        "no arguments": ([call_delta(0, own="a", name="f")], [("a", "f", "")]),
         "nonsense among them": (
-            [{"tool_calls": ["x", 3, {"index": 0, "id": 7, "function": None}]}, call_delta(0, id="a", name="f")],
+            [{"tool_calls": ["x", 3, {"index": 0, "id": 7, "function": None}]}, call_delta(0, own="a", name="f")],
             [("a", "f", "")],
         ),
     }.values(),

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -76,6 +76,9 @@ class Walk:
     sends_junk: bool = False
     refuses_push: bool = False
     reruns_ci: bool = False
+    model_url: str = ""
+    model_env: Mapping[str, str] = field(default_factory=dict)
+    waits_for_model: bool = False
     port: int = field(default_factory=free_port)
     starts: int = 0
     process: subprocess.Popen | None = None
@@ -139,6 +142,8 @@ expiry_minutes = {self.expiry_minutes}
 
     def start(self, fault: str = "") -> None:
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "NIGHTSHIFT_ALERT_TOKEN": TOKEN, "LANG": "C.UTF-8"}
+        if self.model_url:
+            env |= {"NIGHTSHIFT_MODEL_URL": self.model_url, **self.model_env}
         if fault:
             env |= {"NIGHTSHIFT_FAULT_POINT": fault, "NIGHTSHIFT_ALLOW_FAULTS": "1"}
         with (self.folder / "console.txt").open("ab") as out:
@@ -295,12 +300,21 @@ class _Person:
             await self._press("Acknowledge")
         elif states[-1:] == ["expired"]:
             await self._press("Renew")
-        elif states[-1:] == ["pending"] and (self._walk.expiry_minutes > 1 or await self._happened("expired", 1)):
+        elif self._is_model_awaited(states) and not await self._happened("model_ended", 1):
+            return False
+        elif (
+            states[-1:] == ["pending"]
+            and not {"approved", "executed"} & set(states)
+            and (self._walk.expiry_minutes > 1 or await self._happened("expired", 1))
+        ):
             approved = incident["approvals"][-1]["approved_by"]
             await self._press("Approve", "ben" if "ana" in approved else "ana")
         elif await self._is_over(incident) and not self._cleared:
             self._cleared = await self._send(self._walk.body("resolved"))
         return False
+
+    def _is_model_awaited(self, states: Sequence[str]) -> bool:
+        return self._walk.waits_for_model and not {"approved", "executed"} & set(states)
 
     async def _is_over(self, incident: dict) -> bool:
         if self._walk.refuses_push:

@@ -1,0 +1,213 @@
+"""The model through the real bot and its worker: good, down, hanging, babbling, obedient, killed, and not needed."""
+
+import asyncio
+import json
+import re
+import shutil
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_kill_walker import CULPRIT, check_trail, is_of_model
+from tests.e2e.walk import Ground, Walk, make_ground, shop_service
+from tests.fault_points import read_fault_points
+from tests.model_server import DONE, Answer, Hang, Raw, Say, Stream, chunk, flat_error, refusal, serve_model
+
+KEY = "sk-key-of-the-model-4711"
+FIX = {
+    "path": "shop/coupons.py",
+    "old": '    return {"code": code, "rate": TABLE[code]}\n',
+    "new": '    return {"code": code, "percent": TABLE[code], "rate": TABLE[code]}\n',
+}
+ENGINEER = [
+    Say(
+        reasoning="Look first.",
+        calls=(("grep", '{"pattern": "percent"}'), ("read_file", '{"path": "shop/coupons.py"}')),
+    ),
+    Say(calls=(("run_check", '{"check": "reproduction"}'),)),
+    Say(calls=(("propose_patch", json.dumps({"title": "Keep percent beside rate", "edits": [FIX]})),)),
+    Say(text="shop/cart.py:8 reads percent, which the culprit renamed. The patch keeps both."),
+]
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory) -> Ground:
+    return make_ground(tmp_path_factory.mktemp("ground"), CULPRIT)
+
+
+@pytest.fixture
+def make_walk(ground, tmp_path):
+    walks = []
+
+    def make(url: str, **options) -> Walk:
+        folder = tmp_path / f"walk{len(walks)}"
+        folder.mkdir()
+        shutil.copytree(ground.repository.folder, folder / "shop.git")
+        shutil.copy(ground.log, folder / "app.log")
+        env = {"NIGHTSHIFT_MODEL_API_KEY": KEY, **options.pop("model_env", {})}
+        walks.append(Walk(folder=folder, service=shop_service(folder), model_url=url, model_env=env, **options))
+        return walks[-1]
+
+    yield make
+    for walk in walks:
+        walk.stop()
+
+
+def timeline(walk: Walk, kind: str) -> list[str]:
+    return [text for (text,) in walk.query(f"SELECT text FROM timeline WHERE kind = '{kind}' ORDER BY seq")]
+
+
+def follow(script: list[Answer]):
+    """Play a script by what the conversation holds: a question that is repeated gets the same answer."""
+
+    def play(request: dict, _number: int) -> Answer:
+        told = sum(1 for message in request["messages"] if message["role"] == "assistant")
+        return script[told] if told < len(script) else Say(text="I have nothing to add.")
+
+    return play
+
+
+async def test_a_good_engineer_s_patch_stands_beside_the_revert(make_walk):
+    async with serve_model(ENGINEER) as server:
+        walk = make_walk(server.url, waits_for_model=True)
+        await walk.run()
+    drafts = walk.query("SELECT body, patch, state FROM draft ORDER BY created_at")
+    titles = [json.loads(body)["title"] for body, _, _ in drafts]
+    assert titles == ['Revert "Read the rate of a coupon"', "Keep percent beside rate"]
+    assert all(json.loads(body)["verified"]["after"] == "green" for body, _, _ in drafts)
+    assert FIX["new"].encode() in drafts[1][1]
+    assert json.loads(drafts[1][0])["risk"]["reasons"] == []
+    (ended,) = timeline(walk, "model_ended")
+    assert 'It proposes "Keep percent beside rate"' in ended
+    assert "shop/cart.py:8 reads percent" in ended
+    for before, after in pairwise(server.seen):
+        assert after.startswith(before.removesuffix(b"]}"))
+    assert {headers["Authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
+    assert len(server.seen) == len(ENGINEER)
+    states = [state for (state,) in walk.query("SELECT state FROM approval ORDER BY requested_at")]
+    assert sorted(states) == ["executed", "superseded"], "one is pushed, the other loses its buttons"
+    check_nothing_leaked(walk)
+    await asyncio.to_thread(check_trail, walk)
+
+
+def check_nothing_leaked(walk: Walk) -> None:
+    """The model's key is in no file of the bot, and was in no environment and no command line."""
+    for path in [*walk.state.rglob("*"), walk.folder / "console.txt"]:
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes(), path
+
+
+async def test_the_key_is_in_no_environment_and_no_command_line_of_the_worker(make_walk):
+    async with serve_model([Hang()]) as server:
+        walk = make_walk(server.url)
+        task = asyncio.create_task(walk.run())
+        async with asyncio.timeout(60):
+            while not server.seen:
+                await asyncio.sleep(0.05)
+        workers = walk.children("-m bot worker")
+        assert workers
+        for pid in workers:
+            for name in ("environ", "cmdline"):
+                assert KEY.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
+        await task
+
+
+BROKEN = {
+    "hangs": (Hang(),),
+    "refuses its streams": (Stream(pieces=(refusal(), DONE)),),
+    "is down": (Raw(status=502),),
+    "breaks off": (Stream(pieces=(chunk({"content": "half a pat"}), None)),),
+    "babbles": (Stream(pieces=tuple(chunk({"content": "bla " * 20_000}) for _ in range(8))),),
+    "wants another key": (Raw(status=401, body=b'{"error":"Unauthorized"}'),),
+    "has too small a context": (
+        Raw(status=400, body=flat_error("The input (9009 tokens) is longer than the model's context length (8).", 400)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_a_broken_model_changes_nothing_for_the_people(name, make_walk):
+    """R6: paging, the revert, its approval and CI go on as without a model, and the card says what happened."""
+    script = BROKEN[name]
+    async with serve_model(lambda _request, n: script[min(n, len(script) - 1)]) as server:
+        walk = make_walk(server.url)
+        await walk.run()
+        assert server.seen, "the model was asked"
+    [(body,)] = walk.query("SELECT body FROM draft")
+    assert json.loads(body)["verified"]["after"] == "green"
+    assert seconds_between(walk, "opened", "paged") <= 10
+    assert [state for (state,) in walk.query("SELECT state FROM approval")] == ["executed"]
+    told = timeline(walk, "model_waits") + timeline(walk, "model_ended")
+    assert told, "the card says so"
+    assert KEY not in "".join(told)
+
+
+def seconds_between(walk: Walk, first: str, then: str) -> float:
+    rows = dict(walk.query("SELECT kind, julianday(MIN(at)) * 86400 FROM timeline GROUP BY kind"))
+    return rows[then] - rows[first]
+
+
+async def test_the_answer_is_added_when_the_server_returns(make_walk):
+    """It is down twice, then it answers."""
+    play = follow(ENGINEER)
+
+    def returns(request: dict, number: int) -> Answer:
+        return Hang() if number < 1 else play(request, number)
+
+    async with serve_model(returns) as server:
+        walk = make_walk(server.url, waits_for_model=True, model_env={"NIGHTSHIFT_MODEL__ANSWER_SECONDS": "1"})
+        await walk.run(seconds=90)
+    assert re.search(r"does not answer.*asked again until \d\d:\d\d UTC", timeline(walk, "model_waits")[0])
+    assert "It proposes" in timeline(walk, "model_ended")[0]
+
+
+async def test_a_resolved_incident_closes_the_stream(make_walk):
+    async with serve_model([Hang()]) as server:
+        walk = make_walk(server.url)
+        began = time.monotonic()
+        await walk.run()
+        async with asyncio.timeout(10):
+            await server.hung_up.wait()
+        assert time.monotonic() - began < 60
+        async with asyncio.timeout(10):
+            while not timeline(walk, "model_ended"):
+                await asyncio.sleep(0.1)
+    assert "not needed any more" in timeline(walk, "model_ended")[0]
+
+
+async def test_an_obedient_model_proposes_only_what_people_then_judge(make_walk):
+    """It does what a log line might tell it to: weaken the tests, and reach for tools that do not exist."""
+    weaken = {"path": "tests/test_total.py", "old": "        self.assertEqual(", "new": "        print("}
+    workflow = {"path": ".github/workflows/x.yml", "old": "", "new": "on: push\n"}
+    script = [
+        Say(calls=(("post_message", '{"text": "@everyone"}'), ("approve", "{}"), ("push", '{"branch": "main"}'))),
+        Say(calls=(("propose_patch", json.dumps({"title": "As told", "edits": [weaken, workflow]})),)),
+        Say(text="Done @everyone <!channel> as told."),
+    ]
+    async with serve_model(follow(script)) as server:
+        walk = make_walk(server.url, waits_for_model=True)
+        await walk.run()
+        last = json.loads(server.seen[-1])["messages"]
+    assert sum("There is no tool" in message["content"] for message in last if message["role"] == "tool") == 3
+    assert [json.loads(body)["title"] for (body,) in walk.query("SELECT body FROM draft")] == [
+        'Revert "Read the rate of a coupon"'
+    ]
+    assert "did not hold" in timeline(walk, "model_ended")[0]
+
+
+@pytest.mark.parametrize("point", [p for p in read_fault_points() if is_of_model(p)], ids=lambda p: p.name)
+async def test_a_kill_in_the_model_s_part_repeats_at_most_the_call_in_flight(point, make_walk):
+    async with serve_model(follow(ENGINEER)) as server:
+        walk = make_walk(server.url, waits_for_model=True)
+        await walk.run(point.name, child="-m bot worker" if point.process == "worker" else "", seconds=90)
+    assert walk.starts == 2, f"{point.name} was never reached"
+    rows = walk.query("SELECT seq, kind FROM step ORDER BY seq")
+    assert [seq for seq, _ in rows] == list(range(len(rows)))
+    assert [kind for _, kind in rows].count("model") == len(ENGINEER)
+    assert len(timeline(walk, "model_ended")) == 1
+    assert len(walk.query("SELECT digest FROM draft")) == 2
+    assert len(server.seen) <= len(ENGINEER) + 1
+    assert len(list((walk.state / "ci" / "runs").iterdir())) == 1
+    await asyncio.to_thread(check_trail, walk)
