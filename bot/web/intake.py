@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -13,27 +14,46 @@ from bot.ports.deliveries import DeliveryBox
 from bot.ports.http import WebRequest
 
 log = structlog.get_logger(__name__)
+KEPT: Final = 64 * 1024
+"""How much is kept of a delivery that cannot be taken whole."""
 
 
 async def read_request(request: web.Request, limit: int) -> WebRequest:
     """Read a request whole. Raises `HTTPRequestEntityTooLarge` as soon as it is larger than `limit` bytes."""
-    declared = request.content_length
-    if declared is not None and declared > limit:
-        raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=declared)
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=size)
-        parts.append(chunk)
+    body, fault = await _read_body(request, limit)
+    if fault is not None:
+        raise fault
+    return _describe(request, body)
+
+
+def _describe(request: web.Request, body: bytes) -> WebRequest:
     return WebRequest(
         method=request.method,
         path=request.path,
         headers={name.lower(): value for name, value in request.headers.items()},
-        body=b"".join(parts),
+        body=body,
         remote=request.remote or "",
     )
+
+
+async def _read_body(request: web.Request, limit: int) -> tuple[bytes, web.HTTPException | None]:
+    """Return the body, or else its beginning and why it cannot be read whole."""
+    declared = request.content_length
+    stop = limit if declared is None or declared <= limit else min(limit, KEPT)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.content.iter_any():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > stop:
+                fault = web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=declared or size)
+                return b"".join(parts)[:KEPT], fault
+    except web.RequestPayloadError as error:
+        return b"".join(parts)[:KEPT], web.HTTPBadRequest(text=f"The body cannot be decoded: {error}\n")
+    except ConnectionError:
+        raise web.HTTPBadRequest(text="The connection ended within the body.\n") from None
+    return b"".join(parts), None
 
 
 class AlertIntake:
@@ -51,17 +71,12 @@ class AlertIntake:
         if source is None:
             known = ", ".join(sorted(self._sources)) or "none"
             return web.Response(status=404, text=f'No sender "{name[:40]}". Known: {known}.\n')
-        head = WebRequest(
-            method=request.method,
-            path=request.path,
-            headers={key.lower(): value for key, value in request.headers.items()},
-            body=b"",
-        )
         try:
-            source.verify(head)
-            whole = await read_request(request, self._limit)
-            source.verify(whole)
-            number = await self._box.keep(name, whole.body)
+            source.verify(_describe(request, b""))
+            body, fault = await _read_body(request, self._limit)
+            if fault is None:
+                source.verify(_describe(request, body))
+            number = await self._box.keep(name, body)
         except Refused as refusal:
             ALERTS.labels(source=name, result="unauthorised").inc()
             return web.Response(status=401, text=f"{refusal}\n", headers={"WWW-Authenticate": "Bearer"})
@@ -70,5 +85,9 @@ class AlertIntake:
             log.warning("alert_not_stored", sender=name, error=str(error))
             wait = str(round(error.retry_after or 5))
             return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": wait})
+        if fault is not None:
+            # No sender tries a 4xx again: the beginning is kept, becomes a dead letter, and pages.
+            ALERTS.labels(source=name, result="refused").inc()
+            raise fault
         WEBHOOK_SECONDS.observe(time.perf_counter() - started)
         return web.json_response({"stored": number})
