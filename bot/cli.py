@@ -1,6 +1,7 @@
 """The command line. Everything heavy is imported by the command that needs it: `--help` stays fast."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -133,6 +134,18 @@ def connect_web(
 ) -> None:
     """Print a one-time sign-in link for the web pages (valid for 15 minutes)."""
     print(_client(config).post("/v1/signin-links", {"person": person})["url"])
+
+
+@app.command()
+def pause(
+    reason: Annotated[str, typer.Option(help="Shown on every open incident.")] = "",
+    off: Annotated[bool, typer.Option("--off", help="Go on with everything that waits.")] = False,
+    config: Config = None,
+) -> None:
+    """Stop the agent and all pushes until --off; paging goes on."""
+    who = os.environ.get("SUDO_USER") or os.environ.get("USER", "")
+    answer = _client(config).put("/v1/pause", {"paused": not off, "reason": reason, "who": who})
+    print(f"{answer['text']} {answer['said']}".strip())
 
 
 @app.command("verify-audit")

@@ -24,6 +24,9 @@ class AdminClient:
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 -- JSON
         return self._call(path, json.dumps(body).encode(), self._admin())
 
+    def put(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 -- JSON
+        return self._call(path, json.dumps(body).encode(), self._admin(), method="PUT")
+
     def send_alert(self, sender: str, body: bytes) -> Any:  # noqa: ANN401 -- JSON
         token = self._settings.sender(sender).token
         if token is None:
@@ -40,9 +43,9 @@ class AdminClient:
             text = f"{path} cannot be read. Is this the machine and the user that Nightshift runs as?"
             raise Refused(text, Reason.NOT_ALLOWED) from None
 
-    def _call(self, path: str, body: bytes | None, token: str) -> Any:  # noqa: ANN401 -- JSON
+    def _call(self, path: str, body: bytes | None, token: str, *, method: str | None = None) -> Any:  # noqa: ANN401 -- JSON
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self._base + path, data=body, headers=headers)  # noqa: S310 -- always our own http address
+        request = urllib.request.Request(self._base + path, data=body, headers=headers, method=method)  # noqa: S310 -- always our own http address
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=30) as answer:

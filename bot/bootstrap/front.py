@@ -26,6 +26,7 @@ from bot.engine.dispatcher import Channel, Dispatcher
 from bot.engine.drainer import Drainer
 from bot.engine.gauges import Gauges
 from bot.engine.handlers import Handlers, Tools
+from bot.engine.pausing import Pausing
 from bot.engine.phases import Engine
 from bot.engine.ticker import Ticker
 from bot.errors import NightshiftError, Unavailable
@@ -194,7 +195,8 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     model = make_model_phases(
         settings, store=store, rules=rules, redactor=core.redactor, drafter=worker, handlers=handlers
     )
-    await core.engine.launch(*handlers.phases(), *model)
+    pausing = Pausing(store)
+    await core.engine.launch(*(pausing.guard(phase) for phase in (*handlers.phases(), *model)))
     stack.push_async_callback(core.engine.close, STOP_SECONDS)
 
     composer = Composer(store, rules, Links(base=settings.public_url or ""))

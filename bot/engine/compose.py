@@ -4,17 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bot.domain.approval import ApprovalState, who_may_approve
-from bot.domain.chat import Message, Paragraph, Tone
+from bot.domain.chat import File, Message, Paragraph, Tone
 from bot.domain.conclusion import conclude
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Stage, StageResult
 from bot.domain.oncall import plan_page
+from bot.domain.playbook import choose_playbook
 from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.incident import render_card, render_closed, render_page
 from bot.render.links import Links
 from bot.render.patch import render_patch, render_verdict
+from bot.render.playbook import render_text
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.services import modelling
+from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
 
 MILESTONES = {
@@ -57,7 +60,9 @@ class Composer:
             return message
 
     def _card(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
-        return render_card(incident, now=work.now, names=self._names, links=self._links)
+        message = render_card(incident, now=work.now, names=self._names, links=self._links)
+        pause = find_pause(work, incident.id) if incident.is_open else None
+        return replace(message, blocks=(Paragraph(text=f"{pause}."), *message.blocks)) if pause else message
 
     def _page(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         plan = plan_page(self._rules.escalation(incident.escalation), int(arg))
@@ -75,11 +80,21 @@ class Composer:
         if incident.run_state in {RunState.QUEUED, RunState.RUNNING}:
             running = _next_stage(results)
         notes = [note] if (note := _tell_model(work, incident)) else []
-        return render_status(incident, results, running=running, failed=failed, now=work.now, notes=notes)
+        pause = find_pause(work, incident.id) if running else None
+        running = None if pause else running
+        message = render_status(incident, results, running=running, failed=failed, now=work.now, notes=notes)
+        return replace(message, headline=f"Investigation waits: {pause}", tone=Tone.WARN) if pause else message
 
     def _findings(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         findings, evidence = conclude(work.investigations.of(incident.run))
-        return render_findings(incident, findings, evidence) if findings else None
+        if not findings:
+            return None
+        message = render_findings(incident, findings, evidence)
+        playbook = choose_playbook(self._rules.playbooks, incident.labels)
+        if playbook is None:
+            return message
+        text = File(name=f"{playbook.name}.md", media_type="text/markdown", text=render_text(playbook, incident))
+        return replace(message, files=(*message.files, text))
 
     def _patch(self, work: UnitOfWork, incident: Incident, arg: str) -> Message:
         draft, approval = work.drafts.get(incident.id, arg), work.approvals.get(incident.id, arg)

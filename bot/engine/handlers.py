@@ -13,14 +13,14 @@ from bot.domain.ci import CIRequest, CIRun
 from bot.domain.incident import RunState
 from bot.domain.investigation import Job
 from bot.engine.phases import Phase
-from bot.errors import NightshiftError, Refused
+from bot.errors import NightshiftError, Reason, Refused, Unavailable
 from bot.metrics import CI_VERDICTS, PUSHES, STAGES
 from bot.ports.ci import CIProvider
 from bot.ports.faults import reach
 from bot.ports.investigator import Investigator
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Checkout, Workspaces
-from bot.services import approval, drafting, modelling, paging, rollout, triage
+from bot.services import approval, drafting, modelling, paging, pause, rollout, triage
 from bot.services.rollout import PushPlan
 from bot.services.rulebook import Rulebook
 
@@ -140,7 +140,7 @@ class Handlers:
                 try:
                     await self._in_unit(lambda w: rollout.recheck(w, incident, digest, self._rules))
                 except Refused as refusal:
-                    await self._give_up(incident, digest, refusal)
+                    await self._not_now(incident, digest, refusal)
                     return ""
                 moved, touched = await self._target_moved(plan, checkout)
                 if touched:
@@ -206,6 +206,16 @@ class Handlers:
         await self._in_unit(lambda w: rollout.record_ci(w, incident, digest, clean))
         if run.state.is_final:
             reach("ci.verdict.after")
+
+    async def _not_now(self, incident: str, digest: str, refusal: Refused) -> None:
+        """A push that a pause stops is kept for its end; any other refusal is final."""
+        if refusal.reason is not Reason.PAUSED:
+            await self._give_up(incident, digest, refusal)
+            return
+        args = {"incident": incident, "digest": digest}
+        if not await self._in_unit(lambda w: pause.hold_phase(w, "execute", args)):
+            raise Unavailable("The pause has ended meanwhile.", Reason.PAUSED, 0.1)
+        PUSHES.labels(result="held").inc()
 
     async def _give_up(self, incident: str, digest: str, error: NightshiftError) -> None:
         PUSHES.labels(result="refused").inc()

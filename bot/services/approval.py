@@ -5,6 +5,7 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
 from bot.services.drafting import plan_expiry
+from bot.services.pause import find_pause
 from bot.services.rollout import freeze_push
 from bot.services.rulebook import Rulebook
 
@@ -27,6 +28,9 @@ def decide(work: UnitOfWork, incident: str, digest: str, vote: Vote, rules: Rule
     announce(work, current, "patch", arg=after.digest[:12])
     if after.state is ApprovalState.APPROVED:
         freeze_push(work, work.drafts.get(incident, digest), after, rules)
+        pause = find_pause(work, incident)
+        if pause is not None:
+            return f"Approved, and not pushed yet. {pause}."
         return f"Approved. Pushing exactly the bytes you saw ({after.digest[:12]})."
     if after.state is ApprovalState.REJECTED:
         return "Rejected. Nothing was pushed."

@@ -10,10 +10,11 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.approval import decide, renew_approval
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
+from bot.services.pause import end_pause, find_pause, start_pause
 from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
 
-HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve  (then the id, e.g. INC-7)
+HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · agent off|on  (then the id, e.g. INC-7)
 /oncall who
 /patch show|approve|reject INC-7
 /ci status|logs|rerun|cancel INC-7"""
@@ -141,7 +142,9 @@ def _status(work: UnitOfWork, said: Said, _person: Person, rest: list[str], rule
     incident = work.incidents.get(_incident_of(said, rest))
     newest = [event.text for event in work.timeline.of(incident.id)][-3:]
     owner = f", {rules.name_of(incident.owner)} has it" if incident.owner else ""
-    return "\n".join([f"{incident.id} is {incident.state.value}{owner}: {incident.title}", *newest])
+    pause = find_pause(work, incident.id)
+    stopped = [f"{pause}."] if pause else []
+    return "\n".join([f"{incident.id} is {incident.state.value}{owner}: {incident.title}", *stopped, *newest])
 
 
 def _who(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rules: Rulebook) -> str:
@@ -184,6 +187,18 @@ def _order_ci(order: str) -> "Command":
     return run
 
 
+def _switch_agent(work: UnitOfWork, said: Said, person: Person, rest: list[str], _rules: Rulebook) -> str:
+    _require(person, Role.RESPONDER)
+    order = rest[0].lower() if rest else ""
+    if order not in {"on", "off"}:
+        raise Refused("Say /incident agent off INC-7 or /incident agent on INC-7.", Reason.BAD_INPUT)
+    incident = work.incidents.get(_incident_of(said, rest)).id
+    if order == "on":
+        return end_pause(work, incident=incident, actor=person.id, who=person.name)
+    reason = " ".join(word for word in rest[1:] if not word.upper().startswith("INC-"))
+    return start_pause(work, incident=incident, actor=person.id, who=person.name, reason=reason)
+
+
 def _help(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], _rules: Rulebook) -> str:
     return HELP
 
@@ -199,6 +214,7 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "escalate"): _as_press(Verb.ESCALATE),
     ("incident", "silence"): _as_press(Verb.SILENCE),
     ("incident", "resolve"): _as_press(Verb.RESOLVE),
+    ("incident", "agent"): _switch_agent,
     ("oncall", "who"): _who,
     ("patch", "show"): _show_patch,
     ("patch", "approve"): _as_press(Verb.APPROVE),

@@ -15,6 +15,7 @@ from bot.ports.work import EffectState, UnitOfWork
 from bot.ports.workspace import CommitPlan
 from bot.services.announce import BOT, announce, refresh_card
 from bot.services.drafting import supersede_others
+from bot.services.pause import require_running
 from bot.services.rulebook import Rulebook
 from bot.services.triage import start_triage
 
@@ -97,6 +98,7 @@ def recheck(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> No
         raise Refused("Another patch for this incident was pushed already.", Reason.ALREADY_DONE)
     if not work.incidents.get(incident).is_open:
         raise Refused("The incident was resolved before the push; nothing was pushed.", Reason.STALE)
+    require_running(work, incident)
 
 
 def record_push(work: UnitOfWork, incident: str, digest: str, *, sha: str, moved: bool) -> None:

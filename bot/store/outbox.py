@@ -13,6 +13,8 @@ from bot.ports.work import Effect, EffectState
 from bot.store.codec import APPROVAL
 from bot.store.rows import ApprovalRow, ChatEventRow, EffectRow, PostingRow, SwitchRow, TimelineRow
 
+KEPT: Final = "held:"
+"""Targets of what waits for the end of a pause: no part of the backlog, because nothing is late."""
 PROMISED: Final = "nightshift-promised"
 """Set in a session's `info` once it holds a new effect."""
 
@@ -78,7 +80,9 @@ class SqlEffects:
         self._session.execute(statement)
 
     def backlog(self) -> tuple[int, float]:
-        query = select(func.count(), func.min(EffectRow.seq)).where(EffectRow.state == EffectState.INTENDED.value)
+        query = select(func.count(), func.min(EffectRow.seq)).where(
+            EffectRow.state == EffectState.INTENDED.value, ~col(EffectRow.target).startswith(KEPT)
+        )
         waiting, first = self._session.exec(query).one()
         row = self._session.get(EffectRow, first) if first is not None else None
         return waiting, max(0.0, (self._now - row.created_at).total_seconds()) if row else 0.0
