@@ -9,18 +9,22 @@ from typing import Any, Final
 from aiohttp import web
 
 from bot.domain.oncall import Roster
+from bot.domain.statement import build_statement
 from bot.errors import Refused
 from bot.ports.deliveries import Delivery, DeliveryBox
 from bot.ports.work import Store, UnitOfWork
+from bot.services.pause import EVERYTHING, end_pause, find_pause, start_pause
 from bot.web.intake import read_request
 from bot.web.sessions import Sessions
 
 MAX_BODY: Final = 64 * 1024
 PREVIEW: Final = 2000
+MAX_NAME: Final = 60
+OPERATOR: Final = "operator"
 
 
 class AdminApi:
-    """Reads incidents and dead letters, makes sign-in links, replays deliveries."""
+    """Reads incidents and dead letters, makes sign-in links, replays deliveries, pauses."""
 
     def __init__(
         self, store: Store, box: DeliveryBox, sessions: Sessions, roster: Roster, *, token: str, base_url: str
@@ -38,11 +42,14 @@ class AdminApi:
             web.get("/v1/incidents/{incident}", self._guarded(self._incident)),
             web.get("/v1/incidents/{incident}/timeline", self._guarded(self._timeline)),
             web.get("/v1/incidents/{incident}/patches/{digest}", self._guarded(self._patch)),
+            web.get("/v1/incidents/{incident}/patches/{digest}/statement", self._guarded(self._statement)),
             web.post("/v1/signin-links", self._guarded(self._make_link)),
             web.get("/v1/dead-letters", self._guarded(self._dead_letters)),
             web.post("/v1/dead-letters/{number:[0-9]{1,18}}/replay", self._guarded(self._replay)),
             web.get("/v1/deliveries", self._guarded(self._tail)),
             web.get("/v1/audit", self._guarded(self._audit)),
+            web.get("/v1/pause", self._guarded(self._show_pause)),
+            web.put("/v1/pause", self._guarded(self._set_pause)),
         ]
 
     def _guarded(
@@ -103,6 +110,15 @@ class AdminApi:
 
         return web.Response(body=await asyncio.to_thread(read), content_type="text/x-diff")
 
+    async def _statement(self, request: web.Request) -> web.Response:
+        """The approval of a patch as an in-toto statement, once it is approved."""
+
+        def read() -> bytes:
+            with self._store.begin() as work:
+                return build_statement(work.approvals.get(request.match_info["incident"], request.match_info["digest"]))
+
+        return web.Response(body=await asyncio.to_thread(read), content_type="application/vnd.in-toto+json")
+
     async def _make_link(self, request: web.Request) -> web.Response:
         try:
             person = str((await _read_json(request))["person"])
@@ -128,12 +144,40 @@ class AdminApi:
             return web.json_response({"error": "after must be a whole number"}, status=400)
         return web.json_response({"deliveries": [_letter(item) for item in await self._box.tail(int(after))]})
 
+    async def _show_pause(self, _request: web.Request) -> web.Response:
+        return await self._read(lambda work: _pause(work, ""))
+
+    async def _set_pause(self, request: web.Request) -> web.Response:
+        """Pause everything, or end that pause; asked for what is so already, it changes nothing."""
+        try:
+            asked = await _read_json(request)
+            wanted, who, reason = asked["paused"], str(asked.get("who", "")), str(asked.get("reason", ""))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            wanted, who, reason = None, "", ""
+        if not isinstance(wanted, bool):
+            return web.json_response({"error": 'Send {"paused": true, "reason": "TEXT"}.'}, status=400)
+        who = " ".join(who.split())[:MAX_NAME] or "the operator"
+
+        def switch(work: UnitOfWork) -> Mapping[str, Any]:
+            if wanted == (find_pause(work) is not None):
+                return _pause(work, "Nothing was changed.")
+            if wanted:
+                return _pause(work, start_pause(work, incident=EVERYTHING, actor=OPERATOR, who=who, reason=reason))
+            return _pause(work, end_pause(work, incident=EVERYTHING, actor=OPERATOR, who=who))
+
+        return await self._read(switch)
+
     async def _audit(self, _request: web.Request) -> web.Response:
         def read(work: UnitOfWork) -> Mapping[str, Any]:
             seq, head = work.timeline.head()
             return {"seq": seq, "head": head}
 
         return await self._read(read)
+
+
+def _pause(work: UnitOfWork, said: str) -> Mapping[str, Any]:
+    pause = find_pause(work)
+    return {"paused": pause is not None, "text": f"{pause or 'Nightshift is not paused'}.", "said": said}
 
 
 async def _read_json(request: web.Request) -> Any:  # noqa: ANN401 -- JSON
