@@ -69,11 +69,14 @@ def run(config: Config = None) -> None:
 def demo(
     state: Annotated[Path, typer.Option(help="Where the demo lives; wiped at each start.")] = Path(".nightshift/demo"),
     yes: Annotated[bool, typer.Option("--yes", help="Approve by itself, check everything, and exit.")] = False,
+    alertmanager: Annotated[
+        bool, typer.Option("--alertmanager", help="Let a real Prometheus and Alertmanager send the alert.")
+    ] = False,
 ) -> None:
     """Break a small real service, and watch Nightshift mend it."""
     from bot.demo.story import DemoOptions, demo_main  # noqa: PLC0415 -- keeps --help fast
 
-    sys.exit(demo_main(DemoOptions(state=state, yes=yes)))
+    sys.exit(demo_main(DemoOptions(state=state, yes=yes, alertmanager=alertmanager)))
 
 
 @alert_app.command("send")

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 
-from bot.demo.alertmanager import Alertmanager, FiringAlert
+from bot.demo.alarm import THRESHOLD, Alarm, Scene, choose_alarm, in_background
 from bot.demo.api import BotApi
 from bot.demo.browser import PageError
 from bot.demo.config import BotPlace, bot_env, python_env, render_config
@@ -29,20 +29,22 @@ from bot.demo.repository import CheckoutWorld, build_checkout
 from bot.demo.service import DemoService, running_release, switch_current, unpack_release
 from bot.demo.traffic import Traffic
 
-THRESHOLD: Final = 0.02
 _LOG_LINES: Final = 3_000
 _WINDOW: Final = 3.0
 _LOOK: Final = 0.2
-_REPEAT: Final = 20.0
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """`state` is the demo's folder; `yes` approves by itself and ends; `patience` is the seconds a step may take."""
+    """`state` is the demo's folder; `yes` approves by itself and ends; `patience` is the seconds a step may take.
+
+    `alertmanager` lets a real Prometheus and Alertmanager send the alert.
+    """
 
     state: Path = Path(".nightshift/demo")
     yes: bool = False
+    alertmanager: bool = False
     patience: float = 120.0
 
 
@@ -56,7 +58,7 @@ class Stage:
     place: BotPlace
     traffic: Traffic
     api: BotApi
-    alertmanager: Alertmanager
+    alarm: Alarm
     ana: Ana
     bot: asyncio.subprocess.Process
 
@@ -124,17 +126,26 @@ async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> 
     place.config.write_text(render_config(place, world, service), encoding="utf-8")
     session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)))
     children = await stack.enter_async_context(Children(folder))
+    scene = Scene(
+        service=service,
+        traffic=Traffic(session, service.url),
+        receiver=f"{place.url}/v1/alerts/alertmanager",
+        token=secrets.token_urlsafe(24),
+        children=children,
+        session=session,
+        stack=stack,
+    )
+    alarm = choose_alarm(scene, real=options.alertmanager)
     python = [sys.executable, "-m"]
     env = python_env(os.environ)
     supervisor = Spawn(
         argv=[*python, "bot.demo.supervise", str(folder)], env=env, cwd=folder, log=folder / "service.out"
     )
     await children.start(supervisor)
-    token = secrets.token_urlsafe(24)
     nightshift = await children.start(
         Spawn(
             argv=[*python, "bot", "run", "--config", str(place.config)],
-            env=bot_env(os.environ, token),
+            env=bot_env(os.environ, scene.token),
             cwd=folder,
             log=folder / "bot.log",
             on_terminal=not options.yes and sys.stdin.isatty(),
@@ -145,9 +156,9 @@ async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> 
         world=world,
         service=service,
         place=place,
-        traffic=Traffic(session, service.url),
+        traffic=scene.traffic,
         api=BotApi(session, place.url, place.state / "admin.token"),
-        alertmanager=Alertmanager(session, f"{place.url}/v1/alerts/alertmanager", token),
+        alarm=alarm,
         ana=Ana(session, place, env),
         bot=nightshift,
     )
@@ -156,14 +167,13 @@ async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> 
 async def _tell(stage: Stage, stack: AsyncExitStack) -> Ending:
     """Let it fail, alert, be repaired, and resolve; return how it went."""
     patience = stage.options.patience
-    alert = await _let_it_fail(stage, stack)
+    ratio = await _let_it_fail(stage, stack)
     await stage.wait_for("Nightshift to be ready", lambda: _truth(stage.api.is_ready()), seconds=patience)
     link = await stage.ana.make_link()
     _say(f"Nightshift is ready. The web page, signed in as Ana: {link}")
-    alerted_at = datetime.now(UTC)
-    await stage.alertmanager.notify(alert)
-    repeating = _in_background(stack, stage.alertmanager.repeat(alert, every=_REPEAT))
-    _say("The alert is posted. The card, the page and the investigation follow.")
+    _say(stage.alarm.announcement)
+    alerted_at = await stage.alarm.fire(ratio)
+    _say("The alert fires. The card, the page and the investigation follow.")
     incident = await stage.wait_for("the incident", stage.api.newest_incident, seconds=patience)
     if stage.options.yes:
         await _press_like_ana(stage, incident, link)
@@ -176,45 +186,22 @@ async def _tell(stage: Stage, stack: AsyncExitStack) -> Ending:
     )
     await stage.wait_for("CI's verdict", lambda: _verdict(stage, incident), seconds=patience)
     healthy_at = datetime.now(UTC)
-    repeating.cancel()
-    await stage.alertmanager.notify(alert, ends_at=healthy_at)
+    await stage.alarm.clear(healthy_at)
     _say("The order that failed goes through again, so the alert is resolved.")
     await stage.wait_for("the incident to be closed", lambda: _is_closed(stage, incident), seconds=patience)
     return Ending(incident=incident, alerted_at=alerted_at, healthy_at=healthy_at)
 
 
-async def _let_it_fail(stage: Stage, stack: AsyncExitStack) -> FiringAlert:
-    """Send shoppers until the measured share of 5xx is over the threshold; return the alert this fires."""
+async def _let_it_fail(stage: Stage, stack: AsyncExitStack) -> float:
+    """Send shoppers until the measured share of 5xx is over the threshold, and return it."""
     await stage.wait_for("the service to answer", lambda: _serves(stage, stage.world.head), seconds=20)
     lines = await stage.traffic.fill_log(stage.service.log, lines=_LOG_LINES, seconds=30)
-    _in_background(stack, stage.traffic.run())
+    in_background(stack, stage.traffic.run())
     ratio = stage.traffic.error_ratio(60) or 0.0
     if ratio <= THRESHOLD:
         raise DemoError(f"The service should fail and does not: {ratio:.1%} of the requests, {lines} log lines.")
     _say(f"The service runs at {stage.service.url}; {ratio:.1%} of its requests fail, {lines:,} lines are in its log.")
-    return describe_alert(stage.service, ratio, datetime.now(UTC))
-
-
-def describe_alert(service: DemoService, ratio: float, starts_at: datetime) -> FiringAlert:
-    """Return the alert as a Prometheus rule on the share of 5xx would fire it."""
-    return FiringAlert(
-        labels={
-            "alertname": "CheckoutHigh5xxRate",
-            "service": "checkout",
-            "severity": "critical",
-            "job": "checkout",
-            "instance": service.url.removeprefix("http://"),
-        },
-        annotations={
-            "summary": f"checkout answers {ratio:.1%} of its requests with 5xx (threshold {THRESHOLD:.0%})",
-            "description": f"Over the last minute {ratio:.2%} of the requests to checkout failed.",
-            "runbook_url": "https://runbooks.shop.example/checkout/high-5xx-rate",
-            "dashboard_url": "https://grafana.shop.example/d/checkout",
-            "value": f"{ratio:.4f}",
-        },
-        starts_at=starts_at,
-        generator_url="http://prometheus.shop.example:9090/graph?g0.expr=checkout%3Aerror_ratio%3E0.02",
-    )
+    return ratio
 
 
 async def _press_like_ana(stage: Stage, incident: str, link: str) -> None:
@@ -265,18 +252,6 @@ async def _serves(stage: Stage, sha: str) -> bool:
 
 async def _truth(answer: Awaitable[bool]) -> bool:
     return await answer
-
-
-def _in_background(stack: AsyncExitStack, work: Awaitable[None]) -> asyncio.Future[None]:
-    task = asyncio.ensure_future(work)
-
-    async def end() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError, ConnectionError):
-            await task
-
-    stack.push_async_callback(end)
-    return task
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,6 +59,7 @@ class Traffic:
         self._url = url
         self._calls = plan_calls(seed)
         self._seen: deque[tuple[float, int]] = deque(maxlen=20_000)
+        self._counts: Counter[int] = Counter()
 
     async def send(self, call: Call) -> int:
         """Send one call and return its status; 599 where the service did not answer."""
@@ -80,6 +81,7 @@ class Traffic:
             for _ in left:
                 status = await self.send(next(self._calls))
                 self._seen.append((time.monotonic(), status))
+                self._counts[status] += 1
 
         await asyncio.gather(*(shop() for _ in range(at_once)))
 
@@ -101,6 +103,11 @@ class Traffic:
         since = time.monotonic() - seconds
         recent = [status for at, status in self._seen if at >= since]
         return sum(status >= 500 for status in recent) / len(recent) if recent else None
+
+    def exposition(self, service: str) -> str:
+        """Return the number of answered calls by status, in Prometheus's text format."""
+        lines = [f'http_requests_total{{service="{service}",code="{s}"}} {n}' for s, n in sorted(self._counts.items())]
+        return "\n".join(["# TYPE http_requests_total counter", *lines, ""])
 
     async def probe(self) -> int:
         """Send the very order that fails in the regression and return its status."""

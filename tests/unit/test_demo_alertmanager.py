@@ -1,9 +1,9 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bot.demo.alarm import describe_alert
 from bot.demo.alertmanager import build_payload, fingerprint
 from bot.demo.service import DemoService
-from bot.demo.story import describe_alert
 from bot.domain.alert import AlertStatus
 from connectors.alerts.alertmanager import Settings, Source
 
