@@ -80,5 +80,5 @@ async def _serve(spool: Path, idle_seconds: float) -> None:
 
 def run_ci_runner(spool: Path, idle_seconds: float) -> None:
     """Serve a spool until it was idle for `idle_seconds`."""
-    configure_logs(None, str)
+    configure_logs(None)
     asyncio.run(_serve(spool, idle_seconds))

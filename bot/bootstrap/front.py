@@ -17,7 +17,7 @@ from bot.agent.cleaning import redact_value
 from bot.agent.redaction import Redactor
 from bot.bootstrap.chat import WEB, make_channels
 from bot.bootstrap.ci import make_providers
-from bot.bootstrap.logs import configure_logs
+from bot.bootstrap.logs import configure_logs, redact_logs
 from bot.bootstrap.model import make_model_phases
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
 from bot.engine.chat_inbox import StoreInbox
@@ -110,7 +110,6 @@ def _worker(settings: Settings, redactor: Redactor) -> WorkerClient:
         argv,
         memory_bytes=settings.limits.worker_bytes,
         redact=redact,
-        log_file=log_file(settings),
     )
 
 
@@ -150,6 +149,7 @@ def _open_core(settings: Settings, outside: Outside, stack: contextlib.AsyncExit
     stack.enter_context(lock_state(state))
     token = settings.admin_token.get_secret_value() if settings.admin_token else read_secret_file(state / TOKEN_FILE)
     redactor = make_redactor(settings, token)
+    redact_logs(redactor.redact)
     rules = load_rules(settings)
     database = open_engine(f"sqlite:///{state.absolute() / 'nightshift.db'}")
     stack.callback(database.dispose)
@@ -338,5 +338,5 @@ async def _serve(settings: Settings) -> None:
 def run_front(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     owns_terminal = any(channel.kind == "console" for channel in settings.channels.values())
-    configure_logs(log_file(settings) if owns_terminal else None, str)
+    configure_logs(log_file(settings) if owns_terminal else None)
     asyncio.run(_serve(settings))

@@ -3,7 +3,7 @@
 import logging
 import logging.handlers
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,17 +13,42 @@ FILE_BYTES: Final = 10 * 1024 * 1024
 FILES: Final = 5
 
 
-def configure_logs(file: Path | None, redact: Callable[[str], str]) -> None:
+class _Cleaner:
+    """The last processor before a line is written: takes secrets out of every text, however deep it lies."""
+
+    def __init__(self) -> None:
+        self.redact: Callable[[str], str] = str
+
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {key: self._clean(value) for key, value in event.items()}
+
+    def _clean(self, value: object) -> object:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {self.redact(str(key)): self._clean(item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._clean(item) for item in value]
+        return self.redact(value if isinstance(value, str) else repr(value))
+
+
+_cleaner: Final = _Cleaner()
+
+
+def redact_logs(redact: Callable[[str], str]) -> None:
+    """Take secrets out of every line from now on. Until it is called nothing was read that could hold one."""
+    _cleaner.redact = redact
+
+
+def configure_logs(file: Path | None) -> None:
     """Write to `file` (rotated at 10 MiB, five kept), or to standard error where it is None."""
+    logging.raiseExceptions = False  # a full disk must not print the line, unredacted, on the terminal
     handler: logging.Handler
     if file is None:
         handler = logging.StreamHandler(sys.stderr)
     else:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handler = logging.handlers.RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8")
-
-    def clean(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
 
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -31,7 +56,6 @@ def configure_logs(file: Path | None, redact: Callable[[str], str]) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        clean,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -43,6 +67,7 @@ def configure_logs(file: Path | None, redact: Callable[[str], str]) -> None:
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _cleaner,
                 structlog.processors.JSONRenderer(),
             ],
             foreign_pre_chain=shared,

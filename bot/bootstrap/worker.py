@@ -62,5 +62,5 @@ async def _serve(descriptor: int) -> None:
 
 def run_worker(descriptor: int) -> None:
     """Serve the front process at the other end of an inherited socket until it is gone."""
-    configure_logs(None, str)
+    configure_logs(None)
     asyncio.run(_serve(descriptor))

@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from itertools import count
-from pathlib import Path
 
 import structlog
 from pydantic import ValidationError
@@ -34,6 +33,7 @@ from bot.worker.messages import (
     read_frame,
     write_frame,
 )
+from bot.worker.words import open_words
 
 log = structlog.get_logger(__name__)
 FAULT_VARIABLES = ("NIGHTSHIFT_FAULT_POINT", "NIGHTSHIFT_ALLOW_FAULTS")
@@ -46,11 +46,8 @@ class WorkerClient:
     goes through `redact` with the secrets that only this process knows.
     """
 
-    def __init__(
-        self, argv: Sequence[str], *, memory_bytes: int, redact: Callable[[Answer], Answer], log_file: Path | None
-    ) -> None:
+    def __init__(self, argv: Sequence[str], *, memory_bytes: int, redact: Callable[[Answer], Answer]) -> None:
         self._argv = argv
-        self._log_file = log_file
         self._memory_bytes = memory_bytes
         self._redact = redact
         self._calls = count(1)
@@ -58,6 +55,7 @@ class WorkerClient:
         self._writer: asyncio.StreamWriter | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._words: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
     @property
@@ -117,6 +115,9 @@ class WorkerClient:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+        if self._words is not None:
+            await asyncio.wait({self._words}, timeout=1)
+            self._words.cancel()
 
     async def _send(self, order: Order, *, start: bool = True) -> None:
         async with self._starting:
@@ -133,8 +134,8 @@ class WorkerClient:
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs, contextlib.ExitStack() as stack:
-            log_target = stack.enter_context(self._log_file.open("ab")) if self._log_file else None
+        words, self._words = await open_words()
+        with theirs, os.fdopen(words, "wb") as theirs_to_say:
             self._process = await asyncio.create_subprocess_exec(
                 "prlimit",
                 f"--as={self._memory_bytes}",
@@ -143,8 +144,8 @@ class WorkerClient:
                 env=_environment(),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log_target,
-                stderr=log_target,
+                stdout=theirs_to_say,
+                stderr=theirs_to_say,
                 start_new_session=True,
             )
         reader, self._writer = await asyncio.open_connection(sock=ours)
