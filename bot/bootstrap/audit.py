@@ -1,18 +1,23 @@
 """`verify-audit`: the chain of the timeline, against itself and against the heads that were published."""
 
 import asyncio
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlmodel import Session
 
+from bot.domain.statement import build_statement, statement_digest, verify_statement
 from bot.domain.timeline import parse_anchor, verify_chain
 from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.clock import SystemClock
+from bot.ports.work import UnitOfWork
 from bot.settings import Settings
 from bot.store.database import SqlStore, open_engine
 from connectors.workspaces.git import Git
 
-TRAILER = "Nightshift-Audit:"
+TRAILERS = frozenset({"Incident", "Patch", "Approval", "Audit"})
+_TRAILER = re.compile(r"^Nightshift-(\w+): (\S+)$", re.MULTILINE)
 BRANCHES = "nightshift/"
 
 
@@ -33,30 +38,52 @@ class _NoPhases:
 
 
 def check_audit(settings: Settings, anchors: list[str]) -> AuditReport:
-    """Check the trail against the heads on approval cards, in pushed commits, and those given."""
+    """Check the trail against the heads on approval cards, in pushed commits, and those given; and each pushed
+    commit's approval against the statement that the store still proves."""
     path = settings.server.state_dir.absolute() / "nightshift.db"
     if not path.exists():
         raise Refused(f"There is no store at {path}.", Reason.NOT_FOUND)
     given = [parse_anchor(text) for text in anchors]
     engine = open_engine(f"sqlite:///{path}")
     store = SqlStore(engine, SystemClock(), _NoPhases)
+    commits, unread = asyncio.run(_read_commits(settings))
     try:
         with store.begin() as work:
             events, cards = work.timeline.all(), work.timeline.anchors()
+            faults = [fault for commit in commits if (fault := _check_approval(work, commit))]
     finally:
         engine.dispose()
-    commits, unread = asyncio.run(_read_trailers(settings))
-    fault = verify_chain(events, [*given, *cards, *commits])
+    pushed = [parse_anchor(commit["Audit"]) for commit in commits]
+    broken = verify_chain(events, [*given, *cards, *pushed])
+    if broken is not None:
+        faults.insert(0, broken.what)
     notes = "".join(f"\nNot read: {text}" for text in unread)
-    if fault is not None:
-        return AuditReport(ok=False, text=f"The audit trail was tampered with: {fault.what}.{notes}")
-    heads = len(given) + len(cards) + len(commits)
-    return AuditReport(ok=True, text=f"The audit trail is sound: {len(events)} rows, {heads} published heads.{notes}")
+    if faults:
+        return AuditReport(ok=False, text=f"The audit trail was tampered with: {'; '.join(faults)}.{notes}")
+    heads = len(given) + len(cards) + len(pushed)
+    return AuditReport(
+        ok=True,
+        text=f"The audit trail is sound: {len(events)} rows, {heads} published heads, "
+        f"{len(commits)} approved commits.{notes}",
+    )
 
 
-async def _read_trailers(settings: Settings) -> tuple[list[tuple[int, str]], list[str]]:
-    """Return the heads in the commits Nightshift pushed, and which repositories could not be asked."""
-    heads: list[tuple[int, str]] = []
+def _check_approval(work: UnitOfWork, commit: Mapping[str, str]) -> str:
+    """Return what is wrong between a pushed commit's trailers and the stored approval, "" when nothing is."""
+    incident, digest = commit["Incident"], commit["Patch"].removeprefix("sha256:")
+    try:
+        statement = build_statement(work.approvals.get(incident, digest))
+        verify_statement(statement, patch=work.drafts.get(incident, digest).patch.text)
+    except Refused as refusal:
+        return f"the approval of {incident} {digest[:12]} does not hold: {refusal}"
+    if commit["Approval"] != f"sha256:{statement_digest(statement)}":
+        return f"the approval of {incident} {digest[:12]} is not the one its commit names"
+    return ""
+
+
+async def _read_commits(settings: Settings) -> tuple[list[Mapping[str, str]], list[str]]:
+    """Return the trailers of the commits Nightshift pushed, and which repositories could not be asked."""
+    commits: list[Mapping[str, str]] = []
     unread: list[str] = []
     git = Git()
     for service in settings.service_map().values():
@@ -64,8 +91,9 @@ async def _read_trailers(settings: Settings) -> tuple[list[tuple[int, str]], lis
         try:
             checkout = await git.open(service.repository, folder)
             for message in await checkout.messages(BRANCHES):
-                lines = [line for line in message.splitlines() if line.startswith(TRAILER)]
-                heads += [parse_anchor(line.removeprefix(TRAILER)) for line in lines]
+                trailers = dict(_TRAILER.findall(message))
+                if trailers.keys() >= TRAILERS:
+                    commits.append(trailers)
         except NightshiftError as error:
             unread.append(f"{service.name}: {error}")
-    return heads, unread
+    return commits, unread
