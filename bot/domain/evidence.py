@@ -69,13 +69,17 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckRun:
-    """One command or reproduction, run at one tree in the sandbox. `output` is bounded and redacted."""
+    """One command or reproduction, run at one tree in the sandbox. `output` is bounded and redacted.
+
+    `note` is what the verdict rests on where one run is not enough: "median 85 ms of 5", "failed in 2 of 3 runs".
+    """
 
     name: str
     at: str
     verdict: Check
     seconds: float
     output: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

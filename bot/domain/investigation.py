@@ -1,6 +1,7 @@
 """What an investigation yields, stage by stage. Each result is stored when it is there, so that a
 restart goes on with the stage after it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +9,7 @@ from typing import ClassVar
 
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, Suspect
 from bot.domain.playbook import Playbook
+from bot.domain.reproduction import Reproduce
 from bot.domain.service import Service
 
 
@@ -21,13 +23,19 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """Read from the logs. `notes` says in words what was missing ("no log line between … and …")."""
+    """Read from the logs. `notes` says in words what was missing ("no log line between … and …").
+
+    `requests` are worth sending again: they failed, or were slow. `reproduce` is what the playbook will run;
+    `began_at` is when the logs show that it began, where they say so better than their errors.
+    """
 
     records: tuple[ErrorRecord, ...]
     requests: tuple[FailingRequest, ...]
     evidence: tuple[Evidence, ...]
     lines_read: int
     notes: tuple[str, ...] = ()
+    reproduce: Reproduce = Reproduce.REQUEST
+    began_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,7 @@ class Confirmed:
     request: FailingRequest | None
     runs: tuple[CheckRun, ...]
     how: str
+    reproduce: Reproduce = Reproduce.REQUEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +84,7 @@ class Verified:
     already_red: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     rung: str = ""
+    reproduce: Reproduce = Reproduce.REQUEST
 
     @property
     def is_verified(self) -> bool:
@@ -88,7 +98,8 @@ StageResult = Collected | Suspected | Confirmed | Drafted | Verified
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts."""
+    """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
+    alert's, and hostile."""
 
     run: str
     incident: str
@@ -98,4 +109,5 @@ class Job:
     alert_started_at: datetime
     now: datetime
     folder: str
+    labels: Mapping[str, str] = field(default_factory=dict)
     done: tuple[StageResult, ...] = field(default_factory=tuple)

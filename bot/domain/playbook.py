@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
+from bot.domain.reproduction import Reproduce
 from bot.domain.routing import Matcher
 from bot.errors import Reason, Refused
 
@@ -17,7 +18,23 @@ MAX_PLAYBOOK = 64 * 1024
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _KINDS = frozenset({"logs", "changes"})
-_RANGES = {"look_back": (60, 86_400), "look_ahead": (0, 86_400), "history": (2, 1_000), "seconds": (10, 3_600)}
+_RANGES = {
+    "look_back": (60, 86_400),
+    "look_ahead": (0, 86_400),
+    "history": (2, 1_000),
+    "seconds": (10, 3_600),
+    "start_seconds": (1, 600),
+    "slow_floor_ms": (1, 60_000),
+    "tries": (2, 50),
+}
+_NUMBERS = {"stay_up_seconds": (0, 60), "slow_factor": (1.2, 100)}
+_OWNERS = {
+    "start_seconds": (Reproduce.REQUEST, Reproduce.START, Reproduce.SLOW),
+    "stay_up_seconds": (Reproduce.START,),
+    "slow_factor": (Reproduce.SLOW,),
+    "slow_floor_ms": (Reproduce.SLOW,),
+    "tries": (Reproduce.SLOW, Reproduce.CHECK),
+}
 _APPROVAL = frozenset({"quorum", "expiry"})
 
 
@@ -27,6 +44,11 @@ class Playbook:
 
     `look_back` and `look_ahead` are seconds around the alert's start in which logs are read;
     `history` is how many commits are looked at; `seconds` bounds the whole investigation.
+
+    `reproduce` says what tells a bad commit from a good one. The service gets `start_seconds` to start, and for "start"
+    has to stay up for `stay_up_seconds` after. For "slow" a request is timed `tries` times: its median is red from
+    `slow_factor` times that of an old commit, and at least `slow_floor_ms` more. For "check" `tries` runs that
+    disagree make a check flaky.
     `text` is a Jinja2 template rendered with the incident, for people and for the model.
     """
 
@@ -38,6 +60,12 @@ class Playbook:
     look_ahead: int = 300
     history: int = 50
     seconds: int = 300
+    reproduce: Reproduce = Reproduce.REQUEST
+    start_seconds: int = 20
+    stay_up_seconds: float = 1.0
+    slow_factor: float = 2.5
+    slow_floor_ms: int = 40
+    tries: int = 5
     text: str = ""
     tools: tuple[str, ...] = ()
     approval: Mapping[str, str] = field(default_factory=dict)
@@ -104,6 +132,21 @@ def _check(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         value = values.get(key, least)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             yield key, f"{key} must be a whole number from {least} to {most}"
+    yield from _check_reproduction(values)
+
+
+def _check_reproduction(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for key, (least, most) in _NUMBERS.items():
+        value = values.get(key, least)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+            yield key, f"{key} must be a number from {least} to {most}"
+    kind = values.get("reproduce", Reproduce.REQUEST)
+    if not isinstance(kind, str) or kind not in set(Reproduce):
+        yield "reproduce", f"reproduce must be one of {', '.join(Reproduce)}"
+        return
+    for key, owners in _OWNERS.items():
+        if key in values and kind not in owners:
+            yield key, f'{key} means nothing with reproduce = "{kind}"; it belongs to {" or ".join(owners)}'
 
 
 def _check_texts(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -153,6 +196,10 @@ def _build(values: Mapping[str, object], text: str) -> Playbook:
         value = values.get(key)
         return value if isinstance(value, int) else default
 
+    def decimal(key: str, default: float) -> float:
+        value = values.get(key)
+        return float(value) if isinstance(value, int | float) else default
+
     return Playbook(
         name=str(values["name"]),
         title=str(values["title"]).strip(),
@@ -162,6 +209,12 @@ def _build(values: Mapping[str, object], text: str) -> Playbook:
         look_ahead=number("look_ahead", Playbook.look_ahead),
         history=number("history", Playbook.history),
         seconds=number("seconds", Playbook.seconds),
+        reproduce=Reproduce(str(values.get("reproduce", Playbook.reproduce))),
+        start_seconds=number("start_seconds", Playbook.start_seconds),
+        stay_up_seconds=decimal("stay_up_seconds", Playbook.stay_up_seconds),
+        slow_factor=decimal("slow_factor", Playbook.slow_factor),
+        slow_floor_ms=number("slow_floor_ms", Playbook.slow_floor_ms),
+        tries=number("tries", Playbook.tries),
         text=text,
         tools=texts("tools", ()),
         approval=table("approval"),

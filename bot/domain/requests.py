@@ -1,7 +1,7 @@
 """From log lines to the requests they show, complete enough to be sent again. Pure."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -37,6 +37,35 @@ def find_failing_requests(lines: Iterable[LogLine], records: Sequence[ErrorRecor
 def find_good_requests(lines: Iterable[LogLine]) -> tuple[FailingRequest, ...]:
     """Return the requests answered with a status below 400, in the same shape and order, to be used as controls."""
     return _select(lines, frozenset(), lambda status: 100 <= status < 400)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenRequest:
+    """One request of the log: requests of one `shape` (method, target, body) most likely exercise the same code.
+
+    `status` of `request` is 0 where the log does not say; `cites` are the lines that told about it.
+    """
+
+    request: FailingRequest
+    shape: tuple[str, str, str]
+    at: datetime | None
+    cites: tuple[str, ...]
+    lacks_body: bool
+
+
+def join_requests(lines: Iterable[LogLine]) -> Iterator[SeenRequest]:
+    """Yield every request of the log, whatever its answer, in the order in which they ended."""
+    for entry in _join(lines):
+        seen = entry.seen
+        if seen.target:
+            request = _build(seen, seen.status, entry.cite)
+            yield SeenRequest(
+                request=request,
+                shape=(seen.method, _target_shape(seen.target), _body_shape(request.body)),
+                at=entry.at,
+                cites=tuple(entry.cites),
+                lacks_body=entry.lacks_body,
+            )
 
 
 @dataclass(kw_only=True)
@@ -189,13 +218,11 @@ def _select(
 ) -> tuple[FailingRequest, ...]:
     newest: dict[tuple[str, str, str], tuple[tuple[bool, datetime, int], FailingRequest]] = {}
     count = 0
-
-    def finish(entry: _Entry) -> None:
-        nonlocal count
+    for entry in _join(lines):
         seen = entry.seen
         status = seen.status or (_ASSUMED_STATUS if not failed.isdisjoint(entry.cites) else 0)
         if not seen.target or not accept(status):
-            return
+            continue
         count += 1
         request = _build(seen, status, entry.cite)
         shape = (seen.method, _target_shape(seen.target), _body_shape(request.body))
@@ -205,16 +232,22 @@ def _select(
                 newest[shape] = (rank, request)
         elif len(newest) < _MAX_SHAPES:
             newest[shape] = (rank, request)
+    ranked = sorted(newest.values(), key=lambda pair: pair[0], reverse=True)
+    return tuple(request for _, request in ranked[:MAX_REQUESTS])
 
+
+def _join(lines: Iterable[LogLine]) -> Iterator[_Entry]:
     for _source, run in groupby(lines, key=lambda line: line.source):
-        joiner = _Joiner(finish)
+        done: list[_Entry] = []
+        joiner = _Joiner(done.append)
         for line in run:
             seen = read_sighting(line.text)
             if seen is not None:
                 joiner.add(seen, line)
+                yield from done
+                done.clear()
         joiner.end()
-    ranked = sorted(newest.values(), key=lambda pair: pair[0], reverse=True)
-    return tuple(request for _, request in ranked[:MAX_REQUESTS])
+        yield from done
 
 
 def _build(seen: Sighting, status: int, cite: str) -> FailingRequest:

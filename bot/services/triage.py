@@ -48,6 +48,7 @@ def plan_job(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: R
         alert_started_at=current.alert_started_at,
         now=work.now + timedelta(seconds=1),
         folder=folder,
+        labels=current.labels,
         done=work.investigations.of(current.run),
     )
 

@@ -6,6 +6,7 @@ The worker has no store: each row goes to the front process, and the run goes on
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -60,9 +61,8 @@ class Workshop:
         self._job = job
         self._tools = tools
         self._head = head
-        self._bench = Bench(
-            tools=tools, service=job.service, checkout=checkout, seconds=float(max(job.playbook.seconds, 60))
-        )
+        playbook = replace(job.playbook, seconds=max(job.playbook.seconds, 60))
+        self._bench = Bench(tools=tools, service=job.service, checkout=checkout, playbook=playbook)
         self._sources: Sources | None = None
         self._lines: Sequence[str] | None = None
         self._trial: Trial | None = None

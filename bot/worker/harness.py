@@ -2,7 +2,10 @@
 
 Standard library only, and no import from this project: the file is copied into the sandbox as it is, for services
 in any language. `harness.py PLAN` reads a JSON plan; the last line of the output is the plan's mark and a JSON report.
-Each request meets a freshly started service. Sent until one is red (a status from 500, or no whole answer).
+Each request meets a freshly started service. What is done is the plan's `mode`:
+"send": requests are sent until one is red (a status from 500, or no whole answer);
+"start": red is a service that does not listen, does not answer, or does not stay up;
+"time": each request is sent once unmeasured, then timed; nothing is red here, the times are judged outside.
 """
 
 import contextlib
@@ -60,6 +63,16 @@ class Service:
                 return f"the service ended with exit code {self.child.returncode} before it listened"
             time.sleep(POLL)
         return f"the service did not listen on its port within {seconds:g} s"
+
+    def watch(self, since: float, seconds: float) -> str:
+        """Watch the service until `seconds` after `since`; return "" when it stays up, else how it ended."""
+        while True:
+            if self.child.poll() is not None:
+                after = time.monotonic() - since
+                return f"the service ended with exit code {self.child.returncode} {after:.1f} s after it listened"
+            if time.monotonic() >= since + seconds:
+                return ""
+            time.sleep(POLL)
 
     def stop(self) -> str:
         """End the service and return the tail of its output."""
@@ -139,13 +152,62 @@ def try_request(plan: dict[str, Any], request: dict[str, Any], number: int) -> d
     return report
 
 
+def try_start(plan: dict[str, Any], request: dict[str, Any], number: int) -> dict[str, Any]:
+    """Start the service, ask it once, and watch whether it stays up. `why` says what went wrong."""
+    try:
+        service = Service(plan["run"], f"{plan['scratch']}/service-{number}.log")
+    except OSError as error:
+        if "/" not in plan["run"][0]:
+            raise
+        return {"started": False, "red": True, "why": f"the service cannot be started: {error}", "log": ""}
+    began = time.monotonic()
+    report: dict[str, Any] = {"started": True, "answer": {}, "why": ""}
+    try:
+        why = service.wait(plan["start_seconds"])
+        listening = time.monotonic()
+        if why and not plan["listens"] and service.child.poll() is None:
+            why = ""  # it is not told which port to take, so staying up is all that can be asked
+        elif not why:
+            left = max(plan["start_seconds"] - (listening - began), 1.0)
+            report["answer"] = send(service.address, service.port, request, left)
+            if "no answer" in report["answer"].get("error", ""):
+                why = f"the service listens but gave {report['answer']['error']}"
+            why = why or service.watch(listening, plan["stay_up_seconds"])
+        report.update(red=bool(why), why=why)
+    finally:
+        report["log"] = service.stop()
+    return report
+
+
+def time_request(plan: dict[str, Any], request: dict[str, Any], number: int) -> dict[str, Any]:
+    """Start the service, warm it up with one request, and time the same request `repeat` times."""
+    service = Service(plan["run"], f"{plan['scratch']}/service-{number}.log")
+    report: dict[str, Any] = {"started": False, "red": False, "answer": {}, "statuses": [], "times": []}
+    try:
+        report["why"] = service.wait(plan["start_seconds"])
+        report["started"] = not report["why"]
+        for _ in range(plan["repeat"] + 1 if report["started"] else 0):
+            report["answer"] = send(service.address, service.port, request, plan["request_seconds"])
+            report["statuses"].append(report["answer"]["status"])
+            report["times"].append(report["answer"]["seconds"])
+            if report["answer"].get("invalid") or report["statuses"][-2:] == [0, 0]:
+                break
+        report["times"] = report["times"][1:]
+    finally:
+        report["log"] = service.stop()
+    return report
+
+
+MODES: Final = {"send": try_request, "start": try_start, "time": time_request}
+
+
 def main(path: str) -> int:
     with open(path, "rb") as file:  # noqa: PTH123 - see above
         plan = json.load(file)
     reports = []
     for number, request in enumerate(plan["requests"]):
         try:
-            report = try_request(plan, request, number)
+            report = MODES[plan.get("mode", "send")](plan, request, number)
         except OSError as error:
             report = {"started": False, "red": False, "why": f"the service cannot be started: {error}", "log": ""}
         reports.append(report)

@@ -181,7 +181,7 @@ class _Case:
                 tools=self._tools,
                 service=self._job.service,
                 checkout=await asyncio.shield(self._opening),
-                seconds=float(self._job.playbook.seconds),
+                playbook=self._job.playbook,
             )
         return self._bench
 

@@ -1,25 +1,28 @@
-"""The bench: runs a failing request, or a check, at any commit or tree, in the sandbox, each pair at most once."""
+"""The bench: runs a request, a start or a check at any commit or tree, in the sandbox, each pair at most once."""
 
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bot.domain.evidence import Check, CheckRun, FailingRequest
+from bot.domain.playbook import Playbook
+from bot.domain.reproduction import Reproduce
 from bot.domain.service import Service
 from bot.errors import LimitReached, Rejected, Unavailable
 from bot.ports.sandbox import SandboxJob, SandboxLimits, SandboxResult
 from bot.ports.workspace import Checkout
 from bot.worker.tools import Tools
+from bot.worker.trial import MARK, REPRODUCTION, Timing, Trial, judge, read_reports, read_timing, tell, tell_repeats
 
-REPRODUCTION: Final = "reproduction"
-MARK: Final = "nightshift-report"
+__all__ = ["REPRODUCTION", "Bench", "Trial"]
+
 MAX_OUTPUT: Final = 4_000
 MAX_CANDIDATES: Final = 5
-START_SECONDS: Final = 20.0
 REQUEST_SECONDS: Final = 10.0
 SIDE_BY_SIDE: Final = 2
 
@@ -29,47 +32,24 @@ def _harness() -> bytes:
     return Path(__file__).with_name("harness.py").read_bytes()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What tells good from bad: a request to the service (sent up to `repeat` times), or one of its checks."""
-
-    request: FailingRequest | None = None
-    check: str = ""
-    repeat: int = 1
-
-    @property
-    def name(self) -> str:
-        return self.check or REPRODUCTION
-
-    @property
-    def subject(self) -> str:
-        """Return what fails, in words."""
-        if self.request is None:
-            return f"the check {self.check}"
-        return f"{self.request.method} {self.request.target[:120]}"
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        if self.request is None:
-            return (self.check,)
-        return (REPRODUCTION, self.request.method, self.request.target, self.request.body, str(self.repeat))
-
-
 class Bench:
     """Runs things of one service. Results are kept: a stage that asks again gets the same answer for nothing."""
 
-    def __init__(self, *, tools: Tools, service: Service, checkout: Checkout, seconds: float) -> None:
+    def __init__(self, *, tools: Tools, service: Service, checkout: Checkout, playbook: Playbook) -> None:
         self.tools = tools
         self.service = service
         self.checkout = checkout
         self.toolchain: Path | None = None
         self.fault = "" if tools.sandbox.rung != "none" else "no sandbox can run on this machine"
-        self._seconds = seconds
+        self.playbook = playbook
+        self._seconds = float(playbook.seconds)
         self._is_prepared = False
         self._results: dict[tuple[str, tuple[str, ...]], CheckRun] = {}
         self._asked: dict[tuple[str, tuple[str, ...]], None] = {}
         self._archives: dict[str, bytes] = {}
+        self._timings: dict[tuple[str, tuple[str, ...]], Timing | None] = {}
         self._turns = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._alone = asyncio.Lock()
 
     @property
     def runs(self) -> tuple[CheckRun, ...]:
@@ -100,20 +80,44 @@ class Bench:
         key = (at, trial.key)
         self._asked.setdefault(key)
         if key not in self._results:
-            if trial.request is None:
+            if trial.kind is Reproduce.CHECK:
                 self._results[key] = await self._run_check(trial.check, at)
+            elif trial.kind is Reproduce.SLOW:
+                self._results[key] = await self._run_timed(trial, at)
             else:
-                self._results[key] = (await self._send([trial.request], at, trial.repeat))[0]
+                self._results[key] = (await self._send(trial, [trial.sent], at))[0]
         return self._results[key]
+
+    async def repeat(self, trial: Trial, at: str, times: int) -> CheckRun:
+        """Run a check until it was run `times` times; where the runs disagree its verdict is unknown."""
+        first = await self.run(trial, at)
+        if first.note or first.verdict is Check.UNKNOWN:
+            return first
+        more = await asyncio.gather(*(self._run_check(trial.check, at) for _ in range(times - 1)))
+        verdicts = [first.verdict, *(run.verdict for run in more)]
+        verdict = first.verdict if len(set(verdicts)) == 1 else Check.UNKNOWN
+        shown = next((run for run in (first, *more) if run.verdict is Check.RED), first)
+        whole = replace(shown, verdict=verdict, note=tell_repeats(verdicts))
+        self._results[(at, trial.key)] = whole
+        return whole
+
+    async def time(self, request: FailingRequest, at: str, *, tries: int) -> Timing | None:
+        """Return how long a request takes at a commit, None where it cannot be told. Nothing else runs meanwhile."""
+        trial = Trial(request=request, repeat=tries)
+        key = (at, trial.key)
+        async with self._alone:
+            if key not in self._timings:
+                self._timings[key] = await self._measure(trial, at)
+        return self._timings[key]
 
     async def find_red(self, requests: Sequence[FailingRequest], at: str, *, repeat: int = 1) -> Trial | None:
         """Send requests in order, each to a fresh service, until one is red; None where none is."""
         candidates = requests[:MAX_CANDIDATES]
         if not candidates or not self.service.run:
             return None
-        runs = await self._send(candidates, at, repeat)
-        for request, run in zip(candidates, runs, strict=False):
-            trial = Trial(request=request, repeat=repeat)
+        trials = [Trial(request=request, repeat=repeat) for request in candidates]
+        runs = await self._send(trials[0], candidates, at)
+        for trial, run in zip(trials, runs, strict=False):
             self._asked.setdefault((at, trial.key))
             self._results[(at, trial.key)] = run
             if run.verdict is Check.RED:
@@ -134,13 +138,57 @@ class Bench:
             verdict = Check.GREEN
         return self._record(name, at, verdict, result.seconds, text)
 
-    async def _send(self, requests: Sequence[FailingRequest], at: str, repeat: int) -> list[CheckRun]:
+    async def _run_timed(self, trial: Trial, at: str) -> CheckRun:
+        """Time the request; between the bounds, once more with three times the tries."""
+        assert trial.request is not None
+        assert trial.bounds is not None
+        tries, verdict, note, began = self.playbook.tries, Check.UNKNOWN, "", asyncio.get_running_loop().time()
+        for count in (tries, 3 * tries):
+            timing = await self.time(trial.request, at, tries=count)
+            if timing is None or timing.status // 100 != trial.bounds.status // 100:
+                note = "it is not answered alike there"
+                break
+            verdict, note = trial.bounds.judge(timing.median), timing.note()
+            if verdict is not Check.UNKNOWN:
+                break
+        seconds = asyncio.get_running_loop().time() - began
+        output = f"{trial.subject}: {note}"
+        return replace(self._record(REPRODUCTION, at, verdict, seconds, output), note=note)
+
+    async def _measure(self, trial: Trial, at: str) -> Timing | None:
+        result = await self._harnessed("time", trial, [trial.sent], at)
+        reports = [] if isinstance(result, str) else read_reports(result.output)
+        return read_timing(reports[0]) if reports else None
+
+    async def _send(self, trial: Trial, requests: Sequence[FailingRequest], at: str) -> list[CheckRun]:
+        mode = "start" if trial.kind is Reproduce.START else "send"
+        result = await self._harnessed(mode, trial, requests, at)
+        if isinstance(result, str):
+            return [self._record(REPRODUCTION, at, Check.UNKNOWN, 0.0, result)]
+        reports = read_reports(result.output)
+        if not reports:
+            why = f"ended by its limit of {result.ended_by}" if result.ended_by else "the harness gave no report"
+            text = f"{why}\n{result.output.decode('utf-8', 'replace')}"
+            return [self._record(REPRODUCTION, at, Check.UNKNOWN, result.seconds, text)]
+        share = result.seconds / len(reports)
+        return [
+            self._record(REPRODUCTION, at, judge(trial, report), share, tell(request, report))
+            for request, report in zip(requests, reports, strict=False)
+        ]
+
+    async def _harnessed(
+        self, mode: str, trial: Trial, requests: Sequence[FailingRequest], at: str
+    ) -> SandboxResult | str:
+        start = self.playbook.start_seconds
         plan = {
             "mark": MARK,
+            "mode": mode,
             "run": list(self.service.run),
+            "listens": any("{port}" in text for text in (*self.service.run, *self.service.env.values())),
             "scratch": "/tmp",  # noqa: S108 - the sandbox's own
-            "repeat": repeat,
-            "start_seconds": START_SECONDS,
+            "repeat": trial.repeat,
+            "start_seconds": start,
+            "stay_up_seconds": self.playbook.stay_up_seconds,
             "request_seconds": REQUEST_SECONDS,
             "requests": [
                 {"method": r.method, "target": r.target, "headers": dict(r.headers), "body": r.body} for r in requests
@@ -148,28 +196,18 @@ class Bench:
         }
         files = {"harness.py": _harness(), "plan.json": json.dumps(plan).encode()}
         argv = ("python3", "-I", "-S", "/nightshift/harness.py", "/nightshift/plan.json")
-        seconds = min(len(requests) * (START_SECONDS + repeat * REQUEST_SECONDS), self._seconds)
-        result = await self._sandboxed(at, argv, files, seconds)
-        if isinstance(result, str):
-            return [self._record(REPRODUCTION, at, Check.UNKNOWN, 0.0, result)]
-        reports = _read_reports(result.output)
-        if not reports:
-            why = f"ended by its limit of {result.ended_by}" if result.ended_by else "the harness gave no report"
-            text = f"{why}\n{result.output.decode('utf-8', 'replace')}"
-            return [self._record(REPRODUCTION, at, Check.UNKNOWN, result.seconds, text)]
-        share = result.seconds / len(reports)
-        return [
-            self._record(REPRODUCTION, at, _judge(report), share, _tell(request, report))
-            for request, report in zip(requests, reports, strict=False)
-        ]
+        each = start + self.playbook.stay_up_seconds + (trial.repeat + 1) * REQUEST_SECONDS
+        return await self._sandboxed(at, argv, files, min(len(requests) * each, self._seconds), alone=mode == "time")
 
     async def _sandboxed(
-        self, at: str, argv: Sequence[str], files: Mapping[str, bytes], seconds: float
+        self, at: str, argv: Sequence[str], files: Mapping[str, bytes], seconds: float, *, alone: bool = False
     ) -> SandboxResult | str:
         """Run in the sandbox, or return in words why that was not possible."""
         if self.fault:
             return f"not run: {self.fault}"
-        async with self._turns:
+        async with AsyncExitStack() as stack:
+            for _ in range(SIDE_BY_SIDE if alone else 1):
+                await stack.enter_async_context(self._turns)
             try:
                 job = SandboxJob(
                     argv=argv,
@@ -191,34 +229,3 @@ class Bench:
             seconds=round(seconds, 3),
             output=self.tools.clean(output, MAX_OUTPUT),
         )
-
-
-def _read_reports(output: bytes) -> list[dict[str, Any]]:
-    """Return what the harness said. The repository's code could forge it, just as it can answer as it likes."""
-    line = next((line for line in reversed(output.splitlines()) if line.startswith(MARK.encode() + b" ")), b"")
-    try:
-        reports = json.loads(line.partition(b" ")[2] or b"[]")
-    except ValueError:
-        return []
-    sound = isinstance(reports, list) and all(isinstance(report, dict) for report in reports)
-    return reports if sound else []
-
-
-def _judge(report: Mapping[str, Any]) -> Check:
-    answer = report.get("answer")
-    if report.get("started") is not True or not isinstance(answer, dict) or answer.get("invalid"):
-        return Check.UNKNOWN
-    return Check.RED if report.get("red") is True else Check.GREEN
-
-
-def _tell(request: FailingRequest, report: Mapping[str, Any]) -> str:
-    """Say what came back, and end with what the service wrote."""
-    log = str(report.get("log", ""))
-    answer = report.get("answer")
-    if report.get("started") is not True or not isinstance(answer, dict):
-        return f"{log}\n{report.get('why', 'the service did not start')}"
-    said = answer.get("error") or f"{answer.get('status')}"
-    statuses = report.get("statuses")
-    often = f" (try {len(statuses)})" if isinstance(statuses, list) and len(statuses) > 1 else ""
-    body = f"\n{answer.get('body')}" if answer.get("body") else ""
-    return f"{log}\n{request.method} {request.target[:200]} → {said}{often}{body}"
