@@ -74,7 +74,7 @@ def render_findings(incident: Incident, findings: Sequence[Finding], evidence: S
     blocks.extend(_show_trace(shown))
     if len(shown) < len(evidence):
         more = write_count(len(evidence) - len(shown), "more piece", "more pieces")
-        blocks.append(Paragraph(text=f"{more} of evidence on the incident's page."))
+        blocks.append(Paragraph(text=f"{more} of evidence, on which nothing here rests."))
     return Message(
         incident=incident.id,
         slot=name_slot("findings", incident),

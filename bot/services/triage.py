@@ -1,10 +1,11 @@
 """Triage: an investigation is a phase; what each stage yields is stored when it is there."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 from bot.domain.incident import Incident, RunState
-from bot.domain.investigation import Job, StageResult
+from bot.domain.investigation import Collected, Confirmed, Drafted, Job, StageResult, Suspected, Verified
 from bot.domain.playbook import choose_playbook
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card
@@ -53,12 +54,20 @@ def plan_job(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: R
     )
 
 
+_STAGE_WORDS: Mapping[type, str] = {
+    Collected: "Logs read",
+    Suspected: "Suspects ranked",
+    Confirmed: "Suspects tried in the sandbox",
+    Drafted: "Patch drafted",
+    Verified: "Patch tested in the sandbox",
+}
+
+
 def record_stage(work: UnitOfWork, incident: str, *, run: str, result: StageResult) -> None:
     """Store what a stage yielded and show it."""
     if not work.investigations.add(run, result):
         return
-    stage = type(result).__name__.lower()
-    work.timeline.append(incident, "stage", BOT, f"Investigation: {stage}", {"stage": stage})
+    work.timeline.append(incident, "stage", BOT, _STAGE_WORDS[type(result)], {"stage": type(result).__name__.lower()})
     current = work.incidents.get(incident)
     announce(work, current, "status")
 

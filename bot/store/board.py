@@ -1,9 +1,9 @@
 """The web board: messages by reference, and who watches them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from bot.domain.chat import Message
 from bot.domain.incident import Incident
@@ -15,14 +15,17 @@ from bot.store.codec import MESSAGE
 from bot.store.database import SqlStore, open_session
 from bot.store.rows import BoardRow
 
+BOOKKEEPING = frozenset({"posted"})
+
 
 class SqlBoard:
-    """`bot.ports.board.Board`."""
+    """`bot.ports.board.Board`. `publish` tells other processes of a change, with the transaction that makes it."""
 
-    def __init__(self, store: SqlStore, clock: Clock) -> None:
+    def __init__(self, store: SqlStore, clock: Clock, publish: Callable[[Session, str], None] | None = None) -> None:
         self._store: Store = store
         self._engine = store.engine
         self._clock = clock
+        self._publish = publish
         self._watchers: set[tuple[asyncio.AbstractEventLoop, asyncio.Queue[str]]] = set()
 
     def put(self, ref: str, message: Message) -> None:
@@ -34,8 +37,15 @@ class SqlBoard:
             elif row.body != (body := MESSAGE.dump(message)):
                 row.body, row.edited_at = body, now
             session.add(row)
+            if self._publish is not None:
+                self._publish(session, message.incident)
+        if self._publish is None:
+            self.wake(message.incident)
+
+    def wake(self, incident: str) -> None:
+        """Tell who watches in this process that an incident's page changed. Callable from any thread."""
         for loop, queue in list(self._watchers):
-            loop.call_soon_threadsafe(queue.put_nowait, message.incident)
+            loop.call_soon_threadsafe(queue.put_nowait, incident)
 
     def incidents(self, limit: int = 100) -> Sequence[Incident]:
         with self._store.begin() as work:
@@ -53,7 +63,9 @@ class SqlBoard:
         try:
             with self._store.begin() as work:
                 return IncidentPage(
-                    incident=work.incidents.get(incident), thread=thread, timeline=tuple(work.timeline.of(incident))
+                    incident=work.incidents.get(incident),
+                    thread=thread,
+                    timeline=tuple(event for event in work.timeline.of(incident) if event.kind not in BOOKKEEPING),
                 )
         except Refused:
             return None

@@ -130,6 +130,6 @@ def test_findings_come_with_their_citations() -> None:
 def test_evidence_nobody_cites_is_only_counted() -> None:
     findings, evidence = conclude((COLLECTED, SUSPECTED))
     message = render_findings(INCIDENT, findings[:1], evidence)
-    assert Paragraph(text="1 more piece of evidence on the incident's page.") in message.blocks
+    assert Paragraph(text="1 more piece of evidence, on which nothing here rests.") in message.blocks
     assert SUSPECT.subject in message.headline
     assert render_findings(INCIDENT, (), ()).headline == "Nothing was found that explains it"
