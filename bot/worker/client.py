@@ -36,6 +36,8 @@ from bot.worker.messages import (
 from bot.worker.words import open_words
 
 log = structlog.get_logger(__name__)
+CLOSE_SECONDS = 3.0
+LAST_SECONDS = 1.0
 FAULT_VARIABLES = ("NIGHTSHIFT_FAULT_POINT", "NIGHTSHIFT_ALLOW_FAULTS")
 
 
@@ -108,13 +110,7 @@ class WorkerClient:
             return
         if self._writer is not None:
             self._writer.close()
-        try:
-            async with asyncio.timeout(3):
-                await process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await _end(process, CLOSE_SECONDS)
         if self._words is not None:
             await asyncio.wait({self._words}, timeout=1)
             self._words.cancel()
@@ -149,10 +145,14 @@ class WorkerClient:
                 start_new_session=True,
             )
         reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._reading = asyncio.create_task(self._read(reader, self._writer), name="worker answers")
+        reading = self._read(reader, self._writer, self._process)
+        self._reading = asyncio.create_task(reading, name="worker answers")
         log.info("worker_started", pid=self._process.pid)
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _read(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, process: asyncio.subprocess.Process
+    ) -> None:
+        """Hand answers to those who asked, until the worker is gone or says what no worker of ours would say."""
         try:
             while (frame := await read_frame(reader)) is not None:
                 answer = self._redact(ANSWERS.validate_json(frame).answer)
@@ -166,6 +166,18 @@ class WorkerClient:
             writer.close()
             for answers in self._answers.values():
                 answers.put_nowait(None)
+        await _end(process, LAST_SECONDS)
+
+
+async def _end(process: asyncio.subprocess.Process, seconds: float) -> None:
+    """Wait for a worker without a socket to end by itself, then end it and everything it started."""
+    try:
+        async with asyncio.timeout(seconds):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 def _environment() -> Mapping[str, str]:

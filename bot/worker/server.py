@@ -38,6 +38,7 @@ async def serve_worker(channel: socket.socket, investigator: Investigator, draft
     while (frame := await read_frame(reader)) is not None:
         desk.take(ORDERS.validate_json(frame).order)
     await desk.close()
+    writer.close()
 
 
 class _Desk:

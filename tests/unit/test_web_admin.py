@@ -19,6 +19,8 @@ PATHS = [
     ("POST", "/v1/dead-letters/1/replay"),
     ("GET", "/v1/deliveries"),
     ("GET", "/v1/audit"),
+    ("GET", "/v1/pause"),
+    ("PUT", "/v1/pause"),
 ]
 
 

@@ -1,0 +1,377 @@
+"""The socket between front process and worker: whatever the worker does, the front answers, and starts it again."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.agent.cleaning import redact_value
+from bot.domain.investigation import Collected, Drafted, Job, Suspected
+from bot.domain.service import Service
+from bot.errors import LimitReached, NightshiftError, Reason, Refused, Rejected, Unavailable
+from bot.worker import client as module
+from bot.worker.client import WorkerClient
+from bot.worker.messages import (
+    ANSWERS,
+    MAX_FRAME,
+    ORDERS,
+    Answer,
+    AnswerFrame,
+    Cancel,
+    Ended,
+    Investigate,
+    OrderFrame,
+    StageDone,
+    read_frame,
+    write_frame,
+)
+from bot.worker.server import serve_worker
+from tests.worldkit import BASE, NOW, PLAYBOOK
+
+JOB = Job(
+    run="INC-1:1",
+    incident="INC-1",
+    service=Service(name="checkout", repository="/srv/git/checkout.git"),
+    playbook=PLAYBOOK,
+    title="ünïcode 😀",
+    alert_started_at=NOW,
+    now=NOW,
+    folder="/nowhere",
+)
+COLLECTED = Collected(records=(), requests=(), evidence=(), lines_read=3, notes=("hunter2 was logged",))
+SUSPECTED = Suspected(head=BASE, suspects=())
+DRAFTED = Drafted(base=BASE, patch=b"\x00\xff\xfe not text", title="t", culprit=None)
+
+FAKE = textwrap.dedent(
+    """
+    import os, signal, socket, sys, time
+    channel = socket.socket(fileno=int(sys.argv[-1]))
+    how, *rest = sys.argv[1:-1]
+    def receive(size):
+        data = b""
+        while len(data) < size:
+            part = channel.recv(size - len(data))
+            if not part:
+                sys.exit(0)
+            data += part
+        return data
+    def order():
+        return receive(int.from_bytes(receive(4), "big"))
+    while how == "silent":
+        order()
+    if how == "die":
+        order()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how in {"say", "babble"}:
+        order()
+        for text in rest:
+            channel.sendall(bytes.fromhex(text))
+        if how == "babble":
+            time.sleep(60)
+        while True:
+            order()
+    if how == "watch":
+        while True:
+            with open(rest[0], "ab") as file:
+                file.write(order() + b"\\n")
+    """
+)
+
+
+def frame(answer: Answer) -> bytes:
+    body = ANSWERS.dump_json(AnswerFrame(answer=answer))
+    return len(body).to_bytes(4, "big") + body
+
+
+def hide(answer: Answer) -> Answer:
+    return redact_value(answer, lambda text: text.replace("hunter2", "[redacted]"))
+
+
+@asynccontextmanager
+async def worker(*how: str | bytes) -> AsyncIterator[WorkerClient]:
+    """A client whose worker behaves as told."""
+    words = [word.hex() if isinstance(word, bytes) else word for word in how]
+    argv = [sys.executable, "-S", "-c", FAKE, *words]
+    client = WorkerClient(argv, memory_bytes=2 << 30, redact=hide)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def investigate(client: WorkerClient, job: Job = JOB) -> list[object]:
+    async with asyncio.timeout(10):
+        return [result async for result in client.investigate(job)]
+
+
+async def until_gone(pid: int) -> None:
+    async with asyncio.timeout(5):
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0.01)
+
+
+class TestAnswers:
+    async def test_come_back_in_order_cleaned_of_secrets(self):
+        said = [StageDone(call=1, collected=COLLECTED), StageDone(call=1, drafted=DRAFTED), Ended(call=1)]
+        async with worker("say", *map(frame, said)) as client:
+            assert await investigate(client) == [replace(COLLECTED, notes=("[redacted] was logged",)), DRAFTED]
+
+    async def test_to_somebody_else_s_call_are_dropped(self):
+        said = [StageDone(call=2, suspected=SUSPECTED), StageDone(call=1, collected=COLLECTED), Ended(call=1)]
+        async with worker("say", *map(frame, said)) as client:
+            assert len(await investigate(client)) == 1
+
+    @pytest.mark.parametrize(
+        ("ended", "kind"),
+        [
+            (
+                Ended(call=1, reason=Reason.UNREACHABLE, text="hunter2 is down", may_retry=True, retry_after=7.0),
+                Unavailable,
+            ),
+            (Ended(call=1, reason=Reason.TIMEOUT, text="hunter2 is slow"), LimitReached),
+            (Ended(call=1, reason=Reason.BUDGET, text="hunter2 is spent"), LimitReached),
+            (Ended(call=1, reason=Reason.NOT_FOUND, text="hunter2 is not there"), Refused),
+            (Ended(call=1, reason=Reason.SERVER_ERROR, text="hunter2 crashed"), Rejected),
+        ],
+    )
+    async def test_that_say_why_it_failed_become_errors_of_ours(self, ended, kind):
+        async with worker("say", frame(ended)) as client:
+            with pytest.raises(NightshiftError) as caught:
+                await investigate(client)
+        assert type(caught.value) is kind
+        assert caught.value.reason is ended.reason
+        assert "[redacted]" in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+
+    async def test_of_no_or_two_results_are_rejected(self):
+        for odd in (StageDone(call=1), StageDone(call=1, collected=COLLECTED, suspected=SUSPECTED)):
+            async with worker("say", frame(odd)) as client:
+                with pytest.raises(Rejected):
+                    await investigate(client)
+
+
+class TestAWorkerThatDies:
+    async def test_by_kill_9_in_the_middle_is_unavailable_and_started_again(self):
+        async with worker("silent") as client:
+            asking = asyncio.create_task(investigate(client))
+            while client.pid is None:
+                await asyncio.sleep(0.005)
+            first = client.pid
+            os.kill(first, signal.SIGKILL)
+            with pytest.raises(Unavailable) as trouble:
+                await asking
+            assert trouble.value.retry_after is not None
+            again = asyncio.create_task(investigate(client))
+            async with asyncio.timeout(5):
+                while client.pid == first:
+                    await asyncio.sleep(0.005)
+            os.kill(client.pid, signal.SIGKILL)
+            with pytest.raises(Unavailable):
+                await again
+
+    async def test_tells_everybody_who_waits(self):
+        async with worker("die") as client:
+            outcomes = await asyncio.gather(*(investigate(client) for _ in range(3)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+
+    async def test_at_its_start_is_unavailable(self):
+        client = WorkerClient([sys.executable, "-c", "raise SystemExit(3)"], memory_bytes=1 << 30, redact=hide)
+        with pytest.raises(Unavailable):
+            await investigate(client)
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x00\x00\x00\x04junk",
+        b"\x00\x00\x00\x02{}",
+        b"\x00\x00\x00\x00",
+        (MAX_FRAME + 1).to_bytes(4, "big"),
+        b"\xff\xff\xff\xff",
+        b'\x00\x00\x00\x1b{"answer":{"call":"one"}}   ',
+        b"\x00\x00\x00\x0a" + b"[" * 10,
+        frame(StageDone(call=1, collected=COLLECTED)).replace(b'"lines_read":3', b'"lines_read":x'),
+    ],
+    ids=["text", "empty object", "empty", "too large", "huge", "wrong type", "cut", "number"],
+)
+async def test_a_worker_that_talks_nonsense_is_unavailable_and_ended(nonsense, monkeypatch):
+    monkeypatch.setattr(module, "LAST_SECONDS", 0.05)
+    async with worker("babble", nonsense) as client:
+        with pytest.raises(Unavailable):
+            await investigate(client)
+        assert client.pid is not None
+        await until_gone(client.pid)
+
+
+class TestWhatTheWorkerGets:
+    async def test_no_variable_no_file_and_a_memory_limit(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("NIGHTSHIFT_ALERT_TOKEN", "hunter2")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+        with (tmp_path / "nightshift.db").open("wb") as database:
+            os.set_inheritable(database.fileno(), True)
+            async with worker("silent") as client:
+                asking = asyncio.create_task(investigate(client))
+                async with asyncio.timeout(5):
+                    while not self._has_begun(client.pid):
+                        await asyncio.sleep(0.005)
+                process = Path(f"/proc/{client.pid}")
+                environ = process.joinpath("environ").read_bytes()
+                names = {entry.split(b"=")[0] for entry in environ.split(b"\0") if entry}
+                files = {str(item.readlink()) for item in process.joinpath("fd").iterdir()}
+                limits = process.joinpath("limits").read_text()
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+        assert names == {b"PATH", b"LANG", b"PYTHONPATH"}
+        assert b"hunter2" not in environ
+        assert not any("nightshift.db" in name for name in files)
+        assert str(2 << 30) in limits
+
+    def _has_begun(self, pid: int | None) -> bool:
+        if pid is None:
+            return False
+        with suppress(OSError):
+            return b"silent" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"prlimit")[0]
+        return False
+
+    async def test_the_job_whole_and_a_cancel_when_nobody_waits_any_more(self, tmp_path):
+        orders = tmp_path / "orders"
+        orders.touch()
+        async with worker("watch", str(orders)) as client:
+            asking = asyncio.create_task(investigate(client))
+            async with asyncio.timeout(5):
+                while not orders.read_bytes():
+                    await asyncio.sleep(0.005)
+                asking.cancel()
+                while len(orders.read_bytes().splitlines()) < 2:
+                    await asyncio.sleep(0.005)
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            assert client.pid is not None
+        first, second = (ORDERS.validate_json(line).order for line in orders.read_bytes().splitlines())
+        assert first == Investigate(call=1, job=JOB)
+        assert second == Cancel(call=1)
+
+    async def test_its_end_when_the_front_closes(self, tmp_path):
+        orders = tmp_path / "orders"
+        orders.touch()
+        async with worker("watch", str(orders)) as client:
+            asking = asyncio.create_task(investigate(client))
+            async with asyncio.timeout(5):
+                while not orders.read_bytes():
+                    await asyncio.sleep(0.005)
+        await until_gone(client.pid)
+        with pytest.raises(Unavailable):
+            await asking
+
+
+class Scripted:
+    """An investigator that does what the job's title says."""
+
+    def __init__(self) -> None:
+        self.running: set[str] = set()
+
+    async def investigate(self, job: Job) -> AsyncIterator[object]:
+        self.running.add(job.run)
+        try:
+            yield COLLECTED
+            if job.title == "hang":
+                await asyncio.Event().wait()
+            if job.title == "crash":
+                raise ZeroDivisionError
+            if job.title == "retry":
+                raise Unavailable("later", Reason.UNREACHABLE, 3.0)
+            yield DRAFTED
+        finally:
+            self.running.discard(job.run)
+
+
+class Far:
+    """The front's end of the socket, by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, scripted: Scripted) -> None:
+        self.reader, self.writer, self.scripted = reader, writer, scripted
+
+    async def order(self, order) -> None:
+        await write_frame(self.writer, ORDERS.dump_json(OrderFrame(order=order)))
+
+    async def answer(self) -> Answer:
+        async with asyncio.timeout(5):
+            body = await read_frame(self.reader)
+        assert body is not None
+        return ANSWERS.validate_json(body).answer
+
+
+class TestTheWorkersSide:
+    @pytest.fixture
+    async def far(self):
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        scripted = Scripted()
+        serving = asyncio.create_task(serve_worker(theirs, scripted, None))
+        reader, writer = await asyncio.open_connection(sock=ours)
+        yield Far(reader, writer, scripted)
+        writer.close()
+        async with asyncio.timeout(5):
+            await serving
+        assert not scripted.running
+
+    async def test_each_stage_is_reported_when_it_is_done(self, far):
+        await far.order(Investigate(call=7, job=JOB))
+        assert [await far.answer() for _ in range(3)] == [
+            StageDone(call=7, collected=COLLECTED),
+            StageDone(call=7, drafted=DRAFTED),
+            Ended(call=7),
+        ]
+
+    async def test_jobs_run_side_by_side_and_one_can_be_cancelled(self, far):
+        await far.order(Investigate(call=1, job=replace(JOB, run="a", title="hang")))
+        assert await far.answer() == StageDone(call=1, collected=COLLECTED)
+        await far.order(Investigate(call=2, job=replace(JOB, run="b")))
+        assert [(await far.answer()).call for _ in range(3)] == [2, 2, 2]
+        assert far.scripted.running == {"a"}
+        await far.order(Cancel(call=1))
+        await far.order(Cancel(call=99))
+        async with asyncio.timeout(5):
+            while far.scripted.running:
+                await asyncio.sleep(0)
+
+    @pytest.mark.parametrize(
+        ("title", "ended"),
+        [
+            ("crash", Ended(call=1, reason=Reason.SERVER_ERROR, text="ZeroDivisionError")),
+            ("retry", Ended(call=1, reason=Reason.UNREACHABLE, text="later", may_retry=True, retry_after=3.0)),
+        ],
+    )
+    async def test_a_failure_is_reported_and_the_next_job_is_served(self, far, title, ended):
+        await far.order(Investigate(call=1, job=replace(JOB, title=title)))
+        assert await far.answer() == StageDone(call=1, collected=COLLECTED)
+        assert await far.answer() == ended
+        await far.order(Investigate(call=2, job=JOB))
+        assert (await far.answer()).call == 2
+
+    async def test_when_the_front_is_gone_everything_stops(self, far):
+        await far.order(Investigate(call=1, job=replace(JOB, title="hang")))
+        await far.answer()
+        assert far.scripted.running
+
+
+async def test_a_frame_of_a_megabyte_arrives_whole():
+    ours, theirs = socket.socketpair()
+    _, writer = await asyncio.open_connection(sock=ours)
+    far_reader, far_writer = await asyncio.open_connection(sock=theirs)
+    body = os.urandom(1 << 20)
+    _, received = await asyncio.gather(write_frame(writer, body), read_frame(far_reader))
+    assert received == body
+    writer.write(b"\x00\x00")
+    writer.close()
+    assert await read_frame(far_reader) is None, "a frame that ends within its length is no frame"
+    far_writer.close()
