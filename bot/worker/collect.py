@@ -5,9 +5,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.evidence import ErrorRecord, Evidence, FailingRequest, LogLine
+from bot.domain.exits import Exits, find_exits, order_by_exit
 from bot.domain.investigation import Collected, Job
 from bot.domain.records import find_records
+from bot.domain.reproduction import Reproduce, say_seconds
 from bot.domain.requests import find_failing_requests
+from bot.domain.slowness import Slowdown, find_slowdowns
 from bot.errors import NightshiftError
 from bot.ports.logs import LogQuery
 from bot.worker.tools import Tools
@@ -34,6 +37,8 @@ def collect(job: Job, tools: Tools) -> Collected:
     query = plan_query(job)
     span = f"between {_say(query.since)} and {_say(query.until)}"
     lines: list[LogLine] = []
+    if "logs" not in job.playbook.evidence:
+        return Collected(records=(), requests=(), evidence=(), lines_read=0, reproduce=job.playbook.reproduce)
     notes = [] if job.service.logs else [f"no log place is configured for {job.service.name}"]
     for place in job.service.logs:
         before = len(lines)
@@ -47,26 +52,73 @@ def collect(job: Job, tools: Tools) -> Collected:
             notes.append(f"{place.kind} log {place.path} could not be read {span}: {tools.clean(str(error), 300)}")
         if len(lines) == before and not (notes and place.path in notes[-1]):
             notes.append(f"no log line in {place.path} {span}")
-    records = tuple(find_records(lines))[:MAX_RECORDS]
-    requests = tuple(find_failing_requests(lines, records))[:MAX_REQUESTS]
-    if lines and not records:
+    return _sort_out(job, lines, notes, span)
+
+
+def _sort_out(job: Job, lines: Sequence[LogLine], notes: list[str], span: str) -> Collected:
+    """Find in the lines what the playbook's kind of reproduction needs, and the errors in any case."""
+    kind, playbook = job.playbook.reproduce, job.playbook
+    found = tuple(find_records(lines))
+    pieces: list[tuple[str, str, str]] = []
+    requests: tuple[FailingRequest, ...] = ()
+    began_at = None
+    if kind is Reproduce.START:
+        found = order_by_exit(found, lines)
+        exits = find_exits(lines)
+        pieces += [("exit", exits.cite, _tell_exits(exits))] if exits else []
+        if lines and not exits:
+            notes.append("the logs do not say that the service ended or was started again")
+    elif kind is Reproduce.SLOW:
+        slow = find_slowdowns(lines, factor=playbook.slow_factor, floor=playbook.slow_floor_ms / 1_000)
+        requests = tuple(each.request for each in slow)
+        began_at = next((each.began_at for each in slow if each.began_at), None)
+        pieces += [("slow", each.request.cite, _tell_slowdown(each)) for each in slow]
+        if lines and not slow:
+            notes.append(f"no request slower than {playbook.slow_floor_ms} ms among {len(lines):,} log lines {span}")
+    records = found[:MAX_RECORDS]
+    if kind is Reproduce.REQUEST:
+        requests = tuple(find_failing_requests(lines, records))[:MAX_REQUESTS]
+        if records and not requests:
+            notes.append("no failing request that could be sent again was found in the logs")
+    if lines and not records and kind in {Reproduce.REQUEST, Reproduce.START}:
         notes.append(f"no error among {len(lines):,} log lines {span}")
-    elif records and not requests:
-        notes.append("no failing request that could be sent again was found in the logs")
+    pieces += [("error", record.cite, _tell(record)) for record in records]
+    if kind is Reproduce.REQUEST:
+        pieces += [("request", request.cite, _tell_request(request)) for request in requests]
     return Collected(
         records=records,
         requests=requests,
-        evidence=tuple(_number(records, requests)),
+        evidence=tuple(_number(pieces)),
         lines_read=len(lines),
         notes=tuple(notes),
+        reproduce=kind,
+        began_at=began_at,
     )
 
 
-def _number(records: Sequence[ErrorRecord], requests: Sequence[FailingRequest]) -> Iterator[Evidence]:
-    pieces = [("error", record.cite, _tell(record)) for record in records]
-    pieces += [("request", request.cite, _tell_request(request)) for request in requests]
+def _number(pieces: Sequence[tuple[str, str, str]]) -> Iterator[Evidence]:
     for number, (kind, cite, text) in enumerate(pieces, 1):
         yield Evidence(id=f"E{number}", kind=kind, cite=cite, text=text[:MAX_TEXT])
+
+
+def _tell_exits(exits: Exits) -> str:
+    ended = (
+        "was started again" if not exits.count else "ended once" if exits.count == 1 else f"ended {exits.count:,} times"
+    )
+    codes = ", ".join(code if count == exits.count else f"{code} {count:,} times" for code, count in exits.codes)
+    again = f"; {exits.restarts:,} restarts are logged" if exits.restarts > 1 else ""
+    when = f", last at {_say(exits.last_at)}" if exits.last_at else ""
+    return f"{ended}{f' with {codes}' if codes else ''}{when}{again}\n{exits.text}"
+
+
+def _tell_slowdown(slow: Slowdown) -> str:
+    request, since = slow.request, f"median {say_seconds(slow.since)} of {slow.counts[1]:,}"
+    body = f"\n{request.body}" if request.body else ""
+    if slow.before is None:
+        return f"{request.method} {request.target} is slow: {since} requests, and no quicker ones before them{body}"
+    when = f" at {_say(slow.began_at)}" if slow.began_at else ""
+    before = f"median {say_seconds(slow.before)} of {slow.counts[0]:,}"
+    return f"{request.method} {request.target} became slower{when}: {since} requests since, {before} before{body}"
 
 
 def _tell(record: ErrorRecord) -> str:

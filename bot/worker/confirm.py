@@ -1,4 +1,4 @@
-"""Stage three: find the commit at which the failing request turns red, by running it.
+"""Stage three: find the commit at which the playbook's reproduction turns red, by running it.
 
 The best suspects and their parents are run first. Each run narrows the line of commits between a red and a green one;
 what is left is searched by halves of suspicion, as `git bisect` would by halves of length. A commit that cannot be
@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.domain.evidence import Check, FailingRequest, Suspect
-from bot.domain.investigation import Confirmed
+from bot.domain.investigation import Confirmed, Job
+from bot.domain.reproduction import Reproduce
 from bot.ports.workspace import Commit
-from bot.worker.reproduce import REPRODUCTION, Bench, Trial
+from bot.worker.reproduce import Bench
+from bot.worker.seek import say_flaky, seek
+from bot.worker.trial import Trial
 
 TRIED_FIRST = 3
-SOMETIMES = 5
 MAX_RUNS = 40
 _FLOOR = 0.1
 _OLDER = 0.15
@@ -29,53 +31,39 @@ class Blame:
     how: str
 
 
-async def find_trial(bench: Bench, requests: Sequence[FailingRequest], head: str) -> Trial | None:
-    """Return what is red at the head: a failing request, more insistently the second time, else a check."""
-    trial = await bench.find_red(requests, head)
-    judged = any(run.verdict is Check.GREEN for run in bench.runs)
-    if trial is None and judged:
-        trial = await bench.find_red(requests, head, repeat=SOMETIMES)
-    if trial is not None or judged:
-        return trial
-    for name in bench.service.checks:
-        run = await bench.run(Trial(check=name), head)
-        if run.verdict is Check.RED:
-            return Trial(check=name)
-    return None
-
-
 async def confirm(
     bench: Bench,
     *,
+    job: Job,
     requests: Sequence[FailingRequest],
     suspects: Sequence[Suspect],
     commits: Sequence[Commit],
     has_time: Callable[[], bool],
 ) -> tuple[Confirmed, Trial | None]:
     """Blame a commit by execution. `commits` are newest first and begin with the deployed head."""
-    trial = await find_trial(bench, requests, commits[0].sha)
+    sought = await seek(bench, requests, commits[0].sha, job=job)
+    trial = sought.trial
     if trial is None:
-        return Confirmed(culprit=None, request=None, runs=bench.runs, how=_why_no_trial(bench, requests)), None
+        kind = job.playbook.reproduce
+        return Confirmed(culprit=None, request=None, runs=bench.runs, how=sought.why, reproduce=kind), None
     scores = {suspect.commit: suspect.score for suspect in suspects}
     search = Search(bench=bench, trial=trial, scores=scores, has_time=has_time)
     blame = await search.blame(commits)
+    if trial.kind is Reproduce.CHECK and job.playbook.reproduce is Reproduce.CHECK:
+        blame = await _doubt(bench, trial, blame)
     culprit = blame.culprit.sha if blame.culprit else None
-    return Confirmed(culprit=culprit, request=trial.request, runs=bench.runs, how=blame.how), trial
+    found = Confirmed(culprit=culprit, request=trial.request, runs=bench.runs, how=blame.how, reproduce=trial.kind)
+    return found, trial
 
 
-def _why_no_trial(bench: Bench, requests: Sequence[FailingRequest]) -> str:
-    if bench.fault:
-        return f"nothing was run: {bench.fault}"
-    if not requests:
-        red = "and no check of the service is red" if bench.service.checks else "and the service has no checks"
-        return f"the logs show no request that could be sent again, {red}"
-    if not bench.service.run:
-        return f"the configuration does not say how to start {bench.service.name} (`run`), and no check is red"
-    tries = [run for run in bench.runs if run.name == REPRODUCTION]
-    if any(run.verdict is Check.GREEN for run in tries):
-        return "the failing requests succeed in the sandbox: the cause may be data, load or another service"
-    last = tries[-1].output.rstrip().rsplit("\n", 1)[-1] if tries else ""
-    return f"the failing request could not be tried at the deployed commit: {last[:200]}"
+async def _doubt(bench: Bench, trial: Trial, blame: Blame) -> Blame:
+    """Run the check again at the culprit and its parent: one that disagrees with itself there blames nobody."""
+    culprit = blame.culprit
+    for commit in (culprit.sha, culprit.parents[0]) if culprit else ():
+        run = await bench.repeat(trial, commit, bench.playbook.tries)
+        if run.verdict is Check.UNKNOWN:
+            return Blame(culprit=None, how=say_flaky(trial, commit, run.note))
+    return blame
 
 
 class Search:
@@ -130,26 +118,36 @@ class Search:
         return [index for index in ranked[:TRIED_FIRST] if line[index].sha in self._scores]
 
     def _conclude(self, span: "Span", parent_of_last: str) -> Blame:
-        subject = self._trial.subject
+        subject, words = self._trial.subject, self._trial.words
         if not span.green_known:
             if span.red == len(span.line) - 1:
                 since = (
                     "since the first commit" if not parent_of_last else "at the oldest commit that was looked at too"
                 )
-                return Blame(culprit=None, how=f"{subject} fails {since}, so no commit can be blamed")
+                lacks = "; it may need something that the sandbox does not have"
+                more = lacks if self._trial.kind is Reproduce.START else ""
+                return Blame(culprit=None, how=f"{subject} {words.fails} {since}, so no commit can be blamed{more}")
             return Blame(
                 culprit=None, how=f"{subject} cannot be judged at any commit older than {_short(span, span.red)}"
             )
         if span.width > 1:
             left = ", ".join(_short(span, index) for index in range(span.red, span.green))
-            return Blame(culprit=None, how=f"one of {left[:400]} made {subject} fail; those between cannot be judged")
+            return Blame(
+                culprit=None, how=f"{subject} {words.fails} since one of {left[:400]}; those between cannot be judged"
+            )
         runs = len([run for run in self._bench.runs if run.name == self._trial.name])
         sometimes = ", though not every time it is sent" if self._trial.repeat > 1 else ""
         how = (
-            f"{subject} fails at {_short(span, span.red)} and works at its parent {_short(span, span.green)}"
-            f"{sometimes} ({runs} runs in the sandbox)"
+            f"{subject} {words.fails} at {self._name(span, span.red)} and {words.works} at its parent "
+            f"{self._name(span, span.green)}{sometimes} ({runs} runs in the sandbox)"
         )
         return Blame(culprit=span.line[span.red], how=how)
+
+    def _name(self, span: "Span", index: int) -> str:
+        """Name a commit, with what was measured there."""
+        timed = self._trial.kind is Reproduce.SLOW
+        notes = [run.note for run in self._bench.runs if timed and run.at == _short(span, index) and run.note]
+        return f"{_short(span, index)} ({notes[-1]})" if notes else _short(span, index)
 
 
 class Span:

@@ -18,16 +18,18 @@ from bot.domain.conclusion import find_result
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
+from bot.domain.reproduction import word
 from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.model import ModelClient, ModelPlace
 from bot.ports.workspace import Checkout
 from bot.worker.collect import plan_query
-from bot.worker.confirm import find_trial
 from bot.worker.repository import open_repository
-from bot.worker.reproduce import REPRODUCTION, Bench, Trial
+from bot.worker.reproduce import Bench
 from bot.worker.revert import verify_patch
+from bot.worker.seek import find_trial
 from bot.worker.tools import Tools
+from bot.worker.trial import REPRODUCTION, Trial
 
 MAX_LOG_LINES: Final = 50_000
 
@@ -116,7 +118,7 @@ class Workshop:
             return await self._bench.run(Trial(check=name), self._head)
         trial = await self._get_trial()
         if trial is None:
-            raise Refused("no failing request could be reproduced", Reason.NOT_FOUND)
+            raise Refused(f"no {word(self._job.playbook.reproduce).trial} could be reproduced", Reason.NOT_FOUND)
         return await self._bench.run(trial, self._head)
 
     async def _judge(self, patch: Patch, title: str) -> Verified:
@@ -130,6 +132,6 @@ class Workshop:
             confirmed, collected = find_result(self._job.done, Confirmed), find_result(self._job.done, Collected)
             known = confirmed.request if confirmed else None
             requests = [known] if known else collected.requests if collected else ()
-            self._trial = await find_trial(self._bench, requests, self._head)
+            self._trial = await find_trial(self._bench, requests, self._head, job=self._job)
             self._is_trial_known = True
         return self._trial

@@ -6,9 +6,11 @@ stage after it. Nothing here knows a concrete log, repository or sandbox.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from bot.domain.evidence import ErrorRecord, LogLine
 from bot.domain.investigation import (
     Collected,
     Confirmed,
@@ -19,15 +21,19 @@ from bot.domain.investigation import (
     Suspected,
     Verified,
 )
+from bot.domain.records import find_records
+from bot.domain.reproduction import Reproduce
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.workspace import Checkout, Commit
-from bot.worker.collect import collect
-from bot.worker.confirm import confirm, find_trial
+from bot.worker.collect import MAX_RECORDS, collect
+from bot.worker.confirm import confirm
 from bot.worker.repository import open_repository
-from bot.worker.reproduce import Bench, Trial
+from bot.worker.reproduce import Bench
 from bot.worker.revert import choose_target, draft_revert, verify_patch
+from bot.worker.seek import find_trial, seek
 from bot.worker.suspect import find_suspects, read_history
 from bot.worker.tools import Tools
+from bot.worker.trial import Trial
 
 __all__ = ["Investigation", "Tools"]
 
@@ -128,9 +134,21 @@ class _Case:
         except (Unavailable, Rejected) as error:
             why = self._tools.clean(str(error), 300)
             return Suspected(head="", suspects=(), notes=(f"the repository could not be read: {why}",))
+        if self._job.playbook.reproduce is Reproduce.CHECK:
+            collected = replace(collected, records=await self._read_check(head))
         return await find_suspects(
             self._job, collected, head=head, commits=self._commits, archive=archive, tools=self._tools
         )
+
+    async def _read_check(self, head: str) -> tuple[ErrorRecord, ...]:
+        """Return the errors that the failing check prints: they take the place of errors in a log."""
+        bench = await self._prepare()
+        trial = (await seek(bench, (), head, job=self._job)).trial
+        if trial is None:
+            return ()
+        output = (await bench.run(trial, head)).output
+        lines = [LogLine(source=trial.name, number=n, text=text) for n, text in enumerate(output.splitlines(), 1)]
+        return find_records(lines)[:MAX_RECORDS]
 
     async def _confirm(self) -> Confirmed:
         bench = await self._prepare()
@@ -138,6 +156,7 @@ class _Case:
         search_until = self._job.playbook.seconds * (1 - SEARCH_SHARE)
         confirmed, self._trial = await confirm(
             bench,
+            job=self._job,
             requests=self._get(Collected).requests,
             suspects=suspected.suspects,
             commits=await self._get_commits(),
@@ -148,7 +167,8 @@ class _Case:
 
     async def _draft(self) -> Drafted:
         suspected = self._get(Suspected)
-        target = choose_target(self._get(Confirmed), suspected.suspects, await self._get_commits())
+        kind = self._job.playbook.reproduce
+        target = choose_target(self._get(Confirmed), suspected.suspects, await self._get_commits(), kind=kind)
         bench = await self._prepare()
         judged = await draft_revert(bench, target, head=suspected.head, trial=await self._get_trial())
         self._verified = judged.verified
@@ -165,7 +185,8 @@ class _Case:
             confirmed = self._get(Confirmed)
             if confirmed.culprit is not None:
                 requests = [confirmed.request] if confirmed.request else []
-                self._trial = await find_trial(await self._prepare(), requests, self._get(Suspected).head)
+                head = self._get(Suspected).head
+                self._trial = await find_trial(await self._prepare(), requests, head, job=self._job)
             self._is_trial_known = True
         return self._trial
 

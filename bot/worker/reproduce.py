@@ -19,8 +19,6 @@ from bot.ports.workspace import Checkout
 from bot.worker.tools import Tools
 from bot.worker.trial import MARK, REPRODUCTION, Timing, Trial, judge, read_reports, read_timing, tell, tell_repeats
 
-__all__ = ["REPRODUCTION", "Bench", "Trial"]
-
 MAX_OUTPUT: Final = 4_000
 MAX_CANDIDATES: Final = 5
 REQUEST_SECONDS: Final = 10.0

@@ -8,11 +8,13 @@ from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, Suspect
 from bot.domain.investigation import Confirmed, Drafted, Verified
 from bot.domain.patch import parse_patch, read_patch, render_file
+from bot.domain.reproduction import Reproduce
 from bot.domain.risk import is_test_file
 from bot.domain.suspicion import is_document
 from bot.errors import Refused, Rejected, Unavailable
 from bot.ports.workspace import Commit
-from bot.worker.reproduce import REPRODUCTION, Bench, Trial
+from bot.worker.reproduce import Bench
+from bot.worker.trial import REPRODUCTION, Trial
 
 CLEAR_SCORE = 0.25
 CLEAR_LEAD = 1.5
@@ -36,12 +38,21 @@ class Judged:
     verified: Verified | None = None
 
 
-def choose_target(confirmed: Confirmed, suspects: Sequence[Suspect], commits: Sequence[Commit]) -> Target:
-    """Return the commit to revert: the culprit, or a suspect far ahead of the others where nothing could be run."""
+def choose_target(
+    confirmed: Confirmed,
+    suspects: Sequence[Suspect],
+    commits: Sequence[Commit],
+    *,
+    kind: Reproduce = Reproduce.REQUEST,
+) -> Target:
+    """Return the commit to revert: the culprit, or a suspect far ahead of the others where nothing could be run.
+
+    A check that is not red, or not always, is never reason enough to revert a commit on suspicion.
+    """
     subjects = {commit.sha: commit.subject for commit in commits}
     if confirmed.culprit:
         return Target(commit=confirmed.culprit, subject=subjects.get(confirmed.culprit, confirmed.culprit[:12]))
-    judged = any(
+    judged = kind is Reproduce.CHECK or any(
         run.verdict is Check.RED or (run.verdict is Check.GREEN and run.name == REPRODUCTION) for run in confirmed.runs
     )
     first = suspects[0] if suspects else None
@@ -116,12 +127,12 @@ async def verify_patch(bench: Bench, drafted: Drafted, trial: Trial | None) -> V
     """Run the reproduction without and with the patch, then every check with it; a red one also without it."""
     rung = bench.tools.sandbox.rung
     if bench.fault:
-        return _unverified(f"not verified: {bench.fault}", rung)
+        return _unverified(f"not verified: {bench.fault}", bench)
     try:
         tree = await bench.checkout.patched_tree(drafted.base, drafted.patch)
         await bench.archive(tree, keep=True)
     except (Rejected, Unavailable) as error:
-        return _unverified(f"not verified: {bench.tools.clean(str(error), 300)}", rung)
+        return _unverified(f"not verified: {bench.tools.clean(str(error), 300)}", bench)
     trials = [Trial(check=name) for name in bench.service.checks]
     if trial is not None:
         trials = [trial, *(each for each in trials if each.key != trial.key)]
@@ -140,6 +151,7 @@ async def verify_patch(bench: Bench, drafted: Drafted, trial: Trial | None) -> V
         already_red=already,
         notes=_notes(runs, already, trial),
         rung=rung,
+        reproduce=trial.kind if trial else bench.playbook.reproduce,
     )
 
 
@@ -148,7 +160,7 @@ def _notes(runs: Sequence[CheckRun], already: Sequence[str], trial: Trial | None
     notes += [f"not verified: {run.name} could not be run to its end" for run in runs if run.verdict is Check.UNKNOWN]
     tried = trial.name if trial else ""
     red = [run.name for run in runs if run.verdict is Check.RED and run.name not in already]
-    notes += [f"{trial.subject} still fails with the patch" for name in red if trial and name == tried]
+    notes += [f"{trial.subject} still {trial.words.fails} with the patch" for name in red if trial and name == tried]
     notes += [f"the patch turns {name} red" for name in red if name != tried]
     if trial is None:
         notes.append("not verified: there is no reproduction to hold the patch against")
@@ -157,5 +169,12 @@ def _notes(runs: Sequence[CheckRun], already: Sequence[str], trial: Trial | None
     return tuple(notes)
 
 
-def _unverified(note: str, rung: str) -> Verified:
-    return Verified(before=Check.UNKNOWN, after=Check.UNKNOWN, runs=(), notes=(note,), rung=rung)
+def _unverified(note: str, bench: Bench) -> Verified:
+    return Verified(
+        before=Check.UNKNOWN,
+        after=Check.UNKNOWN,
+        runs=(),
+        notes=(note,),
+        rung=bench.tools.sandbox.rung,
+        reproduce=bench.playbook.reproduce,
+    )

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from bot.domain.evidence import ErrorRecord
 from bot.domain.investigation import Collected, Job, Suspected
+from bot.domain.reproduction import Reproduce
 from bot.domain.suspicion import (
     Change,
     Clues,
@@ -81,8 +82,9 @@ def _rank(job: Job, collected: Collected, head: str, changes: Sequence[Change], 
     clues = Clues(places=places, words=words, first_error=_first_error(collected, job.alert_started_at))
     notes: list[str] = []
     if not collected.records and not collected.requests:
-        notes.append("nothing was found in the logs, so the commits are ranked by time alone")
-    elif not places:
+        where = "the output of a red check" if collected.reproduce is Reproduce.CHECK else "the logs"
+        notes.append(f"nothing was found in {where}, so the commits are ranked by time alone")
+    elif not places and collected.records:
         notes.append("no stack frame could be found in the repository, so words and time decide")
     if len(changes) >= job.playbook.history:
         notes.append(f"only the last {len(changes)} commits were looked at")
@@ -90,7 +92,9 @@ def _rank(job: Job, collected: Collected, head: str, changes: Sequence[Change], 
 
 
 def _first_error(collected: Collected, alert: datetime) -> datetime:
-    """Return when the most telling error was first seen; the alert's start where no error has a time."""
+    """Return when it began, or the most telling error was first seen; the alert's start where no error has a time."""
+    if collected.began_at is not None:
+        return collected.began_at
     weighed = zip(weigh_records(collected.records), collected.records, strict=True)
     times = [(-weight, record.first_at) for weight, record in weighed if record.first_at is not None]
     return min(times)[1] if times else alert
