@@ -8,6 +8,7 @@ from bot.agent.guard import defuse
 from bot.agent.prompts import render_task
 from bot.domain.conclusion import conclude, find_result, name_commit
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
+from bot.domain.reproduction import word
 
 MAX_TASK: Final = 24_000
 MAX_PIECES: Final = 8
@@ -59,7 +60,7 @@ def _tell_tried(job: Job) -> Iterator[str]:
     for note in collected.notes if collected else ():
         yield note[:300]
     if confirmed is not None:
-        yield f"running the failing request at older commits: {confirmed.how}"[:400]
+        yield f"{word(confirmed.reproduce).running} at older commits: {confirmed.how}"[:400]
     if drafted is not None and drafted.patch:
         said = "verified in the sandbox" if verified and verified.is_verified else "not verified"
         notes = f" ({'; '.join(verified.notes)})" if verified and verified.notes else ""

@@ -20,6 +20,7 @@ from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.investigation import Verified
 from bot.domain.transcript import Proposal
+from bot.domain.reproduction import word
 from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
 from bot.ports.workspace import Checkout
 
@@ -89,7 +90,7 @@ SPECS: Final[tuple[ToolSpec, ...]] = (
     ),
     ToolSpec(
         name="run_check",
-        about="Run one of the service's checks, or `reproduction` (the failing request), at head in the sandbox.",
+        about="Run one of the service's checks, or `reproduction` (what fails), at head in the sandbox.",
         params=(Param(name="check", about="The check's name.", is_required=True),),
     ),
 )
@@ -255,8 +256,9 @@ def _tell(run: CheckRun) -> str:
 
 def _judge(verified: Verified) -> str:
     """Say what the sandbox said, the output of what failed included."""
-    head = "VERIFIED: the failing request succeeds with this patch and no check turns red. Conclude now."
+    words = word(verified.reproduce)
+    head = f"VERIFIED: the {words.trial} {words.succeeds} with this patch and no check turns red. Conclude now."
     if not verified.is_verified:
-        head = "NOT VERIFIED: " + ("; ".join(verified.notes) or "the failing request was not seen to succeed")
+        head = "NOT VERIFIED: " + ("; ".join(verified.notes) or f"not seen: the {words.trial} {words.succeeds}")
     failed = [run for run in verified.runs if run.verdict is not Check.GREEN]
     return "\n\n".join([head, *(_tell(run) for run in failed[:3])])

@@ -7,11 +7,13 @@ from typing import Final, TypeVar
 
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, Finding, Suspect
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
+from bot.domain.reproduction import REPRODUCTION, Reproduce, word
 
 CONFIRMED: Final = "confirmed"
 LIKELY: Final = "likely"
 INCONCLUSIVE: Final = "inconclusive"
 
+_TAIL: Final = 20
 _ID: Final = re.compile(r"E([0-9]{1,6})")
 _Result = TypeVar("_Result", bound=StageResult)
 
@@ -41,7 +43,12 @@ def conclude(results: Sequence[StageResult]) -> tuple[tuple[Finding, ...], tuple
     """Return the findings, cause first, and all evidence; the newest result of a stage counts."""
     collected = find_result(results, Collected)
     ledger = _Ledger(collected.evidence if collected else ())
-    findings = [*_blame(results, ledger), *_read_errors(collected, ledger), *_judge_patch(results, ledger)]
+    findings = [
+        *_blame(results, ledger),
+        *_read_marks(collected),
+        *_read_errors(collected, ledger),
+        *_judge_patch(results, ledger),
+    ]
     return tuple(findings), tuple(ledger.pieces)
 
 
@@ -50,9 +57,11 @@ def find_result(results: Sequence[StageResult], kind: type[_Result]) -> _Result 
     return next((result for result in reversed(results) if isinstance(result, kind)), None)
 
 
-def top_record(records: Sequence[ErrorRecord]) -> ErrorRecord | None:
-    """Return the record that happened most often, the first of equals."""
-    return max(records, key=lambda record: record.count, default=None)
+def top_record(collected: Collected) -> ErrorRecord | None:
+    """Return the error that happened most often, the first of equals; of a service that ended, what it died of."""
+    if collected.reproduce is Reproduce.START:
+        return next(iter(collected.records), None)
+    return max(collected.records, key=lambda record: record.count, default=None)
 
 
 def name_commit(commit: str, suspects: Sequence[Suspect]) -> str:
@@ -64,30 +73,53 @@ def name_commit(commit: str, suspects: Sequence[Suspect]) -> str:
 def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]:
     suspected, confirmed = find_result(results, Suspected), find_result(results, Confirmed)
     suspects = suspected.suspects if suspected else ()
-    runs = _add_runs(confirmed.runs, ledger) if confirmed else ()
+    kind = confirmed.reproduce if confirmed else Reproduce.REQUEST
+    runs = _add_runs(confirmed.runs, ledger, kind) if confirmed else ()
     if confirmed and confirmed.culprit:
-        evidence = (*runs, *_add_commit(confirmed.culprit, suspects, ledger))
+        evidence = (*runs, *_add_commit(confirmed.culprit, suspects, ledger, kind))
         yield Finding(
             claim=f"{name_commit(confirmed.culprit, suspects)} broke it: {confirmed.how}",
             evidence=evidence,
             confidence=CONFIRMED if runs else LIKELY,
-            refuted_by="the same request failing at the commit before it",
+            refuted_by=f"{word(kind).relapse} at the commit before it",
+        )
+    elif confirmed and kind is Reproduce.CHECK:
+        is_flaky = any(run.note and run.verdict is Check.UNKNOWN for run in confirmed.runs)
+        yield Finding(
+            claim=confirmed.how[:1].upper() + confirmed.how[1:],
+            evidence=runs or (ledger.add("check", "checks", confirmed.how),),
+            confidence=CONFIRMED if is_flaky else INCONCLUSIVE,
+            refuted_by="the same verdict in every run of it" if is_flaky else "a red run of a check in the sandbox",
         )
     elif suspects:
         first = suspects[0]
         why = f": {'; '.join(first.reasons)}" if first.reasons else ""
         yield Finding(
             claim=f"{name_commit(first.commit, suspects)} is the first suspect{why}",
-            evidence=(*_add_commit(first.commit, suspects, ledger), *runs),
+            evidence=(*_add_commit(first.commit, suspects, ledger, kind), *runs),
             confidence=INCONCLUSIVE if runs or not first.reasons else LIKELY,
             refuted_by="the failure going on with that commit reverted",
         )
 
 
+def _read_marks(collected: Collected | None) -> Iterator[Finding]:
+    """Say that the service ended, or what became slow: the first piece of each tells most."""
+    for kind, who, refuted_by in (
+        ("exit", "The service ", "as many ends of the service before the alert"),
+        ("slow", "", "the same times before the alert"),
+    ):
+        piece = next((each for each in collected.evidence if each.kind == kind), None) if collected else None
+        if piece is not None:
+            claim = who + piece.text.splitlines()[0]
+            yield Finding(claim=claim, evidence=(piece.id,), confidence=CONFIRMED, refuted_by=refuted_by)
+
+
 def _read_errors(collected: Collected | None, ledger: _Ledger) -> Iterator[Finding]:
     if collected is None:
         return
-    record = top_record(collected.records)
+    record = top_record(collected)
+    if record is None and collected.reproduce in {Reproduce.SLOW, Reproduce.CHECK}:
+        return
     if record is None:
         text = "; ".join(collected.notes) or "no error among them"
         cite = f"{collected.lines_read:,} log lines"
@@ -113,13 +145,13 @@ def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Fi
     drafted, verified = find_result(results, Drafted), find_result(results, Verified)
     if drafted is None or not drafted.patch or verified is None:
         return
-    runs = _add_runs(verified.runs, ledger)
+    runs, words = _add_runs(verified.runs, ledger, verified.reproduce), word(verified.reproduce)
     if verified.is_verified:
         yield Finding(
-            claim=f"{drafted.title} mends it: the failing request succeeds with it, and no check turns red",
+            claim=f"{drafted.title} mends it: the {words.trial} {words.succeeds} with it, and no check turns red",
             evidence=runs,
             confidence=CONFIRMED,
-            refuted_by="the request failing with the patch, or a check that it turns red",
+            refuted_by=f"{words.relapse} with the patch, or a check that it turns red",
         )
         return
     reasons = "; ".join(verified.notes) or f"before {verified.before.value}, after {verified.after.value}"
@@ -127,23 +159,33 @@ def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Fi
         claim=f"It is not known whether {drafted.title} mends it: {reasons}",
         evidence=runs or (ledger.add("check", verified.rung or "no sandbox", reasons),),
         confidence=INCONCLUSIVE,
-        refuted_by="a run of the failing request with the patch",
+        refuted_by=f"{words.running} with the patch",
     )
 
 
-def _add_commit(commit: str, suspects: Sequence[Suspect], ledger: _Ledger) -> tuple[str, ...]:
+def _add_commit(commit: str, suspects: Sequence[Suspect], ledger: _Ledger, kind: Reproduce) -> tuple[str, ...]:
     known = next((suspect for suspect in suspects if suspect.commit == commit), None)
     if known is None:
-        return (ledger.add("commit", commit[:12], "found by running the failing request at older commits"),)
+        return (ledger.add("commit", commit[:12], f"found by {word(kind).running} at older commits"),)
     at = known.committed_at.astimezone(UTC)
     day = f"{at.day} {at:%b %H:%M} UTC"
     text = f'"{known.subject}" by {known.author}, {day}' + "".join(f"; {reason}" for reason in known.reasons)
     return (ledger.add("commit", commit[:12], text),)
 
 
-def _add_runs(runs: Sequence[CheckRun], ledger: _Ledger) -> tuple[str, ...]:
-    words = {Check.GREEN: "passed", Check.RED: "failed", Check.UNKNOWN: "could not be judged"}
-    return tuple(
-        ledger.add("run", f"{run.name} at {run.at[:12]}", f"{words[run.verdict]} after {run.seconds:.1f} s")
-        for run in runs
-    )
+def _add_runs(runs: Sequence[CheckRun], ledger: _Ledger, kind: Reproduce) -> tuple[str, ...]:
+    """Cite the runs. What the first red one wrote stands with it where no log says as much."""
+    shown = next((run for run in runs if run.verdict is Check.RED), None)
+    if kind not in {Reproduce.START, Reproduce.CHECK}:
+        shown = None
+    return tuple(ledger.add("run", f"{run.name} at {run.at[:12]}", _tell_run(run, kind, run is shown)) for run in runs)
+
+
+def _tell_run(run: CheckRun, kind: Reproduce, is_shown: bool) -> str:
+    words = word(kind if run.name == REPRODUCTION else Reproduce.CHECK)
+    said = {Check.GREEN: words.green, Check.RED: words.red, Check.UNKNOWN: "could not be judged"}[run.verdict]
+    if run.verdict is Check.UNKNOWN and run.note and kind is Reproduce.CHECK:
+        said = "contradicted itself"
+    note = f" ({run.note})" if run.note else ""
+    text = f"{said} after {run.seconds:.1f} s{note}"
+    return "\n".join((text, *run.output.strip().splitlines()[-_TAIL:])) if is_shown else text

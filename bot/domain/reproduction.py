@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+#: The name of a run that is not one of the service's checks.
+REPRODUCTION: Final = "reproduction"
+
 
 class Reproduce(StrEnum):
     """What a playbook runs to tell a bad commit from a good one."""
@@ -17,21 +20,59 @@ class Reproduce(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Wording:
-    """`trial` names it; `fails` and `works` follow the name of what was tried; `succeeds` follows `trial`."""
+    """How one kind is said.
+
+    `trial` names it, `running` says what is done; `fails` and `works` follow the name of what was tried, `succeeds`
+    follows `trial`; `red` and `green` are the verdict of one run; `relapse` is what would refute a claim.
+    """
 
     trial: str
+    running: str
     fails: str
     works: str
     succeeds: str
+    red: str = "failed"
+    green: str = "passed"
+    relapse: str
 
 
 _WORDINGS: Final[Mapping[Reproduce, Wording]] = {
-    Reproduce.REQUEST: Wording(trial="failing request", fails="fails", works="works", succeeds="succeeds"),
-    Reproduce.START: Wording(
-        trial="start of the service", fails="does not start and stay up", works="starts and stays up", succeeds="works"
+    Reproduce.REQUEST: Wording(
+        trial="failing request",
+        running="running the failing request",
+        fails="fails",
+        works="works",
+        succeeds="succeeds",
+        relapse="the same request failing",
     ),
-    Reproduce.SLOW: Wording(trial="slow request", fails="is slow", works="is quick", succeeds="is quick again"),
-    Reproduce.CHECK: Wording(trial="failing check", fails="fails", works="passes", succeeds="passes"),
+    Reproduce.START: Wording(
+        trial="start of the service",
+        running="starting the service",
+        fails="does not start and stay up",
+        works="starts and stays up",
+        succeeds="works",
+        red="did not start and stay up",
+        green="started and stayed up",
+        relapse="the service not starting",
+    ),
+    Reproduce.SLOW: Wording(
+        trial="slow request",
+        running="timing the slow request",
+        fails="is slow",
+        works="is quick",
+        succeeds="is quick again",
+        red="slow",
+        green="quick",
+        relapse="the same request being as slow",
+    ),
+    Reproduce.CHECK: Wording(
+        trial="failing check",
+        running="running the failing check",
+        fails="fails",
+        works="passes",
+        succeeds="passes",
+        relapse="the same check failing",
+    ),
 }
 
 

@@ -163,11 +163,11 @@ def _say_tested(draft: Draft) -> str:
     if result is None:
         return "Not verified: it was never run."
     if not result.is_verified:
-        reasons = "; ".join(result.notes) or f"failing request {say_change(result)}, {say_checks(result)}"
+        reasons = "; ".join(result.notes) or f"{say_change(result)}, {say_checks(result)}"
         return f"Not verified: {write_sentence(reasons)}"
     named = write_list([run.name for run in result.runs])
     before = f" Red without the patch too: {write_list(result.already_red)}." if result.already_red else ""
-    return f"Verified: failing request {say_change(result)}, {say_checks(result)} ({named}).{before}"
+    return f"Verified: {say_change(result)}, {say_checks(result)} ({named}).{before}"
 
 
 def _say_file(change: FileChange) -> str:

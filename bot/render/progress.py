@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.chat import Block, Bullets, Code, Message, Paragraph, Tone
-from bot.domain.conclusion import CONFIRMED, INCONCLUSIVE, LIKELY, name_commit, top_record
+from bot.domain.conclusion import CONFIRMED, INCONCLUSIVE, LIKELY, find_result, name_commit, top_record
 from bot.domain.evidence import Check, CheckRun, Evidence, Finding
 from bot.domain.incident import Incident
 from bot.domain.investigation import Collected, Confirmed, Drafted, Stage, StageResult, Suspected, Verified
+from bot.domain.reproduction import Reproduce, word
 from bot.render.incident import name_slot
 from bot.render.words import write_clock, write_count, write_line, write_sentence
 
@@ -16,7 +17,6 @@ DONE, GOING, MISSING = "✓", "→", "–"
 _RUNNING: Final[Mapping[str, str]] = {
     Stage.COLLECT: "reading the logs around the alert",
     Stage.SUSPECT: "looking for the change behind it",
-    Stage.CONFIRM: "running the failing request at the suspects",
     Stage.DRAFT: "drafting a patch",
     Stage.VERIFY: "testing the patch in the sandbox",
 }
@@ -40,7 +40,7 @@ def render_status(
     """Return the progress so far. `running` is a stage's name or what is being done in words, None at the end;
     `failed` says why it stopped, `notes` what else there is to say."""
     points = [point for result in results for point in _tell(result, results)]
-    doing = _RUNNING.get(running, running) if running else ""
+    doing = _name_work(running, results) if running else ""
     if failed:
         headline, tone = f"Investigation stopped: {write_line(failed)}", Tone.WARN
     elif doing:
@@ -84,6 +84,13 @@ def render_findings(incident: Incident, findings: Sequence[Finding], evidence: S
     )
 
 
+def _name_work(running: str, results: Sequence[StageResult]) -> str:
+    if running == Stage.CONFIRM:
+        collected = find_result(results, Collected)
+        return f"{word(collected.reproduce if collected else Reproduce.REQUEST).running} at the suspects"
+    return _RUNNING.get(running, running)
+
+
 def _tell(result: StageResult, results: Sequence[StageResult]) -> Iterator[str]:
     if isinstance(result, Collected):
         yield from _tell_collected(result)
@@ -100,10 +107,17 @@ def _tell(result: StageResult, results: Sequence[StageResult]) -> Iterator[str]:
 
 
 def _tell_collected(result: Collected) -> Iterator[str]:
+    if result.reproduce is Reproduce.CHECK and not result.lines_read:
+        return
     read = f"read {write_count(result.lines_read, 'log line')}"
-    record = top_record(result.records)
+    record, is_slow = top_record(result), result.reproduce is Reproduce.SLOW
+    marks = [piece for piece in result.evidence if piece.kind in {"exit", "slow"}][:1]
     if record is None:
-        yield f"{DONE if result.lines_read else MISSING} {read}, no error among them"
+        yield f"{DONE if result.lines_read else MISSING} {read}{'' if is_slow else ', no error among them'}"
+    yield from (
+        f"{DONE} {'' if is_slow else 'the service '}{write_line(each.text.splitlines()[0], 160)}" for each in marks
+    )
+    if record is None:
         return
     total, kinds = sum(record.count for record in result.records), len(result.records)
     amount = write_count(total, "error")
@@ -130,15 +144,15 @@ def _tell_confirmed(result: Confirmed, results: Sequence[StageResult]) -> str:
 
 def _tell_verified(result: Verified) -> Iterator[str]:
     if result.is_verified:
-        yield f"{DONE} patch tested: failing request {say_change(result)}, {say_checks(result)}"
+        yield f"{DONE} patch tested: {say_change(result)}, {say_checks(result)}"
     else:
-        yield f"{MISSING} patch not verified: failing request {say_change(result)}, {say_checks(result)}"
+        yield f"{MISSING} patch not verified: {say_change(result)}, {say_checks(result)}"
 
 
 def say_change(result: Verified) -> str:
-    """Return "red → green": the reproduction without and with the patch."""
+    """Return "failing request red → green": the reproduction without and with the patch."""
     words = {Check.GREEN: "green", Check.RED: "red", Check.UNKNOWN: "unknown"}
-    return f"{words[result.before]} → {words[result.after]}"
+    return f"{word(result.reproduce).trial} {words[result.before]} → {words[result.after]}"
 
 
 def say_checks(result: Verified) -> str:

@@ -18,7 +18,7 @@ from bot.domain.conclusion import find_result
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
-from bot.domain.reproduction import word
+from bot.domain.reproduction import REPRODUCTION, word
 from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.model import ModelClient, ModelPlace
@@ -29,7 +29,7 @@ from bot.worker.reproduce import Bench
 from bot.worker.revert import verify_patch
 from bot.worker.seek import find_trial
 from bot.worker.tools import Tools
-from bot.worker.trial import REPRODUCTION, Trial
+from bot.worker.trial import Trial
 
 MAX_LOG_LINES: Final = 50_000
 

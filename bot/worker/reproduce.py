@@ -11,13 +11,13 @@ from typing import Final
 
 from bot.domain.evidence import Check, CheckRun, FailingRequest
 from bot.domain.playbook import Playbook
-from bot.domain.reproduction import Reproduce
+from bot.domain.reproduction import REPRODUCTION, Reproduce
 from bot.domain.service import Service
 from bot.errors import LimitReached, Rejected, Unavailable
 from bot.ports.sandbox import SandboxJob, SandboxLimits, SandboxResult
 from bot.ports.workspace import Checkout
 from bot.worker.tools import Tools
-from bot.worker.trial import MARK, REPRODUCTION, Timing, Trial, judge, read_reports, read_timing, tell, tell_repeats
+from bot.worker.trial import MARK, Timing, Trial, judge, read_reports, read_timing, tell, tell_repeats
 
 MAX_OUTPUT: Final = 4_000
 MAX_CANDIDATES: Final = 5

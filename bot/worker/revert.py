@@ -8,13 +8,13 @@ from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, Suspect
 from bot.domain.investigation import Confirmed, Drafted, Verified
 from bot.domain.patch import parse_patch, read_patch, render_file
-from bot.domain.reproduction import Reproduce
+from bot.domain.reproduction import REPRODUCTION, Reproduce
 from bot.domain.risk import is_test_file
 from bot.domain.suspicion import is_document
 from bot.errors import Refused, Rejected, Unavailable
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench
-from bot.worker.trial import REPRODUCTION, Trial
+from bot.worker.trial import Trial
 
 CLEAR_SCORE = 0.25
 CLEAR_LEAD = 1.5

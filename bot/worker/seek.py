@@ -7,11 +7,11 @@ from typing import Final
 
 from bot.domain.evidence import Check, FailingRequest
 from bot.domain.investigation import Job
-from bot.domain.reproduction import Reproduce, say_seconds
+from bot.domain.reproduction import REPRODUCTION, Reproduce, say_seconds
 from bot.errors import Rejected, Unavailable
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench
-from bot.worker.trial import REPRODUCTION, Bounds, Timing, Trial
+from bot.worker.trial import Bounds, Timing, Trial
 
 SOMETIMES: Final = 5
 MAX_SLOW: Final = 3

@@ -7,9 +7,8 @@ from statistics import median
 from typing import Any, Final
 
 from bot.domain.evidence import Check, FailingRequest
-from bot.domain.reproduction import Reproduce, Wording, say_seconds, word
+from bot.domain.reproduction import REPRODUCTION, Reproduce, Wording, say_seconds, word
 
-REPRODUCTION: Final = "reproduction"
 MARK: Final = "nightshift-report"
 _PLAIN_GET: Final = FailingRequest(method="GET", target="/", status=0)
 
