@@ -59,6 +59,14 @@ def timeline(walk: Walk, kind: str) -> list[str]:
     return [text for (text,) in walk.query(f"SELECT text FROM timeline WHERE kind = '{kind}' ORDER BY seq")]
 
 
+def has_ended(walk: Walk) -> bool:
+    return bool(timeline(walk, "model_ended"))
+
+
+def has_spoken(walk: Walk) -> bool:
+    return bool(timeline(walk, "model_waits") or timeline(walk, "model_ended"))
+
+
 def follow(script: list[Answer]):
     """Play a script by what the conversation holds: a question that is repeated gets the same answer."""
 
@@ -71,7 +79,7 @@ def follow(script: list[Answer]):
 
 async def test_a_good_engineer_s_patch_stands_beside_the_revert(make_walk):
     async with serve_model(ENGINEER) as server:
-        walk = make_walk(server.url, waits_for_model=True)
+        walk = make_walk(server.url, may_approve=has_ended)
         await walk.run()
     drafts = walk.query("SELECT body, patch, state FROM draft ORDER BY created_at")
     titles = [json.loads(body)["title"] for body, _, _ in drafts]
@@ -101,7 +109,7 @@ def check_nothing_leaked(walk: Walk) -> None:
 
 async def test_the_key_is_in_no_environment_and_no_command_line_of_the_worker(make_walk):
     async with serve_model([Hang()]) as server:
-        walk = make_walk(server.url)
+        walk = make_walk(server.url, may_approve=lambda _: bool(server.seen))
         task = asyncio.create_task(walk.run())
         async with asyncio.timeout(60):
             while not server.seen:
@@ -132,7 +140,7 @@ async def test_a_broken_model_changes_nothing_for_the_people(name, make_walk):
     """R6: paging, the revert, its approval and CI go on as without a model, and the card says what happened."""
     script = BROKEN[name]
     async with serve_model(lambda _request, n: script[min(n, len(script) - 1)]) as server:
-        walk = make_walk(server.url)
+        walk = make_walk(server.url, may_approve=has_spoken, model_env={"NIGHTSHIFT_MODEL__ANSWER_SECONDS": "1"})
         await walk.run()
         assert server.seen, "the model was asked"
     [(body,)] = walk.query("SELECT body FROM draft")
@@ -140,7 +148,7 @@ async def test_a_broken_model_changes_nothing_for_the_people(name, make_walk):
     assert seconds_between(walk, "opened", "paged") <= 10
     assert [state for (state,) in walk.query("SELECT state FROM approval")] == ["executed"]
     told = timeline(walk, "model_waits") + timeline(walk, "model_ended")
-    assert told, "the card says so"
+    assert "stands" in told[0] or "proposes no patch" in told[0], told
     assert KEY not in "".join(told)
 
 
@@ -157,7 +165,7 @@ async def test_the_answer_is_added_when_the_server_returns(make_walk):
         return Hang() if number < 1 else play(request, number)
 
     async with serve_model(returns) as server:
-        walk = make_walk(server.url, waits_for_model=True, model_env={"NIGHTSHIFT_MODEL__ANSWER_SECONDS": "1"})
+        walk = make_walk(server.url, may_approve=has_ended, model_env={"NIGHTSHIFT_MODEL__ANSWER_SECONDS": "1"})
         await walk.run(seconds=90)
     assert re.search(r"does not answer.*asked again until \d\d:\d\d UTC", timeline(walk, "model_waits")[0])
     assert "It proposes" in timeline(walk, "model_ended")[0]
@@ -165,7 +173,7 @@ async def test_the_answer_is_added_when_the_server_returns(make_walk):
 
 async def test_a_resolved_incident_closes_the_stream(make_walk):
     async with serve_model([Hang()]) as server:
-        walk = make_walk(server.url)
+        walk = make_walk(server.url, may_approve=lambda _: bool(server.seen))
         began = time.monotonic()
         await walk.run()
         async with asyncio.timeout(10):
@@ -187,7 +195,7 @@ async def test_an_obedient_model_proposes_only_what_people_then_judge(make_walk)
         Say(text="Done @everyone <!channel> as told."),
     ]
     async with serve_model(follow(script)) as server:
-        walk = make_walk(server.url, waits_for_model=True)
+        walk = make_walk(server.url, may_approve=has_ended)
         await walk.run()
         last = json.loads(server.seen[-1])["messages"]
     assert sum("There is no tool" in message["content"] for message in last if message["role"] == "tool") == 3
@@ -200,7 +208,7 @@ async def test_an_obedient_model_proposes_only_what_people_then_judge(make_walk)
 @pytest.mark.parametrize("point", [p for p in read_fault_points() if is_of_model(p)], ids=lambda p: p.name)
 async def test_a_kill_in_the_model_s_part_repeats_at_most_the_call_in_flight(point, make_walk):
     async with serve_model(follow(ENGINEER)) as server:
-        walk = make_walk(server.url, waits_for_model=True)
+        walk = make_walk(server.url, may_approve=has_ended)
         await walk.run(point.name, child="-m bot worker" if point.process == "worker" else "", seconds=90)
     assert walk.starts == 2, f"{point.name} was never reached"
     rows = walk.query("SELECT seq, kind FROM step ORDER BY seq")

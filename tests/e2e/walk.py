@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -67,7 +67,8 @@ def free_port() -> int:
 
 @dataclass(kw_only=True)
 class Walk:
-    """One walk in its own folder. `expiry_minutes` and `escalate_after` make timers due on the way."""
+    """One walk in its own folder. `expiry_minutes` and `escalate_after` make timers due on the way, `may_approve` holds
+    the people back."""
 
     folder: Path
     service: Service
@@ -78,7 +79,7 @@ class Walk:
     reruns_ci: bool = False
     model_url: str = ""
     model_env: Mapping[str, str] = field(default_factory=dict)
-    waits_for_model: bool = False
+    may_approve: Callable[["Walk"], bool] = lambda _: True
     port: int = field(default_factory=free_port)
     starts: int = 0
     process: subprocess.Popen | None = None
@@ -300,11 +301,10 @@ class _Person:
             await self._press("Acknowledge")
         elif states[-1:] == ["expired"]:
             await self._press("Renew")
-        elif self._is_model_awaited(states) and not await self._happened("model_ended", 1):
-            return False
         elif (
             states[-1:] == ["pending"]
             and not {"approved", "executed"} & set(states)
+            and self._walk.may_approve(self._walk)
             and (self._walk.expiry_minutes > 1 or await self._happened("expired", 1))
         ):
             approved = incident["approvals"][-1]["approved_by"]
@@ -312,9 +312,6 @@ class _Person:
         elif await self._is_over(incident) and not self._cleared:
             self._cleared = await self._send(self._walk.body("resolved"))
         return False
-
-    def _is_model_awaited(self, states: Sequence[str]) -> bool:
-        return self._walk.waits_for_model and not {"approved", "executed"} & set(states)
 
     async def _is_over(self, incident: dict) -> bool:
         if self._walk.refuses_push:
