@@ -20,6 +20,7 @@ from bot.bootstrap.ci import make_providers
 from bot.bootstrap.logs import configure_logs, redact_logs
 from bot.bootstrap.model import make_model_phases
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
+from bot.bootstrap.stopping import ignore_signals, listen_for_stop
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
 from bot.engine.dispatcher import Channel, Dispatcher
@@ -53,7 +54,7 @@ from connectors.workspaces.git import Git
 from connectors.workspaces.git import Settings as GitSettings
 
 log = structlog.get_logger(__name__)
-STOP_SECONDS = 15
+STOP_SECONDS = 5
 TOKEN_FILE = "admin.token"  # noqa: S105 -- a file name
 
 
@@ -326,10 +327,7 @@ def free_port(host: str) -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+    stop = listen_for_stop()
     async with open_front(settings) as front:
         print(f"Nightshift is ready: {settings.public_url or front.url}", flush=True)  # noqa: T201 -- the command's output
         await stop.wait()
@@ -339,4 +337,7 @@ def run_front(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     owns_terminal = any(channel.kind == "console" for channel in settings.channels.values())
     configure_logs(log_file(settings) if owns_terminal else None)
-    asyncio.run(_serve(settings))
+    try:
+        asyncio.run(_serve(settings))
+    finally:
+        ignore_signals()

@@ -16,6 +16,7 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 from sqlalchemy import Engine as Database
 from sqlmodel import Session
 
+from bot.engine.attempts import Attempts
 from bot.errors import NightshiftError, Unavailable
 from bot.ports.faults import reach
 
@@ -43,6 +44,7 @@ class Phase:
 
 
 _phases: dict[str, Phase] = {}
+_attempts: Final = Attempts()
 
 
 @DBOS.workflow(name=WORKFLOW)
@@ -51,6 +53,10 @@ async def _run_phase(phase: str, args: dict[str, str]) -> None:
 
 
 async def _attempt(name: str, args: dict[str, str]) -> None:
+    await _attempts.run(_carry_out(name, args))
+
+
+async def _carry_out(name: str, args: dict[str, str]) -> None:
     """Run a phase until it is done or given up. Nothing is raised: the store holds the outcome."""
     phase = _phases[name]
     log_args = {key: value for key, value in args.items() if key in {"incident", "run", "level"}}
@@ -130,6 +136,7 @@ class Engine:
 
     async def launch(self, *phases: Phase) -> None:
         """Start running phases, first those that a killed process left behind."""
+        _attempts.open()
         _phases.clear()
         _phases.update({phase.name: phase for phase in phases})
         DBOS.launch()
@@ -138,9 +145,10 @@ class Engine:
                 phase.name, worker_concurrency=phase.together, polling_interval_sec=self._poll_seconds
             )
 
-    async def close(self, seconds: int) -> None:
+    async def close(self, seconds: float) -> None:
         """Let running phases end for up to `seconds`; the rest is taken up at the next start."""
-        await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=seconds)
+        await _attempts.close(seconds)
+        await asyncio.to_thread(DBOS.destroy)
         self._client.destroy()
         # dbos put its own default executor into the loop and has shut it down now.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="after-engine"))

@@ -1,0 +1,114 @@
+"""Operating the real bot: stopped in the middle of everything, paused, copied while it works, restored elsewhere."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from bot.demo.browser import Browser
+from tests.e2e.test_kill_walker import CULPRIT, check_outcome
+from tests.e2e.walk import ROOT, Ground, Walk, make_ground, shop_service
+
+SLOW = {"tests": ("python", "-c", "import time; time.sleep(1.5)")}
+STOP_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory) -> Ground:
+    return make_ground(tmp_path_factory.mktemp("ground"), CULPRIT)
+
+
+@pytest.fixture
+def walk(ground, tmp_path):
+    shutil.copytree(ground.repository.folder, tmp_path / "shop.git")
+    shutil.copy(ground.log, tmp_path / "app.log")
+    walk = Walk(folder=tmp_path, service=replace(shop_service(tmp_path), checks=SLOW))
+    yield walk
+    walk.stop()
+
+
+def command(walk: Walk, *words: str) -> subprocess.CompletedProcess:
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "USER": "olga"}
+    argv = [sys.executable, "-m", "bot", *words, "-c", "nightshift.toml"]
+    return subprocess.run(argv, cwd=walk.folder, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+async def ask(walk: Walk, path: str, method: str = "GET", json: object = None) -> dict:
+    headers = {"Authorization": f"Bearer {(walk.state / 'admin.token').read_text()}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, walk.url + path, headers=headers, json=json) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def wait_for(walk: Walk, what: Callable[[list[str]], bool], seconds: float = 30) -> None:
+    """Wait until the kinds of the incident's timeline are as wanted."""
+    deadline = time.monotonic() + seconds
+    kinds: list[str] = []
+    while not what(kinds):
+        assert time.monotonic() < deadline, f"{kinds}\n{walk.tail()}"
+        await asyncio.sleep(0.05)
+        with contextlib.suppress(aiohttp.ClientError, OSError, AssertionError):
+            kinds = [event["kind"] for event in (await ask(walk, "/v1/incidents/INC-1/timeline"))["events"]]
+
+
+@contextlib.asynccontextmanager
+async def open_streams(walk: Walk, count: int) -> AsyncIterator[list[bytes]]:
+    """Hold pages open that follow the incident; yields what they have received."""
+    received: list[bytes] = []
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        link = (await ask(walk, "/v1/signin-links", "POST", {"person": "ana"}))["url"]
+        await Browser(session, walk.url).sign_in(link)
+
+        async def follow() -> None:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(f"{walk.url}/incidents/INC-1/events") as answer:
+                    async for line in answer.content:
+                        received.append(line)
+
+        tasks = [asyncio.create_task(follow()) for _ in range(count)]
+        while sum(line.startswith(b"event: hello") for line in received) < count:
+            await asyncio.sleep(0.02)
+        yield received
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+
+
+async def stop_politely(walk: Walk) -> float:
+    """Send SIGTERM, and the signals of an impatient person after it; return how long it took to end well."""
+    process, began = walk.process, time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    while process.poll() is None:
+        await asyncio.sleep(0.1)
+        assert time.monotonic() - began < STOP_SECONDS, walk.tail()
+        process.send_signal(signal.SIGINT if int(time.monotonic() * 10) % 2 else signal.SIGTERM)
+    assert process.returncode == 0, walk.tail()
+    return time.monotonic() - began
+
+
+async def test_sigterm_in_the_middle_of_everything_loses_nothing(walk, record_property):
+    walking = asyncio.create_task(walk.run(seconds=90))
+    moments: dict[str, Callable[[list[str]], bool]] = {
+        "investigating": lambda kinds: kinds.count("stage") >= 2,
+        "waiting for CI": lambda kinds: "pushed" in kinds,
+    }
+    for name, reached in moments.items():
+        await wait_for(walk, reached)
+        async with open_streams(walk, 3):
+            took = await stop_politely(walk)
+        record_property(name, took)
+        print(f"stopped while {name} in {took:.1f} s")
+    await walking
+    assert walk.starts == 1 + len(moments)
+    await asyncio.to_thread(check_outcome, walk)
