@@ -19,8 +19,8 @@ from bot.agent.sources import Pattern, Sources
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.investigation import Verified
-from bot.domain.transcript import Proposal
 from bot.domain.reproduction import word
+from bot.domain.transcript import Proposal
 from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
 from bot.ports.workspace import Checkout
 
