@@ -26,6 +26,9 @@ MODEL_TOKENS = Counter(
 )
 PUSHES = Counter("nightshift_pushes", "Pushes by result.", ["result"], registry=REGISTRY)
 CI_VERDICTS = Counter("nightshift_ci_verdicts", "CI verdicts.", ["state"], registry=REGISTRY)
+TAKEOVERS = Counter(
+    "nightshift_takeovers", "Dead front processes whose phases were taken over.", registry=REGISTRY
+)
 WEBHOOK_SECONDS = Histogram(
     "nightshift_webhook_seconds",
     "Time to answer an alert delivery.",

@@ -12,6 +12,7 @@ from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -47,6 +48,7 @@ class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     state_dir: Path = Path(".nightshift")
+    ci_dir: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
 
 
@@ -161,6 +163,9 @@ class LimitSettings(Section):
     poll_seconds: float = Field(default=1.0, ge=0.05)
     worker_bytes: int = 4 * 1024 * 1024 * 1024
     ci_idle_seconds: float = 30.0
+    lease_seconds: float = Field(default=15.0, gt=0)
+    beat_seconds: float = Field(default=5.0, gt=0)
+    stuck_seconds: float = Field(default=30.0, gt=0)
 
 
 class Settings(BaseSettings):
@@ -178,6 +183,7 @@ class Settings(BaseSettings):
 
     server: ServerSettings = ServerSettings()
     public_url: str | None = None
+    database_url: SecretStr | None = None
     alert_token: SecretStr | None = None
     admin_token: SecretStr | None = None
     senders: dict[str, SenderSettings] = {}
@@ -281,7 +287,14 @@ class Settings(BaseSettings):
         found = [self.alert_token, self.admin_token, self.model_api_key, self.model.api_key]
         found += [secret for sender in self.senders.values() for secret in (sender.token, sender.password)]
         found += list(self.git.tokens.values())
-        return tuple(secret.get_secret_value() for secret in found if secret)
+        return (*(secret.get_secret_value() for secret in found if secret), *self._database_secrets())
+
+    def _database_secrets(self) -> tuple[str, ...]:
+        """Return the database's password as it is written in its address, and as it is."""
+        if self.database_url is None:
+            return ()
+        written = urlsplit(self.database_url.get_secret_value()).password or ""
+        return tuple(dict.fromkeys(text for text in (written, unquote(written)) if text))
 
 
 def _service(name: str, value: ServiceSettings) -> Service:
@@ -362,11 +375,24 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
             yield Problem(where=f"services.{name}.branch", what='may not begin with "-"')
         if service.run and not any("{port}" in word for word in service.run):
             yield Problem(where=f"services.{name}.run", what='needs "{port}" where the port belongs')
+    yield from _check_database(settings)
     place = settings.model_place()
     if place is not None and not place.url.startswith(("http://", "https://")):
         yield Problem(where="model_url", what="must begin with http:// or https://")
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         yield Problem(where="public_url", what="must begin with http:// or https://")
+
+
+def _check_database(settings: Settings) -> Iterator[Problem]:
+    limits = settings.limits
+    if settings.database_url is not None:
+        scheme = settings.database_url.get_secret_value().partition("://")[0]
+        if scheme not in {"postgresql", "postgresql+psycopg"}:
+            what = "must begin with postgresql+psycopg://; without it Nightshift keeps its state in SQLite"
+            yield Problem(where="database_url", what=what)
+    if limits.beat_seconds * 2 > limits.lease_seconds:
+        what = "must be half of limits.lease_seconds or less, or one late beat ends the lease"
+        yield Problem(where="limits.beat_seconds", what=what)
 
 
 def _check_routes(settings: Settings) -> Iterator[Problem]:

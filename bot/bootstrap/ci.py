@@ -52,7 +52,7 @@ def make_providers(settings: Settings) -> Mapping[str, CIProvider]:
         )
         for service in services.values()
     }
-    spool = state.absolute() / "ci"
+    spool = (settings.server.ci_dir or state / "ci").absolute()
     return {"local": LocalCI(spool, _starter(spool, settings.limits.ci_idle_seconds), plans=plans)}
 
 

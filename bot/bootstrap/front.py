@@ -20,6 +20,7 @@ from bot.bootstrap.ci import make_providers
 from bot.bootstrap.logs import configure_logs, redact_logs
 from bot.bootstrap.model import make_model_phases
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
+from bot.bootstrap.state import State, open_state
 from bot.bootstrap.stopping import ignore_signals, listen_for_stop
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
@@ -28,7 +29,6 @@ from bot.engine.drainer import Drainer
 from bot.engine.gauges import Gauges
 from bot.engine.handlers import Handlers, Tools
 from bot.engine.pausing import Pausing
-from bot.engine.phases import Engine
 from bot.engine.ticker import Ticker
 from bot.errors import NightshiftError, Unavailable
 from bot.ports.alerts import AlertSource
@@ -39,7 +39,7 @@ from bot.render.links import Links
 from bot.services.rulebook import Rulebook
 from bot.settings import Settings
 from bot.store.board import SqlBoard
-from bot.store.database import SqlStore, lock_state, migrate, open_engine
+from bot.store.database import SqlStore, lock_state
 from bot.store.inbox import Inbox
 from bot.store.sessions import SqlSessions
 from bot.web.admin import AdminApi
@@ -139,9 +139,7 @@ class _Core:
     rules: Rulebook
     redactor: Redactor
     admin_token: str
-    engine: Engine
-    store: SqlStore
-    inbox: Inbox
+    state: State
 
 
 def _open_core(settings: Settings, outside: Outside, stack: contextlib.AsyncExitStack) -> _Core:
@@ -152,29 +150,20 @@ def _open_core(settings: Settings, outside: Outside, stack: contextlib.AsyncExit
     redactor = make_redactor(settings, token)
     redact_logs(redactor.redact)
     rules = load_rules(settings)
-    database = open_engine(f"sqlite:///{state.absolute() / 'nightshift.db'}")
-    stack.callback(database.dispose)
-    migrate(database)
-    engine = Engine(database, poll_seconds=settings.limits.poll_seconds)
-    store = SqlStore(database, clock, engine.phases_of)
-    inbox = Inbox(state / "inbox.db", clock, max_pending=settings.limits.inbox_pending)
-    stack.callback(inbox.close)
     return _Core(
         settings=settings,
         clock=clock,
         rules=rules,
         redactor=redactor,
         admin_token=token,
-        engine=engine,
-        store=store,
-        inbox=inbox,
+        state=open_state(settings, clock, stack),
     )
 
 
 async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack) -> Front:
     """Start the parts in the order in which they need each other; they stop in reverse."""
-    settings, store, rules = core.settings, core.store, core.rules
-    board = SqlBoard(store, core.clock)
+    settings, rules = core.settings, core.rules
+    engine, store, inbox, board = core.state.engine, core.state.store, core.state.inbox, core.state.board
     channels = make_channels(settings, board)
     chat = StoreInbox(store, rules)
     sources = _sources(settings)
@@ -197,15 +186,19 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
         settings, store=store, rules=rules, redactor=core.redactor, drafter=worker, handlers=handlers
     )
     pausing = Pausing(store)
-    await core.engine.launch(*(pausing.guard(phase) for phase in (*handlers.phases(), *model)))
-    stack.push_async_callback(core.engine.close, STOP_SECONDS)
+    if core.state.keeper is not None:
+        await asyncio.to_thread(core.state.keeper.begin)
+        core.state.keeper.start()
+        stack.push_async_callback(core.state.keeper.close)
+    await engine.launch(*(pausing.guard(phase) for phase in (*handlers.phases(), *model)))
+    stack.push_async_callback(engine.close, STOP_SECONDS)
 
     composer = Composer(store, rules, Links(base=settings.public_url or ""))
     sweep = settings.limits.sweep_seconds
     dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep)
     store.on_commit(dispatcher.wake)
-    drainer = Drainer(core.inbox, store, sources, rules, sweep=sweep)
-    core.inbox.on_delivery(drainer.wake)
+    drainer = Drainer(inbox, store, sources, rules, sweep=sweep)
+    inbox.on_delivery(drainer.wake)
 
     runner, port = await _listen(core, board=board, channels=channels, chat=chat, sessions=sessions, sources=sources)
     stack.push_async_callback(runner.cleanup)
@@ -218,7 +211,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
         settings=settings,
         rules=rules,
         store=store,
-        inbox=core.inbox,
+        inbox=inbox,
         drainer=drainer,
         sessions=sessions,
         worker=worker,
@@ -240,10 +233,10 @@ async def _listen(
     web_channel = next((name for name, value in settings.channels.items() if value.kind == WEB), WEB)
     host, port = settings.server.host, settings.server.port or free_port(settings.server.host)
     surface = Surface(
-        intake=AlertIntake(core.inbox, sources, limit=settings.limits.alert_bytes),
+        intake=AlertIntake(core.state.inbox, sources, limit=settings.limits.alert_bytes),
         admin=AdminApi(
-            core.store,
-            core.inbox,
+            core.state.store,
+            core.state.inbox,
             sessions,
             core.rules.roster,
             token=core.admin_token,
@@ -267,12 +260,12 @@ async def _listen(
 
 async def _is_ready(core: _Core) -> str:
     def read() -> None:
-        with core.store.begin() as work:
+        with core.state.store.begin() as work:
             work.timeline.head()
 
     try:
         await asyncio.to_thread(read)
-        await core.inbox.depth()
+        await core.state.inbox.depth()
     except Unavailable as error:
         return str(error)
     return ""
@@ -312,9 +305,9 @@ async def _listen_to(channel: Channel, chat: StoreInbox) -> None:
 
 def _tick(core: _Core) -> Ticker:
     ticker = Ticker()
-    gauges = Gauges(core.store, core.inbox)
+    gauges = Gauges(core.state.store, core.state.inbox)
     ticker.every(5, "gauges", gauges.refresh)
-    ticker.every(3600, "prune", core.inbox.prune)
+    ticker.every(3600, "prune", core.state.inbox.prune)
     ticker.start()
     return ticker
 

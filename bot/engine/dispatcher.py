@@ -97,8 +97,14 @@ class Dispatcher:
         return 0.0
 
     def _load(self, channel: str) -> Sequence[Effect]:
+        """Return what waits for a channel, if it is this process that sends to it."""
         with self._store.begin() as work:
-            return work.effects.next_of(CHAT + channel)
+            found = work.effects.next_of(CHAT + channel)
+            if not found:
+                work.effects.release(CHAT + channel)
+            elif not work.effects.hold(CHAT + channel):
+                return ()
+            return found
 
     async def _send(self, channel: Channel, effect: Effect, older: Sequence[Effect]) -> None:
         try:
@@ -149,8 +155,9 @@ class Dispatcher:
         self, effects: Sequence[Effect], state: EffectState, error: str, posted: tuple[str, str, str] | None = None
     ) -> None:
         with self._store.begin() as work:
-            for effect in effects:
-                work.effects.settle(effect.key, state, error)
+            ours = [effect for effect in effects if work.effects.settle(effect.key, state, error)]
+            if not ours:
+                return  # another process took over while this one stood still, and was faster
             if posted is not None:
                 incident, slot, ref = posted
                 channel = effects[0].target.removeprefix(CHAT)

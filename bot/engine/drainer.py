@@ -75,7 +75,7 @@ class Drainer:
         if not read:
             return []
         try:
-            touched = await asyncio.to_thread(self._receive, [group for _, group in read])
+            touched = await asyncio.to_thread(self._receive, read)
         except Unavailable:
             raise
         except Exception as error:
@@ -113,10 +113,13 @@ class Drainer:
         reach("deadletter.reported")
         await self._inbox.bury(delivery.id, why)
 
-    def _receive(self, groups: list[AlertGroup]) -> tuple[str, ...]:
+    def _receive(self, read: Sequence[_Read]) -> tuple[str, ...]:
+        """Take in what no other process has taken in meanwhile."""
         with self._store.begin() as work:
-            return receive_alerts(work, groups, self._rules)
+            ours = set(work.deliveries.take([delivery.id for delivery, _ in read]))
+            return receive_alerts(work, [group for delivery, group in read if delivery.id in ours], self._rules)
 
     def _report(self, delivery: Delivery, why: str) -> None:
         with self._store.begin() as work:
-            report_dead_letter(work, source=delivery.source, number=delivery.id, why=why, rules=self._rules)
+            if work.deliveries.take([delivery.id], error=why):
+                report_dead_letter(work, source=delivery.source, number=delivery.id, why=why, rules=self._rules)

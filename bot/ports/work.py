@@ -152,7 +152,17 @@ class Effects(Protocol):
         """Return the targets with something intended."""
         ...
 
-    def settle(self, key: str, state: EffectState, error: str = "") -> None: ...
+    def settle(self, key: str, state: EffectState, error: str = "") -> bool:
+        """Say how a promise ended; False when it was settled before (compare-and-set)."""
+        ...
+
+    def hold(self, target: str) -> bool:
+        """Become, or stay, the only process that sends to a target; False while another living one holds it."""
+        ...
+
+    def release(self, target: str) -> None:
+        """Let any process send to a target. In the unit that found nothing to send, so that nothing is overlooked."""
+        ...
 
     def backlog(self) -> tuple[int, float]:
         """Return how many effects wait, and the age of the oldest in seconds."""
@@ -160,6 +170,15 @@ class Effects(Protocol):
 
     def defer(self, key: str, until: datetime, error: str) -> None:
         """Count a failed attempt and wait."""
+        ...
+
+
+class Deliveries(Protocol):
+    def take(self, numbers: Sequence[int], *, error: str = "") -> Sequence[int]:
+        """Mark deliveries as taken in, or with `error` as dead, in this commit; return those nobody took before.
+
+        All of them where the inbox is a file of its own: it is marked after the commit, and taking in may repeat.
+        """
         ...
 
 
@@ -225,6 +244,7 @@ class UnitOfWork(Protocol):
     approvals: Approvals
     ci_runs: CIRuns
     effects: Effects
+    deliveries: Deliveries
     postings: Postings
     timeline: Timeline
     chat_events: ChatEvents

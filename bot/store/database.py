@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from bot.errors import Reason, Refused, Unavailable
+from bot.errors import Reason, Refused
 from bot.ports.clock import Clock
 from bot.ports.faults import reach
 from bot.ports.work import (
@@ -22,6 +21,7 @@ from bot.ports.work import (
     Approvals,
     ChatEvents,
     CIRuns,
+    Deliveries,
     Drafts,
     Effects,
     Incidents,
@@ -34,12 +34,15 @@ from bot.ports.work import (
     UnitOfWork,
 )
 from bot.store.incidents import SqlAlerts, SqlIncidents, SqlInvestigations
+from bot.store.leases import FileTaken, SqlTaken
 from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
 from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
+from bot.store.postgres import Member, open_postgres
 from bot.store.transcripts import SqlTranscripts
+from bot.store.trouble import as_unavailable
 
 BUSY_MS = 10_000
-NEWEST = "0002"
+NEWEST = "0003"
 VERSION_TABLE = "nightshift_version"
 
 
@@ -47,7 +50,7 @@ def open_engine(url: str) -> Engine:
     """Open a database. SQLite: WAL, synchronous=FULL, and BEGIN IMMEDIATE, since a deferred transaction that
     turns from reading to writing fails at once when another one wrote meanwhile (measured)."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
+        return open_postgres(url)
     engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -68,12 +71,9 @@ def open_engine(url: str) -> Engine:
 @contextmanager
 def open_session(engine: Engine) -> Iterator[Session]:
     """Open one transaction; commits at the end, rolls back when the block raises. Raises `Unavailable`."""
-    try:
-        with Session(engine, expire_on_commit=False) as session, session.begin():
-            session.connection()  # begins now, so that a unit's time is read when its turn has come
-            yield session
-    except OperationalError as error:
-        raise Unavailable(f"The store did not answer: {error.orig}", Reason.UNREACHABLE, 1.0) from error
+    with as_unavailable(), Session(engine, expire_on_commit=False) as session, session.begin():
+        session.connection()  # begins now, so that a unit's time is read when its turn has come
+        yield session
 
 
 def migrate(engine: Engine) -> None:
@@ -123,6 +123,7 @@ class SqlUnit:
     approvals: Approvals
     ci_runs: CIRuns
     effects: Effects
+    deliveries: Deliveries
     postings: Postings
     timeline: Timeline
     chat_events: ChatEvents
@@ -130,7 +131,7 @@ class SqlUnit:
     switches: Switches
 
 
-def _unit(session: Session, now: datetime, phases: Phases) -> SqlUnit:
+def _unit(session: Session, now: datetime, phases: Phases, member: Member | None) -> SqlUnit:
     return SqlUnit(
         now=now,
         incidents=SqlIncidents(session),
@@ -140,7 +141,8 @@ def _unit(session: Session, now: datetime, phases: Phases) -> SqlUnit:
         drafts=SqlDrafts(session),
         approvals=SqlApprovals(session),
         ci_runs=SqlCIRuns(session, now),
-        effects=SqlEffects(session, now),
+        effects=SqlEffects(session, now, member),
+        deliveries=SqlTaken(session) if member else FileTaken(),
         postings=SqlPostings(session),
         timeline=SqlTimeline(session, now),
         chat_events=SqlChatEvents(session, now),
@@ -150,12 +152,18 @@ def _unit(session: Session, now: datetime, phases: Phases) -> SqlUnit:
 
 
 class SqlStore:
-    """`bot.ports.work.Store`. `phases` makes the phase queue of one session, so that a phase starts with its commit."""
+    """`bot.ports.work.Store`. `phases` makes the phase queue of one session, so that a phase starts with its commit.
 
-    def __init__(self, engine: Engine, clock: Clock, phases: Callable[[Session], Phases]) -> None:
+    `member` is set where this is one of several processes on one database.
+    """
+
+    def __init__(
+        self, engine: Engine, clock: Clock, phases: Callable[[Session], Phases], member: Member | None = None
+    ) -> None:
         self.engine = engine
         self._clock = clock
         self._phases = phases
+        self._member = member
         self._listeners: list[Callable[[], None]] = []
 
     def on_commit(self, listener: Callable[[], None]) -> None:
@@ -168,7 +176,7 @@ class SqlStore:
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         with open_session(self.engine) as session:
-            yield _unit(session, self._clock.now(), self._phases(session))
+            yield _unit(session, self._clock.now(), self._phases(session), self._member)
             reach("store.commit.before")
         reach("store.commit.after")
         if session.info.get(PROMISED):

@@ -8,11 +8,11 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.clock import Clock
@@ -21,6 +21,7 @@ from bot.ports.faults import reach
 
 BATCH: Final = 512
 KEEP_SECONDS: Final = 35 * 24 * 3600
+COUNT: Final = "SELECT COUNT(*) FROM delivery WHERE state = 'pending'"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS delivery (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -34,7 +35,29 @@ CREATE INDEX IF NOT EXISTS delivery_state ON delivery (state, id);
 """
 
 
-_Job = tuple[Callable[[sqlite3.Connection], object], "Future[object]"]
+class Answer(Protocol):
+    """What a statement gave."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...  # noqa: ANN401 -- a row, whose columns the statement names
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Link(Protocol):
+    """A connection that commits when it is told to. Values stand where a statement has "?"."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+    def execute(self, statement: str, values: tuple[object, ...] = (), /) -> Answer: ...
+
+    def close(self) -> None: ...
+
+
+_Job = tuple[Callable[[Link], object], "Future[object]"]
 
 
 class Inbox:
@@ -48,6 +71,7 @@ class Inbox:
         # How many deliveries wait, and by how many this transaction changes that: written by the thread alone.
         self._pending = 0
         self._change = 0
+        self._has_news = False
         self._listeners: list[Callable[[], None]] = []
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._serve, name="inbox", daemon=True)
@@ -55,7 +79,10 @@ class Inbox:
         self._ready.result(timeout=30)
 
     def on_delivery(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each commit, in the inbox's thread; it must not block."""
+        """Call `listener` after each commit that puts a delivery in line, in the inbox's thread; it must not block.
+
+        Not after every commit: whoever looks for deliveries commits too, and would wake itself for ever.
+        """
         self._listeners.append(listener)
 
     def close(self) -> None:
@@ -68,10 +95,10 @@ class Inbox:
             raise Unavailable("The inbox is full; send again later.", Reason.OVERLOADED, 5.0)
         received = self._clock.now().timestamp()
 
-        def insert(connection: sqlite3.Connection) -> object:
-            statement = "INSERT INTO delivery (source, received_at, body) VALUES (?, ?, ?)"
+        def insert(connection: Link) -> object:
             self._change += 1
-            return connection.execute(statement, (source, received, body)).lastrowid
+            self._has_news = True
+            return self._insert(connection, (source, received, body))
 
         number = await self._do(insert)
         return int(str(number))
@@ -86,7 +113,7 @@ class Inbox:
     async def tail(self, after: int, limit: int = 100) -> Sequence[Delivery]:
         """Return deliveries newer than number `after`; negative: the last of them."""
         if after < 0:
-            return list(reversed(await self._select("1 ORDER BY id DESC LIMIT ?", (min(-after, limit),))))
+            return list(reversed(await self._select("TRUE ORDER BY id DESC LIMIT ?", (min(-after, limit),))))
         return await self._select("id > ? ORDER BY id LIMIT ?", (after, limit))
 
     async def settle(self, numbers: Sequence[int]) -> None:
@@ -100,10 +127,11 @@ class Inbox:
     async def revive(self, number: int) -> None:
         """Put a dead letter back in line. Raises `Refused` when there is none of that number."""
 
-        def update(connection: sqlite3.Connection) -> object:
+        def update(connection: Link) -> object:
             statement = "UPDATE delivery SET state = 'pending', error = '' WHERE id = ? AND state = 'dead'"
             revived = connection.execute(statement, (number,)).rowcount
             self._change += revived
+            self._has_news = self._has_news or revived > 0
             return revived
 
         if await self._do(update) != 1:
@@ -114,7 +142,7 @@ class Inbox:
     async def depth(self) -> InboxDepth:
         now = self._clock.now().timestamp()
 
-        def count(connection: sqlite3.Connection) -> object:
+        def count(connection: Link) -> object:
             pending, oldest = connection.execute(
                 "SELECT COUNT(*), MIN(received_at) FROM delivery WHERE state = 'pending'"
             ).fetchone()
@@ -132,7 +160,7 @@ class Inbox:
         await self._do(lambda c: c.execute("DELETE FROM delivery WHERE state = 'done' AND received_at < ?", (limit,)))
 
     async def _mark(self, changes: Sequence[tuple[int, str, str]]) -> None:
-        def update(connection: sqlite3.Connection) -> object:
+        def update(connection: Link) -> object:
             statement = "UPDATE delivery SET state = ?, error = ? WHERE id = ? AND state = 'pending'"
             for number, state, error in changes:
                 self._change -= connection.execute(statement, (state, error, number)).rowcount
@@ -141,7 +169,7 @@ class Inbox:
         await self._do(update)
 
     async def _select(self, where: str, values: tuple[int, ...]) -> Sequence[Delivery]:
-        def select(connection: sqlite3.Connection) -> object:
+        def select(connection: Link) -> object:
             query = f"SELECT id, source, received_at, body, error FROM delivery WHERE {where}"  # noqa: S608 -- fixed texts
             return [
                 Delivery(id=i, source=s, received_at=datetime.fromtimestamp(r, UTC), body=b, error=e)
@@ -152,7 +180,7 @@ class Inbox:
         assert isinstance(rows, list)
         return rows
 
-    async def _do(self, work: Callable[[sqlite3.Connection], object]) -> object:
+    async def _do(self, work: Callable[[Link], object]) -> object:
         if not self._thread.is_alive():
             raise Unavailable("The inbox is closed.", Reason.UNREACHABLE)
         future: Future[object] = Future()
@@ -162,13 +190,9 @@ class Inbox:
     def _serve(self) -> None:
         """The thread: everything that waits goes into one transaction, then everybody is told."""
         try:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=10)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(_SCHEMA)
-            query = "SELECT COUNT(*) FROM delivery WHERE state = 'pending'"
-            (self._pending,) = connection.execute(query).fetchone()
-        except sqlite3.Error as error:
+            connection = self._open()
+            (self._pending,) = connection.execute(COUNT).fetchone()
+        except (sqlite3.Error, Unavailable) as error:
             self._ready.set_exception(Unavailable(f"The inbox cannot be opened: {error}", Reason.UNREACHABLE))
             return
         self._ready.set_result(None)
@@ -186,19 +210,37 @@ class Inbox:
             self._commit(connection, jobs)
         connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, asked: Sequence[_Job]) -> None:
+    def _open(self) -> Link:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=10)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.executescript(_SCHEMA)
+        return connection
+
+    def _begin(self, connection: Link) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+
+    def _roll_back(self, connection: Link) -> None:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+    def _insert(self, connection: Link, values: tuple[str, float, bytes]) -> object:
+        assert isinstance(connection, sqlite3.Connection)
+        statement = "INSERT INTO delivery (source, received_at, body) VALUES (?, ?, ?)"
+        return connection.execute(statement, values).lastrowid
+
+    def _commit(self, connection: Link, asked: Sequence[_Job]) -> None:
         jobs = [job for job in asked if job[1].set_running_or_notify_cancel()]
         results: list[object] = []
-        self._change = 0
+        self._change, self._has_news = 0, False
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection)
             results.extend(work(connection) for work, _ in jobs)
             reach("inbox.commit.before")
             connection.execute("COMMIT")
             reach("inbox.commit.after")
         except Exception as error:  # noqa: BLE001 -- the inbox's border: the thread must outlive what it cannot store
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            self._roll_back(connection)
             failure = Unavailable(f"The inbox could not store it: {error}", Reason.OVERLOADED, 5.0)
             for _, future in jobs:
                 future.set_exception(failure)
@@ -206,5 +248,5 @@ class Inbox:
         self._pending += self._change
         for (_, future), result in zip(jobs, results, strict=True):
             future.set_result(result)
-        for listener in self._listeners:
+        for listener in self._listeners if self._has_news else ():
             listener()

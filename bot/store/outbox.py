@@ -11,6 +11,9 @@ from bot.domain.chat import Reply
 from bot.domain.timeline import GENESIS, TimelineEvent, hash_event, parse_anchor
 from bot.ports.work import Effect, EffectState
 from bot.store.codec import APPROVAL
+from bot.store.incidents import changed_rows
+from bot.store.leases import hold_target, release_target
+from bot.store.postgres import Member
 from bot.store.rows import ApprovalRow, ChatEventRow, EffectRow, PostingRow, SwitchRow, TimelineRow
 
 KEPT: Final = "held:"
@@ -34,9 +37,17 @@ def _effect(row: EffectRow) -> Effect:
 class SqlEffects:
     """`bot.ports.work.Effects` over SQL."""
 
-    def __init__(self, session: Session, now: datetime) -> None:
+    def __init__(self, session: Session, now: datetime, member: Member | None = None) -> None:
         self._session = session
         self._now = now
+        self._member = member
+
+    def hold(self, target: str) -> bool:
+        return self._member is None or hold_target(self._session, self._member, target)
+
+    def release(self, target: str) -> None:
+        if self._member is not None:
+            release_target(self._session, self._member, target)
 
     def intend(self, key: str, target: str, payload: Mapping[str, str]) -> bool:
         if self.get(key) is not None:
@@ -71,13 +82,13 @@ class SqlEffects:
         )
         return list(self._session.exec(query))
 
-    def settle(self, key: str, state: EffectState, error: str = "") -> None:
+    def settle(self, key: str, state: EffectState, error: str = "") -> bool:
         statement = (
             update(EffectRow)
-            .where(col(EffectRow.key) == key)
+            .where(col(EffectRow.key) == key, col(EffectRow.state) == EffectState.INTENDED.value)
             .values(state=state.value, settled_at=self._now, error=error[:2000])
         )
-        self._session.execute(statement)
+        return changed_rows(self._session.execute(statement)) == 1
 
     def backlog(self) -> tuple[int, float]:
         query = select(func.count(), func.min(EffectRow.seq)).where(
