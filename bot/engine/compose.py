@@ -101,7 +101,7 @@ class Composer:
         ring: tuple[str, ...] = ()
         if approval.state is ApprovalState.PENDING:
             ring = who_may_approve(approval, roster=self._rules.roster, policy=self._rules.policy)
-            ring = (incident.owner,) if incident.owner in ring else ring[: approval.needs]
+            ring = tuple(sorted(ring, key=lambda person: person != incident.owner))[: approval.needs]
         message = render_patch(
             draft, approval, now=work.now, names=self._names, audit_head=approval.audit_head, ring=ring
         )
@@ -123,8 +123,8 @@ class Composer:
     def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         if incident.is_open:
             return None
-        since = [event for event in work.timeline.of(incident.id) if event.kind in MILESTONES]
-        milestones = [(MILESTONES[event.kind], event.at) for event in since]
+        since = [event for event in work.timeline.of(incident.id) if event.at >= incident.opened_at]
+        milestones = [(MILESTONES[event.kind], event.at) for event in since if event.kind in MILESTONES]
         return render_closed(incident, now=work.now, names=self._names, links=self._links, milestones=milestones)
 
     def _notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:

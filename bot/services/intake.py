@@ -72,9 +72,11 @@ def _merge(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str | None:
         return _join(work, current, problem)
     if current is not None and current.may_reopen(work.now):
         news = [alert for alert in problem.words.values() if work.alerts.put(current.id, alert)]
-        if not any(alert.status is AlertStatus.FIRING for alert in news):
+        starts = [alert.starts_at for alert in news if alert.status is AlertStatus.FIRING]
+        if not starts:
             return None
-        return _reopen(work, current, problem, rules)
+        again = replace(current, alert_started_at=min(starts), alerts_seen=current.alerts_seen + problem.seen)
+        return _reopen(work, again, rules)
     return _open(work, problem, rules) if problem.firing else None
 
 
@@ -127,17 +129,19 @@ def _open(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str:
     return incident.id
 
 
-def _reopen(work: UnitOfWork, incident: Incident, problem: _Problem, rules: Rulebook) -> str:
+def _reopen(work: UnitOfWork, incident: Incident, rules: Rulebook) -> str:
     """The same alert again within 30 minutes: the old incident opens again, and pages again."""
     work.incidents.advance(incident.id, IncidentState.TRIGGERED, work.now)
     reopened = replace(
-        work.incidents.get(incident.id),
+        incident,
+        state=IncidentState.TRIGGERED,
+        opened_at=work.now,
+        changed_at=work.now,
         round=incident.round + 1,
         owner=None,
         page_level=0,
         resolved_at=None,
         resolved_by=None,
-        alerts_seen=incident.alerts_seen + problem.seen,
         firing=work.alerts.firing(incident.id),
         run_state=RunState.QUEUED,
         runs=incident.runs + 1,

@@ -199,6 +199,14 @@ class TestReopening:
         assert world.pages() == ["page:INC-1:0:web:round-1", "page:INC-1:0:web:round-2"]
         assert world.phases.keys("triage") == ["INC-1:1", "INC-1:2"]
 
+    def test_is_investigated_around_the_time_at_which_it_fired_again(self, world):
+        fire(world)
+        clear(world)
+        world.forward(minutes=20)
+        began = world.clock.now() - timedelta(minutes=1)
+        fire(world, starts_at=began)
+        assert world.incident().alert_started_at == began
+
     def test_its_page_is_a_new_message_that_rings(self, world):
         fire(world)
         clear(world)
