@@ -72,11 +72,15 @@ def demo(
     alertmanager: Annotated[
         bool, typer.Option("--alertmanager", help="Let a real Prometheus and Alertmanager send the alert.")
     ] = False,
+    model_url: Annotated[
+        str, typer.Option(help="A model that drafts a patch too: any OpenAI-compatible server (http://gpu:30000).")
+    ] = "",
 ) -> None:
     """Break a small real service, and watch Nightshift mend it."""
     from bot.demo.story import DemoOptions, demo_main  # noqa: PLC0415 -- keeps --help fast
 
-    sys.exit(demo_main(DemoOptions(state=state, yes=yes, alertmanager=alertmanager)))
+    options = DemoOptions(state=state, yes=yes, alertmanager=alertmanager, model_url=model_url)
+    sys.exit(demo_main(options))
 
 
 @alert_app.command("send")

@@ -38,8 +38,13 @@ def python_env(env: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def bot_env(env: Mapping[str, str], alert_token: str) -> dict[str, str]:
-    return {**python_env(env), "NIGHTSHIFT_ALERT_TOKEN": alert_token}
+def bot_env(env: Mapping[str, str], alert_token: str, *, model_url: str = "") -> dict[str, str]:
+    """Return the bot's environment; with a model, its name and key are taken from ours."""
+    own = {"NIGHTSHIFT_ALERT_TOKEN": alert_token}
+    if model_url:
+        own["NIGHTSHIFT_MODEL_URL"] = model_url
+        own |= {name: env[name] for name in ("NIGHTSHIFT_MODEL_NAME", "NIGHTSHIFT_MODEL_API_KEY") if name in env}
+    return {**python_env(env), **own}
 
 
 def deploy_command(service: DemoService) -> list[str]:

@@ -39,12 +39,13 @@ _T = TypeVar("_T")
 class DemoOptions:
     """`state` is the demo's folder; `yes` approves by itself and ends; `patience` is the seconds a step may take.
 
-    `alertmanager` lets a real Prometheus and Alertmanager send the alert.
+    `alertmanager` lets a real Prometheus and Alertmanager send the alert, `model_url` a model look for a patch too.
     """
 
     state: Path = Path(".nightshift/demo")
     yes: bool = False
     alertmanager: bool = False
+    model_url: str = ""
     patience: float = 120.0
 
 
@@ -145,7 +146,7 @@ async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> 
     nightshift = await children.start(
         Spawn(
             argv=[*python, "bot", "run", "--config", str(place.config)],
-            env=bot_env(os.environ, scene.token),
+            env=bot_env(os.environ, scene.token, model_url=options.model_url),
             cwd=folder,
             log=folder / "bot.log",
             on_terminal=not options.yes and sys.stdin.isatty(),

@@ -45,3 +45,10 @@ def test_the_environment_forgets_other_settings() -> None:
     assert [name for name in env if name.startswith("NIGHTSHIFT_")] == ["NIGHTSHIFT_ALERT_TOKEN"]
     assert env["HOME"] == "/h"
     assert env["PYTHONPATH"].endswith("/p")
+
+
+def test_a_model_is_handed_on_only_where_the_demo_was_given_one():
+    ours = {"NIGHTSHIFT_MODEL_URL": "http://elsewhere", "NIGHTSHIFT_MODEL_API_KEY": "k", "NIGHTSHIFT_MODEL_NAME": "m"}
+    assert not [name for name in bot_env(ours, "s3cret") if "MODEL" in name]
+    env = bot_env(ours, "s3cret", model_url="http://gpu:1")
+    assert (env["NIGHTSHIFT_MODEL_URL"], env["NIGHTSHIFT_MODEL_API_KEY"]) == ("http://gpu:1", "k")
