@@ -1,0 +1,148 @@
+"""The model's part in the store: queued once, waits without holding, stands beside verified patches, ends in words."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.evidence import Check, CheckRun
+from bot.domain.incident import RunState
+from bot.domain.investigation import Verified
+from bot.domain.patch import parse_patch
+from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
+from bot.errors import Refused
+from bot.services import modelling, paging
+from bot.services.modelling import read_args
+from tests.worldkit import BASE, NOW, World, alert, group, make_world
+
+RUN = "INC-1:1"
+GREEN = CheckRun(name="reproduction", at="x", verdict=Check.GREEN, seconds=0.1)
+HELD = Verified(before=Check.RED, after=Check.GREEN, runs=(GREEN,), rung="fake")
+FELL = Verified(before=Check.RED, after=Check.RED, runs=(replace(GREEN, verdict=Check.RED),), rung="fake")
+
+
+def patch(line: str) -> bytes:
+    raw = f"--- a/shop/cart.py\n+++ b/shop/cart.py\n@@ -1 +1 @@\n-old\n+{line}\n"
+    return parse_patch(raw.encode()).text
+
+
+def answer(line: str = "new", verified: Verified = HELD, title: str = "Mend it") -> Conclusion:
+    proposal = Proposal(base=BASE, patch=patch(line), title=title, verified=verified)
+    return Conclusion(why=EndReason.DONE, text="cart.py:1 is old.", proposals=(proposal,))
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    world = make_world(tmp_path)
+    world.receive(group(alert()))
+    return world
+
+
+def conclude(world: World, conclusion: Conclusion) -> bool:
+    with world.unit() as work:
+        return modelling.conclude_model(work, "INC-1", RUN, conclusion, world.rules)
+
+
+def start(world: World) -> dict:
+    with world.unit() as work:
+        modelling.start_model(work, "INC-1", RUN)
+    return dict(world.phases.of("model")[-1].args)
+
+
+def wait(world: World, args: dict, *, why="It is down", retry_after=None, patience=3600.0) -> None:
+    with world.unit() as work:
+        modelling.wait_for_model(work, read_args(args), why=why, retry_after=retry_after, patience=patience)
+
+
+def drafts(world: World) -> list[str]:
+    with world.unit() as work:
+        return [draft.title for draft in work.drafts.of("INC-1")]
+
+
+def test_it_is_queued_once(world):
+    start(world)
+    start(world)
+    assert world.phases.keys("model") == [RUN]
+
+
+def test_a_verified_patch_is_proposed_and_the_run_waits_for_people(world):
+    with world.unit() as work:
+        work.incidents.save(replace(work.incidents.get("INC-1"), run_state=RunState.DONE))
+    assert conclude(world, answer())
+    assert drafts(world) == ["Mend it"]
+    assert world.incident().run_state is RunState.WAITING
+    assert not conclude(world, answer()), "a run concludes once"
+    assert world.texts("model_ended") == [
+        'The model has answered. It proposes "Mend it". In its words: cart.py:1 is old.'
+    ]
+
+
+def test_it_stands_beside_a_verified_patch_and_an_unverified_one_does_not(world):
+    assert conclude(world, answer("first"))
+    fell = answer("second", FELL)
+    with world.unit() as work:
+        assert "stands alone" in modelling._find_objection(work, "INC-1", fell.best)
+        assert modelling._find_objection(work, "INC-1", answer("third").best) == ""
+        assert "same patch" in modelling._find_objection(work, "INC-1", answer("first").best)
+
+
+def test_at_most_three_patches_wait(world):
+    with world.unit() as work:
+        for line in ("a", "b", "c"):
+            modelling._propose(work, "INC-1", answer(line, title=line).best, world.rules)
+    assert not conclude(world, answer("d"))
+    assert sorted(drafts(world)) == ["a", "b", "c"]
+    assert "3 patches wait" in world.texts("model_ended")[0]
+
+
+def test_no_patch_is_no_failure(world):
+    said = Conclusion(why=EndReason.LIMIT, text="its budget of 40 answers is used up")
+    assert not conclude(world, said)
+    assert "proposes no patch" in world.texts("model_ended")[0]
+    assert "ended early" in world.texts("model_ended")[0]
+
+
+def test_a_hostile_patch_is_refused_in_words(world):
+    bad = Proposal(base=BASE, patch=b"--- a/.git/config\n+++ b/.git/config\n", title="x", verified=HELD)
+    assert not conclude(world, Conclusion(why=EndReason.DONE, text="", proposals=(bad,)))
+    assert drafts(world) == []
+    assert "not proposed" in world.texts("model_ended")[0]
+
+
+def test_a_resolved_incident_needs_no_answer(world):
+    with world.unit() as work:
+        paging.resolve(work, "INC-1", "ada", world.rules)
+        assert not modelling.is_wanted(work, "INC-1", RUN)
+        assert modelling.plan_model(work, "INC-1", run=RUN, folder="/tmp/none", rules=world.rules) is None
+    assert not conclude(world, answer())
+    assert drafts(world) == []
+
+
+def test_it_waits_longer_each_time_and_says_so_once(world):
+    args = start(world)
+    delays = []
+    for attempt in range(6):
+        wait(world, args)
+        queued = world.phases.committed[("model", f"{RUN}:{attempt + 1}")]
+        delays.append((queued.due - world.clock.now()).total_seconds())
+        args = dict(queued.args)
+    assert delays == [5, 10, 20, 40, 60, 60]
+    assert world.texts("model_waits") == [
+        f"It is down. The result without the model stands; it is asked again until {NOW + timedelta(hours=1):%H:%M} UTC"
+    ]
+
+
+def test_it_gives_up_after_its_patience(world):
+    args = start(world)
+    world.clock.advance(seconds=3596)
+    wait(world, args)
+    assert "The result without it stands" in world.texts("model_ended")[0]
+    assert world.phases.keys("model") == [RUN]
+
+
+def test_rows_are_stored_once_and_a_second_worker_is_stopped(world):
+    row = Step(run=RUN, seq=0, kind=StepKind.TASK, key="task", body="{}")
+    with world.unit() as work:
+        assert modelling.record_step(work, row) == row
+        with pytest.raises(Refused, match="Another worker"):
+            modelling.record_step(work, row)
