@@ -92,6 +92,9 @@ class Walk:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def admin_token(self) -> str:
+        return (self.state / "admin.token").read_text()
+
     @property
     def repository(self) -> Path:
         return Path(self.service.repository.removeprefix("file://"))
@@ -221,8 +224,8 @@ expiry_minutes = {self.expiry_minutes}
         self.start(fault)
         deadline = time.monotonic() + seconds
         async with AsyncExitStack() as stack:
-            sessions = [await stack.enter_async_context(_new_session()) for _ in PEOPLE]
-            person = _Person(self, sessions)
+            sessions = [await stack.enter_async_context(new_session()) for _ in PEOPLE]
+            person = Person(self, sessions)
             seen_child: set[int] = set()
             while not await person.step():
                 if time.monotonic() > deadline:
@@ -257,17 +260,17 @@ expiry_minutes = {self.expiry_minutes}
             connection.close()
 
 
-def _new_session() -> aiohttp.ClientSession:
+def new_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), timeout=aiohttp.ClientTimeout(total=5))
 
 
-class _Person:
+class Person:
     """The sender and the people, one small step at a time; every step may fail and is tried again."""
 
     def __init__(self, walk: Walk, sessions: Sequence[aiohttp.ClientSession]) -> None:
         self._walk = walk
         self._session = sessions[0]
-        self._browsers = {name: Browser(session, walk.url) for name, session in zip(PEOPLE, sessions, strict=True)}
+        self._sessions = dict(zip(PEOPLE, sessions, strict=True))
         self._signed_in: set[str] = set()
         self._fired = self._junked = self._cleared = False
         self.last: object = None
@@ -339,15 +342,14 @@ class _Person:
             return answer.status == 200
 
     async def _get(self, path: str) -> dict | None:
-        token = (self._walk.state / "admin.token").read_text()
-        async with self._session.get(self._walk.url + path, headers={"Authorization": f"Bearer {token}"}) as answer:
+        headers = {"Authorization": f"Bearer {self._walk.admin_token()}"}
+        async with self._session.get(self._walk.url + path, headers=headers) as answer:
             return await answer.json() if answer.status == 200 else None
 
     async def _press(self, label: str, person: str = "ana", **fields: str) -> None:
-        browser = self._browsers[person]
+        browser = Browser(self._sessions[person], self._walk.url)
         if person not in self._signed_in:
-            token = (self._walk.state / "admin.token").read_text()
-            headers = {"Authorization": f"Bearer {token}"}
+            headers = {"Authorization": f"Bearer {self._walk.admin_token()}"}
             url = f"{self._walk.url}/v1/signin-links"
             async with self._session.post(url, json={"person": person}, headers=headers) as answer:
                 link = (await answer.json())["url"]
