@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
+from bot.bootstrap.state import open_for_reading
 from bot.domain.statement import build_statement, statement_digest, verify_statement
 from bot.domain.timeline import parse_anchor, verify_chain
 from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.clock import SystemClock
 from bot.ports.work import UnitOfWork
 from bot.settings import Settings
-from bot.store.database import SqlStore, open_engine
+from bot.store.database import SqlStore
 from connectors.workspaces.git import Git
 
 TRAILERS = frozenset({"Incident", "Patch", "Approval", "Audit"})
@@ -40,11 +41,8 @@ class _NoPhases:
 def check_audit(settings: Settings, anchors: list[str]) -> AuditReport:
     """Check the trail against the heads on approval cards, in pushed commits, and those given; and each pushed
     commit's approval against the statement that the store still proves."""
-    path = settings.server.state_dir.absolute() / "nightshift.db"
-    if not path.exists():
-        raise Refused(f"There is no store at {path}.", Reason.NOT_FOUND)
     given = [parse_anchor(text) for text in anchors]
-    engine = open_engine(f"sqlite:///{path}")
+    engine = open_for_reading(settings)
     store = SqlStore(engine, SystemClock(), _NoPhases)
     commits, unread = asyncio.run(_read_commits(settings))
     try:
