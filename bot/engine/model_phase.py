@@ -14,7 +14,7 @@ from bot.agent.transcript import fold, redact_step
 from bot.domain.investigation import Job
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.phases import Phase
-from bot.errors import Unavailable
+from bot.errors import Reason, Refused, Unavailable
 from bot.metrics import MODEL_RUNS, MODEL_TOKENS
 from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
@@ -69,6 +69,11 @@ class ModelPhase:
                 conclusion = await self._work(args)
             except Unavailable as error:
                 await self._wait(args, error)
+                return
+            except Refused as refusal:
+                if refusal.reason is not Reason.CONFLICT:
+                    raise
+                log.warning("model_taken_over", incident=args.incident, run=args.run)
                 return
         if conclusion is None:
             MODEL_RUNS.labels(result="unwanted").inc()

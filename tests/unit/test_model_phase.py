@@ -1,0 +1,133 @@
+"""The phase around a scripted drafter: it proposes, waits, stops when nobody needs it, and yields to another worker."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.agent.transcript import Rows, fold
+from bot.domain.transcript import Budget, EndReason
+from bot.engine.model_phase import ModelPhase, ModelTools
+from bot.errors import Reason, Rejected, Unavailable
+from bot.ports.model import ModelPlace
+from bot.services import modelling, paging
+from tests.worldkit import World, alert, group, make_world
+
+RUN = "INC-1:1"
+
+
+class Script:
+    """Writes the rows of a run, or does what it is told."""
+
+    def __init__(self, act) -> None:
+        self._act = act
+        self.jobs = []
+
+    async def draft(self, job, store) -> None:
+        self.jobs.append(job)
+        await self._act(job, store)
+
+
+async def finish(job, store) -> None:
+    write, rows = Rows(RUN), list(job.steps)
+    rows.append(await store(write.task(fold(rows), "hunter2 fails", "head")))
+    rows.append(await store(write.end(fold(rows), EndReason.DONE, "No.")))
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    world = make_world(tmp_path)
+    world.receive(group(alert()))
+    with world.unit() as work:
+        modelling.start_model(work, "INC-1", RUN)
+    return world
+
+
+def phase_of(world: World, act, **more):
+    async def localize(job):
+        return job
+
+    script = Script(act)
+    tools = ModelTools(
+        drafter=script,
+        place=ModelPlace(url="http://gpu", name="m"),
+        budget=Budget(),
+        folder=Path("/nowhere"),
+        redact=lambda text: text.replace("hunter2", "[redacted]"),
+        localize=localize,
+        **more,
+    )
+    return ModelPhase(world.store, world.rules, tools).phase(), script
+
+
+def args(world: World) -> dict:
+    return dict(world.phases.of("model")[0].args)
+
+
+async def test_rows_are_redacted_before_they_are_stored_and_the_run_is_concluded(world):
+    phase, script = phase_of(world, finish)
+    await phase.run(args(world))
+    with world.unit() as work:
+        rows = work.transcripts.of(RUN)
+    assert [row.kind.value for row in rows] == ["task", "end"]
+    assert "hunter2" not in rows[0].body
+    assert "In its words: No." in world.texts("model_ended")[0]
+    await phase.run(args(world))
+    assert len(script.jobs) == 1, "a run that has ended is not begun again"
+
+
+async def test_a_server_that_is_down_queues_the_next_try(world):
+    async def down(job, store):
+        raise Unavailable("The model server does not answer", Reason.TIMEOUT)
+
+    phase, _ = phase_of(world, down)
+    await phase.run(args(world))
+    assert f"{RUN}:1" in world.phases.keys("model")
+    assert world.texts("model_waits")[0].startswith("The model server does not answer. The result without the model")
+
+
+async def test_a_refusal_is_told(world):
+    phase, _ = phase_of(world, finish)
+    await phase.failed(args(world), "The model server refuses the key hunter2.")
+    assert world.texts("model_ended") == [
+        "The model's part stopped: The model server refuses the key [redacted]. The result without it stands"
+    ]
+
+
+async def test_a_resolved_incident_cancels_the_work(world, monkeypatch):
+    monkeypatch.setattr("bot.engine.model_phase.LOOK", 0.01)
+    cancelled = asyncio.Event()
+
+    async def hang(job, store):
+        with world.unit() as work:
+            paging.resolve(work, "INC-1", "ada", world.rules)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+
+    phase, _ = phase_of(world, hang)
+    await phase.run(args(world))
+    assert cancelled.is_set()
+    assert "not needed any more" in world.texts("model_ended")[0]
+
+
+async def test_another_worker_s_run_is_left_to_it(world):
+    async def late(job, store):
+        write = Rows(RUN)
+        state = fold(())
+        await store(write.task(state, "a", "head"))
+        await store(write.task(state, "b", "head"))
+
+    phase, _ = phase_of(world, late)
+    await phase.run(args(world))
+    assert world.texts("model_ended") == []
+
+
+async def test_what_is_wrong_for_good_reaches_the_engine(world):
+    async def refuse(job, store):
+        raise Rejected("wrong key", Reason.NOT_ALLOWED)
+
+    phase, _ = phase_of(world, refuse)
+    with pytest.raises(Rejected):
+        await phase.run(args(world))
