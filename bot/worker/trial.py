@@ -151,4 +151,5 @@ def _count(report: Mapping[str, Any]) -> str:
 
 
 def tell_repeats(verdicts: Sequence[Check]) -> str:
-    return f"failed in {verdicts.count(Check.RED)} of {len(verdicts)} runs"
+    reds, count = verdicts.count(Check.RED), len(verdicts)
+    return f"failed in {reds} of {count} runs" if reds else f"passed in {verdicts.count(Check.GREEN)} of {count} runs"
