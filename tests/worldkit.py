@@ -18,8 +18,10 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
+import pytest
 from sqlalchemy import event
 from sqlmodel import Session
+from structlog.testing import capture_logs
 
 from bot.domain.alert import Alert, AlertGroup, AlertStatus, fingerprint_labels
 from bot.domain.approval import Approval, ApprovalPolicy
@@ -44,6 +46,13 @@ CHANNELS = ("web", "console")
 ESCALATE_AFTER = timedelta(minutes=5)
 BASE = "b" * 40
 NEVER = "0001-01-01T00:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Import it to keep the log, whose colours and tracebacks cost more than what is tested, to a list."""
+    with capture_logs() as said:
+        yield said
 
 
 class FixedClock:
@@ -336,10 +345,26 @@ class World:
             return work.approvals.get(incident, digest)
 
 
-def make_world(path: Path, rules: Rulebook | None = None) -> World:
-    """Return a world at 03:12 in the morning, in which nothing has happened yet."""
+@cache
+def _opened_database() -> tuple[Path, dict[tuple[str, str], Enqueued]]:
+    """Play the first alert once, for every test that begins after it."""
+    folder = Path(tempfile.mkdtemp(prefix="nightshift-tests-"))
+    world = make_world(folder)
+    world.receive(group(alert()))
+    world.store.engine.dispose()
+    return folder / "nightshift.db", dict(world.phases.committed)
+
+
+def make_world(path: Path, rules: Rulebook | None = None, *, opened: bool = False) -> World:
+    """Return a world at 03:12 in the morning: nothing has happened yet, or (`opened`) one alert has opened INC-1."""
     clock = FixedClock()
     phases = PhaseLog(clock)
+    if opened:
+        file, committed = _opened_database()
+        phases.committed.update(committed)
+        shutil.copyfile(file, path / "nightshift.db")
+        store = make_store(path, clock, phases, fresh=False)
+        return World(path=path, clock=clock, phases=phases, store=store, rules=rules or make_rules())
     return World(
         path=path, clock=clock, phases=phases, store=make_store(path, clock, phases), rules=rules or make_rules()
     )

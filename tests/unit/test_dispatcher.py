@@ -14,7 +14,7 @@ from bot.engine.dispatcher import Channel, Dispatcher
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.work import EffectState
 from bot.render.links import Links
-from tests.worldkit import World, alert, group, make_world
+from tests.worldkit import World, alert, group, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
 
 CAN_EDIT = ChatLimits(
     text=4000, buttons=10, can_edit=True, can_thread=True, can_answer_privately=True, has_forms=True, files=True
@@ -92,9 +92,7 @@ class Rig:
 
 @pytest.fixture
 def world(tmp_path) -> World:
-    world = make_world(tmp_path)
-    world.receive(group(alert()))
-    return world
+    return make_world(tmp_path, opened=True)
 
 
 @pytest.fixture

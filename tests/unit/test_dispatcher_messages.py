@@ -35,9 +35,7 @@ class Screen:
 
 @pytest.fixture
 def screen(tmp_path) -> Screen:
-    world = make_world(tmp_path)
-    world.receive(group(alert()))
-    return Screen(world)
+    return Screen(make_world(tmp_path, opened=True))
 
 
 def test_a_patch_rings_whoever_has_the_incident_and_may_approve(screen):
@@ -77,7 +75,7 @@ def test_an_edit_rings_nobody(screen):
 
 
 def test_the_patch_card_follows_push_and_ci(tmp_path):
-    rolled = Rollout(make_world(tmp_path))
+    rolled = Rollout(make_world(tmp_path, opened=True))
     screen = Screen(rolled.world)
     rolled.pushed()
     rolled.ci(CIState.RUNNING)
@@ -90,7 +88,7 @@ def test_the_patch_card_follows_push_and_ci(tmp_path):
 
 
 def test_a_refused_push_is_told_to_those_who_approved(tmp_path):
-    rolled = Rollout(make_world(tmp_path))
+    rolled = Rollout(make_world(tmp_path, opened=True))
     screen = Screen(rolled.world)
     assert screen.show("notice", rolled.digest[:12]) is None
     rolled.give_up("the branch is protected")

@@ -18,7 +18,7 @@ from bot.engine.drainer import Drainer
 from bot.render.links import Links
 from bot.store.inbox import Inbox
 from connectors.alerts.alertmanager import Settings, Source
-from tests.worldkit import World, alert, body, make_world
+from tests.worldkit import World, alert, body, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples" / "alertmanager"
 SOURCES = {"alertmanager": Source(Settings(token=SecretStr("secret")))}
@@ -167,43 +167,43 @@ def changed(**fields: object) -> bytes:
     return json.dumps(delivery).encode()
 
 
-@pytest.mark.parametrize(
-    "delivery",
-    [
-        changed(labels={"alertname": "half \ud800 a pair"}),
-        changed(labels={"\udfff": "x"}),
-        changed(annotations={"summary": "\udead"}),
-        changed(labels={"\ud800": 5}),
-        changed(labels={"alertname": "a\x00b", "service": "\x00"}, fingerprint="\x00"),
-        changed(labels={"alertname": "x" * 1_000_000, "service": "checkout"}, fingerprint=""),
-        changed(labels={}, annotations={}, fingerprint=""),
-        changed(labels={"alertname": "<!channel> @everyone \u202e\x1b[2J"}),
-        changed(annotations={"summary": "{{ 7*7 }} {% raw %}", "runbook_url": "javascript:alert(1)"}),
-        changed(startsAt="0001-01-01T00:00:00Z"),
-        changed(startsAt="0001-01-01T00:00:00+23:59"),
-        changed(startsAt="9999-12-31T23:59:59.999999Z"),
-        changed(startsAt="9999-12-31T23:59:59-23:59"),
-        changed(startsAt="2026-03-04T03:10:05", endsAt="9999-12-31T23:59:59-12:00", status="resolved"),
-        changed(startsAt=-62135596800),
-        changed(generatorURL="http://[::1"),
-        body(alert(), truncatedAlerts=10**4000),
-        body(alert(), key="k" * 100_000),
-        body(alert(), key="\ud800"),
-        body(alert(), externalURL="\ud800"),
-    ],
-    ids=range(20),
+HOSTILE = (
+    changed(labels={"alertname": "half \ud800 a pair"}),
+    changed(labels={"\udfff": "x"}),
+    changed(annotations={"summary": "\udead"}),
+    changed(labels={"\ud800": 5}),
+    changed(labels={"alertname": "a\x00b", "service": "\x00"}, fingerprint="\x00"),
+    changed(labels={"alertname": "x" * 1_000_000, "service": "checkout"}, fingerprint=""),
+    changed(labels={}, annotations={}, fingerprint=""),
+    changed(labels={"alertname": "<!channel> @everyone \u202e\x1b[2J"}),
+    changed(annotations={"summary": "{{ 7*7 }} {% raw %}", "runbook_url": "javascript:alert(1)"}),
+    changed(startsAt="0001-01-01T00:00:00Z"),
+    changed(startsAt="0001-01-01T00:00:00+23:59"),
+    changed(startsAt="9999-12-31T23:59:59.999999Z"),
+    changed(startsAt="9999-12-31T23:59:59-23:59"),
+    changed(startsAt="2026-03-04T03:10:05", endsAt="9999-12-31T23:59:59-12:00", status="resolved"),
+    changed(startsAt=-62135596800),
+    changed(generatorURL="http://[::1"),
+    body(alert(), truncatedAlerts=10**4000),
+    body(alert(), key="k" * 100_000),
+    body(alert(), key="\ud800"),
+    body(alert(), externalURL="\ud800"),
 )
-async def test_hostile_content_is_read_or_refused_but_never_stops_the_drainer(world, inbox, drainer, delivery):
-    await keep(inbox, delivery)
-    await keep(inbox, body(alert("NextOne")))
-    await drain(drainer)
-    assert (await inbox.depth()).pending == 0
-    incidents = world.incidents()
-    assert any(item.labels.get("alertname") == "NextOne" for item in incidents)
+
+
+async def test_hostile_content_is_read_or_refused_but_never_stops_the_drainer(world, inbox, drainer):
     composer = Composer(world.store, world.rules, Links(base="https://nightshift.example"))
-    for what in ("card", "page", "status", "closed"):
-        for effect in world.promised(what):
-            composer.compose(effect, "web")
+    seen: set[str] = set()
+    for number, delivery in enumerate(HOSTILE):
+        await keep(inbox, delivery, body(alert(f"Next{number}")))
+        await drain(drainer)
+        assert (await inbox.depth()).pending == 0
+        assert any(item.labels.get("alertname") == f"Next{number}" for item in world.incidents())
+        for what in ("card", "page", "status", "closed"):
+            for effect in world.promised(what):
+                if effect.key not in seen:
+                    seen.add(effect.key)
+                    composer.compose(effect, "web")
 
 
 @asynccontextmanager

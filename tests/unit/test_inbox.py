@@ -13,7 +13,7 @@ import pytest
 
 from bot.errors import Reason, Refused, Unavailable
 from bot.store.inbox import KEEP_SECONDS, Inbox
-from tests.worldkit import FixedClock
+from tests.worldkit import FixedClock, quiet  # noqa: F401 -- `quiet` is a fixture
 
 ROOT = Path(__file__).resolve().parents[2]
 

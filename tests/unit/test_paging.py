@@ -14,9 +14,7 @@ LEVEL_0, LEVEL_1, LEVEL_2 = (f"page:INC-1:{level}:web:round-1" for level in rang
 @pytest.fixture
 def world(tmp_path) -> World:
     """A world in which one alert has just opened INC-1: Ada is paged."""
-    world = make_world(tmp_path)
-    world.receive(group(alert()))
-    return world
+    return make_world(tmp_path, opened=True)
 
 
 class TestEscalationByTheClock:

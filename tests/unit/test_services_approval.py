@@ -14,16 +14,14 @@ from bot.errors import Refused
 from bot.ports.work import EffectState
 from bot.services import drafting
 from bot.services.rollout import push_key
-from tests.worldkit import BASE, NOW, World, alert, diff, group, make_rules, make_world, verified
+from tests.worldkit import BASE, NOW, World, diff, make_rules, make_world, verified
 
 RISKY = diff(".github/workflows/ci.yml")
 
 
 @pytest.fixture
 def world(tmp_path) -> World:
-    world = make_world(tmp_path)
-    world.receive(group(alert()))
-    return world
+    return make_world(tmp_path, opened=True)
 
 
 def press(world: World, verb: str, approval, account: str = "ada@web", **more):

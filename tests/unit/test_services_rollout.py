@@ -21,7 +21,6 @@ class Rollout:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        world.receive(group(alert()))
         world.press("ack:INC-1")
         self.digest = world.propose().digest
         assert world.press(f"approve:INC-1:{self.digest[:12]}").ok
@@ -65,7 +64,7 @@ class Rollout:
 
 @pytest.fixture
 def rolled(tmp_path) -> Rollout:
-    return Rollout(make_world(tmp_path))
+    return Rollout(make_world(tmp_path, opened=True))
 
 
 class TestThePlan:

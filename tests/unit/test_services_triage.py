@@ -15,9 +15,7 @@ SUSPECTED = Suspected(head=BASE, suspects=())
 
 @pytest.fixture
 def world(tmp_path) -> World:
-    world = make_world(tmp_path)
-    world.receive(group(alert()))
-    return world
+    return make_world(tmp_path, opened=True)
 
 
 def plan(world: World, run: str = "INC-1:1"):

@@ -12,7 +12,7 @@ from bot.domain.chat import Bullets, Button, Code, Fields, File, Form, FormField
 from bot.store.board import SqlBoard
 from bot.store.codec import MESSAGE
 from bot.store.sessions import SqlSessions
-from tests.worldkit import NOW, World, alert, diff, group, make_world
+from tests.worldkit import NOW, World, diff, make_world
 
 LATER = NOW + timedelta(minutes=15)
 A, B = "a" * 64, "b" * 64
@@ -20,9 +20,7 @@ A, B = "a" * 64, "b" * 64
 
 @pytest.fixture
 def world(tmp_path) -> World:
-    world = make_world(tmp_path)
-    world.receive(group(alert()))
-    return world
+    return make_world(tmp_path, opened=True)
 
 
 @pytest.fixture

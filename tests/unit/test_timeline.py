@@ -1,6 +1,11 @@
 """The audit trail: sound over everything that happened, and any tampering is found."""
 
+import shutil
+import tempfile
 from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,7 +23,7 @@ from bot.domain.timeline import (
 )
 from bot.errors import Refused
 from bot.services.rollout import record_ci, record_push
-from tests.worldkit import NOW, World, alert, group, make_world
+from tests.worldkit import NOW, FixedClock, PhaseLog, World, alert, group, make_rules, make_store, make_world
 
 
 def chain(count: int, word: str = "event") -> list[TimelineEvent]:
@@ -139,10 +144,11 @@ class TestPublishedHeads:
             parse_anchor(head)
 
 
-@pytest.fixture
-def night(tmp_path) -> World:
-    """A whole night: paged, acknowledged, patched, approved, pushed, green, resolved, and fired again."""
-    world = make_world(tmp_path)
+@cache
+def play_a_night() -> Path:
+    """Paged, acknowledged, patched, approved, pushed, green, resolved, and fired again: the folder it left behind."""
+    folder = Path(tempfile.mkdtemp(prefix="nightshift-tests-"))
+    world = make_world(folder)
     world.receive(group(alert()), group(alert("DiskFull")))
     world.forward(minutes=5)
     world.press("ack:INC-1", "cleo@web")
@@ -157,7 +163,17 @@ def night(tmp_path) -> World:
     world.receive(group(alert(firing=False)))
     world.forward(minutes=10)
     world.receive(group(alert(starts_at=world.clock.now())))
-    return world
+    world.store.engine.dispose()
+    return folder
+
+
+@pytest.fixture
+def night(tmp_path) -> World:
+    shutil.copyfile(play_a_night() / "nightshift.db", tmp_path / "nightshift.db")
+    clock = FixedClock(NOW + timedelta(hours=1))
+    phases = PhaseLog(clock)
+    store = make_store(tmp_path, clock, phases, fresh=False)
+    return World(path=tmp_path, clock=clock, phases=phases, store=store, rules=make_rules())
 
 
 def verify(world: World):

@@ -34,7 +34,7 @@ from bot.worker.messages import (
     write_frame,
 )
 from bot.worker.server import serve_worker
-from tests.worldkit import BASE, NOW, PLAYBOOK
+from tests.worldkit import BASE, NOW, PLAYBOOK, quiet  # noqa: F401 -- `quiet` is a fixture
 
 JOB = Job(
     run="INC-1:1",
@@ -204,7 +204,7 @@ class TestAWorkerThatDies:
     ids=["text", "empty object", "empty", "too large", "huge", "wrong type", "cut", "number"],
 )
 async def test_a_worker_that_talks_nonsense_is_unavailable_and_ended(nonsense, monkeypatch):
-    monkeypatch.setattr(module, "LAST_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LAST_SECONDS", 0.01)
     async with worker("babble", nonsense) as client:
         with pytest.raises(Unavailable):
             await investigate(client)
