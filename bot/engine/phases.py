@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
-from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy import Engine as Database
 from sqlmodel import Session
 
@@ -25,8 +25,9 @@ APP_VERSION: Final = "phases-1"
 EXECUTOR: Final = "local"
 WORKFLOW: Final = "nightshift_phase"
 LONGEST_WAIT: Final = 30.0
-POOL: Final = 8
-IDLE_SECONDS: Final = 5.0
+
+_SHARED: Final[DBOSConfig] = {"sys_db_pool_size": 8, "sys_db_idle_transaction_timeout_sec": 5.0}
+"""Few connections, and none that holds rows while its process stands still."""
 
 log = structlog.get_logger(__name__)
 Handler = Callable[[Mapping[str, str]], Awaitable[None]]
@@ -136,8 +137,7 @@ class Engine:
                 "serializer": DBOSPortableJSONSerializer(),
                 "log_level": "WARNING",
                 "max_executor_threads": 32,
-                "sys_db_pool_size": POOL,
-                "sys_db_idle_transaction_timeout_sec": IDLE_SECONDS,
+                **(_SHARED if database.dialect.name == "postgresql" else {}),
             }
         )
         self._client = DBOSClient(system_database_engine=database, serializer=DBOSPortableJSONSerializer(), lazy=True)
