@@ -155,6 +155,24 @@ def pause(
     print(f"{answer['text']} {answer['said']}".strip())
 
 
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to write it; the file must not exist.")], config: Config = None
+) -> None:
+    """Copy the store into one file, also while Nightshift runs."""
+    from bot.bootstrap.backup import run_backup  # noqa: PLC0415 -- keeps --help fast
+
+    print(run_backup(_settings(config), file))
+
+
+@app.command()
+def restore(file: Annotated[Path, typer.Argument(help="What `backup` wrote.")], config: Config = None) -> None:
+    """Put a backup in the place of the store; the old one is kept aside. Nightshift must be stopped."""
+    from bot.bootstrap.backup import run_restore  # noqa: PLC0415 -- keeps --help fast
+
+    print(run_restore(_settings(config), file))
+
+
 @app.command("verify-audit")
 def verify_audit(
     config: Config = None,

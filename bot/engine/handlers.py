@@ -88,6 +88,7 @@ class Handlers:
         await self._in_unit(lambda w: self._conclude(w, incident, run))
 
     def _conclude(self, work: UnitOfWork, incident: str, run: str) -> None:
+        pause.require_running(work, incident)
         drafting.propose(work, incident, self._rules)
         if self._tools.has_model:
             modelling.start_model(work, incident, run)

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import structlog
 
 from bot.engine.phases import Handler, Phase
+from bot.errors import Reason, Refused
 from bot.ports.work import Store, UnitOfWork
 from bot.services.pause import find_pause, hold_phase
 
@@ -46,6 +47,10 @@ class Pausing:
                 if await self._in_unit(lambda work: find_pause(work, args["incident"])) and not task.done():
                     return False
             task.result()
+        except Refused as refusal:
+            if refusal.reason is not Reason.PAUSED:
+                raise
+            return False
         finally:
             if not task.done():
                 task.cancel()

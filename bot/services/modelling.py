@@ -13,6 +13,7 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card
 from bot.services.drafting import ask_approval, build_draft
+from bot.services.pause import require_running
 from bot.services.rulebook import Rulebook
 
 PHASE = "model"
@@ -120,6 +121,7 @@ def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclu
     """
     if not is_wanted(work, incident, run):
         return False
+    require_running(work, incident)
     best = conclusion.best
     why = _find_objection(work, incident, best) if best else "It proposes no patch"
     if best and not why:

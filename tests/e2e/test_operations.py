@@ -112,3 +112,52 @@ async def test_sigterm_in_the_middle_of_everything_loses_nothing(walk, record_pr
     await walking
     assert walk.starts == 1 + len(moments)
     await asyncio.to_thread(check_outcome, walk)
+
+
+async def test_a_pause_holds_the_investigation_and_the_push_over_a_restart(walk):
+    walk.expiry_minutes = 0.1  # so that nobody approves before the second pause
+    walking = asyncio.create_task(walk.run(seconds=90))
+    await wait_for(walk, lambda kinds: kinds.count("stage") >= 1)
+    await ask(walk, "/v1/pause", "PUT", {"paused": True, "reason": "the database is moving"})
+    await wait_for(walk, lambda kinds: "held" in kinds)
+    walk.kill()
+    await wait_for(walk, lambda kinds: walk.starts == 2 and "acknowledged" in kinds)
+    again = await asyncio.to_thread(command, walk, "pause", "--reason", "another")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "the database is moving. Nothing was changed." in again.stdout
+    kinds = await kinds_of(walk)
+    assert "patch_ready" not in kinds, "\n".join(kinds)
+    assert (await asyncio.to_thread(command, walk, "pause", "--off")).returncode == 0
+
+    await wait_for(walk, lambda kinds: "patch_ready" in kinds)
+    await ask(walk, "/v1/pause", "PUT", {"paused": True, "reason": "again"})
+    await wait_for(walk, lambda kinds: "approved" in kinds and kinds.count("held") == 2)
+    assert not {"pushed", "push_refused"} & set(await kinds_of(walk))
+    assert (await ask(walk, "/v1/pause", "PUT", {"paused": False}))["paused"] is False
+    await walking
+    await asyncio.to_thread(check_outcome, walk)
+
+
+async def test_a_copy_made_while_it_works_goes_on_elsewhere(walk, tmp_path):
+    walking = asyncio.create_task(walk.run(seconds=90))
+    await wait_for(walk, lambda kinds: kinds.count("stage") >= 2)
+    copied = await asyncio.to_thread(command, walk, "backup", "copy.nightshift")
+    assert copied.returncode == 0, copied.stderr
+    refused = await asyncio.to_thread(command, walk, "restore", "copy.nightshift")
+    assert (refused.returncode, "Another Nightshift runs" in refused.stderr) == (1, True)
+    walking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await walking
+    walk.stop()
+    shutil.move(walk.state, tmp_path / "lost")
+
+    restored = await asyncio.to_thread(command, walk, "restore", "copy.nightshift")
+    assert restored.returncode == 0, restored.stderr
+    before = await asyncio.to_thread(command, walk, "verify-audit", "--anchor", copied.stdout.split()[-1])
+    assert before.returncode == 0, before.stdout + before.stderr
+    await walk.run(seconds=90)
+    await asyncio.to_thread(check_outcome, walk)
+
+
+async def kinds_of(walk: Walk) -> list[str]:
+    return [event["kind"] for event in (await ask(walk, "/v1/incidents/INC-1/timeline"))["events"]]

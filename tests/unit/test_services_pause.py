@@ -12,7 +12,7 @@ from bot.engine.phases import Phase
 from bot.errors import Reason, Refused
 from bot.render.links import Links
 from bot.services import rollout
-from bot.services.pause import EVERYTHING, end_pause, find_pause, hold_phase, start_pause
+from bot.services.pause import EVERYTHING, end_pause, find_pause, hold_phase, require_running, start_pause
 from tests.worldkit import NOW, World, alert, group, make_world
 
 TRIAGE = {"incident": "INC-1", "run": "INC-1:1"}
@@ -236,6 +236,17 @@ class TestARunningPhase:
         await guarded.run(held_runs(world)[0])
         assert runs == [TRIAGE, TRIAGE]
         assert world.incident().run_state is RunState.QUEUED
+
+    async def test_one_that_meets_the_pause_itself_is_held_too(self, world):
+        async def run(args):
+            with world.unit() as work:
+                require_running(work, args["incident"])
+            stop(world)
+            with world.unit() as work:
+                require_running(work, args["incident"])
+
+        await Pausing(world.store).guard(Phase(name="triage", run=run, failed=run)).run(TRIAGE)
+        assert world.kinds()[-1] == "held"
 
     async def test_its_failure_is_passed_on(self, world):
         async def run(_args):
