@@ -14,6 +14,7 @@ from bot.errors import Reason, Refused
 
 FENCE = "+++"
 MAX_PLAYBOOK = 64 * 1024
+MAX_SAID = 80
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -104,10 +105,10 @@ def _fault(line: int, what: str, reason: Reason = Reason.BAD_INPUT) -> Refused:
 def _read_head(head: Sequence[str]) -> Mapping[str, object]:
     try:
         return tomllib.loads("\n".join(head))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         place = re.search(r"at line (\d+)", str(error))
         line = int(place.group(1)) + 1 if place else len(head) + 1
-        raise _fault(line, f"the head is not TOML: {str(error).split(' (at ')[0]}") from error
+        raise _fault(line, f"the head is not TOML: {str(error).split(' (at ')[0][:MAX_SAID]}") from error
 
 
 def _line_of(head: Sequence[str], key: str) -> int:
@@ -122,7 +123,7 @@ def _check(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     known = {each.name for each in fields(Playbook)} - {"text"}
     for key in values:
         if key not in known:
-            yield key, f"unknown key {key!r}; known are {', '.join(sorted(known))}"
+            yield key, f"unknown key {key[:MAX_SAID]!r}; known are {', '.join(sorted(known))}"
     for key in ("name", "title", "when"):
         if key not in values:
             yield key, f"the head needs {key!r}"
@@ -174,7 +175,7 @@ def _check_when(when: object) -> Iterator[tuple[str, str]]:
         return
     for label, pattern in when.items():
         if not _LABEL.fullmatch(label):
-            yield f"when.{label}", f"{label!r} is not a label name"
+            yield f"when.{label}", f"{label[:MAX_SAID]!r} is not a label name"
         elif not isinstance(pattern, str):
             yield f"when.{label}", f"the pattern of {label} must be a text in quotes"
         elif fault := Matcher(label=label, pattern=pattern).fault():

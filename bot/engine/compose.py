@@ -9,7 +9,8 @@ from bot.domain.conclusion import conclude
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Stage, StageResult
 from bot.domain.oncall import plan_page
-from bot.domain.playbook import choose_playbook
+from bot.domain.playbook import Playbook, choose_playbook
+from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.incident import render_card, render_closed, render_page
 from bot.render.links import Links
@@ -93,7 +94,7 @@ class Composer:
         playbook = choose_playbook(self._rules.playbooks, incident.labels)
         if playbook is None:
             return message
-        text = File(name=f"{playbook.name}.md", media_type="text/markdown", text=render_text(playbook, incident))
+        text = File(name=f"{playbook.name}.md", media_type="text/markdown", text=_write_playbook(playbook, incident))
         return replace(message, files=(*message.files, text))
 
     def _patch(self, work: UnitOfWork, incident: Incident, arg: str) -> Message:
@@ -148,6 +149,14 @@ def _tell_model(work: UnitOfWork, incident: Incident) -> str:
     said = [event for event in work.timeline.of(incident.id) if event.kind in kinds]
     mine = [event for event in said if event.data.get("run") == incident.run]
     return f"{kinds[mine[-1].kind]} {mine[-1].text}" if mine else ""
+
+
+def _write_playbook(playbook: Playbook, incident: Incident) -> str:
+    """Return the playbook's text; what is wrong with it must not keep the findings back."""
+    try:
+        return render_text(playbook, incident)
+    except Refused as error:
+        return f"{error}\n"
 
 
 def _next_stage(results: Sequence[StageResult]) -> str:

@@ -1,6 +1,7 @@
 """The text of a playbook, rendered for one incident."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -10,6 +11,8 @@ from bot.domain.playbook import Playbook
 from bot.errors import Reason, Refused
 
 MAX_TEXT = 20_000
+#: What an expression of a template raises when it asks for the impossible (`1 // 0`, a huge range, a file to include).
+_FAULTS: Final = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
 # Plain text: nothing here is markup, so nothing is escaped; connectors escape for their platform.
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
@@ -50,7 +53,18 @@ def render_text(playbook: Playbook, incident: Incident) -> str:
     Raises `Refused` where the template asks for something that is not there or not allowed.
     """
     try:
-        text = _environment.from_string(playbook.text).render(_values(incident))
-    except TemplateError as error:
-        raise Refused(f"playbook {playbook.name} cannot be rendered: {error}", Reason.BAD_INPUT) from error
+        text = _collect(_environment.from_string(playbook.text).generate(_values(incident)))
+    except (TemplateError, *_FAULTS) as error:
+        raise Refused(f"playbook {playbook.name} cannot be rendered: {str(error)[:300]}", Reason.BAD_INPUT) from error
     return text[:MAX_TEXT]
+
+
+def _collect(pieces: Iterable[str]) -> str:
+    """Join the pieces until there is enough of them: a loop that goes on and on is left."""
+    kept, length = list[str](), 0
+    for piece in pieces:
+        kept.append(piece)
+        length += len(piece)
+        if length > MAX_TEXT:
+            break
+    return "".join(kept)

@@ -107,7 +107,8 @@ def test_a_broken_template_names_its_line():
 
 
 def test_the_shipped_playbooks_are_sound():
-    files = sorted((Path(__file__).parents[2] / "playbooks").glob("*.md"))
+    folder = Path(__file__).parents[2] / "playbooks"
+    files = [file for file in sorted(folder.glob("*.md")) if file.name != "README.md"]
     assert files
     for file in files:
         playbook = parse_playbook(file.read_text())
@@ -121,3 +122,29 @@ def test_http_5xx_answers_the_usual_alert_names(name):
     text = (Path(__file__).parents[2] / "playbooks" / "http-5xx.md").read_text()
     assert parse_playbook(text).matches({"alertname": name})
     assert not parse_playbook(text).matches({"alertname": "DiskFull"})
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("KubePodCrashLooping", "crash-loop"),
+        ("ServiceDown", "crash-loop"),
+        ("PodRestartingTooOften", "crash-loop"),
+        ("HighLatency", "latency"),
+        ("http_request_duration_high", "latency"),
+        ("P99High", "latency"),
+        ("CIFailed", "ci-failure"),
+        ("MainBranchRed", "ci-failure"),
+        ("ci-tests-failing", "ci-failure"),
+        ("HighErrorRate", "http-5xx"),
+        ("DiskFull", None),
+        ("CapacityLow", None),
+        ("HealthCheckFailed", None),
+        ("BackupFailed", None),
+    ],
+)
+def test_the_shipped_playbooks_share_the_usual_alert_names(name, chosen):
+    folder = Path(__file__).parents[2] / "playbooks"
+    shipped = [parse_playbook(file.read_text()) for file in folder.glob("*.md") if file.name != "README.md"]
+    found = choose_playbook(shipped, {"alertname": name})
+    assert (found.name if found else None) == chosen
