@@ -36,7 +36,7 @@ class StoreInbox:
         return reply
 
     def _handle(self, event: Press | Said) -> Reply:
-        clean = redact_value(event, _make_storable)
+        clean = redact_value(event, make_storable)
         try:
             with self._store.begin() as work:
                 return handle(work, clean, self._rules)
@@ -45,6 +45,6 @@ class StoreInbox:
                 return refuse(work, clean, refusal)
 
 
-def _make_storable(text: str) -> str:
+def make_storable(text: str) -> str:
     """Replace what no database takes: half a surrogate pair, which JSON can carry, and NUL."""
     return text.encode(errors="surrogatepass").decode(errors="replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")

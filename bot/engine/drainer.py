@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from bot.agent.cleaning import redact_value
 from bot.domain.alert import AlertGroup
+from bot.engine.chat_inbox import make_storable
 from bot.errors import Refused, Unavailable
 from bot.metrics import ALERTS
 from bot.ports.alerts import AlertSource
@@ -18,6 +20,8 @@ from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
 _Read = tuple[Delivery, AlertGroup]
+NUL = b"\\u0000"
+"""How JSON writes the one character that PostgreSQL does not store."""
 
 
 class Drainer:
@@ -98,7 +102,8 @@ class Drainer:
         if source is None:
             return f"{delivery.source} is no longer a configured sender"
         try:
-            return source.parse(delivery.body)
+            group = source.parse(delivery.body)
+            return redact_value(group, make_storable) if NUL in delivery.body else group
         except Refused as refusal:
             return str(refusal)
         except Exception as error:
@@ -107,6 +112,7 @@ class Drainer:
 
     async def _bury(self, delivery: Delivery, why: str) -> None:
         """Page about a delivery, once, and keep it as a dead letter."""
+        why = make_storable(why)
         log.warning("dead_letter", source=delivery.source, number=delivery.id, error=why)
         ALERTS.labels(source=delivery.source, result="dead").inc()
         await asyncio.to_thread(self._report, delivery, why)

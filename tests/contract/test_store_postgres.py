@@ -16,6 +16,7 @@ from sqlmodel import SQLModel
 
 from bot.domain.chat import Message
 from bot.domain.timeline import verify_chain
+from bot.engine.drainer import Drainer
 from bot.errors import ConfigError, Reason, Refused, Unavailable
 from bot.ports.work import EffectState
 from bot.services.intake import receive_alerts
@@ -26,6 +27,7 @@ from bot.store.leases import Leases
 from bot.store.notices import Notices, publish_change
 from bot.store.postgres import UNIT_IDLE_MS, UNIT_LOCK, Member, driver_url, libpq_url, open_postgres
 from bot.store.sessions import SqlSessions
+from connectors.alerts import alertmanager
 from tests.contract.store_suite import (
     AlertMemoryContract,
     IncidentContract,
@@ -37,7 +39,7 @@ from tests.contract.store_suite import (
     incident,
 )
 from tests.postgres import MISSING, PostgresServer, find_programs
-from tests.worldkit import NOW, FixedClock, PhaseLog, alert, group, make_rules
+from tests.worldkit import NOW, FixedClock, PhaseLog, alert, body, group, make_rules
 
 LEASE = 30.0
 OURS = ("delivery", "front_lease", "sender")
@@ -384,6 +386,33 @@ class TestInbox:
             await boxes[0].keep("lone surrogate \ud800", b"x")
         await boxes[0].keep("a", b"y")
         assert [item.body for item in await boxes[0].next()] == [b"y"]
+
+    async def test_a_character_that_postgresql_does_not_store_is_replaced(self, boxes, make_store):
+        odd = alert(annotations={"summary": "checkout \x00 fails"}, instance="a\x00b")
+        await boxes[0].keep("alertmanager", body(odd))
+        sources = {"alertmanager": alertmanager.Source(alertmanager.Settings())}
+        assert await Drainer(boxes[0], make_store(), sources, make_rules(), sweep=1).drain() == 1
+        with make_store().begin() as work:
+            assert [item.title for item in work.incidents.recent()] == ["checkout \ufffd fails"]
+            assert verify_chain(work.timeline.all()) is None
+
+    async def test_two_drainers_take_each_delivery_in_once(self, url, make_store):
+        boxes = [PostgresInbox(url, FixedClock(), max_pending=1000) for _ in range(2)]
+        sources = {"alertmanager": alertmanager.Source(alertmanager.Settings())}
+        drainers = [
+            Drainer(box, make_store(name), sources, make_rules(), sweep=1)
+            for box, name in zip(boxes, "ab", strict=True)
+        ]
+        try:
+            for number in range(40):
+                await boxes[number % 2].keep("alertmanager", body(alert()))
+            await asyncio.gather(*(drainer.drain() for drainer in drainers))
+            with make_store().begin() as work:
+                assert [item.alerts_seen for item in work.incidents.recent()] == [40]
+            assert not await boxes[0].next()
+        finally:
+            for box in boxes:
+                box.close()
 
     def test_a_server_that_is_not_there_is_said_without_the_password(self):
         with pytest.raises(Unavailable) as trouble:
