@@ -6,7 +6,6 @@ run that was killed goes on where it was and repeats at most the one call of the
 """
 
 import asyncio
-import hashlib
 import json
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,7 +17,18 @@ from bot.agent.budget import find_limit, reading_left
 from bot.agent.guard import find_leak
 from bot.agent.prompts import read_system
 from bot.agent.tools import SPECS, Toolbox, ToolResult
-from bot.agent.transcript import PendingCall, Rows, State, Words, advance, call_signature, dump, fold
+from bot.agent.transcript import (
+    Answer,
+    PendingCall,
+    Rows,
+    State,
+    Words,
+    advance,
+    build_request,
+    call_signature,
+    dump,
+    fold,
+)
 from bot.domain.transcript import Budget, EndReason, Proposal, Step
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.model import Completion, ModelClient, ModelPlace
@@ -43,15 +53,11 @@ class Head:
         tools = [spec.schema() for spec in sorted(specs, key=lambda spec: spec.name)]
         head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": tools}
         system = dump({"role": "system", "content": read_system()})
-        self._bytes = f'{dump(head)[:-1]},"messages":[{system}'.encode()
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self._bytes).hexdigest()
+        self.text = f'{dump(head)[:-1]},"messages":[{system}'.encode("utf-8", "replace").decode()
 
     def request(self, messages: Sequence[bytes]) -> bytes:
         """Return a request's body; that of a later step begins with the same bytes."""
-        return b",".join((self._bytes, *messages)) + b"]}"
+        return build_request(self.text, messages)
 
 
 def _read_extra(text: str) -> dict[str, Any]:
@@ -91,7 +97,7 @@ class Agent:
         """
         state, write = fold(rows), Rows(run)
         if not state.seq:
-            state = await self._write(state, write.task(state, task(), self._head.digest))
+            state = await self._write(state, write.task(state, task(), self._head.text))
         while state.ended is None:
             state = await self.step(state, write)
         return state
@@ -109,9 +115,8 @@ class Agent:
             return await self._write(state, write.end(state, EndReason.LIMIT, limit))
         return await self._ask(state, write)
 
-    async def query(self, state: State) -> Completion:
+    async def query(self, request: bytes) -> Completion:
         """Ask the model, again where that may help. The only place where calls of the model are retried."""
-        request = self._head.request(state.messages)
         clock = asyncio.get_running_loop().time
         wait = FIRST_WAIT
         for attempt in range(1, TRIES + 1):
@@ -146,15 +151,16 @@ class Agent:
 
     async def _ask(self, state: State, write: Rows) -> State:
         clock = asyncio.get_running_loop().time
-        began = clock()
+        began, request = clock(), self._head.request(state.messages)
         try:
-            completion = await self.query(state)
+            completion = await self.query(request)
         except LimitReached as error:
             return await self._write(state, write.end(state, EndReason.LIMIT, str(error)))
         leak = find_leak(completion.text)
         if leak >= 0:
             completion = replace(completion, text=completion.text[:leak])
-        return await self._write(state, write.model(state, completion, clock() - began, leaked=leak >= 0))
+        answer = Answer(completion=completion, request=request, seconds=clock() - began, has_leaked=leak >= 0)
+        return await self._write(state, write.model(state, answer))
 
     async def _judge_words(self, state: State, write: Rows, words: Words) -> State:
         """An answer without a call: the conclusion, or something to put right a few times."""

@@ -5,8 +5,9 @@ restart, whoever sends them.
 """
 
 import base64
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
@@ -21,12 +22,21 @@ Message = dict[str, Any]
 """One message as chat completions want it: JSON, at the border to the server."""
 
 _VERIFIED: Final[TypeAdapter[Verified]] = TypeAdapter(Verified)
-_AS_THEY_ARE: Final = frozenset({"patch", "base", "role", "type", "finish", "id", "tool_call_id", "head"})
+_AS_THEY_ARE: Final = frozenset({"patch", "base", "role", "type", "finish", "id", "tool_call_id", "head", "asked_with"})
 
 
 def dump(value: object) -> str:
     """Return canonical JSON: the same value always gives the same text."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def digest_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def build_request(opening: str, messages: Sequence[bytes]) -> bytes:
+    """Return a request's body: what every request of the run begins with, and the conversation so far."""
+    return b",".join((opening.encode(), *messages)) + b"]}"
 
 
 def call_signature(name: str, arguments: str) -> str:
@@ -190,6 +200,16 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came back for one request body, how long it took, and whether a call stood in its text."""
+
+    completion: Completion
+    request: bytes
+    seconds: float
+    has_leaked: bool = False
+
+
 # Rows -----------------------------------------------------------------------------------------------------------------
 class Rows:
     """Writes the next row of a run."""
@@ -197,18 +217,22 @@ class Rows:
     def __init__(self, run: str) -> None:
         self._run = run
 
-    def task(self, state: State, text: str, head: str) -> Step:
-        """Open the run. `head` is the digest of the constant part of every request."""
-        return self._row(state, StepKind.TASK, "task", {"message": {"role": "user", "content": text}, "head": head})
+    def task(self, state: State, text: str, opening: str) -> Step:
+        """Open the run. `opening` is what every request begins with: kept, so that a replay needs no configuration."""
+        body = {"message": {"role": "user", "content": text}, "head": digest_of(opening.encode()), "opening": opening}
+        return self._row(state, StepKind.TASK, "task", body)
 
-    def model(self, state: State, completion: Completion, seconds: float, *, leaked: bool = False) -> Step:
+    def model(self, state: State, answer: Answer) -> Step:
+        """Keep an answer; `asked_with` is the digest of the request's bytes."""
+        completion = answer.completion
         message, faults = write_answer(completion, state.seq)
         body: Message = {"message": message, "finish": completion.finish.value, "usage": _usage(completion.usage)}
         if faults:
             body["faults"] = faults
-        if leaked:
+        if answer.has_leaked:
             body["leaked"] = True
-        return self._row(state, StepKind.MODEL, f"model:{state.seq}", body | {"seconds": round(seconds, 3)})
+        body |= {"seconds": round(answer.seconds, 3), "asked_with": digest_of(answer.request)}
+        return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)
 
     def tool(self, state: State, text: str, seconds: float, *, repeat: bool = False) -> Step:
         """Answer the first pending call."""
