@@ -16,12 +16,13 @@ _MAX_CODES: Final = 8
 _HINT: Final = re.compile(r"exit|restart|terminated|killed|crashloop|respawn", re.IGNORECASE)
 _CODE: Final = re.compile(
     r"\b(?:exited|terminated|stopped|died|exit)\b.{0,60}?"
-    r"(?:exit[- ]?(?:code|status)|\bcode|\bstatus)\"?[ =:]{1,3}\[?\"?(-?\d{1,3})\b"
-    r"|\bexit[- ]?(?:code|status)\"?[ =:]{1,3}\"?(-?\d{1,3})\b",
+    r"(?:exit[-_ ]?(?:code|status)|\bcode|\bstatus)\"?[ =:]{1,3}\[?\"?(-?\d{1,3})\b"
+    r"|\bexit[-_ ]?(?:code|status)\"?[ =:]{1,3}\"?(-?\d{1,3})\b",
     re.IGNORECASE,
 )
 _SIGNAL: Final = re.compile(
-    r"\b(?:killed|terminated|exited)\b.{0,40}?\bsignal\"?[ =:]{1,3}\"?(\d{1,2}|SIG[A-Z]{2,6}|KILL|SEGV|ABRT)\b",
+    r"(?:\bcode=(?:killed|dumped), status=|\b(?:killed|terminated|exited)\b.{0,40}?\bsignal\"?[ =:]{1,3}\"?)"
+    r"(\d{1,2}|SIG[A-Z]{2,6}|KILL|SEGV|ABRT)\b",
     re.IGNORECASE,
 )
 _OUT_OF_MEMORY: Final = re.compile(r"\bOOMKilled\b|\boom[-_ ]kill|\bOut of memory: Killed", re.IGNORECASE)
