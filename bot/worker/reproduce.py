@@ -143,12 +143,15 @@ class Bench:
         tries, verdict, note, seconds = self.playbook.tries, Check.UNKNOWN, "", 0.0
         for count in (tries, 3 * tries):
             timing = await self.time(trial.request, at, tries=count)
-            if timing is None or timing.status // 100 != trial.bounds.status // 100:
-                note = "it is not answered alike there"
+            if timing is None:
+                note = "it cannot be timed there"
                 break
-            verdict, note = trial.bounds.judge(timing.median), timing.note()
+            verdict, note = trial.bounds.judge(timing), timing.note()
             seconds += sum(timing.times)
             if verdict is not Check.UNKNOWN:
+                break
+            if timing.status // 100 != trial.bounds.status // 100:
+                note = f"answered {timing.status} there, and {trial.bounds.status} at an older commit"
                 break
         output = f"{trial.subject}: {note}"
         return replace(self._record(REPRODUCTION, at, verdict, seconds, output), note=note)

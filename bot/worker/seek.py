@@ -105,7 +105,7 @@ async def _seek_slow(bench: Bench, requests: Sequence[FailingRequest], head: str
     why = "no slow request is answered in the sandbox as it was in the log"
     for request in requests[:MAX_SLOW]:
         timing = await bench.time(request, head, tries=bench.playbook.tries)
-        if timing is None or not _is_alike(request, timing):
+        if timing is None or not (timing.status == 0 or _is_alike(request, timing)):
             continue
         why = f"{request.method} {request.target[:120]} takes {say_seconds(timing.median)} at the deployed commit, and "
         bounds: Bounds | None = None
@@ -136,7 +136,7 @@ def _is_alike(request: FailingRequest, timing: Timing) -> bool:
     """Say whether the request was answered as in the log; one that timed out there may be answered well here."""
     if request.status and request.status < 500:
         return timing.status // 100 == request.status // 100
-    return timing.status < 400
+    return 100 <= timing.status < 400
 
 
 # A red check --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from bot.domain.evidence import Check, FailingRequest
 from bot.domain.reproduction import REPRODUCTION, Reproduce, Wording, say_seconds, word
 
 MARK: Final = "nightshift-report"
+MAX_SECONDS: Final = 3_600
 _PLAIN_GET: Final = FailingRequest(method="GET", target="/", status=0)
 
 
@@ -30,10 +31,12 @@ class Bounds:
         red_from = max(base * factor, base + floor)
         return cls(base=base, status=timing.status, green_to=(base + red_from) / 2, red_from=red_from)
 
-    def judge(self, seconds: float) -> Check:
-        if seconds >= self.red_from:
+    def judge(self, timing: "Timing") -> Check:
+        """Return the verdict. No answer at all is red if it took long; an answer of another kind is not comparable."""
+        is_alike = timing.status // 100 == self.status // 100
+        if timing.median >= self.red_from and (is_alike or timing.status == 0):
             return Check.RED
-        return Check.GREEN if seconds <= self.green_to else Check.UNKNOWN
+        return Check.GREEN if timing.median <= self.green_to and is_alike else Check.UNKNOWN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +127,12 @@ def read_timing(report: Mapping[str, Any]) -> Timing | None:
     times, statuses = report.get("times"), report.get("statuses")
     if report.get("started") is not True or not isinstance(times, list) or not isinstance(statuses, list):
         return None
-    sound = [float(each) for each in times if isinstance(each, int | float) and 0 <= each < 3_600]
-    kinds = {each // 100 for each in statuses if isinstance(each, int)}
-    if not sound or len(kinds) != 1:
+    if not times or not all(type(each) in {int, float} and 0 <= each < MAX_SECONDS for each in times):
         return None
-    return Timing(times=tuple(sound), status=int(statuses[-1]))
+    kinds = {each // 100 if type(each) is int else None for each in statuses}
+    if len(kinds) != 1 or None in kinds:
+        return None
+    return Timing(times=tuple(float(each) for each in times), status=int(statuses[-1]))
 
 
 def tell(request: FailingRequest, report: Mapping[str, Any]) -> str:
