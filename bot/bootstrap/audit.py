@@ -5,16 +5,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlmodel import Session
-
-from bot.bootstrap.state import open_for_reading
+from bot.bootstrap.state import read_store
 from bot.domain.statement import build_statement, statement_digest, verify_statement
 from bot.domain.timeline import parse_anchor, verify_chain
-from bot.errors import NightshiftError, Reason, Refused
-from bot.ports.clock import SystemClock
+from bot.errors import NightshiftError, Refused
 from bot.ports.work import UnitOfWork
 from bot.settings import Settings
-from bot.store.database import SqlStore
 from connectors.workspaces.git import Git
 
 TRAILERS = frozenset({"Incident", "Patch", "Approval", "Audit"})
@@ -28,29 +24,15 @@ class AuditReport:
     text: str
 
 
-class _NoPhases:
-    """Reading needs no phases."""
-
-    def __init__(self, _session: Session) -> None:
-        pass
-
-    def enqueue(self, *_args: object, **_options: object) -> None:
-        raise Refused("The audit only reads.", Reason.NOT_ALLOWED)
-
-
 def check_audit(settings: Settings, anchors: list[str]) -> AuditReport:
     """Check the trail against the heads on approval cards, in pushed commits, and those given; and each pushed
     commit's approval against the statement that the store still proves."""
     given = [parse_anchor(text) for text in anchors]
-    engine = open_for_reading(settings)
-    store = SqlStore(engine, SystemClock(), _NoPhases)
-    commits, unread = asyncio.run(_read_commits(settings))
-    try:
+    with read_store(settings) as store:
+        commits, unread = asyncio.run(_read_commits(settings))
         with store.begin() as work:
             events, cards = work.timeline.all(), work.timeline.anchors()
             faults = [fault for commit in commits if (fault := _check_approval(work, commit))]
-    finally:
-        engine.dispose()
     pushed = [parse_anchor(commit["Audit"]) for commit in commits]
     broken = verify_chain(events, [*given, *cards, *pushed])
     if broken is not None:

@@ -4,15 +4,17 @@ import contextlib
 import os
 import secrets
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Engine as Database
+from sqlmodel import Session
 
 from bot.engine.lease import Keeper, Lengths
 from bot.engine.phases import EXECUTOR, Engine
 from bot.errors import Reason, Refused
-from bot.ports.clock import Clock
+from bot.ports.clock import Clock, SystemClock
 from bot.settings import Settings
 from bot.store.board import SqlBoard
 from bot.store.database import SqlStore, migrate, open_engine
@@ -51,6 +53,26 @@ def open_for_reading(settings: Settings) -> Database:
     if settings.database_url is None and not path.exists():
         raise Refused(f"There is no store at {path}.", Reason.NOT_FOUND)
     return open_engine(store_url(settings))
+
+
+class _NoPhases:
+    """Reading needs no phases."""
+
+    def __init__(self, _session: Session) -> None:
+        pass
+
+    def enqueue(self, *_args: object, **_options: object) -> None:
+        raise Refused("This command only reads.", Reason.NOT_ALLOWED)
+
+
+@contextlib.contextmanager
+def read_store(settings: Settings) -> Iterator[SqlStore]:
+    """Open the store for reading, whether Nightshift runs or not. Raises `Refused` where there is none."""
+    engine = open_for_reading(settings)
+    try:
+        yield SqlStore(engine, SystemClock(), _NoPhases)
+    finally:
+        engine.dispose()
 
 
 def open_state(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> State:
