@@ -37,12 +37,14 @@ class Front:
 
 @dataclass(kw_only=True)
 class Fleet(Walk):
-    """`size` front processes in one folder, each with its own state folder. Nobody starts a dead one again."""
+    """`size` front processes in one folder, each with its own state folder.
+
+    `walk` starts them all and no dead one again; `run` starts one, and another when it is dead.
+    """
 
     database_url: str
     size: int = 2
     fronts: list[Front] = field(default_factory=list)
-    happened: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -85,6 +87,9 @@ class Fleet(Walk):
             )
         self.fronts.append(Front(name=name, port=port, process=process))
         self.starts += 1
+
+    def is_dead(self) -> bool:
+        return not any(front.is_alive for front in self.fronts)
 
     def kill(self) -> None:
         for front in self.fronts:

@@ -92,6 +92,14 @@ async def test_one_alert_at_two_processes_is_one_incident(make_fleet):
     assert fleet.query("SELECT COUNT(*) FROM timeline WHERE kind = 'paged'") == [(1,)]
 
 
+@pytest.mark.parametrize("point", ["intake.received", "effect.settled", "push.after", "ci.start.after"])
+async def test_a_process_killed_at_an_exact_point_is_replaced_by_a_new_one(make_fleet, point):
+    fleet = make_fleet(1)
+    await fleet.run(point, seconds=90)
+    assert fleet.starts == 2
+    check_outcome(fleet, crashes=1)
+
+
 def victim_at(fleet: Fleet, moment: str) -> Front | None:
     """Return the process that is at a moment of the walk, once it has come."""
     if moment == "ci":
