@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Final
 from urllib.parse import parse_qsl
@@ -260,6 +261,7 @@ def _build(seen: Sighting, status: int, cite: str) -> FailingRequest:
     return FailingRequest(method=seen.method, target=seen.target, status=status, headers=headers, body=body, cite=cite)
 
 
+@lru_cache(maxsize=4_096)
 def _target_shape(target: str) -> str:
     path, _, query = target.partition("?")
     parts = ["*" if any(letter.isdigit() for letter in part) or len(part) > 32 else part for part in path.split("/")]

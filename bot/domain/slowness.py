@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
 from typing import Final
@@ -39,6 +39,23 @@ class _Sample:
     seen: SeenRequest
 
 
+@dataclass(kw_only=True)
+class _Samples:
+    """The timed requests of one shape: all of them, or evenly thinned out every `stride`th."""
+
+    kept: list[_Sample] = field(default_factory=list)
+    stride: int = 1
+    count: int = 0
+
+    def add(self, sample: _Sample) -> None:
+        if self.count % self.stride == 0:
+            self.kept.append(sample)
+        self.count += 1
+        if len(self.kept) > _MAX_SAMPLES:
+            del self.kept[1::2]
+            self.stride *= 2
+
+
 def find_slowdowns(lines: Sequence[LogLine], *, factor: float, floor: float) -> tuple[Slowdown, ...]:
     """Return the requests that became slower by `factor` and by `floor` seconds, the most time lost first.
 
@@ -53,26 +70,25 @@ def find_slowdowns(lines: Sequence[LogLine], *, factor: float, floor: float) -> 
     return tuple(found[:MAX_SLOW])
 
 
-def _measure(lines: Sequence[LogLine]) -> list[list[_Sample]]:
+def _measure(lines: Sequence[LogLine]) -> list[_Samples]:
     """Return the timed requests by their shape, each in the order of time."""
     took = {line.cite: seconds for line in lines if (seconds := read_duration(line.text)) is not None}
-    shapes: dict[tuple[str, str, str], list[_Sample]] = {}
+    shapes: dict[tuple[str, str, str], _Samples] = {}
     for order, seen in enumerate(join_requests(lines) if took else ()):
         seconds = max((took[cite] for cite in seen.cites if cite in took), default=None)
         if seconds is None or (seen.shape not in shapes and len(shapes) >= _MAX_SHAPES):
             continue
-        shapes.setdefault(seen.shape, []).append(_Sample(seconds=seconds, order=order, seen=seen))
+        shapes.setdefault(seen.shape, _Samples()).add(_Sample(seconds=seconds, order=order, seen=seen))
     for samples in shapes.values():
-        samples.sort(key=lambda sample: (sample.seen.at or _LONG_AGO, sample.order))
-        del samples[:-_MAX_SAMPLES]
+        samples.kept.sort(key=lambda sample: (sample.seen.at or _LONG_AGO, sample.order))
     return list(shapes.values())
 
 
-def _split(samples: Sequence[_Sample], factor: float, floor: float) -> Slowdown | None:
+def _split(samples: _Samples, factor: float, floor: float) -> Slowdown | None:
     """Cut the samples where their (logarithmic) means differ most, and say whether the later part is slower."""
-    if len(samples) < 2 * _LEAST:
+    if len(samples.kept) < 2 * _LEAST:
         return None
-    logs = [math.log(max(sample.seconds, _TINY)) for sample in samples]
+    logs = [math.log(max(sample.seconds, _TINY)) for sample in samples.kept]
     mean, total, best, cut = sum(logs) / len(logs), 0.0, -1.0, 0
     for count, value in enumerate(logs[:-_LEAST], 1):
         total += value
@@ -84,9 +100,9 @@ def _split(samples: Sequence[_Sample], factor: float, floor: float) -> Slowdown 
     return slow if slow.since >= max(before * factor, before + floor) else None
 
 
-def _tell(samples: Sequence[_Sample], cut: int) -> Slowdown:
+def _tell(samples: _Samples, cut: int) -> Slowdown:
     """Describe the samples from `cut` on. The request to send again is a whole one, near their median, the newest."""
-    since = samples[cut:]
+    since = samples.kept[cut:]
     middle = median(sample.seconds for sample in since)
     whole = [sample for sample in since if not sample.seen.lacks_body] or list(since)
     chosen = min(
@@ -95,8 +111,8 @@ def _tell(samples: Sequence[_Sample], cut: int) -> Slowdown:
     return Slowdown(
         request=chosen.seen.request,
         since=middle,
-        before=_median(samples[:cut]),
-        counts=(cut, len(since)),
+        before=_median(samples.kept[:cut]),
+        counts=(cut * samples.stride, samples.count - cut * samples.stride),
         began_at=since[0].seen.at if cut else None,
     )
 

@@ -120,6 +120,12 @@ def test_what_became_quicker_is_not_slow():
     assert found.before is None
 
 
+def test_very_many_requests_are_thinned_out_evenly(monkeypatch):
+    monkeypatch.setattr("bot.domain.slowness._MAX_SAMPLES", 64)
+    (slow,) = find(*[("/a", 10)] * 800, *[("/a", 300)] * 200)
+    assert (slow.before, slow.since, slow.counts) == (0.01, 0.3, (800, 200))
+
+
 def test_without_anything_quicker_the_slowest_are_named_as_such():
     slow = find(("/a", 500), ("/b", 900), ("/c", 5))
     assert [(each.request.target, each.before, each.began_at) for each in slow] == [
