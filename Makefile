@@ -7,7 +7,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test check bench format lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,11 @@ check: ## Lint, format, types, import rules, sizes, documents
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest tests/architecture
+
+bench: ## Measure what is promised, and write docs/benchmarks.md (ARGS=intake: one part, written nowhere)
+	@infra/environment.sh programs
+	@infra/environment.sh python dev
+	@$(PY) -m tests.bench $(ARGS)
 
 format: ## Format the code, and mend what ruff can
 	@infra/environment.sh python dev
