@@ -386,13 +386,27 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
 def _check_database(settings: Settings) -> Iterator[Problem]:
     limits = settings.limits
     if settings.database_url is not None:
-        scheme = settings.database_url.get_secret_value().partition("://")[0]
-        if scheme not in {"postgresql", "postgresql+psycopg"}:
-            what = "must begin with postgresql+psycopg://; without it Nightshift keeps its state in SQLite"
-            yield Problem(where="database_url", what=what)
+        fault = _database_fault(settings.database_url.get_secret_value())
+        if fault:
+            yield Problem(where="database_url", what=fault)
     if limits.beat_seconds * 2 > limits.lease_seconds:
         what = "must be half of limits.lease_seconds or less, or one late beat ends the lease"
         yield Problem(where="limits.beat_seconds", what=what)
+
+
+def _database_fault(url: str) -> str:
+    """Return what is wrong with the address, without a word of it: what is misread as a host may be the password."""
+    misread = 'cannot be read; in the password write "/" as %2F, "@" as %40, ":" as %3A, "?" as %3F, "#" as %23'
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return misread
+    if parts.scheme not in {"postgresql", "postgresql+psycopg"}:
+        return "must begin with postgresql+psycopg://; without it Nightshift keeps its state in SQLite"
+    if any("@" in part for part in (parts.path, parts.query, parts.fragment)):
+        return misread
+    return "" if parts.path.strip("/") else "names no database; end it with /name"
 
 
 def _check_routes(settings: Settings) -> Iterator[Problem]:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 
 NOBODY = 65534
+PASSWORD = "hide/this@password"
 MISSING = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
 _OPTIONS = {
     "fsync": "off",  # these tests kill processes, not machines
@@ -59,9 +61,12 @@ class PostgresServer:
         if os.geteuid() == 0:
             for path in (self.folder, data):
                 os.chown(path, NOBODY, NOBODY)
-        argv = [self.programs / "initdb", "-D", data, "-U", "tester", "-A", "trust", "--no-sync", "-E", "UTF8"]
-        subprocess.run([*argv, "--locale=C"], check=True, capture_output=True, cwd="/", **_unprivileged())
+        argv = [self.programs / "initdb", "-D", data, "-U", "tester", "--no-sync", "-E", "UTF8", "--locale=C"]
+        signs_in = ["--auth-local=trust", "--auth-host=scram-sha-256"]
+        subprocess.run([*argv, *signs_in], check=True, capture_output=True, cwd="/", **_unprivileged())
         self.start()
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE nightshift LOGIN PASSWORD '{PASSWORD}'".encode())
 
     def start(self) -> None:
         options = [word for name, value in _OPTIONS.items() for word in ("-c", f"{name}={value}")]
@@ -100,11 +105,11 @@ class PostgresServer:
         """Create an empty database and return its address."""
         name = f"walk{next(self._numbers)}"
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return f"postgresql+psycopg://tester:a-password-to-hide@127.0.0.1:{self.port}/{name}"
+            connection.execute(f"CREATE DATABASE {name} OWNER nightshift".encode())
+        return f"postgresql+psycopg://nightshift:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{name}"
 
     def _address(self, database: str) -> str:
-        return f"postgresql://tester@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://tester@/{database}?host={self.folder}&port={self.port}"
 
 
 def _unprivileged() -> Mapping[str, Any]:

@@ -14,11 +14,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from bot.domain.chat import Message
+from bot.domain.chat import ChatLimits, Message
 from bot.domain.timeline import verify_chain
+from bot.engine.dispatcher import Channel, Dispatcher
 from bot.engine.drainer import Drainer
 from bot.errors import ConfigError, Reason, Refused, Unavailable
-from bot.ports.work import EffectState
+from bot.ports.work import Effect, EffectState
 from bot.services.intake import receive_alerts
 from bot.store.board import SqlBoard
 from bot.store.database import SqlStore, migrate, open_engine
@@ -240,6 +241,88 @@ class TestSeveralProcesses:
         finally:
             for notice in notices:
                 await asyncio.to_thread(notice.close)
+
+
+class Recorder:
+    """A chat service that remembers what it was sent, slowly."""
+
+    limits = ChatLimits(
+        text=1000,
+        buttons=1,
+        can_edit=False,
+        can_thread=False,
+        can_answer_privately=False,
+        has_forms=False,
+        files=False,
+    )
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:
+        await asyncio.sleep(0.01)
+        self.keys.append(key)
+        return key
+
+
+class TestDispatchers:
+    """Two dispatchers of one channel, in two processes."""
+
+    @pytest.fixture
+    def recorder(self) -> Recorder:
+        return Recorder()
+
+    @pytest.fixture
+    async def start(self, make_store, recorder):
+        tasks: dict[str, asyncio.Task[None]] = {}
+
+        def compose(effect: Effect, _channel: str) -> Message:
+            return Message(incident="INC-1", slot=effect.key, headline="x")
+
+        def start(name: str) -> SqlStore:
+            store = make_store(name)
+            channels = [Channel(name="web", connector=recorder)]
+            dispatcher = Dispatcher(store, make_store.clock, channels, compose, sweep_seconds=0.02)
+            store.on_commit(dispatcher.wake)
+            tasks[name] = asyncio.create_task(dispatcher.run())
+            return store
+
+        start.tasks = tasks
+        yield start
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    @staticmethod
+    def promise(store: SqlStore, number: int) -> str:
+        key = f"k{number:03}"
+        with store.begin() as work:
+            work.effects.intend(key, "chat:web", {"what": "card", "incident": "INC-1", "arg": key})
+        return key
+
+    async def test_send_everything_once_and_in_order(self, start, make_leases, recorder):
+        stores = [start(name) for name in ("a", "b")]
+        for name in ("a", "b"):
+            make_leases(name).begin()
+        promised = [await asyncio.to_thread(self.promise, stores[number % 2], number) for number in range(40)]
+        async with asyncio.timeout(20):
+            while len(recorder.keys) < len(promised):
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+        assert recorder.keys == promised
+
+    async def test_take_over_from_the_dead_and_not_before(self, start, make_store, make_leases, recorder):
+        dead = make_leases("dead")
+        dead.begin()
+        with make_store("dead").begin() as work:
+            assert work.effects.hold("chat:web")
+        key = await asyncio.to_thread(self.promise, start("a"), 1)
+        await asyncio.sleep(0.2)
+        assert recorder.keys == []
+        dead.end()
+        async with asyncio.timeout(20):
+            while recorder.keys != [key]:
+                await asyncio.sleep(0.02)
 
 
 class TestUnits:

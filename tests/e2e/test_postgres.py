@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.e2e.fleet import LEASE_SECONDS, Fleet, Front
 from tests.e2e.test_kill_walker import CULPRIT
 from tests.e2e.walk import TOKEN, Ground, make_ground, new_session, shop_service
 from tests.playbooks.world import run_git
-from tests.postgres import MISSING, PostgresServer, find_programs
+from tests.postgres import MISSING, PASSWORD, PostgresServer, find_programs
 
 TAKEN_OVER_WITHIN = 30.0
 ENDS_WITHIN = 20.0
@@ -65,7 +66,8 @@ def check_outcome(fleet: Fleet, *, crashes: int = 0) -> None:
     audit = fleet.verify_audit()
     assert audit.returncode == 0, audit.stdout + audit.stderr
     everything = fleet.log_text() + (fleet.folder / "console.txt").read_text(errors="replace") + audit.stdout
-    assert "a-password-to-hide" not in everything
+    assert PASSWORD not in everything
+    assert quote(PASSWORD, safe="") not in everything
 
 
 async def test_the_main_job_on_postgresql(make_fleet):
