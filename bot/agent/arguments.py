@@ -93,14 +93,23 @@ def _find_fault(params: Sequence[Param], given: Mapping[str, Any]) -> str:
 
 def _fault_of(param: Param, value: object) -> str:
     if param.kind == "string":
-        fault = f"is longer than {MAX_TEXT:,} characters" if isinstance(value, str) else "must be a text"
-        is_right = isinstance(value, str) and len(value) <= MAX_TEXT
+        fault = _fault_of_text(value)
+        is_right = not fault
     elif param.kind == "integer":
         fault = f"must be a whole number from {param.least} to {param.most:,}"
         is_right = isinstance(value, int) and not isinstance(value, bool) and param.least <= value <= param.most
     else:
         return _fault_of_list(param, value)
     return "" if is_right else f"{param.name} {fault}"
+
+
+def _fault_of_text(value: object) -> str:
+    if not isinstance(value, str):
+        return "must be a text"
+    if len(value) > MAX_TEXT:
+        return f"is longer than {MAX_TEXT:,} characters"
+    # JSON may hold half a surrogate pair, which no file, pattern or command can
+    return "holds half a character" if any("\ud800" <= character <= "\udfff" for character in value) else ""
 
 
 def _fault_of_list(param: Param, value: object) -> str:

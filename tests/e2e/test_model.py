@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_kill_walker import CULPRIT, check_trail, is_of_model
-from tests.e2e.walk import Ground, Walk, make_ground, shop_service
+from tests.e2e.walk import ROOT, Ground, Walk, make_ground, shop_service
 from tests.fault_points import read_fault_points
 from tests.model_server import DONE, Answer, Hang, Raw, Say, Stream, chunk, flat_error, refusal, serve_model
 
@@ -98,6 +101,43 @@ async def test_a_good_engineer_s_patch_stands_beside_the_revert(make_walk):
     assert sorted(states) == ["executed", "superseded"], "one is pushed, the other loses its buttons"
     check_nothing_leaked(walk)
     await asyncio.to_thread(check_trail, walk)
+    while_it_runs = await asyncio.to_thread(replay, walk, "--json", "--requests")
+    walk.kill()
+    after_it_stopped = await asyncio.to_thread(replay, walk, "--json", "--requests")
+    check_replay(json.loads(while_it_runs), server.seen)
+    assert json.loads(after_it_stopped) == json.loads(while_it_runs)
+    words = await asyncio.to_thread(replay, walk)
+    assert f"{len(ENGINEER)} of {len(ENGINEER)} requests made again byte for byte" in words
+    assert "\nended: done\n  | shop/cart.py:8 reads percent" in words
+
+
+def replay(walk: Walk, *options: str) -> str:
+    """Run the command without a model in its settings."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTSHIFT_")}
+    command = [sys.executable, "-m", "bot", "replay", "INC-1", "-c", "nightshift.toml", *options]
+    done = subprocess.run(
+        command,
+        cwd=walk.folder,
+        check=False,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def check_replay(told: dict, seen: list[bytes]) -> None:
+    """Every request is what the server has seen, byte for byte, and every call stands there with its answer."""
+    asked = [event for event in told["events"] if event["event"] == "asked"]
+    assert [event["request"]["body"].encode() for event in asked] == seen
+    assert {event["request"]["match"] for event in asked} == {"same"}
+    called = [event for event in told["events"] if event["event"] == "called"]
+    assert [event["name"] for event in called] == ["grep", "read_file", "run_check", "propose_patch"]
+    assert "shop/cart.py:8" in called[0]["result"]
+    assert (told["ended"], told["sound"]) == ("done", True)
+    assert sum(event["completion"] for event in asked) == told["spent"]["completion"] > 0
 
 
 def check_nothing_leaked(walk: Walk) -> None:

@@ -56,6 +56,9 @@ async def test_answers(name, arguments, part):
     ("name", "arguments", "part"),
     [
         ("read_fil", {"path": "x"}, "Did you mean read_file?"),
+        ("grep", '{"pattern": "\\ud800"}', "pattern holds half a character"),
+        ("read_file", '{"path": "\\udc00.py"}', "path holds half a character"),
+        ("propose_patch", '{"title": "\\ud83d", "edits": [{"path": "a", "old": "", "new": "b"}]}', "half a character"),
         ("post_message", {}, "There is no tool"),
         ("read_file", {}, "path is missing. Call it as read_file(path: a text, first?: a whole number"),
         ("read_file", {"path": None}, "path is missing"),

@@ -1,0 +1,210 @@
+"""A run again without a model: what was asked, byte for byte, what came back, what was done, from its rows alone."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from bot.agent.transcript import Message, PendingCall, Spent, State, advance, build_request, digest_of
+from bot.domain.transcript import EndReason, Step, StepKind
+
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+class Match(StrEnum):
+    """Whether the bytes of a request are those that were sent. UNKNOWN: their digest was not recorded."""
+
+    SAME = "same"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A request made again. `recorded` is the digest of what was sent; `why` says what is wrong with the match."""
+
+    body: bytes
+    sha256: str
+    recorded: str = ""
+    match: Match = Match.UNKNOWN
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """The task that opens a run, or a reminder of the loop's own."""
+
+    seq: int
+    kind: StepKind
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request, and the answer as it was kept. `cached` is None where the server did not say."""
+
+    seq: int
+    number: int
+    request: Request
+    text: str
+    reasoning: str
+    calls: int
+    finish: str
+    has_leaked: bool
+    prompt: int
+    cached: int | None
+    completion: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Called:
+    """A call of a tool with its result. `fault` says what was wrong with its arguments."""
+
+    seq: int
+    key: str
+    name: str
+    arguments: str
+    fault: str
+    result: str
+    is_repeat: bool
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed:
+    seq: int
+    title: str
+    base: str
+    patch: bytes
+    is_verified: bool
+
+
+Event = Told | Asked | Called | Proposed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """A run again. `waiting` are calls without a result; `broken` says which row cannot be read, and why."""
+
+    run: str
+    rows: int
+    events: tuple[Event, ...]
+    spent: Spent
+    ended: EndReason | None
+    text: str
+    waiting: tuple[PendingCall, ...] = ()
+    broken: str = ""
+
+    @property
+    def requests(self) -> tuple[Asked, ...]:
+        return tuple(event for event in self.events if isinstance(event, Asked))
+
+    @property
+    def is_sound(self) -> bool:
+        """Every row can be read, and no request differs from what was sent."""
+        return not self.broken and all(asked.request.match is not Match.DIFFERS for asked in self.requests)
+
+
+def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
+    """Go through a run's rows. `opening` is what the present configuration begins requests with: it stands in for
+    one that was not recorded, and explains a run that was resumed after a change. Raises nothing over bad rows."""
+    state, events, broken = State(), list[Event](), ""
+    recorded = ""
+    for row in rows:
+        try:
+            body = json.loads(row.body)
+            following = advance(state, row)
+            recorded = _read_opening(body) if row.kind is StepKind.TASK else recorded
+            openings = tuple(dict.fromkeys(text for text in (recorded, opening) if text))
+            events += _tell(state, following, row, body, openings)
+        except _UNREADABLE as error:
+            broken = f"row {row.seq} ({row.key[:60]}) cannot be read: {type(error).__name__}: {str(error)[:200]}"
+            break
+        state = following
+    return Replay(
+        run=run,
+        rows=len(rows),
+        events=tuple(events),
+        spent=state.spent,
+        ended=state.ended,
+        text=state.text,
+        waiting=state.pending,
+        broken=broken,
+    )
+
+
+def _read_opening(body: Message) -> str:
+    """Return the recorded opening. One that a redaction has touched is not what was sent, and is left out."""
+    opening = str(body.get("opening", ""))
+    return opening if digest_of(opening.encode("utf-8", "replace")) == body["head"] else ""
+
+
+def _tell(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> list[Event]:
+    if row.kind in {StepKind.TASK, StepKind.NOTE}:
+        return [Told(seq=row.seq, kind=row.kind, text=_text(body["message"]["content"]))]
+    if row.kind is StepKind.MODEL:
+        return [_tell_answer(before, after, row, body, openings)]
+    if row.kind is StepKind.TOOL:
+        return [_tell_call(before.pending[0], row, body)]
+    if row.kind is StepKind.PATCH:
+        made = after.proposals[-1]
+        verified = made.verified.is_verified
+        return [Proposed(seq=row.seq, title=made.title, base=made.base, patch=made.patch, is_verified=verified)]
+    return []
+
+
+def _tell_answer(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> Asked:
+    usage, message = body["usage"], body["message"]
+    return Asked(
+        seq=row.seq,
+        number=after.spent.steps,
+        request=_make_request(before, str(body.get("asked_with", "")), openings),
+        text=_text(message["content"]),
+        reasoning=_text(message.get("reasoning_content", "")),
+        calls=len(after.pending),
+        finish=_text(body["finish"]),
+        has_leaked=bool(body.get("leaked")),
+        prompt=usage["prompt"],
+        cached=usage["cached"],
+        completion=usage["completion"],
+        seconds=body["seconds"],
+    )
+
+
+def _tell_call(call: PendingCall, row: Step, body: Message) -> Called:
+    return Called(
+        seq=row.seq,
+        key=call.key,
+        name=call.name,
+        arguments=call.arguments,
+        fault=call.fault,
+        result=_text(body["message"]["content"]),
+        is_repeat=bool(body.get("repeat")),
+        seconds=body["seconds"],
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is no text")
+    return value
+
+
+def _make_request(state: State, recorded: str, openings: Sequence[str]) -> Request:
+    """Build the request that the state leads to, with the opening whose bytes were sent if there is one."""
+    if not openings:
+        why = "how its requests began was not recorded, or was redacted; configure the model to compare"
+        return Request(body=b"", sha256="", recorded=recorded, why=why)
+    bodies = [build_request(opening, state.messages) for opening in openings]
+    digests = [digest_of(body) for body in bodies]
+    if not recorded:
+        why = "the digest of what was sent was not recorded"
+        return Request(body=bodies[0], sha256=digests[0], why=why)
+    at = digests.index(recorded) if recorded in digests else -1
+    if at < 0:
+        why = "the bytes made from the rows are not those that were sent: rows, model settings or prompts changed"
+        return Request(body=bodies[0], sha256=digests[0], recorded=recorded, match=Match.DIFFERS, why=why)
+    why = "sent with other model settings than the run began with" if at else ""
+    return Request(body=bodies[at], sha256=digests[at], recorded=recorded, match=Match.SAME, why=why)
