@@ -201,7 +201,7 @@ def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...
         freshness = _OLDEST + (1 - _OLDEST) * recency
         score = factor * freshness * (_WORDS * word_score + _FRAMES * hold.score + _RECENCY * recency)
         told = ([hold.reason] if hold.reason else []) + (
-            [f"shares {', '.join(shared)} with the error"] if shared and word_score >= 0.15 else []
+            [f"shares {', '.join(shared)} with the evidence"] if shared and word_score >= 0.15 else []
         )
         if word_score * _WORDS > hold.score * _FRAMES:
             told.reverse()
@@ -356,13 +356,13 @@ def _score_recency(change: Change, first_error: datetime | None) -> tuple[float,
     if age < -CLOCK_SLACK:
         return 0.0, ()
     days = max(age.total_seconds(), 0.0) / 86_400
-    return _HALF_AGE_DAYS / (_HALF_AGE_DAYS + days), (f"committed {say_span(age)} before the first error",)
+    return _HALF_AGE_DAYS / (_HALF_AGE_DAYS + days), (f"committed {say_span(age)} before it began",)
 
 
 def _doubt(change: Change, first_error: datetime | None) -> tuple[float, tuple[str, ...]]:
     """Return a factor for what speaks against a change, and that in words."""
     if first_error is not None and change.committed_at > first_error + CLOCK_SLACK:
-        return 0.25, ("but it was committed after the first error",)
+        return 0.25, ("but it was committed after it began",)
     if len(change.parents) > 1:
         return 0.4, ("but it is a merge",)
     if change.files and all(is_test_file(path) or is_document(path) for path in change.files):

@@ -67,6 +67,7 @@ def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules:
         alert_started_at=current.alert_started_at,
         now=work.now + timedelta(seconds=1),
         folder=folder,
+        labels=current.labels,
         done=work.investigations.of(run),
     )
 

@@ -13,7 +13,7 @@ from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.playbook import choose_playbook
 from bot.domain.service import LogPlace, Service
-from bot.render.progress import render_status
+from bot.render.progress import render_findings, render_status
 from bot.worker.collect import collect
 from bot.worker.tools import Tools
 from connectors.logs.file import Source
@@ -48,6 +48,8 @@ async def test_a_playbook_leads_from_its_alert_to_a_verified_revert(name, tmp_pa
     for pattern in expected["findings"]:
         assert any(re.search(pattern, claim) for claim in claims), claims
     assert {piece for finding in findings for piece in finding.evidence} <= {piece.id for piece in evidence}
+    headline = render_findings(_incident(), findings, evidence).headline
+    assert expected["culprit"] in headline
     shown = _show(results)
     for pattern in expected["status"]:
         assert re.search(pattern, shown), shown
@@ -103,11 +105,14 @@ def test_every_playbook_has_its_scenario():
     assert {playbook.name for playbook in PLAYBOOKS} == folders
 
 
-def _show(results) -> str:
+def _incident() -> Incident:
     at = datetime.now(UTC)
-    incident = Incident(
+    return Incident(
         id="INC-1", key="k", title="Alert", service="s", severity=Severity.WARNING, state=IncidentState.TRIGGERED,
         opened_at=at, changed_at=at, alert_started_at=at,
     )  # fmt: skip
-    message = render_status(incident, results, running=None, failed=None, now=at)
+
+
+def _show(results) -> str:
+    message = render_status(_incident(), results, running=None, failed=None, now=datetime.now(UTC))
     return "\n".join(item for block in message.blocks for item in getattr(block, "items", ()))

@@ -100,7 +100,7 @@ def test_touching_the_failing_line_is_said_with_file_and_line():
     first = rank([make_change("zzz", subject="Docs", files=("README.md",)), direct])[0]
     assert first.commit == "abc"
     assert "touches shop/cart.py line 42, the innermost frame" in first.reasons
-    assert "committed 60 min before the first error" in first.reasons
+    assert "committed 60 min before it began" in first.reasons
 
 
 def test_line_is_followed_back_through_a_later_commit_that_moved_it():
@@ -128,7 +128,7 @@ def test_reindenting_the_failing_line_does_not_take_the_blame():
     ("change", "doubt"),
     [
         (make_change("m", parents=("a", "b"), files=CULPRIT.files, diff=CULPRIT.diff), "but it is a merge"),
-        (make_change("l", minutes=-30, files=CULPRIT.files, diff=CULPRIT.diff), "but it was committed after the first error"),  # noqa: E501 - one case a line
+        (make_change("l", minutes=-30, files=CULPRIT.files, diff=CULPRIT.diff), "but it was committed after it began"),
         (make_change("root", parents=(), files=CULPRIT.files, diff=CULPRIT.diff), "but it is the first commit"),
     ],
 )  # fmt: skip
