@@ -6,6 +6,7 @@ import structlog
 
 from bot.agent.cleaning import redact_value
 from bot.domain.chat import Press, Reply, Said
+from bot.domain.storable import make_storable
 from bot.errors import Refused, Unavailable
 from bot.metrics import PRESSES
 from bot.ports.faults import reach
@@ -43,8 +44,3 @@ class StoreInbox:
         except Refused as refusal:
             with self._store.begin() as work:
                 return refuse(work, clean, refusal)
-
-
-def make_storable(text: str) -> str:
-    """Replace what no database takes: half a surrogate pair, which JSON can carry, and NUL."""
-    return text.encode(errors="surrogatepass").decode(errors="replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -8,6 +8,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, func, select
 
 from bot.domain.chat import Reply
+from bot.domain.storable import make_storable
 from bot.domain.timeline import GENESIS, TimelineEvent, hash_event, parse_anchor
 from bot.ports.work import Effect, EffectState
 from bot.store.codec import APPROVAL
@@ -86,7 +87,7 @@ class SqlEffects:
         statement = (
             update(EffectRow)
             .where(col(EffectRow.key) == key, col(EffectRow.state) == EffectState.INTENDED.value)
-            .values(state=state.value, settled_at=self._now, error=error[:2000])
+            .values(state=state.value, settled_at=self._now, error=make_storable(error[:2000]))
         )
         return changed_rows(self._session.execute(statement)) == 1
 
@@ -102,7 +103,7 @@ class SqlEffects:
         statement = (
             update(EffectRow)
             .where(col(EffectRow.key) == key)
-            .values(not_before=until, attempts=EffectRow.attempts + 1, error=error[:2000])
+            .values(not_before=until, attempts=EffectRow.attempts + 1, error=make_storable(error[:2000]))
         )
         self._session.execute(statement)
 
@@ -146,6 +147,8 @@ class SqlTimeline:
         self, incident: str, kind: str, actor: str, text: str, data: Mapping[str, str] | None = None
     ) -> TimelineEvent:
         seq, head = self.head()
+        text = make_storable(text)  # before it is sealed: what is read back must be what was sealed
+        data = {key: make_storable(value) for key, value in (data or {}).items()}
         draft = TimelineEvent(
             seq=seq + 1,
             at=self._now,
@@ -153,7 +156,7 @@ class SqlTimeline:
             kind=kind,
             actor=actor,
             text=text,
-            data=data or {},
+            data=data,
             previous=head,
         )
         row = TimelineRow(

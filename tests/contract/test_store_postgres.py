@@ -174,6 +174,19 @@ def test_an_address_that_is_none_is_not_repeated():
     assert "my secret" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("text", ["nul \x00", "half a pair \ud800"])
+def test_what_a_service_answered_can_be_written_down(rig, text):
+    with rig.store.begin() as work:
+        work.effects.intend("k", "t", {"a": text})
+        work.effects.defer("k", NOW, text)
+        work.effects.settle("k", EffectState.FAILED, text)
+        work.timeline.append("INC-1", "not_posted", "nightshift", text, {"why": text})
+    with rig.another().begin() as work:
+        (event,) = work.timeline.all()
+        assert event.text == text[:-1] + "\ufffd" * (3 if "pair" in text else 1)
+        assert verify_chain([event]) is None
+
+
 class TestSeveralProcesses:
     def test_the_same_alert_at_once_opens_one_incident(self, make_store):
         def receive(store: SqlStore) -> tuple[str, ...]:
