@@ -156,6 +156,16 @@ def pause(
 
 
 @app.command()
+def doctor(config: Config = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Look at everything Nightshift needs and say how to mend what is not well."""
+    from bot.bootstrap.doctor import examine  # noqa: PLC0415 -- keeps --help fast
+
+    report = examine(config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None))
+    print(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+    sys.exit(0 if report.is_well else 1)
+
+
+@app.command()
 def backup(
     file: Annotated[Path, typer.Argument(help="Where to write it; the file must not exist.")], config: Config = None
 ) -> None:

@@ -47,7 +47,8 @@ def configure_logs(file: Path | None) -> None:
     if file is None:
         handler = logging.StreamHandler(sys.stderr)
     else:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (file.parent.parent, file.parent):  # the state folder too: `parents` would open it to everybody
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handler = logging.handlers.RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8")
 
     shared: list[structlog.types.Processor] = [

@@ -22,7 +22,7 @@ TOKEN = "xoxb-17653285-unguessable-Alert7Token"
 def log_file(tmp_path):
     root, raises = logging.getLogger(), logging.raiseExceptions
     handlers, level = root.handlers[:], root.level
-    file = tmp_path / "log" / "nightshift.log"
+    file = tmp_path / "state" / "log" / "nightshift.log"
     logs.configure_logs(file)
     logs.redact_logs(load_redactor([TOKEN], b"k" * 32).redact)
     yield file
@@ -101,6 +101,7 @@ class TestRotation:
 
     def test_nobody_else_may_look_into_its_folder(self, log_file):
         assert log_file.parent.stat().st_mode & 0o077 == 0
+        assert log_file.parent.parent.stat().st_mode & 0o077 == 0
 
 
 async def say(*pieces: bytes) -> None:
