@@ -11,6 +11,7 @@ from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce, word
 from bot.domain.service import LogPlace, Service
 from bot.render.progress import render_status, say_change
+from bot.store.codec import dump_stage, load_stage
 from bot.worker.collect import collect
 from bot.worker.tools import Tools
 from tests.unit.test_playbook import make_incident
@@ -102,3 +103,14 @@ def test_every_kind_has_its_words(kind):
     assert say_change(verified) == f"{words.trial} red → green"
     running = render_status(make_incident(), [empty], running="confirm", failed=None, now=NOON)
     assert running.headline == f"Investigating: {words.running} at the suspects"
+
+
+def test_results_are_stored_with_their_kind_and_older_ones_are_still_read():
+    collected = gather(Reproduce.SLOW, *["GET /a 200 5ms"] * 6, *["GET /a 200 900ms"] * 6)
+    confirmed = Confirmed(culprit=None, request=None, runs=(), how="x", reproduce=Reproduce.CHECK)
+    verified = Verified(before=Check.RED, after=Check.GREEN, runs=(), reproduce=Reproduce.START)
+    for result in (collected, confirmed, verified):
+        stage, body = dump_stage(result)
+        assert load_stage(stage, body) == result
+        older = {key: value for key, value in body.items() if key not in {"reproduce", "began_at"}}
+        assert load_stage(stage, older).reproduce is Reproduce.REQUEST
