@@ -79,6 +79,7 @@ class Walk:
     reruns_ci: bool = False
     model_url: str = ""
     model_env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
     may_approve: Callable[["Walk"], bool] = lambda _: True
     port: int = field(default_factory=free_port)
     starts: int = 0
@@ -203,6 +204,7 @@ expiry_minutes = {self.expiry_minutes}
     def body(self, status: str) -> bytes:
         ends = datetime.now(UTC).isoformat() if status == "resolved" else "0001-01-01T00:00:00Z"
         labels = {"alertname": "HighErrorRate", "service": self.service.name, "severity": "critical"}
+        labels |= self.labels
         alert = {
             "status": status,
             "labels": labels,

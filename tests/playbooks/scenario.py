@@ -77,7 +77,7 @@ def play(name: str, folder: Path) -> Scenario:
     service = Service(
         name=labels["service"],
         repository=str(history.repository),
-        logs=(LogPlace(kind="file", path=str(log)),) if plan["play"] else (),
+        logs=(LogPlace(kind="file", path=str(log)),),
         run=tuple(plan.get("run", ())),
         checks={name: tuple(argv) for name, argv in plan["checks"].items()},
     )

@@ -1,0 +1,27 @@
+"""What is no failing request goes the whole way too: a crash loop, slow requests and a red check, to green CI."""
+
+import asyncio
+import json
+
+import pytest
+
+from bot.domain.reproduction import word
+from tests.e2e.walk import Walk
+from tests.playbooks.scenario import play
+
+
+@pytest.mark.parametrize("name", ["crash-loop", "latency", "ci-failure"])
+async def test_a_playbook_goes_the_whole_way(name, tmp_path):
+    scenario = await asyncio.to_thread(play, name, tmp_path)
+    walk = Walk(folder=tmp_path, service=scenario.world.service, labels=scenario.labels)
+    try:
+        await walk.run(seconds=90)
+    finally:
+        walk.stop()
+    [(body,)] = walk.query("SELECT body FROM draft")
+    assert scenario.world.culprit in body
+    assert walk.query("SELECT state FROM ci_run") == [("passed",)]
+    messages = [json.loads(body) for (body,) in walk.query("SELECT body FROM board_message")]
+    posted = json.dumps(messages, ensure_ascii=False)
+    assert f"Verified: {word(scenario.playbook.reproduce).trial} red → green" in posted
+    assert "failing request" not in posted
