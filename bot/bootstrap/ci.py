@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bot.bootstrap.logs import configure_logs
-from bot.bootstrap.worker import TOOLCHAINS
+from bot.bootstrap.places import TOOLCHAINS
 from bot.domain.service import Service
 from bot.errors import ConfigError, Problem
 from bot.ports import faults

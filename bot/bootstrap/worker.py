@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.logs import configure_logs
+from bot.bootstrap.places import TOOLCHAINS
 from bot.domain.service import LogPlace, Service
 from bot.errors import Reason, Rejected
 from bot.ports.logs import LogSource
@@ -22,8 +23,6 @@ from connectors.logs import file as file_logs
 from connectors.sandboxes.ladder import choose_sandbox
 from connectors.sandboxes.toolchain import prepare_toolchain
 from connectors.workspaces.git import Git
-
-TOOLCHAINS = "toolchains"
 
 
 def open_log_source(place: LogPlace) -> LogSource:
