@@ -7,12 +7,11 @@ python ci_local_process.py start SPOOL PLANS REQUEST
 import asyncio
 import os
 import signal
+import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -38,8 +37,7 @@ class PlainSandbox:
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             if job.tree is not None:
-                with tarfile.open(fileobj=BytesIO(job.tree)) as tree:
-                    tree.extractall(folder, filter="data")
+                subprocess.run(["tar", "-x", "-C", folder], input=job.tree, check=True)
             path = os.environ["PATH"]
             if job.toolchain:
                 path = f"{job.toolchain}/bin:{path}"
