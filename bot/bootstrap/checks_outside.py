@@ -14,7 +14,7 @@ import aiohttp
 
 from bot.bootstrap.chat import make_channels
 from bot.bootstrap.checks import Found, mend, ok
-from bot.bootstrap.ci import make_providers
+from bot.bootstrap.ci import make_providers, spool_folder
 from bot.bootstrap.state import STORE_FILE, open_for_reading
 from bot.bootstrap.worker import open_log_source
 from bot.domain.service import LogPlace, Service
@@ -114,7 +114,7 @@ async def check_ci(settings: Settings) -> Sequence[Found]:
     found = []
     for kind, provider in make_providers(settings).items():
         name = f"ci {kind}"
-        if kind == LOCAL_CI and not (settings.server.state_dir / "ci").exists():
+        if kind == LOCAL_CI and not spool_folder(settings).exists():
             found.append(ok(name, "it makes its folder with the first run"))  # asked now, it would make it already
             continue
         health = await provider.check()

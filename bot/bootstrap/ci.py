@@ -31,6 +31,11 @@ def toolchain_folder(state: Path, service: Service) -> Path | None:
     )
 
 
+def spool_folder(settings: Settings) -> Path:
+    """Return where the local CI keeps its runs; it makes the folder when it is first asked for anything."""
+    return (settings.server.ci_dir or settings.server.state_dir / "ci").absolute()
+
+
 def make_providers(settings: Settings) -> Mapping[str, CIProvider]:
     """Return the CI providers in use, by kind. Raises `ConfigError` for a kind there is no connector for."""
     state = settings.server.state_dir
@@ -52,7 +57,7 @@ def make_providers(settings: Settings) -> Mapping[str, CIProvider]:
         )
         for service in services.values()
     }
-    spool = (settings.server.ci_dir or state / "ci").absolute()
+    spool = spool_folder(settings)
     return {"local": LocalCI(spool, _starter(spool, settings.limits.ci_idle_seconds), plans=plans)}
 
 
