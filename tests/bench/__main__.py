@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from tests.bench import footprint, incidents, intake, parts
+from tests.bench import agent, footprint, incidents, intake, parts
 from tests.bench.report import Row, print_rows, write_document
 from tests.e2e.walk import ROOT
 
@@ -18,6 +18,7 @@ PARTS: dict[str, tuple[str, Callable[[Path], Awaitable[list[Row]]]]] = {
     "intake": ("Intake", intake.measure),
     "incidents": ("Incidents", incidents.measure),
     "parts": ("Parts", parts.measure),
+    "agent": ("Agent loop", agent.measure),
 }
 
 

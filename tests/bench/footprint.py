@@ -18,7 +18,7 @@ from tests.bench.report import Row, note, within
 from tests.e2e.walk import ROOT
 
 IDLE_SECONDS = 20
-REPEATS = 5
+REPEATS = 4
 
 
 async def measure(folder: Path) -> list[Row]:

@@ -1,0 +1,67 @@
+"""Our loop, its rows redacted and stored with fsync: python -m tests.bench.agent_ours URL FOLDER STEPS RUNS."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from bot.agent.loop import Agent, Head
+from bot.agent.redaction import load_redactor
+from bot.agent.tools import Toolbox
+from bot.agent.transcript import fold, redact_step
+from bot.domain.transcript import Budget, EndReason, Step
+from bot.ports.clock import SystemClock
+from bot.ports.model import ModelPlace
+from bot.store.database import SqlStore, migrate, open_engine
+from connectors.models.openai import Client, Settings
+from tests.agent_world import AgentWorld
+from tests.bench.agent_report import Slices, tell
+
+LOTS = 10**9
+
+
+async def main(url: str, folder: Path, steps: int, runs: int) -> None:
+    engine = open_engine(f"sqlite:///{folder / f'ours-{runs}.db'}")
+    migrate(engine)
+    store = SqlStore(engine, SystemClock(), lambda _session: None)
+    redactor = load_redactor(["own-secret-of-the-benchmark"], b"k" * 32)
+    budget = Budget(steps=steps + 10, prompt_tokens=LOTS, cached_tokens=LOTS, completion_tokens=LOTS, tool_bytes=LOTS)
+    files = {"shop/cart.py": (folder / "cart.py").read_text()}
+
+    def add(step: Step) -> Step:
+        clean = redact_step(step, redactor.redact)
+        with store.begin() as work:
+            assert work.transcripts.add(clean)
+        return clean
+
+    async def append(step: Step) -> Step:
+        return await asyncio.to_thread(add, step)
+
+    async with Client(Settings(url=url)) as client:
+        hands = AgentWorld(model=client, files=files).hands()
+
+        async def run(name: str) -> None:
+            agent = Agent(
+                model=client,
+                tools=Toolbox(hands),
+                head=Head(ModelPlace(url=url, name="bench"), budget),
+                budget=budget,
+                append=append,
+            )
+            state = await agent.run(name, (), lambda: "# The shop fails\n")
+            assert state.ended in {EndReason.DONE, EndReason.GAVE_UP}, state
+            assert state.spent.steps > steps, state.spent
+
+        with Slices() as slices:
+            began, cpu = time.monotonic(), time.process_time()
+            await asyncio.gather(*(run(f"INC-{number}:1") for number in range(runs)))
+            cpu, wall = time.process_time() - cpu, time.monotonic() - began
+    began = time.monotonic()
+    with store.begin() as work:
+        rows = work.transcripts.of("INC-0:1")
+    assert fold(rows).ended is not None
+    tell(steps=steps * runs, cpu=cpu, wall=wall, slices=slices, resume_s=time.monotonic() - began, rows=len(rows))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
