@@ -50,19 +50,35 @@ async def confirm(
     search = Search(bench=bench, trial=trial, scores=scores, has_time=has_time)
     blame = await search.blame(commits)
     if trial.kind is Reproduce.CHECK and job.playbook.reproduce is Reproduce.CHECK:
-        blame = await _doubt(bench, trial, blame)
+        blame = await _doubt_check(bench, trial, blame)
+    elif trial.kind is Reproduce.SLOW:
+        blame = await _doubt_times(bench, trial, blame)
     culprit = blame.culprit.sha if blame.culprit else None
     found = Confirmed(culprit=culprit, request=trial.request, runs=bench.runs, how=blame.how, reproduce=trial.kind)
     return found, trial
 
 
-async def _doubt(bench: Bench, trial: Trial, blame: Blame) -> Blame:
+async def _doubt_check(bench: Bench, trial: Trial, blame: Blame) -> Blame:
     """Run the check again at the culprit and its parent: one that disagrees with itself there blames nobody."""
     culprit = blame.culprit
     for commit in (culprit.sha, culprit.parents[0]) if culprit else ():
         run = await bench.repeat(trial, commit, bench.playbook.tries)
         if run.verdict is Check.UNKNOWN:
             return Blame(culprit=None, how=say_flaky(trial, commit, run.note))
+    return blame
+
+
+async def _doubt_times(bench: Bench, trial: Trial, blame: Blame) -> Blame:
+    """Time the culprit and its parent again: where a busy machine made the difference, nobody is blamed."""
+    culprit = blame.culprit
+    if culprit is None or trial.request is None or trial.bounds is None:
+        return blame
+    for sha, expected in ((culprit.sha, Check.RED), (culprit.parents[0], Check.GREEN)):
+        timing = await bench.time(trial.request, sha, tries=bench.playbook.tries, is_again=True)
+        if timing is None or trial.bounds.judge(timing) is not expected:
+            again = timing.note() if timing else "not to be measured"
+            varies = f"{trial.subject} takes now this long and now that at {sha[:12]} (again: {again})"
+            return Blame(culprit=None, how=f"{varies}, so no commit is blamed")
     return blame
 
 

@@ -99,12 +99,15 @@ class Bench:
         self._results[(at, trial.key)] = whole
         return whole
 
-    async def time(self, request: FailingRequest, at: str, *, tries: int) -> Timing | None:
-        """Return how long a request takes at a commit, None where it cannot be told. Nothing else runs meanwhile."""
+    async def time(self, request: FailingRequest, at: str, *, tries: int, is_again: bool = False) -> Timing | None:
+        """Return how long a request takes at a commit, None where it cannot be told. Nothing else runs meanwhile.
+
+        With `is_again` it is measured anew, whatever is known.
+        """
         trial = Trial(request=request, repeat=tries)
         key = (at, trial.key)
         async with self._alone:
-            if key not in self._timings:
+            if key not in self._timings or is_again:
                 self._timings[key] = await self._measure(trial, at)
         return self._timings[key]
 

@@ -197,12 +197,23 @@ class TestSlow:
     async def test_what_lies_between_is_timed_again_before_it_is_judged(self):
         def script(at, time):
             if at == "c":
-                return timed([0.04, 0.04, 0.04] if time == 1 else [0.04] * 3 + [0.01] * 6)
+                return timed([0.04] * 3 if time == 1 else [0.01, 0.01, 0.01] + [0.04] * 2 + [0.01] * 4)
             return timed(0.3 if at >= "d" else 0.01)
 
         confirmed, sandbox = await blame(make_job(Reproduce.SLOW), script, SEARCH)
         assert confirmed.culprit == SHAS["d"]
-        assert sandbox.asked["c"] == 2
+        assert sandbox.asked["c"] == 3
+
+    @pytest.mark.parametrize("noisy", ["d", "c"])
+    async def test_a_time_that_does_not_come_again_blames_nobody(self, noisy):
+        def script(at, time):
+            is_slow = at >= "d"
+            return timed(0.3 if is_slow != (at == noisy and time > 1) else 0.01)
+
+        confirmed, _ = await blame(make_job(Reproduce.SLOW), script, SEARCH)
+        assert confirmed.culprit is None
+        assert "takes now this long and now that at" in confirmed.how
+        assert choose_target(confirmed, (), COMMITS, kind=Reproduce.SLOW).commit == ""
 
     async def test_what_stays_between_is_not_judged(self):
         script = lambda at, _: timed({"c": 0.04, "b": 0.04}.get(at, 0.3 if at >= "d" else 0.01))  # noqa: E731 - short
