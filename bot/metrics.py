@@ -15,6 +15,7 @@ DEAD_LETTERS = Gauge("nightshift_dead_letters", "Deliveries that could not be re
 EFFECTS = Counter("nightshift_effects", "Chat effects by channel and result.", ["target", "result"], registry=REGISTRY)
 EFFECTS_OPEN = Gauge("nightshift_effects_open", "Effects promised but not yet done.", registry=REGISTRY)
 EFFECTS_OLDEST = Gauge("nightshift_effects_oldest_seconds", "Age of the oldest effect not yet done.", registry=REGISTRY)
+PAUSED = Gauge("nightshift_paused", "1 while the agent and all pushes are paused.", registry=REGISTRY)
 INCIDENTS_OPEN = Gauge("nightshift_incidents_open", "Open incidents by state.", ["state"], registry=REGISTRY)
 PRESSES = Counter(
     "nightshift_presses", "Presses and commands by channel and result.", ["channel", "result"], registry=REGISTRY
@@ -26,9 +27,7 @@ MODEL_TOKENS = Counter(
 )
 PUSHES = Counter("nightshift_pushes", "Pushes by result.", ["result"], registry=REGISTRY)
 CI_VERDICTS = Counter("nightshift_ci_verdicts", "CI verdicts.", ["state"], registry=REGISTRY)
-TAKEOVERS = Counter(
-    "nightshift_takeovers", "Dead front processes whose phases were taken over.", registry=REGISTRY
-)
+TAKEOVERS = Counter("nightshift_takeovers", "Dead front processes whose phases were taken over.", registry=REGISTRY)
 WEBHOOK_SECONDS = Histogram(
     "nightshift_webhook_seconds",
     "Time to answer an alert delivery.",

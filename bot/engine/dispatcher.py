@@ -14,6 +14,7 @@ from datetime import timedelta
 import structlog
 
 from bot.domain.chat import Message
+from bot.engine.finishing import finish
 from bot.errors import Refused, Rejected, Unavailable
 from bot.metrics import EFFECTS
 from bot.ports.chat import ChatConnector
@@ -93,7 +94,7 @@ class Dispatcher:
         if first.not_before is not None and first.not_before > now:
             return min((first.not_before - now).total_seconds(), self._sweep)
         newest, older = _coalesce(effects)
-        await self._send(channel, newest, older)
+        await finish(self._send(channel, newest, older))
         return 0.0
 
     def _load(self, channel: str) -> Sequence[Effect]:

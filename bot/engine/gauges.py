@@ -4,9 +4,10 @@ import asyncio
 from collections import Counter
 
 from bot.domain.incident import IncidentState
-from bot.metrics import DEAD_LETTERS, EFFECTS_OLDEST, EFFECTS_OPEN, INBOX_OLDEST, INBOX_PENDING, INCIDENTS_OPEN
+from bot.metrics import DEAD_LETTERS, EFFECTS_OLDEST, EFFECTS_OPEN, INBOX_OLDEST, INBOX_PENDING, INCIDENTS_OPEN, PAUSED
 from bot.ports.deliveries import DeliveryBox
 from bot.ports.work import Store
+from bot.services.pause import find_pause
 
 
 class Gauges:
@@ -26,9 +27,11 @@ class Gauges:
     def _read(self) -> None:
         with self._store.begin() as work:
             waiting, oldest = work.effects.backlog()
+            paused = find_pause(work) is not None
             states = Counter(incident.state for incident in work.incidents.recent(1000))
         EFFECTS_OPEN.set(waiting)
         EFFECTS_OLDEST.set(oldest)
+        PAUSED.set(paused)
         for state in IncidentState:
             if state is not IncidentState.RESOLVED:
                 INCIDENTS_OPEN.labels(state=state.value).set(states[state])

@@ -7,12 +7,15 @@ import pytest
 from bot.domain.incident import RunState
 from bot.domain.pause import Pause, read_pause, write_pause
 from bot.engine.compose import Composer
+from bot.engine.gauges import Gauges
 from bot.engine.pausing import Pausing
 from bot.engine.phases import Phase
 from bot.errors import Reason, Refused
+from bot.metrics import REGISTRY
 from bot.render.links import Links
 from bot.services import rollout
 from bot.services.pause import EVERYTHING, end_pause, find_pause, hold_phase, require_running, start_pause
+from bot.store.inbox import Inbox
 from tests.worldkit import NOW, World, alert, group, make_world
 
 TRIAGE = {"incident": "INC-1", "run": "INC-1:1"}
@@ -132,6 +135,16 @@ class TestWhatWaits:
         assert held_runs(world) == []
         go_on(world, "INC-1")
         assert held_runs(world) == [TRIAGE]
+
+    async def test_a_metric_tells_of_it(self, world):
+        inbox = Inbox(world.path / "inbox.db", world.clock, max_pending=5)
+        try:
+            for change, value in ((stop, 1.0), (go_on, 0.0)):
+                change(world)
+                await Gauges(world.store, inbox).refresh()
+                assert REGISTRY.get_sample_value("nightshift_paused") == value
+        finally:
+            inbox.close()
 
     def test_what_waits_for_a_pause_is_no_backlog(self, world):
         with world.unit() as work:
