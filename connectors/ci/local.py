@@ -167,7 +167,17 @@ def spawn_detached(argv: Sequence[str], *, env: Mapping[str, str], output: Path)
         raise FileNotFoundError("setsid is missing; install util-linux")
     with output.open("ab") as sink:
         command = [setsid, "--fork", "--", *argv]
-        subprocess.run(command, env=dict(env), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, check=True)
+        # A session of its own from the first moment: between its fork and its setsid the child is in ours otherwise,
+        # and dies when our whole group is killed just then.
+        subprocess.run(
+            command,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            check=True,
+            start_new_session=True,
+        )
 
 
 def stop_runner(spool: Path) -> bool:
