@@ -11,6 +11,10 @@ NightshiftError
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+MAX_SHOWN: Final = 50
+"""Problems that one message lists."""
 
 
 class Reason(StrEnum):
@@ -53,7 +57,12 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return _visible(f"{self.where}: {self.what}")
+
+
+def _visible(text: str) -> str:
+    """Return text that a terminal can show: what it would obey or hide is written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
 
 
 class ConfigError(NightshiftError):
@@ -61,7 +70,9 @@ class ConfigError(NightshiftError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems[:MAX_SHOWN])
+        if len(self.problems) > MAX_SHOWN:
+            lines += f"\n  and {len(self.problems) - MAX_SHOWN} more"
         super().__init__(f"The configuration has {len(self.problems)} problem(s):\n{lines}", Reason.BAD_INPUT)
 
 

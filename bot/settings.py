@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -28,144 +28,41 @@ from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Ro
 from bot.domain.routing import Matcher, Route
 from bot.domain.service import LogPlace, Service
 from bot.domain.transcript import Budget
+from bot.domain.wellformed import (
+    fault_of_account,
+    fault_of_branch,
+    fault_of_host,
+    fault_of_name,
+    fault_of_repository,
+    fault_of_text,
+    fault_of_web_address,
+    walk_texts,
+)
 from bot.errors import ConfigError, Problem
 from bot.ports.model import ModelPlace
+from bot.settings_sections import (
+    ApprovalSettings,
+    ChannelSettings,
+    EscalationSettings,
+    GitSettings,
+    LimitSettings,
+    ModelSettings,
+    PersonSettings,
+    RouteSettings,
+    SenderSettings,
+    ServerSettings,
+    ServiceSettings,
+)
+
+__all__ = ["ChannelSettings", "GitSettings", "ModelSettings", "Settings", "load_settings"]
 
 ENV_PREFIX = "NIGHTSHIFT_"
 ENV_FILE = ".env"
+OWN_NAME = "nightshift"
+MAX_FILE_BYTES = 1024 * 1024
 NOT_SETTINGS = frozenset(
     {"FAULT_POINT", "ALLOW_FAULTS", "TOOLCHAIN", "SHA", "REPOSITORY", "BRANCH", "INCIDENT", "CONFIG"}
 )
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ServerSettings(Section):
-    """Where Nightshift listens and keeps its state."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
-    state_dir: Path = Path(".nightshift")
-    ci_dir: Path | None = None
-    allowed_hosts: tuple[str, ...] = ()
-
-
-class SenderSettings(Section):
-    """One kind of alert sender: a bearer token, or a user name and password."""
-
-    token: SecretStr | None = None
-    username: str = ""
-    password: SecretStr | None = None
-
-
-class PersonSettings(Section):
-    name: str
-    role: Role = Role.RESPONDER
-    accounts: dict[str, str] = {}
-
-
-class LogSettings(Section):
-    kind: str = "file"
-    path: str
-
-
-class ServiceSettings(Section):
-    """One service; see `bot/domain/service.py` for the meaning of each value."""
-
-    repository: str
-    branch: str = "main"
-    logs: tuple[LogSettings, ...] = ()
-    run: tuple[str, ...] = ()
-    checks: dict[str, tuple[str, ...]] = {}
-    setup: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    env: dict[str, str] = {}
-    ci: str = "local"
-    deploy: tuple[str, ...] = ()
-
-
-class RouteSettings(Section):
-    match: dict[str, str] = {}
-    service: str
-    escalation: str = "default"
-    channels: tuple[str, ...] = ()
-
-
-class StepSettings(Section):
-    """Who is paged at this step, `after` seconds without an acknowledgement of the step before."""
-
-    people: tuple[str, ...] = Field(min_length=1)
-    after: float = Field(default=0, ge=0)
-
-
-class EscalationSettings(Section):
-    steps: tuple[StepSettings, ...] = Field(min_length=1)
-
-
-class ChannelSettings(BaseModel):
-    """A chat channel. `kind` is a file of connectors/chat; all other keys belong to that connector."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    kind: str
-
-
-class ApprovalSettings(Section):
-    """Who may approve patches. No approvers named = nobody can."""
-
-    approvers: tuple[str, ...] = ()
-    quorum: int = Field(default=1, ge=1)
-    risky_quorum: int = Field(default=2, ge=2)
-    expiry_minutes: float = Field(default=60, gt=0)
-    auth_paths: tuple[str, ...] = ()
-
-
-class GitSettings(Section):
-    """How remotes are reached. `tokens` maps a host to "token" or "user:token"; they never leave the front process."""
-
-    tokens: dict[str, SecretStr] = {}
-    proxy: str = ""
-    ca_file: str = ""
-
-
-class ModelSettings(Section):
-    """The model that drafts patches, on any OpenAI-compatible server; no `url` = none.
-
-    `extra` are further fields of each request ({ priority = 10 }). The rest bounds one run: see `Budget` in
-    bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again.
-    """
-
-    url: str = ""
-    name: str = "default"
-    api_key: SecretStr | None = None
-    proxy: str = ""
-    ca_file: str = ""
-    extra: dict[str, Any] = {}
-    steps: int = Field(default=Budget.steps, ge=1, le=1000)
-    prompt_tokens: int = Field(default=Budget.prompt_tokens, ge=1)
-    cached_tokens: int = Field(default=Budget.cached_tokens, ge=1)
-    completion_tokens: int = Field(default=Budget.completion_tokens, ge=1)
-    seconds: float = Field(default=Budget.seconds, gt=0)
-    tool_bytes: int = Field(default=Budget.tool_bytes, ge=0)
-    answer_tokens: int = Field(default=Budget.answer_tokens, ge=1)
-    answer_seconds: float = Field(default=Budget.answer_seconds, gt=0)
-    patience: float = Field(default=3600, ge=0)
-    together: int = Field(default=2, ge=1, le=64)
-
-
-class LimitSettings(Section):
-    """Seconds, bytes and counts."""
-
-    alert_bytes: int = 16 * 1024 * 1024
-    inbox_pending: int = 50_000
-    sweep_seconds: float = Field(default=1.0, gt=0)
-    poll_seconds: float = Field(default=1.0, ge=0.05)
-    worker_bytes: int = 4 * 1024 * 1024 * 1024
-    ci_idle_seconds: float = 30.0
-    lease_seconds: float = Field(default=15.0, gt=0)
-    beat_seconds: float = Field(default=5.0, gt=0)
-    stuck_seconds: float = Field(default=30.0, gt=0)
 
 
 class Settings(BaseSettings):
@@ -287,14 +184,20 @@ class Settings(BaseSettings):
         found = [self.alert_token, self.admin_token, self.model_api_key, self.model.api_key]
         found += [secret for sender in self.senders.values() for secret in (sender.token, sender.password)]
         found += list(self.git.tokens.values())
-        return (*(secret.get_secret_value() for secret in found if secret), *self._database_secrets())
+        addresses = [service.repository for service in self.services.values()]
+        addresses += [self.model.url, self.model_url or "", self.model.proxy, self.git.proxy]
+        addresses += [self.database_url.get_secret_value()] if self.database_url else []
+        passwords = [text for address in addresses for text in _passwords_in(address)]
+        return (*(secret.get_secret_value() for secret in found if secret), *dict.fromkeys(passwords))
 
-    def _database_secrets(self) -> tuple[str, ...]:
-        """Return the database's password as it is written in its address, and as it is."""
-        if self.database_url is None:
-            return ()
-        written = urlsplit(self.database_url.get_secret_value()).password or ""
-        return tuple(dict.fromkeys(text for text in (written, unquote(written)) if text))
+
+def _passwords_in(address: str) -> tuple[str, ...]:
+    """Return an address's password as it is written there, and as it is."""
+    try:
+        written = urlsplit(address).password or ""
+    except ValueError:
+        return ()
+    return tuple(dict.fromkeys(text for text in (written, unquote(written)) if text))
 
 
 def _service(name: str, value: ServiceSettings) -> Service:
@@ -318,16 +221,7 @@ def load_settings(path: Path | None) -> Settings:
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     if path is not None:
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            problems.append(Problem(where=str(path), what="no such file; copy the example from README.md and edit it"))
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(Problem(where=str(path), what=f"cannot be read: {error}"))
-        except tomllib.TOMLDecodeError as error:
-            problems.append(Problem(where=str(path), what=f"is not valid TOML: {error}"))
-    if problems:
-        raise ConfigError(problems)
+        values = _read_file(path)
     try:
         in_file = [name.upper() for name in DotEnvSettingsSource(Settings).env_vars]
         problems += _unknown_variables(dict.fromkeys([*os.environ, *in_file]))
@@ -343,6 +237,26 @@ def load_settings(path: Path | None) -> Settings:
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """Return what the file holds. Raises `ConfigError`."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+        if len(raw) > MAX_FILE_BYTES:
+            what = f"is larger than {MAX_FILE_BYTES:,} bytes: that is no configuration"
+            raise ConfigError([Problem(where=str(path), what=what)])
+        return tomllib.loads(raw.decode("utf-8"))
+    except FileNotFoundError:
+        what = "no such file; copy the example from README.md and edit it"
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot be read: {error}"
+    except tomllib.TOMLDecodeError as error:
+        what = f"is not valid TOML: {error}"
+    except (ValueError, RecursionError):
+        what = "is nested too deeply, or holds a number without end"
+    raise ConfigError([Problem(where=str(path), what=what)])
 
 
 def _explain(item: Mapping[str, Any]) -> Problem:
@@ -366,21 +280,33 @@ def _unknown_variables(names: Iterable[str]) -> Iterator[Problem]:
 
 
 def _cross_check(settings: Settings) -> Iterator[Problem]:
+    for where, text in walk_texts(settings.model_dump()):
+        yield from _problem(where, fault_of_text(text))
     yield from _check_routes(settings)
     yield from _check_people(settings)
     for name, service in settings.services.items():
-        if service.repository.startswith("-") or service.repository.lower().startswith("ext::"):
-            yield Problem(where=f"services.{name}.repository", what="is not a repository address git may use")
-        if service.branch.startswith("-"):
-            yield Problem(where=f"services.{name}.branch", what='may not begin with "-"')
+        yield from _problem(f"services.{name}", fault_of_name(name))
+        yield from _problem(f"services.{name}.repository", fault_of_repository(service.repository))
+        yield from _problem(f"services.{name}.branch", fault_of_branch(service.branch))
         if service.run and not any("{port}" in word for word in service.run):
             yield Problem(where=f"services.{name}.run", what='needs "{port}" where the port belongs')
+        if any(not log.path.strip() for log in service.logs):
+            yield Problem(where=f"services.{name}.logs", what="has a place without a path")
     yield from _check_database(settings)
     place = settings.model_place()
-    if place is not None and not place.url.startswith(("http://", "https://")):
-        yield Problem(where="model_url", what="must begin with http:// or https://")
-    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
-        yield Problem(where="public_url", what="must begin with http:// or https://")
+    if place is not None:
+        yield from _problem("model_url", fault_of_web_address(place.url))
+    if settings.public_url:
+        yield from _problem("public_url", fault_of_web_address(settings.public_url))
+    for host in settings.server.allowed_hosts:
+        yield from _problem("server.allowed_hosts", fault_of_host(host))
+    if not settings.server.host.isprintable() or " " in settings.server.host:
+        yield Problem(where="server.host", what="is no address to listen on")
+
+
+def _problem(where: str, fault: str) -> Iterator[Problem]:
+    if fault:
+        yield Problem(where=where, what=fault)
 
 
 def _check_database(settings: Settings) -> Iterator[Problem]:
@@ -440,7 +366,10 @@ def _check_people(settings: Settings) -> Iterator[Problem]:
     yield from _check_approvers(settings)
     taken: dict[tuple[str, str], str] = {}
     for key, person_settings in settings.people.items():
+        if key == OWN_NAME:
+            yield Problem(where=f"people.{key}", what="is the name Nightshift itself acts under; take another")
         for channel, account in person_settings.accounts.items():
+            yield from _problem(f"people.{key}.accounts.{channel}", fault_of_account(account))
             other = taken.setdefault((channel, account), key)
             if other != key:
                 where = f"people.{key}.accounts.{channel}"

@@ -37,6 +37,8 @@ def _make(value: ChannelSettings, board: Board) -> ChatConnector:
     if not value.kind.isidentifier():
         raise ModuleNotFoundError(value.kind)
     module = importlib.import_module(f"connectors.chat.{value.kind}")
+    if not hasattr(module, "Connector"):
+        raise ModuleNotFoundError(value.kind)
     own = module.Settings.model_validate(value.model_extra or {})
     connector: ChatConnector = module.Connector(own, board) if value.kind == WEB else module.Connector(own)
     return connector

@@ -22,10 +22,13 @@ class Matcher:
         """Return what is wrong with the pattern, "" when it is fine."""
         if len(self.pattern) > MAX_PATTERN:
             return f"is longer than {MAX_PATTERN} characters"
+        options = re2.Options()
+        options.log_errors = False
         try:
-            re2.compile(self.pattern)
+            re2.compile(self.pattern, options)
         except re2.error as error:
-            return f"is not a regular expression: {error}"
+            said = error.args[0] if error.args else ""
+            return f"is not a regular expression: {said.decode(errors='replace') if isinstance(said, bytes) else said}"
         return ""
 
     def matches(self, labels: Mapping[str, str]) -> bool:

@@ -1,0 +1,152 @@
+"""The sections of `nightshift.toml`: names, types, defaults and bounds. `bot.settings` reads them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from bot.domain.oncall import Role
+from bot.domain.transcript import Budget
+
+LONGEST = 30 * 24 * 3600.0
+"""The longest time, in seconds, that a setting may name: later ones are mistakes, and no calendar holds the last."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ServerSettings(Section):
+    """Where Nightshift listens and keeps its state."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    state_dir: Path = Path(".nightshift")
+    ci_dir: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class SenderSettings(Section):
+    """One kind of alert sender: a bearer token, or a user name and password."""
+
+    token: SecretStr | None = None
+    username: str = ""
+    password: SecretStr | None = None
+
+
+class PersonSettings(Section):
+    name: str = Field(min_length=1)
+    role: Role = Role.RESPONDER
+    accounts: dict[str, str] = {}
+
+
+class LogSettings(Section):
+    kind: str = "file"
+    path: str
+
+
+class ServiceSettings(Section):
+    """One service; see `bot/domain/service.py` for the meaning of each value."""
+
+    repository: str
+    branch: str = "main"
+    logs: tuple[LogSettings, ...] = ()
+    run: tuple[str, ...] = ()
+    checks: dict[str, tuple[str, ...]] = {}
+    setup: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    ci: str = "local"
+    deploy: tuple[str, ...] = ()
+
+
+class RouteSettings(Section):
+    match: dict[str, str] = {}
+    service: str
+    escalation: str = "default"
+    channels: tuple[str, ...] = ()
+
+
+class StepSettings(Section):
+    """Who is paged at this step, `after` seconds without an acknowledgement of the step before."""
+
+    people: tuple[str, ...] = Field(min_length=1)
+    after: float = Field(default=0, ge=0, le=LONGEST)
+
+
+class EscalationSettings(Section):
+    steps: tuple[StepSettings, ...] = Field(min_length=1)
+
+
+class ChannelSettings(BaseModel):
+    """A chat channel. `kind` is a file of connectors/chat; all other keys belong to that connector."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+
+class ApprovalSettings(Section):
+    """Who may approve patches. No approvers named = nobody can."""
+
+    approvers: tuple[str, ...] = ()
+    quorum: int = Field(default=1, ge=1)
+    risky_quorum: int = Field(default=2, ge=2)
+    expiry_minutes: float = Field(default=60, gt=0, le=LONGEST / 60)
+    auth_paths: tuple[str, ...] = ()
+
+
+class GitSettings(Section):
+    """How remotes are reached. `tokens` maps a host to "token" or "user:token"; they never leave the front process."""
+
+    tokens: dict[str, SecretStr] = {}
+    proxy: str = ""
+    ca_file: str = ""
+
+
+class ModelSettings(Section):
+    """The model that drafts patches, on any OpenAI-compatible server; no `url` = none.
+
+    `extra` are further fields of each request ({ priority = 10 }). The rest bounds one run: see `Budget` in
+    bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again.
+    """
+
+    url: str = ""
+    name: str = "default"
+    api_key: SecretStr | None = None
+    proxy: str = ""
+    ca_file: str = ""
+    extra: dict[str, Any] = {}
+    steps: int = Field(default=Budget.steps, ge=1, le=1000)
+    prompt_tokens: int = Field(default=Budget.prompt_tokens, ge=1)
+    cached_tokens: int = Field(default=Budget.cached_tokens, ge=1)
+    completion_tokens: int = Field(default=Budget.completion_tokens, ge=1)
+    seconds: float = Field(default=Budget.seconds, gt=0, le=LONGEST)
+    tool_bytes: int = Field(default=Budget.tool_bytes, ge=0)
+    answer_tokens: int = Field(default=Budget.answer_tokens, ge=1)
+    answer_seconds: float = Field(default=Budget.answer_seconds, gt=0, le=LONGEST)
+    patience: float = Field(default=3600, ge=0, le=LONGEST)
+    together: int = Field(default=2, ge=1, le=64)
+
+    @field_validator("extra")
+    @classmethod
+    def _check_extra(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(extra, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError("holds something that JSON does not: a date, or a number without end") from None
+        return extra
+
+
+class LimitSettings(Section):
+    """Seconds, bytes and counts."""
+
+    alert_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    inbox_pending: int = Field(default=50_000, ge=1)
+    sweep_seconds: float = Field(default=1.0, gt=0, le=3600)
+    poll_seconds: float = Field(default=1.0, ge=0.05, le=3600)
+    worker_bytes: int = Field(default=4 * 1024 * 1024 * 1024, ge=128 * 1024 * 1024)
+    ci_idle_seconds: float = Field(default=30.0, ge=0, le=LONGEST)
+    lease_seconds: float = Field(default=15.0, gt=0, le=3600)
+    beat_seconds: float = Field(default=5.0, gt=0, le=3600)
+    stuck_seconds: float = Field(default=30.0, gt=0, le=3600)
