@@ -17,7 +17,8 @@ import psycopg
 from bot.store.postgres import libpq_url
 from tests.e2e.walk import LOOK, PEOPLE, ROOT, TOKEN, Person, Walk, free_port, new_session
 
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 5.0
+BEAT_SECONDS = 1.0
 ADMIN_TOKEN = "admin-token-of-the-fleet"
 
 
@@ -64,7 +65,7 @@ class Fleet(Walk):
             "NIGHTSHIFT_DATABASE_URL": self.database_url,
             "NIGHTSHIFT_SERVER__CI_DIR": str(self.folder / "ci"),
             "NIGHTSHIFT_LIMITS__LEASE_SECONDS": str(LEASE_SECONDS),
-            "NIGHTSHIFT_LIMITS__BEAT_SECONDS": "0.5",
+            "NIGHTSHIFT_LIMITS__BEAT_SECONDS": str(BEAT_SECONDS),
         }
 
     def start(self, fault: str = "") -> None:
