@@ -6,7 +6,7 @@ It changes nothing and never takes the lock: it works beside a running Nightshif
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -89,12 +89,22 @@ def examine(config: Path | None) -> Report:
         settings = load_settings(config)
         rules = load_rules(settings)
     except ConfigError as error:
-        return Report(found=tuple(mend("configuration", p.where, p.what) for p in error.problems))
+        return Report(found=tuple(_clean(mend("configuration", p.where, p.what)) for p in error.problems))
     source = str(config) if config else "no file, variables only"
     found = [ok("configuration", source), *_check_people(settings, len(rules.playbooks))]
     redact = load_redactor(settings.secrets(), os.urandom(32)).redact
     found += asyncio.run(_examine(settings))
-    return Report(found=tuple(Found(name=f.name, is_ok=f.is_ok, text=redact(f.text), how=redact(f.how)) for f in found))
+    return Report(found=tuple(_clean(one, redact) for one in found))
+
+
+def _clean(found: Found, redact: Callable[[str], str] = str) -> Found:
+    """Keep each text one line of plain text without secrets: some of it was said by others."""
+
+    def clean(text: str) -> str:
+        line = " ".join(redact(text).split())
+        return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+
+    return replace(found, text=clean(found.text), how=clean(found.how))
 
 
 async def _examine(settings: Settings) -> list[Found]:

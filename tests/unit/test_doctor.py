@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from bot.bootstrap import checks_outside, checks_state
 from bot.bootstrap.checks import Found
-from bot.bootstrap.doctor import Report, _check_address, examine
+from bot.bootstrap.doctor import Report, _check_address, _clean, examine
 from bot.settings import Settings
 from bot.store.database import lock_state
 from bot.store.inbox import Inbox
@@ -106,6 +106,15 @@ repository = "https://user:{SECRET}@127.0.0.1:1/shop.git"
         assert names[:2] == ["configuration", "alerts"]
         assert {"store", "engine", "inbox", "sandbox", "git", "service shop", "model", "clock", "disk"} <= set(names)
         assert not report.is_well
+
+    def test_what_others_say_stays_one_line_of_plain_text(self, tmp_path, state):
+        config = tmp_path / "nightshift.toml"
+        config.write_text('[services.x]\nrepository = "/none/\\u001b[31m\\n\\u202ex"\n["\\u001b[2J"]\n')
+        report = examine(config)
+        assert all(one.text.isprintable() and one.how.isprintable() for one in report.found)
+        assert (
+            _clean(Found(name="git", is_ok=False, text="fatal:\n \x1b[31mno\u202e")).text == "fatal: \ufffd[31mno\ufffd"
+        )
 
 
 class TestRunning:
