@@ -3,6 +3,7 @@
 None changes anything, none is an error of ours; the honest press beside them works, once.
 """
 
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
@@ -13,13 +14,26 @@ from aiohttp import web
 from sqlalchemy import text
 
 from bot.domain.approval import ApprovalState
+from bot.domain.patch import parse_patch
 from bot.domain.timeline import verify_chain
 from bot.engine.chat_inbox import StoreInbox
 from bot.store.board import SqlBoard
 from bot.store.sessions import SqlSessions
 from bot.web.pages import Pages, mount_pages
 from bot.web.sessions import SESSION_LIFE, Sessions
-from tests.worldkit import PEOPLE, World, alert, diff, group, make_rules, make_world, quiet  # noqa: F401 -- a fixture
+from tests.worldkit import (
+    PEOPLE,
+    FixedClock,
+    PhaseLog,
+    World,
+    alert,
+    diff,
+    group,
+    make_rules,
+    make_store,
+    make_world,
+    quiet,  # noqa: F401 -- a fixture
+)
 
 CSRF = "{csrf}"
 TABLES = ("incident", "alert", "stage", "step", "draft", "approval", "ci_run", "effect", "timeline", "switch")
@@ -74,11 +88,26 @@ class Desk:
             return got.status, (await got.read()).decode(errors="replace")
 
 
-@pytest.fixture
-async def desk(tmp_path) -> AsyncIterator[Desk]:
-    world = make_world(tmp_path, opened=True)
+@pytest.fixture(scope="module")
+def played(tmp_path_factory) -> World:
+    """Play the two incidents up to their patches once, for every test."""
+    world = make_world(tmp_path_factory.mktemp("played"), opened=True)
     world.receive(group(alert(instance="two"), key="two"))
-    digest, other = world.propose().digest, world.propose(diff("shop/disk.py"), incident="INC-2").digest
+    world.propose()
+    world.propose(diff("shop/disk.py"), incident="INC-2")
+    world.store.engine.dispose()
+    return world
+
+
+@pytest.fixture
+async def desk(played: World, tmp_path) -> AsyncIterator[Desk]:
+    shutil.copyfile(played.path / "nightshift.db", tmp_path / "nightshift.db")
+    clock = FixedClock()
+    phases = PhaseLog(clock)
+    phases.committed.update(played.phases.committed)
+    store = make_store(tmp_path, clock, phases, fresh=False)
+    world = World(path=tmp_path, clock=clock, phases=phases, store=store, rules=make_rules())
+    digest, other = parse_patch(diff()).digest, parse_patch(diff("shop/disk.py")).digest
     sessions = Sessions(store=SqlSessions(world.store), clock=world.clock)
     app = web.Application()
     mount_pages(
