@@ -35,8 +35,10 @@ class PushPlan:
     done_sha: str = ""
 
 
-def push_key(incident: str, digest: str) -> str:
-    return f"push:{incident}:{digest[:12]}"
+def push_key(approval: Approval) -> str:
+    """Return the name of the one push of an approval; an approval that was asked for again has its own."""
+    again = f":{approval.renewals}" if approval.renewals else ""
+    return f"push:{approval.incident}:{approval.digest[:12]}{again}"
 
 
 def freeze_push(work: UnitOfWork, draft: Draft, approval: Approval, rules: Rulebook) -> None:
@@ -56,14 +58,14 @@ def freeze_push(work: UnitOfWork, draft: Draft, approval: Approval, rules: Ruleb
         "message": commit_message(draft.title, approval, approvers=approvers, audit_head=head),
         "at": work.now.replace(microsecond=0).isoformat(),
     }
-    work.effects.intend(push_key(draft.incident, draft.digest), f"push:{service.repository}", payload)
+    work.effects.intend(push_key(approval), f"push:{service.repository}", payload)
     args = {"incident": draft.incident, "digest": draft.digest}
-    work.phases.enqueue("execute", f"{draft.incident}:{draft.digest[:12]}", args)
+    work.phases.enqueue("execute", push_key(approval).removeprefix("push:"), args)
 
 
 def plan_push(work: UnitOfWork, incident: str, digest: str) -> PushPlan | None:
     """Return the frozen push; None when it was given up."""
-    effect = work.effects.get(push_key(incident, digest))
+    effect = work.effects.get(push_key(work.approvals.get(incident, digest)))
     if effect is None or effect.state is EffectState.FAILED:
         return None
     draft = work.drafts.get(incident, digest)
@@ -103,7 +105,7 @@ def recheck(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> No
 
 def record_push(work: UnitOfWork, incident: str, digest: str, *, sha: str, moved: bool) -> None:
     """Note that the commit stands on the remote; its CI run is queued in the same transaction."""
-    key = push_key(incident, digest)
+    key = push_key(work.approvals.get(incident, digest))
     effect = work.effects.get(key)
     if effect is None or effect.state is EffectState.DONE:
         return
@@ -118,18 +120,21 @@ def record_push(work: UnitOfWork, incident: str, digest: str, *, sha: str, moved
 def give_up_push(work: UnitOfWork, incident: str, digest: str, why: str) -> None:
     """The push may not or cannot happen, or CI does not answer: say why, and let nothing happen later."""
     approval = work.approvals.get(incident, digest)
+    effect = work.effects.get(push_key(approval))
+    is_pushed = effect is not None and effect.state is EffectState.DONE
     if approval.state is ApprovalState.APPROVED:
-        work.approvals.replace(approval, enter_state(approval, ApprovalState.FAILED))
-    effect = work.effects.get(push_key(incident, digest))
-    if effect is not None and effect.state is EffectState.DONE:
+        ran_out = approval.has_expired(work.now) and not is_pushed
+        outcome = ApprovalState.EXPIRED if ran_out else ApprovalState.FAILED
+        work.approvals.replace(approval, enter_state(approval, outcome))
+    if is_pushed:
         text = f"Pushed, but CI gave no verdict: {why}"
     else:
         text = f"Not pushed: {why}"
-        work.effects.settle(push_key(incident, digest), EffectState.FAILED, why)
+        work.effects.settle(push_key(approval), EffectState.FAILED, why)
     work.timeline.append(incident, "push_refused", BOT, text, {"digest": digest})
     current = work.incidents.get(incident)
     announce(work, current, "patch", arg=digest[:12])
-    announce(work, current, "notice", arg=digest[:12], once="push-refused")
+    announce(work, current, "notice", arg=digest[:12], once=f"push-refused-{approval.renewals}")
 
 
 def supersede(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> None:
@@ -138,7 +143,7 @@ def supersede(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> 
     work.approvals.replace(approval, enter_state(approval, ApprovalState.SUPERSEDED))
     work.drafts.supersede(incident, digest)
     why = "the branch changed in the same files since it was approved"
-    work.effects.settle(push_key(incident, digest), EffectState.FAILED, why)
+    work.effects.settle(push_key(approval), EffectState.FAILED, why)
     work.timeline.append(incident, "superseded", BOT, f"Patch {digest[:12]} is withdrawn: {why}", {"digest": digest})
     current = work.incidents.get(incident)
     renewed = replace(current, runs=current.runs + 1, run_state=RunState.QUEUED)

@@ -85,7 +85,7 @@ class TestDeciding:
         assert world.approval(approval.digest).state is ApprovalState.APPROVED
         assert world.phases.keys("execute") == [f"INC-1:{approval.digest[:12]}"]
         with world.unit() as work:
-            effect = work.effects.get(push_key("INC-1", approval.digest))
+            effect = work.effects.get(push_key(approval))
             assert effect is not None
             assert effect.state is EffectState.INTENDED
             assert effect.payload["digest"] == approval.digest

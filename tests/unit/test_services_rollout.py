@@ -57,7 +57,7 @@ class Rollout:
     @property
     def effect(self) -> EffectState:
         with self.world.unit() as work:
-            effect = work.effects.get(rollout.push_key("INC-1", self.digest))
+            effect = work.effects.get(rollout.push_key(work.approvals.get("INC-1", self.digest)))
         assert effect is not None
         return effect.state
 
@@ -140,6 +140,16 @@ class TestAPush:
         rolled.give_up()
         assert len(rolled.world.promised("notice")) == 1, "people are told once"
         assert not rolled.world.press(f"approve:INC-1:{rolled.digest[:12]}", "ben@web").ok
+
+    def test_that_waited_past_its_approval_can_be_asked_for_again_and_then_happens(self, rolled):
+        rolled.world.forward(minutes=61)
+        rolled.give_up("the approval ran out")
+        assert (rolled.state, rolled.effect) == (ApprovalState.EXPIRED, EffectState.FAILED)
+        assert rolled.world.press(f"renew:INC-1:{rolled.digest[:12]}").ok
+        assert rolled.world.press(f"approve:INC-1:{rolled.digest[:12]}").ok
+        assert (rolled.state, rolled.effect) == (ApprovalState.APPROVED, EffectState.INTENDED)
+        assert len(rolled.world.phases.keys("execute")) == 2
+        assert rolled.plan() is not None
 
     def test_whose_files_changed_is_withdrawn_and_looked_for_again(self, rolled):
         rolled.supersede()
