@@ -18,7 +18,7 @@ demo: ## Break a small real service and watch Nightshift mend it (ARGS=--yes: un
 	@$(PY) -m bot demo $(ARGS)
 
 test: ## Run all tests (ARGS=tests/unit: some of them)
-	@infra/environment.sh programs browser
+	@infra/environment.sh programs tests
 	@infra/environment.sh python dev
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the Makefile needs on this machine; quick when it is already there.
 #
-#   environment.sh programs [browser]   git, bubblewrap, util-linux, and Chromium for the browser test
+#   environment.sh programs [tests]     git, bubblewrap, util-linux; for the tests Chromium and PostgreSQL too
 #   environment.sh python run|dev       .venv from requirements.txt or requirements-dev.txt (uv, else venv and pip)
 #   environment.sh lock                 write both lock files anew from pyproject.toml (uv)
 set -eu
@@ -37,7 +37,9 @@ install_packages() { # package…; fails where this is not Debian, or not root
 
 name_packages() { printf 'install them and run this again: sudo apt-get install %s' "$*"; }
 
-programs() { # [browser]
+has_postgres() { has initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
+
+programs() { # [tests]
     missing=
     has git || missing="$missing git"
     has bwrap || missing="$missing bubblewrap"
@@ -46,7 +48,11 @@ programs() { # [browser]
     if [ -n "$missing" ] && ! install_packages $missing; then
         stop "these programs are missing:$missing; $(name_packages $missing)"
     fi
-    if [ "${1:-}" = browser ] && ! has chromium && ! has chromium-browser && ! has google-chrome && ! has chrome; then
+    if [ "${1:-}" != tests ]; then return 0; fi
+    if ! has_postgres; then
+        install_packages postgresql || say "no PostgreSQL here, its tests are skipped: sudo apt-get install postgresql"
+    fi
+    if ! has chromium && ! has chromium-browser && ! has google-chrome && ! has chrome; then
         install_packages chromium || say "no Chromium here, the browser test is skipped: sudo apt-get install chromium"
     fi
 }
@@ -136,5 +142,5 @@ case ${1:-} in
     programs) programs "${2:-}" ;;
     python) python "${2:-}" ;;
     lock) lock ;;
-    *) stop "usage: environment.sh programs [browser] | python run|dev | lock" ;;
+    *) stop "usage: environment.sh programs [tests] | python run|dev | lock" ;;
 esac
