@@ -120,7 +120,8 @@ def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
             openings = tuple(dict.fromkeys(text for text in (recorded, opening) if text))
             events += _tell(state, following, row, body, openings)
         except _UNREADABLE as error:
-            broken = f"row {row.seq} ({row.key[:60]}) cannot be read: {type(error).__name__}: {str(error)[:200]}"
+            why = " ".join(str(error).split())[:200]
+            broken = f"row {row.seq} ({row.key[:60]}) cannot be read: {type(error).__name__}: {why}"
             break
         state = following
     return Replay(

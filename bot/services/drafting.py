@@ -1,7 +1,9 @@
 """Drafting: a verified patch becomes a draft, and a question to the people who may approve it."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from bot.domain.approval import ApprovalState, enter_state, request_approval
 from bot.domain.draft import Draft, DraftState
@@ -15,6 +17,8 @@ from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
 from bot.services.rulebook import Rulebook
 from bot.services.triage import announce_findings, finish_triage
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def propose(work: UnitOfWork, incident: str, rules: Rulebook) -> bool:
@@ -46,6 +50,8 @@ def build_draft(
     """Return the draft of a patch, its risk judged by the rules. Raises `Refused`."""
     service = rules.services[incident.service]
     patch = parse_patch(drafted.patch)
+    if _COMMIT.fullmatch(drafted.base) is None:
+        raise Refused("it does not stand on a commit, so nobody could say what it changes.", Reason.HOSTILE_PATCH)
     facts = RiskFacts(
         is_verified=verified is not None and verified.is_verified,
         is_pure_revert=drafted.culprit is not None and not drafted.notes,
