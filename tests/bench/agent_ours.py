@@ -1,8 +1,12 @@
-"""Our loop, its rows redacted and stored with fsync: python -m tests.bench.agent_ours URL FOLDER STEPS RUNS."""
+"""Our loop, its rows redacted and stored with fsync: python -m tests.bench.agent_ours URL FOLDER STEPS RUNS [slices].
+
+With "slices" the pieces of work on the event loop are timed too, which costs some CPU itself.
+"""
 
 import asyncio
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from bot.agent.loop import Agent, Head
@@ -20,7 +24,7 @@ from tests.bench.agent_report import Slices, tell
 LOTS = 10**9
 
 
-async def main(url: str, folder: Path, steps: int, runs: int) -> None:
+async def main(url: str, folder: Path, steps: int, runs: int, slices: Slices | None) -> None:
     engine = open_engine(f"sqlite:///{folder / f'ours-{runs}.db'}")
     migrate(engine)
     store = SqlStore(engine, SystemClock(), lambda _session: None)
@@ -52,7 +56,7 @@ async def main(url: str, folder: Path, steps: int, runs: int) -> None:
             assert state.ended in {EndReason.DONE, EndReason.GAVE_UP}, state
             assert state.spent.steps > steps, state.spent
 
-        with Slices() as slices:
+        with slices or nullcontext():
             began, cpu = time.monotonic(), time.process_time()
             await asyncio.gather(*(run(f"INC-{number}:1") for number in range(runs)))
             cpu, wall = time.process_time() - cpu, time.monotonic() - began
@@ -64,4 +68,5 @@ async def main(url: str, folder: Path, steps: int, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
+    timed = Slices() if sys.argv[5:] == ["slices"] else None
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), timed))

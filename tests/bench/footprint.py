@@ -12,9 +12,9 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.bench.bot import Bot
 from tests.bench.intake import make_bot
 from tests.bench.report import Row, note, within
+from tests.bench.running import Bot
 from tests.e2e.walk import ROOT
 
 IDLE_SECONDS = 20

@@ -11,8 +11,8 @@ import aiohttp
 
 from bot.demo.api import BotApi, Event, IncidentStatus
 from bot.demo.browser import Browser
-from tests.bench.bot import Bot, make_body, send
 from tests.bench.report import Row, note, quantile, spread, within
+from tests.bench.running import Bot, make_body, send
 from tests.worlds.recipes import CHECKOUT, STOCKROOM, TICKETS
 from tests.worlds.world import World, build_world
 

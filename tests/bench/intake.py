@@ -5,15 +5,15 @@ import shutil
 import sqlite3
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 
 from bot.demo.proof import find_milestones
-from tests.bench.bot import Bot, make_body, send
 from tests.bench.report import Row, exactly, note, quantile, show, within
+from tests.bench.running import Bot, make_body, send
 from tests.e2e.walk import make_ground, shop_service
 from tests.playbooks.world import BROKEN_COUPONS, Step
 
@@ -64,7 +64,7 @@ async def _measure_steady(bot: Bot, session: aiohttp.ClientSession) -> list[Row]
         bodies = [
             make_body("shop", "SteadyErrorRate", began=began, instance=str(n % 20)) for n in range(RATE * SECONDS)
         ]
-        deliveries = asyncio.create_task(_send_steadily(bot, session, bodies))
+        deliveries = asyncio.create_task(send_steadily(bot, session, bodies))
         await asyncio.sleep(SECONDS / 2)
         cards.append(await _time_card(bot, session, number))
         taken.append(await deliveries)
@@ -87,18 +87,25 @@ def _insert_steadily(path: Path, body: bytes) -> list[float]:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("CREATE TABLE delivery (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT, at REAL, body BLOB)")
-    times, start = [], time.perf_counter()
-    for number in range(RATE * SECONDS):
-        time.sleep(max(0.0, start + number / RATE - time.perf_counter()))
-        began = time.perf_counter()
-        connection.execute("INSERT INTO delivery (source, at, body) VALUES (?, ?, ?)", ("alertmanager", began, body))
-        times.append(time.perf_counter() - began)
+    connection.execute("CREATE TABLE delivery (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT, body BLOB)")
+    statement = "INSERT INTO delivery (source, body) VALUES (?, ?)"
+    times = time_steadily(lambda: connection.execute(statement, ("alertmanager", body)))
     connection.close()
     return times
 
 
-async def _send_steadily(bot: Bot, session: aiohttp.ClientSession, bodies: Sequence[bytes]) -> list[float]:
+def time_steadily(insert: Callable[[], object]) -> list[float]:
+    """Insert RATE times a second, and return the seconds that each took."""
+    times, start = [], time.perf_counter()
+    for number in range(RATE * SECONDS):
+        time.sleep(max(0.0, start + number / RATE - time.perf_counter()))
+        began = time.perf_counter()
+        insert()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+async def send_steadily(bot: Bot, session: aiohttp.ClientSession, bodies: Sequence[bytes]) -> list[float]:
     """Send one every 1/RATE seconds, whether or not those before were answered."""
     loop = asyncio.get_running_loop()
     start = loop.time()

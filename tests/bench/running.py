@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -15,7 +17,7 @@ import aiohttp
 from bot.demo.api import BotApi
 from bot.demo.browser import Browser
 from bot.domain.service import Service
-from tests.e2e.walk import TOKEN, Walk
+from tests.e2e.walk import ROOT, TOKEN, Walk
 
 TICKS = os.sysconf("SC_CLK_TCK")
 HEAD = """
@@ -68,6 +70,7 @@ class Bot(Walk):
     """`python -m bot run` in a folder of its own, with every limit at its default."""
 
     services: Sequence[Service]
+    database_url: str = ""
 
     def write_config(self) -> None:
         parts = [HEAD.format(port=self.port, state=json.dumps(str(self.state)))]
@@ -84,6 +87,18 @@ class Bot(Walk):
                 )
             )
         (self.folder / "nightshift.toml").write_text("".join(parts))
+
+    def start(self, fault: str = "") -> None:
+        if not self.database_url:
+            super().start(fault)
+            return
+        own = {"NIGHTSHIFT_ALERT_TOKEN": TOKEN, "NIGHTSHIFT_DATABASE_URL": self.database_url, "LANG": "C.UTF-8"}
+        argv = [sys.executable, "-m", "bot", "run", "-c", "nightshift.toml"]
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | own
+        with (self.folder / "console.txt").open("ab") as out:
+            self.process = subprocess.Popen(
+                argv, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
 
     async def start_ready(self, session: aiohttp.ClientSession) -> float:
         """Start, and return the seconds until it was ready."""
