@@ -8,7 +8,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from bot.domain.approval import Approval
-from bot.domain.ci import CIRun, CIState
+from bot.domain.ci import CIRun
 from bot.domain.draft import Draft, DraftState, Patch
 from bot.errors import Reason, Refused
 from bot.store.codec import APPROVAL, CI_RUN, FILE_CHANGE, RISK, VERIFIED
@@ -143,6 +143,11 @@ class SqlApprovals:
         return changed
 
 
+def _is_news(known: CIRun, run: CIRun) -> bool:
+    """A final word about an attempt stands, and an attempt that was begun anew says nothing any more."""
+    return run.attempt > known.attempt or (run.attempt == known.attempt and not known.state.is_final)
+
+
 class SqlCIRuns:
     """`bot.ports.work.CIRuns` over SQL."""
 
@@ -157,7 +162,7 @@ class SqlCIRuns:
             row = CIRunRow(
                 sha=run.sha, incident=incident, digest=digest, state=run.state.value, created_at=self._now, body=body
             )
-        elif row.body == body or (CIState(row.state).is_final and run.attempt <= CI_RUN.load(row.body).attempt):
+        elif row.body == body or not _is_news(CI_RUN.load(row.body), run):
             return False
         else:
             row.state, row.body = run.state.value, body
