@@ -16,7 +16,11 @@ _COLUMNS = ("run", "seq", "kind", "key", "at", "body")
 _VALUES = {name: bindparam(f"new_{name}", type_=_TABLE.c[name].type) for name in _COLUMNS}
 _NEWEST = select(func.max(_TABLE.c.seq)).where(_TABLE.c.run == _VALUES["run"]).scalar_subquery()
 _IS_NEXT = func.coalesce(_NEWEST, -1) + 1 == _VALUES["seq"]
-_INSERT = insert(_TABLE).from_select(_COLUMNS, select(*_VALUES.values()).where(_IS_NEXT))
+_INSERT = (
+    insert(_TABLE)
+    .from_select(_COLUMNS, select(*_VALUES.values()).where(_IS_NEXT))
+    .execution_options(preserve_rowcount=True)  # else psycopg's count of an INSERT is lost, and every row looks refused
+)
 
 
 class SqlTranscripts:
