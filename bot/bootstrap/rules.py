@@ -7,6 +7,7 @@ from pathlib import Path
 from bot.agent.redaction import Redactor, load_redactor
 from bot.domain.playbook import Playbook, parse_playbook
 from bot.errors import ConfigError, Problem, Refused
+from bot.render.playbook import check_text
 from bot.services.rulebook import Rulebook
 from bot.settings import Settings
 
@@ -46,6 +47,7 @@ def load_playbooks(folders: tuple[Path, ...]) -> tuple[Playbook, ...]:
             continue
         try:
             playbook = parse_playbook(path.read_text(encoding="utf-8"))
+            check_text(playbook)
         except (Refused, OSError, UnicodeDecodeError) as error:
             problems.append(Problem(where=str(path), what=str(error)))
             continue
