@@ -70,7 +70,7 @@ def _time_help() -> Row:
         subprocess.run(argv, cwd=ROOT, env=os.environ, check=True, stdout=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return within("P2", f"--help: CPU, median of {REPEATS}", statistics.median(times), 0.3, "s")
+    return within("P2", f"--help: CPU, median of {REPEATS}", statistics.median(times), 0.3, "s CPU")
 
 
 async def _measure_start(bot: Bot, session: aiohttp.ClientSession) -> list[Row]:
@@ -100,5 +100,5 @@ async def _measure_idle(bot: Bot) -> list[Row]:
     shares = f"front {front_after.memory:.0f}, worker {worker_after.memory:.0f}"
     return [
         within("P2", f"{what}: memory ({shares})", memory, 130, "MB"),
-        within("P2", f"{what}: CPU of one core over {IDLE_SECONDS} s", cpu, 3.0, "%"),
+        within("P2", f"{what}: one core over {IDLE_SECONDS} s", cpu, 3.0, "% CPU"),
     ]
