@@ -71,6 +71,8 @@ class Dispatcher:
         async with asyncio.TaskGroup() as group:
             for channel in self._channels:
                 group.create_task(self._serve(channel), name=f"dispatch {channel.name}")
+            if not self._channels:
+                await asyncio.Event().wait()  # nothing to send is no reason to end
 
     async def _serve(self, channel: Channel) -> None:
         event = self._wake[channel.name]

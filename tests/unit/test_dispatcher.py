@@ -292,6 +292,13 @@ class TestTheLoop:
         assert "page:0" in chat.slots
         assert not down.posts
 
+    async def test_without_a_channel_it_waits_instead_of_ending(self, world):
+        compose = Composer(world.store, world.rules, Links()).compose
+        dispatcher = Dispatcher(world.store, world.clock, [], compose, sweep_seconds=0.01)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await dispatcher.run()
+
     async def test_a_store_that_does_not_answer_is_waited_for(self, world, chat):
         class Flaky:
             broken = True
