@@ -40,9 +40,11 @@ from bot.domain.wellformed import (
 )
 from bot.errors import ConfigError, Problem
 from bot.ports.model import ModelPlace
+from bot.settings_connections import add_variables
 from bot.settings_sections import (
     ApprovalSettings,
     ChannelSettings,
+    ConnectionSettings,
     EscalationSettings,
     GitSettings,
     LimitSettings,
@@ -89,6 +91,7 @@ class Settings(BaseSettings):
     routes: tuple[RouteSettings, ...] = ()
     escalations: dict[str, EscalationSettings] = {}
     channels: dict[str, ChannelSettings] = {}
+    connections: dict[str, ConnectionSettings] = {}
     approval: ApprovalSettings = ApprovalSettings()
     git: GitSettings = GitSettings()
     model: ModelSettings = ModelSettings()
@@ -184,11 +187,12 @@ class Settings(BaseSettings):
         found = [self.alert_token, self.admin_token, self.model_api_key, self.model.api_key]
         found += [secret for sender in self.senders.values() for secret in (sender.token, sender.password)]
         found += list(self.git.tokens.values())
+        outside = [secret for connection in self.connections.values() for secret in connection.secrets()]
         addresses = [service.repository for service in self.services.values()]
         addresses += [self.model.url, self.model_url or "", self.model.proxy, self.git.proxy]
         addresses += [self.database_url.get_secret_value()] if self.database_url else []
         passwords = [text for address in addresses for text in _passwords_in(address)]
-        return (*(secret.get_secret_value() for secret in found if secret), *dict.fromkeys(passwords))
+        return (*(secret.get_secret_value() for secret in found if secret), *outside, *dict.fromkeys(passwords))
 
 
 def _passwords_in(address: str) -> tuple[str, ...]:
@@ -212,6 +216,9 @@ def _service(name: str, value: ServiceSettings) -> Service:
         paths=value.paths,
         env=value.env,
         ci=value.ci,
+        ci_job=value.ci_job,
+        trigger=value.trigger,
+        forge=value.forge,
         deploy=value.deploy,
     )
 
@@ -223,8 +230,10 @@ def load_settings(path: Path | None) -> Settings:
     if path is not None:
         values = _read_file(path)
     try:
-        in_file = [name.upper() for name in DotEnvSettingsSource(Settings).env_vars]
-        problems += _unknown_variables(dict.fromkeys([*os.environ, *in_file]))
+        in_file = {name.upper(): value or "" for name, value in DotEnvSettingsSource(Settings).env_vars.items()}
+        variables = in_file | dict(os.environ)
+        used = add_variables(values, variables)
+        problems += _unknown_variables(name for name in variables if name not in used)
         settings = Settings(**values)
     except ValidationError as error:
         raise ConfigError([*problems, *(_explain(item) for item in error.errors())]) from None

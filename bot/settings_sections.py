@@ -1,16 +1,22 @@
 """The sections of `nightshift.toml`: names, types, defaults and bounds. `bot.settings` reads them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from bot.domain.ci import Trigger
 from bot.domain.oncall import Role
 from bot.domain.transcript import Budget
 
 LONGEST = 30 * 24 * 3600.0
 """The longest time, in seconds, that a setting may name: later ones are mistakes, and no calendar holds the last."""
+
+
+SECRET_NAME = re.compile(r"(token|secret|password|private_key)$")
+"""How the name of a setting ends that holds a secret."""
 
 
 class Section(BaseModel):
@@ -58,6 +64,9 @@ class ServiceSettings(Section):
     paths: tuple[str, ...] = ()
     env: dict[str, str] = {}
     ci: str = "local"
+    ci_job: str = ""
+    trigger: Trigger = Trigger.PUSH
+    forge: str = ""
     deploy: tuple[str, ...] = ()
 
 
@@ -84,6 +93,17 @@ class ChannelSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str
+
+
+class ConnectionSettings(BaseModel):
+    """A forge or CI system. Its name is a file or folder of connectors/ci; all keys belong to that connector."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values whose names say that they are secret; connectors name theirs so (a test looks)."""
+        values = self.model_extra or {}
+        return tuple(str(value) for name, value in values.items() if value and SECRET_NAME.search(name))
 
 
 class ApprovalSettings(Section):

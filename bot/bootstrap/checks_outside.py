@@ -14,12 +14,15 @@ import aiohttp
 
 from bot.bootstrap.chat import make_channels
 from bot.bootstrap.checks import Found, mend, ok
-from bot.bootstrap.ci import make_providers, spool_folder
+from bot.bootstrap.ci import spool_folder
+from bot.bootstrap.platforms import LOCAL, make_platforms
 from bot.bootstrap.state import STORE_FILE, open_for_reading
 from bot.bootstrap.worker import open_log_source
 from bot.domain.service import LogPlace, Service
 from bot.errors import NightshiftError, Reason, Refused
+from bot.ports.ci import CIProvider
 from bot.ports.clock import SystemClock
+from bot.ports.forge import Forge
 from bot.ports.logs import LogQuery
 from bot.settings import GitSettings as GitWay
 from bot.settings import ModelSettings, Settings
@@ -34,7 +37,6 @@ REMOTE_SECONDS: Final = 20.0
 MODEL_SECONDS: Final = 5.0
 MAX_ANSWER: Final = 256 * 1024
 MAX_SKEW: Final = 30.0
-LOCAL_CI: Final = "local"
 OLDEST_GIT: Final = (2, 39)
 RECENT: Final = timedelta(hours=1)
 
@@ -112,13 +114,16 @@ def _read_log(service: Service, place: LogPlace) -> Found:
 
 async def check_ci(settings: Settings) -> Sequence[Found]:
     found = []
-    for kind, provider in make_providers(settings).items():
-        name = f"ci {kind}"
-        if kind == LOCAL_CI and not spool_folder(settings).exists():
+    platforms = make_platforms(settings)
+    places: dict[str, CIProvider | Forge] = {f"ci {name}": ci for name, ci in platforms.ci.items()}
+    places |= {f"forge {name}": forge for name, forge in platforms.forges.items()}
+    for name, place in places.items():
+        if name == f"ci {LOCAL}" and not spool_folder(settings).exists():
             found.append(ok(name, "it makes its folder with the first run"))  # asked now, it would make it already
             continue
-        health = await provider.check()
+        health = await place.check()
         found.append(ok(name, health.text) if health.ok else mend(name, health.text, "see docs/configuration.md"))
+    await platforms.close()
     return found
 
 

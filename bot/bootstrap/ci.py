@@ -1,4 +1,4 @@
-"""The local CI: its provider in the front process, and its runner, a process of its own."""
+"""The local CI: its provider in the front process, and its runner, a process of its own. Others: `platforms`."""
 
 import asyncio
 import os
@@ -9,7 +9,6 @@ from pathlib import Path
 from bot.bootstrap.logs import configure_logs
 from bot.bootstrap.places import TOOLCHAINS
 from bot.domain.service import Service
-from bot.errors import ConfigError, Problem
 from bot.ports import faults
 from bot.ports.ci import CIProvider
 from bot.settings import Settings
@@ -36,17 +35,9 @@ def spool_folder(settings: Settings) -> Path:
     return (settings.server.ci_dir or settings.server.state_dir / "ci").absolute()
 
 
-def make_providers(settings: Settings) -> Mapping[str, CIProvider]:
-    """Return the CI providers in use, by kind. Raises `ConfigError` for a kind there is no connector for."""
+def make_local(settings: Settings) -> CIProvider:
+    """Return the local CI, with the plans of the services that use it."""
     state = settings.server.state_dir
-    services = settings.service_map()
-    unknown = [
-        Problem(where=f"services.{s.name}.ci", what=f'no CI connector "{s.ci}"; there is: local')
-        for s in services.values()
-        if s.ci != "local"
-    ]
-    if unknown:
-        raise ConfigError(unknown)
     plans = {
         service.repository: LocalPlan(
             url=service.repository,
@@ -55,10 +46,10 @@ def make_providers(settings: Settings) -> Mapping[str, CIProvider]:
             toolchain=toolchain_folder(state, service),
             env=service.env,
         )
-        for service in services.values()
+        for service in settings.service_map().values()
     }
     spool = spool_folder(settings)
-    return {"local": LocalCI(spool, _starter(spool, settings.limits.ci_idle_seconds), plans=plans)}
+    return LocalCI(spool, _starter(spool, settings.limits.ci_idle_seconds), plans=plans)
 
 
 def _starter(spool: Path, idle_seconds: float) -> Callable[[], None]:

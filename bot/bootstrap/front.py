@@ -16,9 +16,9 @@ from aiohttp import web
 from bot.agent.cleaning import redact_value
 from bot.agent.redaction import Redactor
 from bot.bootstrap.chat import WEB, make_channels
-from bot.bootstrap.ci import make_providers
 from bot.bootstrap.logs import configure_logs, redact_logs
 from bot.bootstrap.model import make_model_phases
+from bot.bootstrap.platforms import Platforms, make_platforms
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
 from bot.bootstrap.state import State, open_state
 from bot.bootstrap.stopping import ignore_signals, listen_for_stop
@@ -166,21 +166,15 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     engine, store, inbox, board = core.state.engine, core.state.store, core.state.inbox, core.state.board
     channels = make_channels(settings, board)
     chat = StoreInbox(store, rules)
-    sources = _sources(settings)
+    platforms = make_platforms(settings)
+    stack.push_async_callback(platforms.close)
+    sources = {**_sources(settings), **platforms.hooks}
     sessions = Sessions(store=SqlSessions(store), clock=core.clock)
-    providers = make_providers(settings)
 
     worker = outside.investigator or _worker(settings, core.redactor)
     if isinstance(worker, WorkerClient):
         stack.push_async_callback(worker.close)
-    tools = Tools(
-        investigator=worker,
-        workspaces=_git(settings),
-        ci=providers,
-        folder=settings.server.state_dir.absolute(),
-        redact=core.redactor.redact,
-        has_model=settings.model_place() is not None and isinstance(worker, Drafter),
-    )
+    tools = _tools(core, worker, platforms)
     handlers = Handlers(store, rules, tools)
     model = make_model_phases(
         settings, store=store, rules=rules, redactor=core.redactor, drafter=worker, handlers=handlers
@@ -197,7 +191,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     sweep = settings.limits.sweep_seconds
     dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep)
     store.on_commit(dispatcher.wake)
-    drainer = Drainer(inbox, store, sources, rules, sweep=sweep)
+    drainer = Drainer(inbox, store, sources, rules, sweep=sweep, on_commits=tools.news.tell)
     inbox.on_delivery(drainer.wake)
 
     runner, port = await _listen(core, board=board, channels=channels, chat=chat, sessions=sessions, sources=sources)
@@ -217,6 +211,18 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
         worker=worker,
         chat=chat,
         url=f"http://{settings.server.host}:{port}",
+    )
+
+
+def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
+    return Tools(
+        investigator=worker,
+        workspaces=_git(core.settings),
+        ci=platforms.ci,
+        forges=platforms.forges,
+        folder=core.settings.server.state_dir.absolute(),
+        redact=core.redactor.redact,
+        has_model=core.settings.model_place() is not None and isinstance(worker, Drafter),
     )
 
 

@@ -44,10 +44,14 @@ class Alert:
 
 @dataclass(frozen=True, kw_only=True)
 class AlertGroup:
-    """One delivery: alerts that the sender grouped. `truncated` counts those it left out."""
+    """One delivery: alerts that the sender grouped. `truncated` counts those it left out.
+
+    `commits` are full ids of commits whose CI or change has news: whoever waits for them looks again now.
+    """
 
     source: str
     group_key: str
     alerts: tuple[Alert, ...]
     truncated: int = 0
     dashboard_url: str = ""
+    commits: tuple[str, ...] = ()

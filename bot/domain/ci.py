@@ -17,14 +17,29 @@ class CIState(StrEnum):
         return self in {CIState.PASSED, CIState.FAILED, CIState.CANCELLED}
 
 
+class Trigger(StrEnum):
+    """What makes CI run: exactly one of these per repository, so that one approval is one run."""
+
+    PUSH = "push"
+    PULL_REQUEST = "pull_request"
+    DISPATCH = "dispatch"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CIRequest:
-    """What CI is asked to run. One SHA is one run, however often it is asked for."""
+    """What CI is asked to run. One SHA is one run, however often it is asked for.
+
+    `trigger` says what starts it; only a dispatch is an order of ours. `job` names what is dispatched (a workflow
+    file, a job, a builder), `key` goes along with it, so that the run can be told from any other.
+    """
 
     repository: str
     sha: str
     branch: str
     incident: str
+    trigger: Trigger = Trigger.PUSH
+    job: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

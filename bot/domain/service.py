@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bot.domain.ci import Trigger
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogPlace:
@@ -20,6 +22,8 @@ class Service:
     `checks` are the commands a change must pass, in order, by name ("tests", "lint").
     `setup` is trusted, runs outside the sandbox with network, and fills the folder `$NIGHTSHIFT_TOOLCHAIN`.
     `paths` are the folders a patch may touch without being called risky; empty = the whole repository.
+    `ci` and `forge` name connections; `forge` empty = plain git, nobody is shown a pull request. `ci_job` is what a
+    dispatch starts there.
     """
 
     name: str
@@ -32,4 +36,7 @@ class Service:
     paths: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     ci: str = "local"
+    ci_job: str = ""
+    trigger: Trigger = Trigger.PUSH
+    forge: str = ""
     deploy: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """The drainer: takes stored deliveries in, in order, many in one transaction; what cannot be read is kept and paged."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -33,13 +33,21 @@ class Drainer:
     """Moves deliveries from the inbox into incidents."""
 
     def __init__(
-        self, inbox: DeliveryQueue, store: Store, sources: Mapping[str, AlertSource], rules: Rulebook, *, sweep: float
+        self,
+        inbox: DeliveryQueue,
+        store: Store,
+        sources: Mapping[str, AlertSource],
+        rules: Rulebook,
+        *,
+        sweep: float,
+        on_commits: Callable[[Sequence[str]], None] = lambda _commits: None,
     ) -> None:
         self._inbox = inbox
         self._store = store
         self._sources = sources
         self._rules = rules
         self._sweep = sweep
+        self._on_commits = on_commits
         self._event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -76,6 +84,7 @@ class Drainer:
             else:
                 await self._bury(delivery, outcome)
         taken = await self._take_in(read)
+        self._on_commits([sha for _, group in read for sha in group.commits])
         reach("intake.received")
         await self._inbox.settle(taken)
         return len(deliveries)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,11 +12,13 @@ import structlog
 from bot.domain.ci import CIRequest, CIRun
 from bot.domain.incident import RunState
 from bot.domain.investigation import Job
+from bot.engine.commit_news import CommitNews
 from bot.engine.phases import Phase
 from bot.errors import NightshiftError, Reason, Refused, Unavailable
 from bot.metrics import CI_VERDICTS, PUSHES, STAGES
 from bot.ports.ci import CIProvider
 from bot.ports.faults import reach
+from bot.ports.forge import Forge
 from bot.ports.investigator import Investigator
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Checkout, Workspaces
@@ -32,11 +34,13 @@ LOG_KEPT = 16 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """The outside, as the phases need it. `ci` maps a CI kind to its provider."""
+    """The outside, as the phases need it. `ci` and `forges` map the names that services use to what they are."""
 
     investigator: Investigator
     workspaces: Workspaces
     ci: Mapping[str, CIProvider]
+    forges: Mapping[str, Forge] = field(default_factory=dict)
+    news: CommitNews = field(default_factory=CommitNews)
     folder: Path
     redact: Callable[[str], str]
     poll_seconds: float = 0.5
@@ -172,7 +176,7 @@ class Handlers:
         reach("ci.started")
         while not run.state.is_final:
             await self._record_ci(incident, digest, run)
-            await asyncio.sleep(self._tools.poll_seconds)
+            await self._tools.news.wait(sha, self._tools.poll_seconds)
             run = await provider.status(sha) or await provider.start(request)
         whole = (await provider.log(sha))[-LOG_KEPT:]
         await self._record_ci(incident, digest, replace(run, log_tail=whole or run.log_tail))
@@ -194,7 +198,7 @@ class Handlers:
             run = await provider.rerun(sha)
         while run is not None and not run.state.is_final:
             await self._record_ci(incident, digest, run)
-            await asyncio.sleep(self._tools.poll_seconds)
+            await self._tools.news.wait(sha, self._tools.poll_seconds)
             run = await provider.status(sha)
         if run is not None:
             await self._record_ci(incident, digest, replace(run, log_tail=(await provider.log(sha))[-LOG_KEPT:]))

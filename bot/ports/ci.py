@@ -1,20 +1,28 @@
 """CI systems."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from bot.domain.ci import CIRequest, CIRun
+from bot.ports.alerts import AlertSource
 from bot.ports.chat import Health
+from bot.ports.forge import Forge
 
 
 class CIProvider(Protocol):
     """One CI system. Raises `Unavailable` (retry may help) or `Rejected` (final)."""
 
     async def start(self, request: CIRequest) -> CIRun:
-        """Start the one run of `request.sha`, or return the run that is already there. May be repeated."""
+        """Start the one run of `request.sha`, or return the run that is already there.
+
+        May be repeated, but for a dispatch: that is an order to a service that may not know it twice. It is sent
+        once by the caller, who notes that first, and who asks `status` after an answer that did not come.
+        A push or a pull request has started the run already: here it is only found, and queued until it shows.
+        """
         ...
 
     async def status(self, sha: str) -> CIRun | None:
-        """Return the run of a SHA, None where there is none."""
+        """Return the run of a SHA, None where there is none. This is the probe: it changes nothing."""
         ...
 
     async def log(self, sha: str) -> str:
@@ -32,3 +40,28 @@ class CIProvider(Protocol):
     async def check(self) -> Health:
         """Say whether the system can be used now."""
         ...
+
+
+class Platform(Protocol):
+    """What a file of `connectors/ci` offers as `Connector`, made as `Connector(settings, repositories)`.
+
+    `settings` is its own `Settings`, read from `[connections.<name>]`; `repositories` are the addresses of the
+    services that use it. A service that has no part leaves it None.
+    """
+
+    @property
+    def ci(self) -> CIProvider | None: ...
+
+    @property
+    def forge(self) -> Forge | None: ...
+
+    @property
+    def hooks(self) -> AlertSource | None:
+        """Its webhooks, mounted at `POST /v1/alerts/<name>`; None where no webhook secret is configured."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class PlatformFactory(Protocol):
+    def __call__(self, settings: Any, repositories: Sequence[str]) -> Platform: ...  # noqa: ANN401 -- its own Settings

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import event
 
+from bot.domain.alert import AlertGroup
 from bot.domain.incident import IncidentState
 from bot.engine.compose import Composer
 from bot.engine.drainer import PACE, Drainer
@@ -260,3 +261,20 @@ class TestTheLoop:
             broken.clear()
             while not await asyncio.to_thread(world.incidents):
                 await asyncio.sleep(0.005)
+
+
+async def test_commits_that_a_delivery_names_are_told_once_it_is_taken_in(world, inbox):
+    class Hook:
+        def verify(self, request):
+            raise AssertionError("not asked here")
+
+        def parse(self, body):
+            return AlertGroup(source="forge", group_key="", alerts=(), commits=(body.decode(),))
+
+    told: list[str] = []
+    drainer = Drainer(inbox, world.store, {"forge": Hook()}, world.rules, sweep=60, on_commits=told.extend)
+    await keep(inbox, b"a" * 40, b"b" * 40, source="forge")
+    await drain(drainer)
+    assert told == ["a" * 40, "b" * 40]
+    assert (await inbox.depth()).pending == 0
+    assert world.incidents() == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.bootstrap.chat import make_channels
-from bot.bootstrap.ci import make_providers
+from bot.bootstrap.platforms import make_platforms
 from bot.domain.routing import Matcher
 from bot.errors import ConfigError
 from bot.ports.board import Board
@@ -187,10 +187,10 @@ def test_a_channel_s_kind_names_a_connector_and_nothing_else(kind):
         make_channels(settings, Board)
 
 
-@pytest.mark.parametrize("kind", ["../x", "", "LOCAL", "github"])
+@pytest.mark.parametrize("kind", ["../x", "", "LOCAL", "os", "__init__", "local_spool"])
 def test_a_ci_that_does_not_exist_is_named(kind):
-    with pytest.raises(ConfigError, match="no CI connector"):
-        make_providers(load(service(f'ci = "{kind}"')))
+    with pytest.raises(ConfigError, match=r"no connector|no CI system"):
+        make_platforms(load(service(f'ci = "{kind}"')))
 
 
 def test_a_pattern_that_would_keep_others_busy_for_ever_costs_nothing():

@@ -1,0 +1,39 @@
+"""Variables of connections: `NIGHTSHIFT_GITHUB_TOKEN` is `token` of `[connections.github]`, and wins over the file."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+PREFIX: Final = "NIGHTSHIFT_"
+BUILT_IN: Final = "local"
+"""The CI that needs no connection."""
+
+
+def name_connections(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the connections that a configuration file names: its tables, and what its services use."""
+    tables, services = values.get("connections"), values.get("services")
+    names = list(tables) if isinstance(tables, dict) else []
+    for service in services.values() if isinstance(services, dict) else ():
+        if isinstance(service, dict):
+            names += [service[key] for key in ("ci", "forge") if isinstance(service.get(key), str)]
+    return tuple(dict.fromkeys(name for name in names if name and name != BUILT_IN))
+
+
+def add_variables(values: dict[str, Any], variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Put the variables of connections into a file's values, and return the variables that were used."""
+    used: list[str] = []
+    for name in name_connections(values):
+        table = values.setdefault("connections", {}).setdefault(name, {})
+        for variable, key, value in _variables_of(name, variables):
+            if isinstance(table, dict):
+                table[key] = value
+                used.append(variable)
+    return tuple(used)
+
+
+def _variables_of(name: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    prefix = f"{PREFIX}{name.upper()}_"
+    for variable, value in variables.items():
+        upper = variable.upper()
+        key = upper.removeprefix(prefix).lower()
+        if upper.startswith(prefix) and key and "__" not in key:
+            yield variable, key, value
