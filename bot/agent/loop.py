@@ -21,6 +21,7 @@ from bot.agent.transcript import (
     Answer,
     PendingCall,
     Rows,
+    RunningDigest,
     State,
     Words,
     advance,
@@ -88,6 +89,7 @@ class Agent:
         self._head = head
         self._budget = budget
         self._append = append
+        self._digest = RunningDigest(head.text)
         self.pace = Pace()
 
     async def run(self, run: str, rows: Iterable[Step], task: Callable[[], str]) -> State:
@@ -96,6 +98,7 @@ class Agent:
         Raises `Unavailable` where the model does not answer, `Rejected` where it refuses us; the rows stay.
         """
         state, write = fold(rows), Rows(run)
+        self._digest = RunningDigest(self._head.text)
         if not state.seq:
             state = await self._write(state, write.task(state, task(), self._head.text))
         while state.ended is None:
@@ -159,7 +162,8 @@ class Agent:
         leak = find_leak(completion.text)
         if leak >= 0:
             completion = replace(completion, text=completion.text[:leak])
-        answer = Answer(completion=completion, request=request, seconds=clock() - began, has_leaked=leak >= 0)
+        digest = self._digest.of(state.messages)
+        answer = Answer(completion=completion, asked_with=digest, seconds=clock() - began, has_leaked=leak >= 0)
         return await self._write(state, write.model(state, answer))
 
     async def _judge_words(self, state: State, write: Rows, words: Words) -> State:

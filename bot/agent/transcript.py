@@ -39,6 +39,23 @@ def build_request(opening: str, messages: Sequence[bytes]) -> bytes:
     return b",".join((opening.encode(), *messages)) + b"]}"
 
 
+class RunningDigest:
+    """The digest of a run's requests. Each begins with the bytes of the one before, which are hashed once."""
+
+    def __init__(self, opening: str) -> None:
+        self._hashed = hashlib.sha256(opening.encode())
+        self._count = 0
+
+    def of(self, messages: Sequence[bytes]) -> str:
+        """Return the digest of `build_request(opening, messages)`; messages are those of before and further ones."""
+        for message in messages[self._count :]:
+            self._hashed.update(b"," + message)
+        self._count = len(messages)
+        whole = self._hashed.copy()
+        whole.update(b"]}")
+        return whole.hexdigest()
+
+
 def call_signature(name: str, arguments: str) -> str:
     """Return what makes two calls the same, whatever the order and the spacing of their arguments."""
     try:
@@ -202,10 +219,10 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back for one request body, how long it took, and whether a call stood in its text."""
+    """What came back for a request, the digest of its bytes, how long it took, and whether a call stood in its text."""
 
     completion: Completion
-    request: bytes
+    asked_with: str
     seconds: float
     has_leaked: bool = False
 
@@ -223,7 +240,7 @@ class Rows:
         return self._row(state, StepKind.TASK, "task", body)
 
     def model(self, state: State, answer: Answer) -> Step:
-        """Keep an answer; `asked_with` is the digest of the request's bytes."""
+        """Keep an answer."""
         completion = answer.completion
         message, faults = write_answer(completion, state.seq)
         body: Message = {"message": message, "finish": completion.finish.value, "usage": _usage(completion.usage)}
@@ -231,7 +248,7 @@ class Rows:
             body["faults"] = faults
         if answer.has_leaked:
             body["leaked"] = True
-        body |= {"seconds": round(answer.seconds, 3), "asked_with": digest_of(answer.request)}
+        body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
         return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)
 
     def tool(self, state: State, text: str, seconds: float, *, repeat: bool = False) -> Step:
@@ -323,7 +340,9 @@ def _no_constant(name: str) -> None:
 # Redaction ------------------------------------------------------------------------------------------------------------
 def redact_step(step: Step, redact: Callable[[str], str]) -> Step:
     """Return the row with every text in it redacted; a patch stays the exact bytes that it is."""
-    return replace(step, body=dump(_clean(json.loads(step.body), redact)))
+    body = json.loads(step.body)
+    cleaned = _clean(body, redact)
+    return step if cleaned == body else replace(step, body=dump(cleaned))
 
 
 def _clean(value: object, redact: Callable[[str], str]) -> object:

@@ -130,7 +130,7 @@ class ModelPhase:
         """Redact with the secrets that only this process knows, store, and return what is stored."""
         clean = redact_step(step, self._tools.redact)
         _count(clean)
-        return await self._in_unit(lambda w: modelling.record_step(w, clean))
+        return await asyncio.to_thread(modelling.record_step, self._store, clean)
 
     async def _failed(self, args: Mapping[str, str], why: str) -> None:
         MODEL_RUNS.labels(result="failed").inc()

@@ -69,11 +69,7 @@ class Investigations(Protocol):
 
 
 class Transcripts(Protocol):
-    """The rows of model runs, append-only."""
-
-    def add(self, step: Step) -> bool:
-        """Append a row; False when another stands in its place already, or one before it is missing."""
-        ...
+    """The rows of model runs. They are appended one by one: see `Store.append`."""
 
     def of(self, run: str) -> tuple[Step, ...]:
         """Return a run's rows in order."""
@@ -257,4 +253,11 @@ class Store(Protocol):
 
     def begin(self) -> AbstractContextManager[UnitOfWork]:
         """Open a unit; commits at the end of the `with` block, rolls back when it raises."""
+        ...
+
+    def append(self, step: Step) -> bool:
+        """Append the next row of a model's run, in a transaction of its own.
+
+        False when another stands in its place already, or one before it is missing.
+        """
         ...

@@ -10,7 +10,7 @@ from bot.domain.investigation import Drafted, Job
 from bot.domain.playbook import choose_playbook
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step
 from bot.errors import Reason, Refused
-from bot.ports.work import UnitOfWork
+from bot.ports.work import Store, UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card
 from bot.services.drafting import ask_approval, build_draft
 from bot.services.pause import require_running
@@ -83,9 +83,9 @@ def is_wanted(work: UnitOfWork, incident: str, run: str) -> bool:
     return not any(event.kind == ENDED and event.data.get("run") == run for event in work.timeline.of(incident))
 
 
-def record_step(work: UnitOfWork, step: Step) -> Step:
+def record_step(store: Store, step: Step) -> Step:
     """Store the next row of a run. Raises `Refused` where another worker was here first."""
-    if not work.transcripts.add(step):
+    if not store.append(step):
         raise Refused("Another worker has taken this run over.", Reason.CONFLICT)
     return step
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlmodel import Session
 
+from bot.domain.transcript import Step
 from bot.errors import Reason, Refused
 from bot.ports.clock import Clock
 from bot.ports.faults import reach
@@ -38,7 +39,7 @@ from bot.store.leases import FileTaken, SqlTaken
 from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
 from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
 from bot.store.postgres import Member, open_postgres
-from bot.store.transcripts import SqlTranscripts
+from bot.store.transcripts import SqlTranscripts, StepWriter
 from bot.store.trouble import as_unavailable
 
 BUSY_MS = 10_000
@@ -137,7 +138,7 @@ def _unit(session: Session, now: datetime, phases: Phases, member: Member | None
         incidents=SqlIncidents(session),
         alerts=SqlAlerts(session, now),
         investigations=SqlInvestigations(session, now),
-        transcripts=SqlTranscripts(session, now),
+        transcripts=SqlTranscripts(session),
         drafts=SqlDrafts(session),
         approvals=SqlApprovals(session),
         ci_runs=SqlCIRuns(session, now),
@@ -165,6 +166,7 @@ class SqlStore:
         self._phases = phases
         self._member = member
         self._listeners: list[Callable[[], None]] = []
+        self._steps = StepWriter(engine)
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each commit that holds new effects, in the committing thread; it must not block.
@@ -182,3 +184,6 @@ class SqlStore:
         if session.info.get(PROMISED):
             for listener in self._listeners:
                 listener()
+
+    def append(self, step: Step) -> bool:
+        return self._steps.add(step, self._clock.now())

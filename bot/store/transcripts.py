@@ -1,39 +1,72 @@
 """The rows of model runs, append-only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert
+from sqlalchemy import Engine, bindparam, func, insert
+from sqlalchemy.types import TypeEngine
 from sqlmodel import Session, SQLModel, col, select
 
 from bot.domain.transcript import Step, StepKind
-from bot.store.incidents import changed_rows
+from bot.ports.faults import reach
 from bot.store.rows import StageRow, StepRow
+from bot.store.trouble import as_unavailable
 
-# Two rows a step: one plain statement costs half of what mapped objects do (0.4 ms, measured).
 _TABLE = SQLModel.metadata.tables["step"]
 _COLUMNS = ("run", "seq", "kind", "key", "at", "body")
 _VALUES = {name: bindparam(f"new_{name}", type_=_TABLE.c[name].type) for name in _COLUMNS}
 _NEWEST = select(func.max(_TABLE.c.seq)).where(_TABLE.c.run == _VALUES["run"]).scalar_subquery()
 _IS_NEXT = func.coalesce(_NEWEST, -1) + 1 == _VALUES["seq"]
-_INSERT = (
-    insert(_TABLE)
-    .from_select(_COLUMNS, select(*_VALUES.values()).where(_IS_NEXT))
-    .execution_options(preserve_rowcount=True)  # else psycopg's count of an INSERT is lost, and every row looks refused
-)
+_INSERT = insert(_TABLE).from_select(_COLUMNS, select(*_VALUES.values()).where(_IS_NEXT))
+_COUNTED = {"preserve_rowcount": True}
+"""Else psycopg's count of an INSERT is lost, and every row looks refused."""
+
+
+class StepWriter:
+    """Appends rows of model runs, each in a transaction of its own.
+
+    Two are written for each step of the agent, so the statement is compiled once and goes to the driver as it is: a
+    row costs half of what it does in a unit of work (0.3 against 0.55 ms of CPU, of which the bare commit has 0.12;
+    measured).
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        compiled = _INSERT.compile(dialect=engine.dialect)
+        self._statement = str(compiled)
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._order: Sequence[str] | None = compiled.positiontup if compiled.positional else None
+        own_type: TypeEngine[datetime] = _TABLE.c.at.type.dialect_impl(engine.dialect)
+        self._write_time = own_type.bind_processor(engine.dialect) or _as_it_is
+
+    def add(self, step: Step, at: datetime) -> bool:
+        """Append a row; False when another stands in its place, or one before it is missing. Raises `Unavailable`."""
+        values = {
+            **self._constants,
+            "new_run": step.run,
+            "new_seq": step.seq,
+            "new_kind": step.kind.value,
+            "new_key": step.key,
+            "new_at": self._write_time(at),
+            "new_body": step.body,
+        }
+        with as_unavailable(), self._engine.begin() as connection:
+            given = values if self._order is None else tuple(values[name] for name in self._order)
+            added = connection.exec_driver_sql(self._statement, given, execution_options=_COUNTED).rowcount == 1
+            reach("store.commit.before")
+        reach("store.commit.after")
+        return added
+
+
+def _as_it_is(at: datetime) -> object:
+    return at
 
 
 class SqlTranscripts:
     """`bot.ports.work.Transcripts` over SQL."""
 
-    def __init__(self, session: Session, now: datetime) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._now = now
-
-    def add(self, step: Step) -> bool:
-        row = {"run": step.run, "seq": step.seq, "kind": step.kind.value, "key": step.key, "body": step.body}
-        values = {f"new_{name}": value for name, value in (row | {"at": self._now}).items()}
-        return changed_rows(self._session.execute(_INSERT, values)) == 1
 
     def of(self, run: str) -> tuple[Step, ...]:
         query = select(StepRow).where(StepRow.run == run).order_by(col(StepRow.seq))

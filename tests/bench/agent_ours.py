@@ -34,8 +34,7 @@ async def main(url: str, folder: Path, steps: int, runs: int, slices: Slices | N
 
     def add(step: Step) -> Step:
         clean = redact_step(step, redactor.redact)
-        with store.begin() as work:
-            assert work.transcripts.add(clean)
+        assert store.append(clean)
         return clean
 
     async def append(step: Step) -> Step:

@@ -37,8 +37,8 @@ async def test_a_run_is_replayed_byte_for_byte(server, tmp_path):
     await shop.run()
     with store.begin() as work:
         receive_alerts(work, [group(alert())], make_rules())
-        assert all(work.transcripts.add(row) for row in shop.rows)
-        assert not work.transcripts.add(shop.rows[-1]), "a place is taken once"
+    assert all(store.append(row) for row in shop.rows)
+    assert not store.append(shop.rows[-1]), "a place is taken once"
     settings = Settings(server={"state_dir": tmp_path}, database_url=url)
     told = json.loads(replay_stored(settings, "INC-1", as_json=True, with_requests=True).text)
     asked = [event for event in told["events"] if event["event"] == "asked"]

@@ -142,7 +142,6 @@ def test_it_gives_up_after_its_patience(world):
 
 def test_rows_are_stored_once_and_a_second_worker_is_stopped(world):
     row = Step(run=RUN, seq=0, kind=StepKind.TASK, key="task", body="{}")
-    with world.unit() as work:
-        assert modelling.record_step(work, row) == row
-        with pytest.raises(Refused, match="Another worker"):
-            modelling.record_step(work, row)
+    assert modelling.record_step(world.store, row) == row
+    with pytest.raises(Refused, match="Another worker"):
+        modelling.record_step(world.store, row)

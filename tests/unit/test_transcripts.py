@@ -1,10 +1,14 @@
 """Rows of model runs: in order, once, byte for byte; and old databases get their table."""
 
+from datetime import timedelta
+
 from sqlalchemy import inspect, text
 
+from bot.agent.transcript import RunningDigest, build_request, digest_of
 from bot.domain.transcript import Step, StepKind
-from bot.store.database import VERSION_TABLE, migrate, open_engine
-from tests.worldkit import FixedClock, make_store
+from bot.store.database import VERSION_TABLE, migrate, open_engine, open_session
+from bot.store.transcripts import read_times
+from tests.worldkit import NOW, FixedClock, make_store
 
 
 def row(seq: int, body: str = "{}", key: str = "") -> Step:
@@ -14,8 +18,7 @@ def row(seq: int, body: str = "{}", key: str = "") -> Step:
 def test_rows_come_back_in_order_and_byte_for_byte(tmp_path):
     store = make_store(tmp_path, FixedClock())
     bodies = ['{"a":"ä€\\u0000\\n"}', '{ "b" :1}', "{}"]
-    with store.begin() as work:
-        assert [work.transcripts.add(row(n, body)) for n, body in enumerate(bodies)] == [True] * 3
+    assert [store.append(row(n, body)) for n, body in enumerate(bodies)] == [True] * 3
     with store.begin() as work:
         assert [step.body for step in work.transcripts.of("INC-1:1")] == bodies
         assert work.transcripts.of("INC-1:2") == ()
@@ -23,10 +26,10 @@ def test_rows_come_back_in_order_and_byte_for_byte(tmp_path):
 
 def test_a_place_is_taken_once_and_no_place_is_left_out(tmp_path):
     store = make_store(tmp_path, FixedClock())
+    assert store.append(row(0))
+    assert not store.append(row(0, '{"other":1}', "other"))
+    assert not store.append(row(2))
     with store.begin() as work:
-        assert work.transcripts.add(row(0))
-        assert not work.transcripts.add(row(0, '{"other":1}', "other"))
-        assert not work.transcripts.add(row(2))
         assert len(work.transcripts.of("INC-1:1")) == 1
 
 
@@ -40,3 +43,22 @@ def test_a_database_of_the_first_version_is_brought_up(tmp_path):
     with engine.connect() as connection:
         assert inspect(connection).has_table("step")
     engine.dispose()
+
+
+def test_a_row_carries_the_time_of_its_commit(tmp_path):
+    clock = FixedClock()
+    store = make_store(tmp_path, clock)
+    store.append(row(0))
+    clock.advance(seconds=5)
+    store.append(row(1))
+    with open_session(store.engine) as session:
+        _, times = read_times(session, "INC-1:1")
+    assert times == {0: NOW, 1: NOW + timedelta(seconds=5)}
+
+
+def test_the_running_digest_is_that_of_the_whole_request():
+    messages = [b'{"a":1}', b'{"b":"\xc3\xa4"}', b"{}"]
+    digest = RunningDigest('{"head":1,"messages":[{}')
+    for count in (1, 2, 2, 3):
+        body = build_request('{"head":1,"messages":[{}', messages[:count])
+        assert digest.of(messages[:count]) == digest_of(body)
