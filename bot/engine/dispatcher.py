@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -91,12 +91,11 @@ class Dispatcher:
         effects = await asyncio.to_thread(self._load, channel.name)
         if not effects:
             return self._sweep
-        first = effects[0]
         now = self._clock.now()
+        first = next((effect for effect in effects if not _may_wait(effect, now)), effects[0])
         if first.not_before is not None and first.not_before > now:
             return min((first.not_before - now).total_seconds(), self._sweep)
-        newest, older = _coalesce(effects)
-        await finish(self._send(channel, newest, older))
+        await finish(self._send(channel, first, _covered(first, effects)))
         return 0.0
 
     def _load(self, channel: str) -> Sequence[Effect]:
@@ -191,11 +190,14 @@ def _pause(attempts: int, hint: float | None) -> float:
     return min(LONGEST_WAIT, 0.5 * 2.0 ** min(attempts, 16)) * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter, not a secret
 
 
-def _coalesce(effects: Sequence[Effect]) -> tuple[Effect, Sequence[Effect]]:
-    """Return the first effect's message at its newest, and the older promises that it keeps as well."""
-    first = effects[0]
-    same = [effect for effect in effects if _slot(effect.payload) == _slot(first.payload)]
-    return first, same[1:]
+def _may_wait(effect: Effect, now: datetime) -> bool:
+    """Say whether an effect waits for its time and holds nothing up; one that failed before keeps its place."""
+    return effect.attempts == 0 and effect.not_before is not None and effect.not_before > now
+
+
+def _covered(sent: Effect, effects: Sequence[Effect]) -> Sequence[Effect]:
+    """Return the other promises that one message keeps as well: it shows the state of this moment."""
+    return [effect for effect in effects if effect is not sent and _slot(effect.payload) == _slot(sent.payload)]
 
 
 def _slot(payload: Mapping[str, str]) -> tuple[str, str, str]:

@@ -49,8 +49,8 @@ class Incidents(Protocol):
 
 
 class Alerts(Protocol):
-    def put(self, incident: str, alert: Alert) -> bool:
-        """Record an alert's newest word; False when it says nothing new or is older than what is known."""
+    def put(self, incident: str, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Record what alerts say now, in order; return those that say something new, and not older than is known."""
         ...
 
     def firing(self, incident: str) -> int:
@@ -134,8 +134,11 @@ class Effect:
 
 
 class Effects(Protocol):
-    def intend(self, key: str, target: str, payload: Mapping[str, str]) -> bool:
-        """Write the promise; False when the key exists (it was promised before)."""
+    def intend(self, key: str, target: str, payload: Mapping[str, str], *, not_before: datetime | None = None) -> bool:
+        """Write the promise; False when the key exists (it was promised before).
+
+        One that waits for its time without having been tried is overtaken by what is due.
+        """
         ...
 
     def get(self, key: str) -> Effect | None: ...

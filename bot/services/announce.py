@@ -1,5 +1,7 @@
 """Promises to show something in chat. What is shown is rendered when it is sent, from the state then."""
 
+from datetime import datetime, timedelta
+
 from bot.domain.incident import Incident
 from bot.ports.work import UnitOfWork
 
@@ -7,17 +9,27 @@ BOT = "nightshift"
 CHAT = "chat:"
 
 
-def announce(work: UnitOfWork, incident: Incident, what: str, *, arg: str = "", once: str = "") -> None:
+def announce(
+    work: UnitOfWork,
+    incident: Incident,
+    what: str,
+    *,
+    arg: str = "",
+    once: str = "",
+    not_before: datetime | None = None,
+) -> None:
     """Promise to bring one message of an incident up to date in each of its channels.
 
     `what` names the message ("card", "page", "status", "patch", "verdict", …) and `arg` which one of its kind.
     With `once` the message is promised at most once under that name; else once for each change of the timeline.
+    With `not_before` it may wait until then, and what is promised after it is sent first.
     """
     seq, _ = work.timeline.head()
     version = once or f"{seq}.{incident.alerts_seen}"
     for channel in incident.channels:
         payload = {"what": what, "incident": incident.id, "arg": arg}
-        work.effects.intend(f"{what}:{incident.id}:{arg}:{channel}:{version}", CHAT + channel, payload)
+        key = f"{what}:{incident.id}:{arg}:{channel}:{version}"
+        work.effects.intend(key, CHAT + channel, payload, not_before=not_before)
 
 
 def refresh_card(work: UnitOfWork, incident: str) -> Incident:
@@ -25,3 +37,10 @@ def refresh_card(work: UnitOfWork, incident: str) -> Incident:
     current = work.incidents.get(incident)
     announce(work, current, "card")
     return current
+
+
+def refresh_counts(work: UnitOfWork, incident: str) -> None:
+    """Promise the card's new counts at the next whole second: a storm of one alert is one edit a second."""
+    current = work.incidents.get(incident)
+    second = work.now.replace(microsecond=0) + timedelta(seconds=1)
+    announce(work, current, "card", not_before=second)

@@ -8,7 +8,7 @@ from bot.domain.alert import Alert, AlertGroup, AlertStatus
 from bot.domain.incident import Incident, IncidentState, RunState, severity_of
 from bot.domain.routing import Route, choose_route, incident_key
 from bot.ports.work import UnitOfWork
-from bot.services.announce import BOT, announce, refresh_card
+from bot.services.announce import BOT, announce, refresh_counts
 from bot.services.paging import page, resolve
 from bot.services.rulebook import Rulebook
 from bot.services.triage import start_triage
@@ -24,6 +24,10 @@ class _Problem:
     seen: int = 0
     truncated: int = 0
     words: dict[tuple[str, AlertStatus, datetime], Alert] = field(default_factory=dict)
+
+    @property
+    def said(self) -> list[Alert]:
+        return list(self.words.values())
 
     @property
     def firing(self) -> list[Alert]:
@@ -71,7 +75,7 @@ def _merge(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str | None:
     if current is not None and current.is_open:
         return _join(work, current, problem)
     if current is not None and current.may_reopen(work.now):
-        news = [alert for alert in problem.words.values() if work.alerts.put(current.id, alert)]
+        news = work.alerts.put(current.id, problem.said)
         starts = [alert.starts_at for alert in news if alert.status is AlertStatus.FIRING]
         if not starts:
             return None
@@ -81,8 +85,7 @@ def _merge(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str | None:
 
 
 def _join(work: UnitOfWork, incident: Incident, problem: _Problem) -> str:
-    for alert in problem.words.values():
-        work.alerts.put(incident.id, alert)
+    work.alerts.put(incident.id, problem.said)
     work.incidents.save(
         replace(
             incident,
@@ -117,8 +120,7 @@ def _open(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str:
             escalation=route.escalation,
         )
     )
-    for alert in problem.words.values():
-        work.alerts.put(incident.id, alert)
+    work.alerts.put(incident.id, problem.said)
     opened = f"{incident.title} ({route.service})"
     work.timeline.append(incident.id, "opened", BOT, opened, {"source": problem.group.source})
     announce(work, incident, "card", once="first")
@@ -159,4 +161,4 @@ def _settle(work: UnitOfWork, incident: str, rules: Rulebook) -> None:
     if current.is_open and current.firing == 0:
         resolve(work, incident, BOT, rules)
     else:
-        refresh_card(work, incident)
+        refresh_counts(work, incident)

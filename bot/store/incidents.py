@@ -89,6 +89,10 @@ class SqlIncidents:
         return [_incident(row) for row in self._session.exec(query)]
 
 
+AT_ONCE = 500
+"""How many alerts are asked for in one statement: databases bound its values."""
+
+
 class SqlAlerts:
     """`bot.ports.work.Alerts` over SQL."""
 
@@ -96,10 +100,24 @@ class SqlAlerts:
         self._session = session
         self._now = now
 
-    def put(self, incident: str, alert: Alert) -> bool:
-        row = self._session.get(AlertRow, (incident, alert.fingerprint))
+    def put(self, incident: str, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        known = self._known(incident, list({alert.fingerprint for alert in alerts}))
+        news = [alert for alert in alerts if self._put(incident, alert, known)]
+        self._session.flush()
+        return news
+
+    def _known(self, incident: str, fingerprints: Sequence[str]) -> dict[str, AlertRow]:
+        found: dict[str, AlertRow] = {}
+        for start in range(0, len(fingerprints), AT_ONCE):
+            some = col(AlertRow.fingerprint).in_(fingerprints[start : start + AT_ONCE])
+            query = select(AlertRow).where(AlertRow.incident == incident, some)
+            found |= {row.fingerprint: row for row in self._session.exec(query)}
+        return found
+
+    def _put(self, incident: str, alert: Alert, known: dict[str, AlertRow]) -> bool:
+        row = known.get(alert.fingerprint)
         if row is None:
-            row = AlertRow(
+            row = known[alert.fingerprint] = AlertRow(
                 incident=incident,
                 fingerprint=alert.fingerprint,
                 status=alert.status.value,
@@ -108,7 +126,6 @@ class SqlAlerts:
                 seen_at=self._now,
             )
             self._session.add(row)
-            self._session.flush()
             return True
         row.seen_at = self._now
         is_news = alert.starts_at >= row.starts_at and (
@@ -121,8 +138,6 @@ class SqlAlerts:
             row.status, row.starts_at, row.ends_at = alert.status.value, alert.starts_at, alert.ends_at
             if alert.status is AlertStatus.RESOLVED and row.ends_at is None:
                 row.ends_at = self._now
-        self._session.add(row)
-        self._session.flush()
         return is_news
 
     def firing(self, incident: str) -> int:

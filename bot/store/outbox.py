@@ -50,12 +50,17 @@ class SqlEffects:
         if self._member is not None:
             release_target(self._session, self._member, target)
 
-    def intend(self, key: str, target: str, payload: Mapping[str, str]) -> bool:
+    def intend(self, key: str, target: str, payload: Mapping[str, str], *, not_before: datetime | None = None) -> bool:
         if self.get(key) is not None:
             return False
         self._session.add(
             EffectRow(
-                key=key, target=target, state=EffectState.INTENDED.value, payload=dict(payload), created_at=self._now
+                key=key,
+                target=target,
+                state=EffectState.INTENDED.value,
+                payload=dict(payload),
+                created_at=self._now,
+                not_before=not_before,
             )
         )
         self._session.flush()

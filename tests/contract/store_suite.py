@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from bot.domain.alert import Alert, AlertStatus
 from bot.domain.approval import Approval, ApprovalState, Vote
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun, CIState
@@ -99,7 +100,7 @@ class StoreContract:
     def test_a_unit_is_all_or_nothing(self, rig: StoreRig):
         with pytest.raises(RuntimeError), rig.store.begin() as work:  # noqa: PT012 -- the whole unit is what fails
             added = work.incidents.add(incident())
-            work.alerts.put(added.id, alert())
+            work.alerts.put(added.id, [alert()])
             work.investigations.add("r", Collected(records=(), requests=(), evidence=(), lines_read=1))
             work.drafts.add(draft())
             work.approvals.add(approval())
@@ -214,7 +215,10 @@ class AlertMemoryContract:
     def test_only_news_counts(self, rig: StoreRig):
         earlier, later = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
         with rig.store.begin() as work:
-            put = work.alerts.put
+
+            def put(incident: str, said: Alert) -> bool:
+                return work.alerts.put(incident, [said]) == [said]
+
             assert put("INC-1", alert(starts_at=NOW))
             assert not put("INC-1", alert(starts_at=NOW))
             assert not put("INC-1", alert(starts_at=earlier))
@@ -229,8 +233,17 @@ class AlertMemoryContract:
 
     def test_times_of_other_zones_are_the_same_times(self, rig: StoreRig):
         with rig.store.begin() as work:
-            work.alerts.put("INC-1", alert(starts_at=NOW))
-            assert not work.alerts.put("INC-1", alert(starts_at=NOW.astimezone(timezone(timedelta(hours=9)))))
+            work.alerts.put("INC-1", [alert(starts_at=NOW)])
+            assert not work.alerts.put("INC-1", [alert(starts_at=NOW.astimezone(timezone(timedelta(hours=9))))])
+
+    def test_many_at_once_are_looked_at_in_their_order(self, rig: StoreRig):
+        later = NOW + timedelta(hours=1)
+        crowd = [replace(alert(starts_at=NOW), fingerprint=f"{number:016x}") for number in range(1201)]
+        again = [replace(crowd[0], status=AlertStatus.RESOLVED), replace(crowd[0], starts_at=later)]
+        with rig.store.begin() as work:
+            assert work.alerts.put("INC-1", [*crowd, *again]) == [*crowd, *again]
+            assert work.alerts.firing("INC-1") == 1201
+            assert work.alerts.put("INC-1", [*crowd, *again]) == []
 
 
 class PatchContract:
