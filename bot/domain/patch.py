@@ -11,7 +11,7 @@ from typing import Final
 
 from bot.domain.draft import ChangeKind, FileChange, Patch
 from bot.domain.patch_file import FileDiff, Hunk
-from bot.domain.patch_names import find_hidden, refuse, show
+from bot.domain.patch_names import find_hidden, fold_name, list_folders, refuse, show
 from bot.domain.patch_reader import PatchReader
 
 NO_NEWLINE: Final = b"\\ No newline at end of file\n"
@@ -97,14 +97,26 @@ def _names(change: FileChange) -> tuple[str, ...]:
 
 
 def _check_collisions(diffs: list[FileDiff]) -> None:
-    """No name twice, not even in another case: two changes of one file could undo what the reader saw."""
-    seen: dict[str, str] = {}
+    """No name twice, not even in another spelling: two changes of one file could undo what the reader saw."""
+    seen: set[str] = set()
     for diff in diffs:
-        names = {name.casefold(): name for name in _names(diff.change)}
-        for folded, name in names.items():
+        for folded, name in {fold_name(name): name for name in _names(diff.change)}.items():
             if folded in seen:
                 raise refuse(f"it changes {show(name)} twice")
-            seen[folded] = name
+            seen.add(folded)
+    _check_folders([diff.change.path for diff in diffs if diff.change.kind is not ChangeKind.DELETED])
+
+
+def _check_folders(paths: list[str]) -> None:
+    files = {fold_name(path) for path in paths}
+    folders: dict[str, str] = {}
+    for path in paths:
+        for folder in list_folders(path):
+            folded = fold_name(folder)
+            if folded in files:
+                raise refuse(f"it has {show(folder)} as a file and as a folder")
+            if folders.setdefault(folded, folder) != folder:
+                raise refuse(f"it has a folder in two spellings: {show(folders[folded])} and {show(folder)}")
 
 
 def _check_added_text(diff: FileDiff, has_already: HasAlready | None) -> None:
@@ -138,6 +150,8 @@ def apply_hunks(diff: FileDiff, old: bytes) -> bytes:
     for hunk in diff.hunks:
         before, after = hunk.side(b"-"), hunk.side(b"+")
         result += lines[position : hunk.old_index]
+        if after and not before and result and not result[-1].endswith(b"\n"):
+            raise refuse(f"{show(diff.change.path)} has no line end where the patch adds a line")
         position = hunk.old_index + len(before)
         if lines[hunk.old_index : position] != before:
             raise refuse(f"{show(diff.change.path)} has other text at line {hunk.old_start} than the patch expects")

@@ -20,10 +20,13 @@ _GIT_LOOKALIKES: Final = re.compile(
 )
 _GIT_SHORT_NAME: Final = re.compile(r"gi[a-z0-9]{0,4}~[0-9]+.*")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
+_STREAM: Final = re.compile(r":\$[A-Za-z_]+$")
 
 _PLAIN_LINE: Final = re.compile(r"[\t\x20-\x7e]*")
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_ZERO_WIDTH: Final = frozenset("\u00ad\u034f\u180e\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064\ufeff")
+_ZERO_WIDTH: Final = frozenset(
+    "\u00ad\u034f\u180b\u180c\u180d\u180e\u180f\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064\ufeff"
+)
 _BLANK_LETTERS: Final = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _EMOJI_STYLE: Final = "\ufe0f"
 
@@ -54,7 +57,7 @@ def name_hidden(character: str) -> str:
     category = unicodedata.category(character)
     if category in {"Cc", "Zl", "Zp", "Cs"} and character != "\t":
         return "a control character"
-    return "an invisible format character" if category == "Cf" else ""
+    return {"Cf": "an invisible format character", "Cn": "an unassigned character"}.get(category, "")
 
 
 def find_hidden(text: str) -> tuple[str, str] | None:
@@ -136,4 +139,15 @@ def _fault_of_part(part: str) -> str:
     is_git = folded.startswith(".git") and not _GIT_LOOKALIKES.fullmatch(part)
     if is_git or _GIT_SHORT_NAME.fullmatch(folded):
         return "belongs to git itself"
-    return ""
+    return "names a stream of a file, not a file" if _STREAM.search(part) else ""
+
+
+def fold_name(path: str) -> str:
+    """Return what two names share that some file system, or a reader, takes for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", path).casefold())
+
+
+def list_folders(path: str) -> tuple[str, ...]:
+    """Return every folder that a file lies in, from the outermost."""
+    parts = path.split("/")
+    return tuple("/".join(parts[:end]) for end in range(1, len(parts)))

@@ -272,9 +272,9 @@ def _read_modes(header: _Header, kind: ChangeKind) -> tuple[str, str]:
     if (old is None) != (new is None) or (old is not None and (added is not None or deleted is not None)):
         raise refuse("the mode lines disagree")
     if kind is ChangeKind.ADDED:
-        return "", _read_mode(added or b"100644")
+        return "", _read_mode(b"100644" if added is None else added)
     if kind is ChangeKind.DELETED:
-        return _read_mode(deleted or b"100644"), ""
+        return _read_mode(b"100644" if deleted is None else deleted), ""
     if old is None or new is None:
         return "", ""
     modes = _read_mode(old), _read_mode(new)

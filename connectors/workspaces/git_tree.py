@@ -14,10 +14,12 @@ from typing import Final
 from bot.domain.draft import ChangeKind
 from bot.domain.patch import PatchLimits, apply_hunks, parse_patch, read_patch
 from bot.domain.patch_file import FileDiff
+from bot.domain.patch_names import fold_name, list_folders
 from bot.errors import Reason, Refused, Rejected
 from connectors.workspaces.git_commands import Call, Repo, run_git
 
 _FILE_MODES: Final = {"100644": 0o644, "100664": 0o644, "100755": 0o755}
+_LEAVES: Final = frozenset({ChangeKind.DELETED, ChangeKind.RENAMED})
 _SYMLINK: Final = "120000"
 _MAX_LINK: Final = 4096
 
@@ -139,6 +141,7 @@ async def diff_trees(repo: Repo, old: str, new: str) -> bytes:
 async def write_patched_tree(repo: Repo, base: str, patch: bytes) -> str:
     """Write the tree of `base` with the patch. git applies it, and our own exact reading must agree with the result."""
     diffs = _read_canonical(repo, patch)
+    await _check_spellings(repo, base, diffs)
     async with temporary_index(repo, base) as env:
         await repo.run("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, env=env)
         tree = (await repo.run("write-tree", env=env)).text
@@ -197,13 +200,32 @@ async def _expect(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> dict[str,
         entry, old = before.get(old_path, (None, b""))
         if (entry is None) != (change.kind is ChangeKind.ADDED):
             raise Rejected(f"{old_path} {'is missing' if entry is None else 'is already there'}", Reason.CONFLICT)
-        if change.kind in {ChangeKind.DELETED, ChangeKind.RENAMED}:
+        if entry is not None and diff.old_mode and _FILE_MODES[entry.mode] != _FILE_MODES[diff.old_mode]:
+            has = f"{_FILE_MODES[entry.mode]:o}"
+            raise Rejected(f"{old_path} has mode {has}, not the one that the patch names", Reason.CONFLICT)
+        if change.kind in _LEAVES:
             expected[old_path] = ("", "")
         new = _apply(diff, old)
         if change.kind is not ChangeKind.DELETED:
             mode = diff.new_mode or (entry.mode if entry is not None else "")
             expected[change.path] = (mode, _blob_id(new, len(base)))
     return expected
+
+
+async def _check_spellings(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> None:
+    """A new name that differs from one in `base` only in capitals or accents would be the same file elsewhere."""
+    new = [diff.change.path for diff in diffs if diff.change.kind in {ChangeKind.ADDED, ChangeKind.RENAMED}]
+    if not new:
+        return
+    listing = (await repo.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", base)).out
+    names = {raw.decode("utf-8", "surrogateescape") for raw in listing.split(b"\0")[:-1]}
+    gone = {diff.change.old_path or diff.change.path for diff in diffs if diff.change.kind in _LEAVES}
+    known = {fold_name(place): place for name in names - gone for place in (*list_folders(name), name)}
+    for path in new:
+        for place in (*list_folders(path), path):
+            there = known.get(fold_name(place), place)
+            if there != place:
+                raise Rejected(f"{place} is there already, spelled {there}", Reason.HOSTILE_PATCH)
 
 
 def _apply(diff: FileDiff, old: bytes) -> bytes:
