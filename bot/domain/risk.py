@@ -11,10 +11,12 @@ from bot.domain.draft import ChangeKind, FileChange, Patch, Risk
 from bot.domain.patch import read_patch
 from bot.domain.patch_file import FileDiff
 from bot.domain.patch_names import show
+from bot.domain.patch_sight import find_unreadable
 
 _CI_FOLDERS: Final = (
     ".github/workflows/", ".github/actions/", ".gitlab/ci/", ".circleci/", ".buildkite/", ".gitea/workflows/",
     ".forgejo/workflows/", ".teamcity/", ".tekton/", ".woodpecker/", ".azure-pipelines/",
+    ".github/scripts/", ".ci/", ".jenkins/",
 )  # fmt: skip
 _CI_NAMES: Final = re.compile(
     r"\.gitlab-ci.*\.ya?ml|jenkinsfile(\..*)?|azure-pipelines.*\.ya?ml|\.travis\.ya?ml|appveyor\.ya?ml|\.appveyor\.ya?ml"
@@ -35,8 +37,10 @@ _BUILD_NAMES: Final = re.compile(
     r"|(build|workspace)(\.bazel)?|module\.bazel|\.bazelrc|.*\.bzl|build\.(rs|zig|xml|sh)|configure(\.ac)?|justfile|taskfile\.ya?ml"
     r"|tox\.ini|noxfile\.py|rakefile|gulpfile\..*|gruntfile\..*|webpack\.config\..*|vite\.config\..*|rollup\.config\..*"
     r"|babel\.config\..*|\.babelrc|tsconfig.*\.json|procfile|vagrantfile|skaffold\.yaml|chart\.yaml|.*\.tf|\.dockerignore"
+    r"|lefthook\.ya?ml|\.envrc|(site|user)customize\.py|.*\.pth"
     r"|manifest\.in|conftest\.py|pytest\.ini|jest\.config\..*|vitest\.config\..*|\.coveragerc"
 )
+_DEVELOPERS: Final = re.compile(r"(^|/)\.(husky|vscode|devcontainer|idea)/")
 _MIGRATION: Final = re.compile(r"(^|/)(migrations?|migrate|alembic/versions|db/schema\.rb|flyway|liquibase)(/|$)")
 _TEST_FOLDER: Final = re.compile(r"(^|/)(tests?|__tests__|specs?|testing|e2e|testdata)/", re.IGNORECASE)
 _TEST_NAME: Final = re.compile(
@@ -117,6 +121,9 @@ def _file_reasons(diff: FileDiff, facts: RiskFacts) -> Iterator[str]:
         yield from _name_reasons(path, facts)
     if diff.change.mode:
         yield f"changes the mode of {show(diff.change.path)}: {diff.change.mode}"
+    if diff.change.kind is ChangeKind.ADDED and diff.new_mode == "100755":
+        yield f"adds a program: {show(diff.change.path)}"
+    yield from find_unreadable(diff)
     if any(is_test_file(path) for path in _paths(diff.change)):
         yield from _test_reasons(diff)
 
@@ -126,7 +133,8 @@ def _name_reasons(path: str, facts: RiskFacts) -> Iterator[str]:
     name = PurePosixPath(folded).name
     if _DEPENDENCY_NAMES.fullmatch(name) or re.search(r"(^|/)requirements/[^/]+\.(txt|in)$", folded):
         yield f"changes dependencies: {show(path)}"
-    if _BUILD_NAMES.fullmatch(name) or name in {"setup.py", "setup.cfg", "pyproject.toml", "package.json"}:
+    is_both = name in {"setup.py", "setup.cfg", "pyproject.toml", "package.json"}
+    if is_both or _BUILD_NAMES.fullmatch(name) or _DEVELOPERS.search(folded):
         yield f"changes a build script: {show(path)}"
     if _MIGRATION.search(folded):
         yield f"changes a database migration: {show(path)}"
