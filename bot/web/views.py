@@ -198,8 +198,10 @@ def _file_of(lines: tuple[DiffLine, ...]) -> DiffFile:
 
 
 def _path_in_git_line(header: list[str]) -> str:
-    first = header[0] if header else ""
-    return first.removeprefix("diff --git ").partition(" b/")[2] if first.startswith("diff --git ") else ""
+    """Return the name that stands twice in a git line; a name may itself hold " b/"."""
+    names = header[0].removeprefix("diff --git ") if header and header[0].startswith("diff --git ") else ""
+    half = names[2 : 2 + (len(names) - 5) // 2]
+    return half if names == f"a/{half} b/{half}" else names.partition(" b/")[2]
 
 
 _TONES: Final = {Tone.BAD: ("▲", "Problem"), Tone.WARN: ("◆", "Attention"), Tone.GOOD: ("✓", "Good")}

@@ -166,3 +166,9 @@ def test_the_version_changes_with_the_message_and_with_nothing_else() -> None:
     other = Message(incident="INC-1", slot="p", headline="h", blocks=(Paragraph(text="b"),))
     assert view_message(posted(message)).version == view_message(posted(again)).version
     assert view_message(posted(message)).version != view_message(posted(other)).version
+
+
+def test_a_name_that_looks_like_two_is_shown_whole():
+    text = "diff --git a/x b/x b/x b/x\ndeleted file mode 100644\n"
+    (file,) = read_diff(text).files
+    assert (file.path, file.change) == ("x b/x", "deleted")
