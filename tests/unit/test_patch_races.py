@@ -1,0 +1,35 @@
+"""Eight clients of one process on SQLite press at once: each patch ends once, and is pushed and run once or never."""
+
+import time
+
+import pytest
+
+from tests.races import CLIENTS, StoredPhases, check_patches, finish, open_patches, race
+from tests.worldkit import FixedClock, make_store
+
+SOME = 120
+MANY = 1000
+
+
+def run_race(path, count: int, seed: int) -> None:
+    store = make_store(path, FixedClock())
+    store._phases = StoredPhases
+    subjects = open_patches(store, count)
+    began = time.perf_counter()
+    waits = race(store.engine, subjects, seed=seed)
+    seconds = time.perf_counter() - began
+    finish(store, subjects)
+    ends = check_patches(store, subjects)
+    print(f"{len(waits)} presses of {CLIENTS} clients on {count} patches in {seconds:.1f} s, seed {seed}: {dict(ends)}")
+    assert all(ends[end] for end in ("executed", "rejected", "expired", "superseded")), ends
+    assert sum(ends.values()) == count
+
+
+def test_whatever_is_pressed_at_once_each_patch_has_one_end(tmp_path):
+    run_race(tmp_path, SOME, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [11, 12])
+def test_a_thousand_patches_have_one_end_each(tmp_path, seed):
+    run_race(tmp_path, MANY, seed)
