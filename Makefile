@@ -3,14 +3,14 @@
 JOBS ?= 2
 ARGS ?=
 PY := .venv/bin/python
-export PYTHON
+export PYTHON KILLS SEED
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench format lock clean
+.PHONY: help demo test test-long check bench format lock clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 11
 
 demo: ## Break a small real service and watch Nightshift mend it (ARGS=--yes: unattended)
 	@infra/environment.sh programs
@@ -21,6 +21,11 @@ test: ## Run all tests (ARGS=tests/unit: some of them)
 	@infra/environment.sh programs tests
 	@infra/environment.sh python dev
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+test-long: ## Run what takes minutes: 600 kills, 1,000 patches at once, 1,000 random changes (KILLS=30 SEED=7)
+	@infra/environment.sh programs tests
+	@infra/environment.sh python dev
+	@$(PY) -m pytest -m long -s $(ARGS)
 
 check: ## Lint, format, types, import rules, sizes, documents
 	@infra/environment.sh programs

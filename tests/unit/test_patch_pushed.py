@@ -27,7 +27,8 @@ from tests.worldkit import World, make_rules, make_world, verified
 NAMES = [b"a.py", b"src/app.py", b"src/deep/x", b"with space", "grün/世界.md".encode(), b"[glob]*", b"run.sh", b"x b/x"]
 TEXTS = [
     b"x = 1", b"y = 2", b"", b"    pass", b"\ttab", b"-- a/b", b"++ b/b", b"--- a/b", b"+++ b/b", b"@@ -1 +1 @@",
-    b"-- ", b"diff --git a/x b/x", b"\\ No newline at end of file", "é, 世界 ⚠️".encode(), b"crlf\r", b" space at the end ",
+    b"-- ", b"diff --git a/x b/x", b"\\ No newline at end of file",
+    "é, 世界 ⚠️".encode(), b"crlf\r", b" space at the end ",
 ]  # fmt: skip
 UNSHOWABLE = b"caf\xe9"
 LINES = st.lists(st.sampled_from(TEXTS), max_size=12)
