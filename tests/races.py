@@ -1,14 +1,16 @@
 """Patches that several clients decide on at the same moment, and what must be true of each one afterwards.
 
 Every incident has a patch, some a second one that supersedes it. A handful of events is drawn for each patch (approve,
-reject, ask again, run out); every client delivers most of them, in an order of its own: the same event id arrives from
+reject, ask again, run out); every client delivers some of them, in an order of its own: the same event id arrives from
 several sides at once, as platforms do it. In between the clients carry out what was approved.
 
-    python -m tests.races URL COUNT SEED CLIENT      one client, as a process of its own
+    python -m tests.races URL COUNT SEED EACH CLIENT      one client, as a process of its own
 """
 
 import hashlib
+import json
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -36,6 +38,8 @@ from tests.worldkit import BASE, NOW, FixedClock, alert, diff, group, make_rules
 
 CLIENTS = 8
 EVENTS = 6
+EACH = 4
+EACH_PROCESS = 2
 LATE = NOW + timedelta(minutes=61)
 END = NOW + timedelta(days=1)
 RULES = make_rules()
@@ -80,6 +84,7 @@ class Client:
     engine: Engine
     seed: int
     number: int
+    each: int = EACH
     member: Member | None = None
     waits: list[float] = field(default_factory=list)
 
@@ -93,7 +98,7 @@ class Client:
     def run(self, subjects: Sequence[Subject]) -> None:
         for subject in subjects:
             events = draw_events(self.seed, subject)
-            for event in self._chance.sample(events, EVENTS - 2):
+            for event in self._chance.sample(events, self.each):
                 self._deliver(subject, event)
             self.carry_out()
 
@@ -239,7 +244,7 @@ def list_subjects(count: int) -> list[Subject]:
 
 def finish(store: SqlStore, subjects: Sequence[Subject]) -> None:
     """Carry out what is left, then let everything that nobody decided run out."""
-    last = Client(store.engine, 0, 99, store._member)
+    last = Client(store.engine, 0, CLIENTS, member=store._member)
     while store_has_phases(store):
         last.carry_out()
     end = SqlStore(store.engine, FixedClock(END), StoredPhases, store._member)
@@ -309,13 +314,35 @@ def race(engine: Engine, subjects: Sequence[Subject], *, seed: int) -> list[floa
     return [wait for client in clients for wait in client.waits]
 
 
-def main(url: str, count: int, seed: int, number: int) -> None:
+def race_processes(url: str, subjects: Sequence[Subject], *, seed: int) -> list[float]:
+    """Let processes race on one database, each with its own connections; return how long each press took."""
+    argv = [sys.executable, "-m", "tests.races", url, str(len(subjects)), str(seed), str(EACH_PROCESS)]
+    clients = [
+        subprocess.Popen([*argv, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for number in range(CLIENTS)
+    ]
+    try:
+        for client in clients:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "ready\n"
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            said = list(pool.map(lambda client: client.communicate("go\n", timeout=1200)[0], clients))
+        assert [client.returncode for client in clients] == [0] * CLIENTS
+    finally:
+        for client in clients:
+            client.kill()
+            client.wait()
+    return [wait for line in said for wait in json.loads(line)]
+
+
+def main(url: str, count: int, seed: int, each: int, number: int) -> None:
     engine = open_engine(url)
-    client = Client(engine, seed, number, Member(executor=f"client-{number}", lease_seconds=600))
+    member = Member(executor=f"client-{number}", lease_seconds=600)
+    client = Client(engine, seed, number, each, member)
     print("ready", flush=True)
     sys.stdin.readline()
     client.run(list_subjects(count))
-    print(len(client.waits), flush=True)
+    print(json.dumps(client.waits), flush=True)
     engine.dispose()
 
 

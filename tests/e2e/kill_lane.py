@@ -183,11 +183,11 @@ class Lane:
             waiting = [incident for incident, state in states.items() if state == "pending"]
             if waiting and sum(state == "approved" for state in states.values()) < AT_ONCE:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError, PageError, OSError):
-                    browser = browser or await self._sign_in(session)
+                    browser = browser or await self.sign_in(session)
                     await self._approve(browser, waiting[0])
             await asyncio.sleep(LOOK)
 
-    async def _sign_in(self, session: aiohttp.ClientSession) -> Browser:
+    async def sign_in(self, session: aiohttp.ClientSession) -> Browser:
         headers = {"Authorization": f"Bearer {self.walk.admin_token()}"}
         url = f"{self.walk.url}/v1/signin-links"
         async with session.post(url, json={"person": "ana"}, headers=headers) as answer:

@@ -21,7 +21,8 @@ def run_race(path, count: int, seed: int) -> None:
     finish(store, subjects)
     ends = check_patches(store, subjects)
     print(f"{len(waits)} presses of {CLIENTS} clients on {count} patches in {seconds:.1f} s, seed {seed}: {dict(ends)}")
-    assert all(ends[end] for end in ("executed", "rejected", "expired", "superseded")), ends
+    wanted = ("executed", "rejected", "expired", "superseded") if count == MANY else ("executed", "expired")
+    assert all(ends[end] for end in wanted), ends
     assert sum(ends.values()) == count
 
 
