@@ -34,5 +34,5 @@ def test_every_boundary_has_at_least_ten_cases() -> None:
 
 
 def test_the_properties_are_where_the_document_says() -> None:
-    for place in re.findall(r"`(tests/unit/test_\w+\.py)`", TEXT):
+    for place in re.findall(r"`(tests/unit/test_\w+\.py)`", TEXT.partition("Properties, over generated input:")[2]):
         assert "hypothesis" in (ROOT / place).read_text(encoding="utf-8"), place

@@ -177,9 +177,14 @@ async def _measure_verdicts(folder: Path, poll: float, *, has_news: bool) -> tup
         world = make_world(place, opened=True)
         digest = _approve(world, number)
         tools = Tools(
-            investigator=None, workspaces=NoGit(), ci={"local": ci}, news=news, folder=place,
-            redact=lambda text: text, poll_seconds=poll,
-        )  # type: ignore[arg-type]  # fmt: skip
+            investigator=None,
+            workspaces=NoGit(),
+            ci={"local": ci},
+            news=news,
+            folder=place,
+            redact=lambda text: text,
+            poll_seconds=poll,
+        )
         phases = {phase.name: phase for phase in Handlers(world.store, world.rules, tools).phases()}
         await phases["execute"].run({"incident": "INC-1", "digest": digest})
         sha = next(reversed(ci.ended_at))

@@ -10,7 +10,7 @@ from tests.postgres import MISSING, PostgresServer, find_programs
 from tests.races import CLIENTS, StoredPhases, check_patches, finish, open_patches, race_processes
 from tests.worldkit import FixedClock
 
-SOME = 40
+SOME = 24
 MANY = 1000
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.races import CLIENTS, StoredPhases, check_patches, finish, open_patches, race
 from tests.worldkit import FixedClock, make_store
 
-SOME = 120
+SOME = 80
 MANY = 1000
 
 
