@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +64,8 @@ async def measure_presses(folder: Path) -> list[Row]:
             press = asyncio.create_task(browser.press(button))
             press.add_done_callback(lambda _, began=began: answered.append(time.perf_counter() - began))
             branches = lane.walk.repository / "refs" / "heads" / "nightshift" / incident
-            pushed.append(await _wait(lambda: branches.exists() and any(branches.iterdir()), began))  # noqa: B023
-            told.append(await _wait(lambda: lane.states()[incident] == "executed", began))  # noqa: B023
+            pushed.append(await _wait(partial(_holds_any, branches), began))
+            told.append(await _wait(partial(_is_executed, lane, incident), began))
             await press
     by_hand = await asyncio.to_thread(_push_by_hand, folder / "by-hand")
     ratio = statistics.median(pushed) / statistics.median(by_hand)
@@ -76,6 +77,14 @@ async def measure_presses(folder: Path) -> list[Row]:
         note("press → pushed, as a ratio to the push by hand, p50", f"{show(ratio)} ×"),
         note("press → verdict stored, with the sandboxed local CI: p50 / p99", _p50_p99(told)),
     ]
+
+
+def _holds_any(branches: Path) -> bool:
+    return branches.exists() and any(branches.iterdir())
+
+
+def _is_executed(lane: Lane, incident: str) -> bool:
+    return lane.states()[incident] == "executed"
 
 
 async def _wait(is_so: Callable[[], bool], began: float) -> float:
