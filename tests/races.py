@@ -4,11 +4,12 @@ Every incident has a patch, some a second one that supersedes it. A handful of e
 reject, ask again, run out); every client delivers some of them, in an order of its own: the same event id arrives from
 several sides at once, as platforms do it. In between the clients carry out what was approved.
 
-    python -m tests.races URL COUNT SEED EACH CLIENT      one client, as a process of its own
+    python -m tests.races URL COUNT SEED      eight clients, each a process of its own
 """
 
 import hashlib
 import json
+import multiprocessing
 import random
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 
 from sqlalchemy import Engine, text
 from sqlmodel import Session
@@ -36,6 +39,7 @@ from bot.store.database import SqlStore, open_engine
 from bot.store.postgres import Member
 from tests.worldkit import BASE, NOW, FixedClock, alert, diff, group, make_rules, verified
 
+Ended = tuple[list[float], float, float]
 CLIENTS = 8
 EVENTS = 6
 EACH = 4
@@ -299,8 +303,20 @@ def check_one(work: UnitOfWork, subject: Subject, phases: Counter[str], runs: Co
     return "failed after CI" if state == "failed" and shas else state
 
 
-def race(engine: Engine, subjects: Sequence[Subject], *, seed: int) -> list[float]:
-    """Let the clients of one process race, in threads; return how long each press took."""
+@dataclass(frozen=True, kw_only=True)
+class Raced:
+    """How long each press took, and all of it."""
+
+    waits: list[float]
+    seconds: float
+
+
+def say_race(raced: Raced) -> str:
+    return f"{len(raced.waits)} presses in {raced.seconds:.1f} s"
+
+
+def race(engine: Engine, subjects: Sequence[Subject], *, seed: int) -> Raced:
+    """Let the clients of one process race, in threads."""
     clients = [Client(engine, seed, number) for number in range(CLIENTS)]
     start = threading.Barrier(CLIENTS)
 
@@ -308,41 +324,50 @@ def race(engine: Engine, subjects: Sequence[Subject], *, seed: int) -> list[floa
         start.wait()
         client.run(subjects)
 
+    began = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
         for job in [pool.submit(run, client) for client in clients]:
             job.result()
-    return [wait for client in clients for wait in client.waits]
+    waits = [wait for client in clients for wait in client.waits]
+    return Raced(waits=waits, seconds=time.perf_counter() - began)
 
 
-def race_processes(url: str, subjects: Sequence[Subject], *, seed: int) -> list[float]:
-    """Let processes race on one database, each with its own connections; return how long each press took."""
-    argv = [sys.executable, "-m", "tests.races", url, str(len(subjects)), str(seed), str(EACH_PROCESS)]
-    clients = [
-        subprocess.Popen([*argv, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for number in range(CLIENTS)
-    ]
-    try:
-        for client in clients:
-            assert client.stdout is not None
-            assert client.stdout.readline() == "ready\n"
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            said = list(pool.map(lambda client: client.communicate("go\n", timeout=1200)[0], clients))
-        assert [client.returncode for client in clients] == [0] * CLIENTS
-    finally:
-        for client in clients:
-            client.kill()
-            client.wait()
-    return [wait for line in said for wait in json.loads(line)]
+def race_processes(url: str, subjects: Sequence[Subject], *, seed: int) -> Raced:
+    """Let processes race on one database, each with its own connections."""
+    argv = [sys.executable, "-m", "tests.races", url, str(len(subjects)), str(seed)]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=1200, check=True)
+    return Raced(**json.loads(done.stdout))
 
 
-def main(url: str, count: int, seed: int, each: int, number: int) -> None:
+def main(url: str, count: int, seed: int) -> None:
+    """Fork before anything is open, so that what costs is the race and not eight starts of Python."""
+    context = multiprocessing.get_context("fork")
+    barrier, ends = context.Barrier(CLIENTS), context.SimpleQueue()
+    args = (url, list_subjects(count), seed)
+    clients = [context.Process(target=race_alone, args=(*args, n, barrier, ends)) for n in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    found = [ends.get() for _ in clients]
+    for client in clients:
+        client.join()
+        assert client.exitcode == 0
+    waits = [wait for waits, _, _ in found for wait in waits]
+    seconds = max(end for _, _, end in found) - min(began for _, began, _ in found)
+    print(json.dumps({"waits": waits, "seconds": seconds}))
+
+
+def race_alone(
+    url: str, subjects: Sequence[Subject], seed: int, number: int, barrier: Barrier, ends: "SimpleQueue[Ended]"
+) -> None:
     engine = open_engine(url)
-    member = Member(executor=f"client-{number}", lease_seconds=600)
-    client = Client(engine, seed, number, each, member)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    client.run(list_subjects(count))
-    print(json.dumps(client.waits), flush=True)
+    client = Client(engine, seed, number, EACH_PROCESS, Member(executor=f"client-{number}", lease_seconds=600))
+    began = time.monotonic()
+    try:
+        barrier.wait(60)
+        began = time.monotonic()
+        client.run(subjects)
+    finally:
+        ends.put((client.waits, began, time.monotonic()))
     engine.dispose()
 
 

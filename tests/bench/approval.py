@@ -7,8 +7,8 @@ import sqlite3
 import statistics
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ from tests.bench.report import Row, exactly, note, quantile, show, within
 from tests.bench.running import Bot
 from tests.e2e.kill_lane import Lane
 from tests.patches.repository import BareRepository
-from tests.races import StoredPhases, Subject, check_patches, finish, open_patches, race, race_processes
+from tests.races import Raced, StoredPhases, Subject, check_patches, finish, open_patches, race, race_processes
 from tests.worldkit import BASE, FixedClock, World, diff, make_world
 
 PRESSES = 40
@@ -219,11 +219,10 @@ def _race_on_sqlite(folder: Path) -> list[Row]:
     engine = open_engine(f"sqlite:///{folder / 'races.db'}")
     migrate(engine)
     store = SqlStore(engine, FixedClock(), StoredPhases)
-    with _judged("SQLite, 8 clients of one process", store) as (rows, subjects):
-        rows.append(race(engine, subjects, seed=1))
+    rows = _judge("SQLite, 8 clients of one process", store, lambda subjects: race(engine, subjects, seed=1))
     engine.dispose()
     bare = _commit_barely(folder / "bare.db")
-    return [*rows.told, note("a bare commit of one row on the same disk, synchronous=FULL: p50 / p99", _p50_p99(bare))]
+    return [*rows, note("a bare commit of one row on the same disk, synchronous=FULL: p50 / p99", _p50_p99(bare))]
 
 
 def _race_on_postgres() -> list[Row]:
@@ -237,38 +236,22 @@ def _race_on_postgres() -> list[Row]:
         engine = open_engine(url)
         migrate(engine)
         store = SqlStore(engine, FixedClock(), StoredPhases, Member(executor="bench", lease_seconds=600))
-        with _judged("PostgreSQL, 8 processes", store) as (rows, subjects):
-            rows.append(race_processes(url, subjects, seed=1))
+        rows = _judge("PostgreSQL, 8 processes", store, lambda subjects: race_processes(url, subjects, seed=1))
         engine.dispose()
-        return rows.told
+        return rows
     finally:
         server.remove()
 
 
-class _Race:
-    """What a race took, and what is told of it once it was judged."""
-
-    def __init__(self) -> None:
-        self.waits: list[float] = []
-        self.told: list[Row] = []
-        self._began = time.perf_counter()
-
-    def append(self, waits: list[float]) -> None:
-        self.waits = waits
-        self.seconds = time.perf_counter() - self._began
-
-
-@contextmanager
-def _judged(where: str, store: SqlStore) -> Iterator[tuple[_Race, list[Subject]]]:
+def _judge(where: str, store: SqlStore, run: Callable[[list[Subject]], Raced]) -> list[Row]:
     subjects = open_patches(store, PATCHES)
-    found = _Race()
-    yield found, subjects
+    raced = run(subjects)
     finish(store, subjects)
     ends = check_patches(store, subjects)
     executed = ends["executed"] + ends["failed after CI"]
-    found.told = [
-        note(f"{where}: {len(found.waits):,} presses, per second", show(len(found.waits) / found.seconds)),
-        note(f"{where}: a press, p50 / p99", _p50_p99(found.waits)),
+    return [
+        note(f"{where}: {len(raced.waits):,} presses, per second", show(len(raced.waits) / raced.seconds)),
+        note(f"{where}: a press, p50 / p99", _p50_p99(raced.waits)),
         note(f"{where}: pushed / turned down / ran out", f"{executed} / {ends['rejected']} / {ends['expired']}"),
         exactly("R2", f"{where}: patches with one end, one push and one CI run or none", sum(ends.values()), PATCHES),
     ]

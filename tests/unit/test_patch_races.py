@@ -1,10 +1,8 @@
 """Eight clients of one process on SQLite press at once: each patch ends once, and is pushed and run once or never."""
 
-import time
-
 import pytest
 
-from tests.races import CLIENTS, StoredPhases, check_patches, finish, open_patches, race
+from tests.races import CLIENTS, StoredPhases, check_patches, finish, open_patches, race, say_race
 from tests.worldkit import FixedClock, make_store
 
 SOME = 80
@@ -15,12 +13,10 @@ def run_race(path, count: int, seed: int) -> None:
     store = make_store(path, FixedClock())
     store._phases = StoredPhases
     subjects = open_patches(store, count)
-    began = time.perf_counter()
-    waits = race(store.engine, subjects, seed=seed)
-    seconds = time.perf_counter() - began
+    raced = race(store.engine, subjects, seed=seed)
     finish(store, subjects)
     ends = check_patches(store, subjects)
-    print(f"{len(waits)} presses of {CLIENTS} clients on {count} patches in {seconds:.1f} s, seed {seed}: {dict(ends)}")
+    print(f"{say_race(raced)} of {CLIENTS} clients on {count} patches, seed {seed}: {dict(ends)}")
     wanted = ("executed", "rejected", "expired", "superseded") if count == MANY else ("executed", "expired")
     assert all(ends[end] for end in wanted), ends
     assert sum(ends.values()) == count
