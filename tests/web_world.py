@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 from aiohttp import web
 
+from bot.domain.approval import Approval, ApprovalState
 from bot.domain.chat import (
     Bullets,
     Button,
@@ -27,10 +28,14 @@ from bot.domain.chat import (
     Style,
     Tone,
 )
+from bot.domain.draft import Draft, DraftState, Patch, Risk
+from bot.domain.evidence import Check, CheckRun
 from bot.domain.incident import Incident, IncidentState, Severity
+from bot.domain.investigation import Verified
 from bot.domain.oncall import Person, Role, Roster
+from bot.domain.patch_reader import PatchReader
 from bot.domain.timeline import TimelineEvent
-from bot.ports.board import BoardMessage, IncidentPage
+from bot.ports.board import BoardMessage, IncidentPage, PatchPage
 from bot.ports.chat import ChatInbox
 from bot.web.pages import Pages, mount_pages
 from bot.web.sessions import Sessions
@@ -160,6 +165,44 @@ VERDICT = note(
 THREAD = (STATUS, FINDINGS, APPROVAL, VERDICT)
 
 
+RUNS = (
+    CheckRun(
+        name="tests",
+        at="patched",
+        verdict=Check.GREEN,
+        seconds=2.41,
+        output="214 passed in 2.31s\n",
+    ),
+    CheckRun(name="types", at="patched", verdict=Check.GREEN, seconds=4.06),
+)
+DRAFT = Draft(
+    incident="INC-12",
+    patch=Patch(text=PATCH.encode(), files=tuple(diff.change for diff in PatchReader(PATCH.encode()).read_files())),
+    base="9d01e7c" + "0" * 33,
+    branch="main",
+    title="Revert 4f2c9ab “Let coupons carry their base”",
+    culprit="4f2c9ab",
+    author="nightshift",
+    verified=Verified(before=Check.RED, after=Check.GREEN, runs=RUNS, rung="bubblewrap"),
+    risk=Risk(),
+    state=DraftState.PROPOSED,
+    created_at=NOW - timedelta(seconds=30),
+)
+ASKED = Approval(
+    incident="INC-12",
+    digest=DIGEST,
+    base=DRAFT.base,
+    target="checkout main",
+    policy_version="policy-1",
+    state=ApprovalState.PENDING,
+    needs=1,
+    risk=(),
+    requested_at=NOW,
+    expires_at=NOW + timedelta(minutes=60),
+    audit_head="ab" * 32,
+)
+
+
 class FixedClock:
     def __init__(self, now: datetime = NOW) -> None:
         self.time = now
@@ -207,6 +250,7 @@ class MemoryBoard:
         self.messages: dict[str, BoardMessage] = {}
         self.events: list[TimelineEvent] = []
         self.patches: dict[str, str] = {}
+        self.pages: dict[str, PatchPage] = {}
         self._watchers: list[tuple[asyncio.AbstractEventLoop, asyncio.Queue[str]]] = []
 
     @property
@@ -234,6 +278,9 @@ class MemoryBoard:
         thread = tuple(item for item in self.messages.values() if item.message.incident == incident)
         timeline = tuple(event for event in self.events if event.incident == incident)
         return IncidentPage(incident=self.rows[incident], thread=thread, timeline=timeline)
+
+    def patch(self, incident: str, digest: str) -> PatchPage | None:
+        return next((page for known, page in self.pages.items() if known.startswith(digest)), None)
 
     def patch_text(self, incident: str, digest: str) -> str | None:
         return next((text for known, text in self.patches.items() if known.startswith(digest)), None)
@@ -309,6 +356,7 @@ def fill(board: MemoryBoard) -> None:
     """Put the sample incident on the board."""
     board.change(INCIDENT)
     board.patches[DIGEST] = PATCH
+    board.pages[DIGEST] = PatchPage(incident=INCIDENT, draft=DRAFT, approval=ASKED)
     board.put("card", CARD)
     for message in THREAD:
         board.put(message.slot, message)

@@ -111,7 +111,9 @@ class Composer:
         runs = [run for digest, run in work.ci_runs.of(incident.id) if digest == draft.digest]
         if runs and trail:
             trail[-1] = f"{trail[-1]}. CI: {runs[-1].state.value}."
-        return replace(message, blocks=(*message.blocks, *(Paragraph(text=text) for text in trail)))
+        page = self._links.to_patch(incident.id, draft.digest)
+        told = (*message.blocks, *(Paragraph(text=text) for text in trail))
+        return replace(message, blocks=(*told, page) if page else told)
 
     def _verdict(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         runs = [run for digest, run in work.ci_runs.of(incident.id) if digest.startswith(arg)]

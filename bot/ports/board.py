@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from bot.domain.approval import Approval
 from bot.domain.chat import Message
+from bot.domain.ci import CIRun
+from bot.domain.draft import Draft
 from bot.domain.incident import Incident
 from bot.domain.timeline import TimelineEvent
 
@@ -29,6 +32,17 @@ class IncidentPage:
     timeline: tuple[TimelineEvent, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PatchPage:
+    """One patch with all that is known of it. `card` is its newest card on the board; `runs` are oldest first."""
+
+    incident: Incident
+    draft: Draft
+    approval: Approval | None = None
+    card: Message | None = None
+    runs: tuple[CIRun, ...] = ()
+
+
 class Board(Protocol):
     """Synchronous reads and writes take a few milliseconds: call them with `asyncio.to_thread`."""
 
@@ -42,6 +56,10 @@ class Board(Protocol):
 
     def page(self, incident: str) -> IncidentPage | None:
         """Return one incident's page, None where there is no such incident."""
+        ...
+
+    def patch(self, incident: str, digest: str) -> PatchPage | None:
+        """Return the patch whose sha256 starts with `digest` (12 or more hex characters), None where there is none."""
         ...
 
     def patch_text(self, incident: str, digest: str) -> str | None:

@@ -16,6 +16,11 @@ class Links:
         """Return the link to an incident's page."""
         return link_to("Nightshift", f"{self.base.rstrip('/')}/incidents/{incident}") if self.base else None
 
+    def to_patch(self, incident: str, digest: str) -> Link | None:
+        """Return the link to a patch's page, where the whole diff is."""
+        url = f"{self.base.rstrip('/')}/incidents/{incident}/patches/{digest[:12]}"
+        return Link(label="Whole diff", url=url) if self.base else None
+
 
 def link_to(label: str, url: str) -> Link | None:
     """Return a link where `url` is a plain web address, else None: annotations are hostile input."""

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from sqlmodel import Session, col, select
 
+from bot.domain.approval import Approval
 from bot.domain.chat import Message
 from bot.domain.incident import Incident
 from bot.errors import Refused
-from bot.ports.board import BoardMessage, IncidentPage
+from bot.ports.board import BoardMessage, IncidentPage, PatchPage
 from bot.ports.clock import Clock
-from bot.ports.work import Store
+from bot.ports.work import Store, UnitOfWork
 from bot.store.codec import MESSAGE
 from bot.store.database import SqlStore, open_session
 from bot.store.rows import BoardRow
@@ -51,21 +52,39 @@ class SqlBoard:
         with self._store.begin() as work:
             return work.incidents.recent(limit)
 
-    def page(self, incident: str) -> IncidentPage | None:
+    def _thread(self, incident: str) -> tuple[BoardMessage, ...]:
         with open_session(self._engine) as session:
             rows = session.exec(select(BoardRow).where(BoardRow.incident == incident).order_by(col(BoardRow.seq)))
-            thread = tuple(
+            return tuple(
                 BoardMessage(
                     ref=row.ref, message=MESSAGE.load(row.body), posted_at=row.posted_at, edited_at=row.edited_at
                 )
                 for row in rows
             )
+
+    def page(self, incident: str) -> IncidentPage | None:
+        thread = self._thread(incident)
         try:
             with self._store.begin() as work:
                 return IncidentPage(
                     incident=work.incidents.get(incident),
                     thread=thread,
                     timeline=tuple(event for event in work.timeline.of(incident) if event.kind not in BOOKKEEPING),
+                )
+        except Refused:
+            return None
+
+    def patch(self, incident: str, digest: str) -> PatchPage | None:
+        posted = {item.message.slot: item.message for item in self._thread(incident)}
+        try:
+            with self._store.begin() as work:
+                draft = work.drafts.get(incident, digest)
+                return PatchPage(
+                    incident=work.incidents.get(incident),
+                    draft=draft,
+                    approval=_approval(work, incident, draft.digest),
+                    card=posted.get(f"patch:{draft.digest[:12]}"),
+                    runs=tuple(run for known, run in work.ci_runs.of(incident) if known == draft.digest),
                 )
         except Refused:
             return None
@@ -85,3 +104,8 @@ class SqlBoard:
                 yield await entry[1].get()
         finally:
             self._watchers.discard(entry)
+
+
+def _approval(work: UnitOfWork, incident: str, digest: str) -> Approval | None:
+    """A draft may stand there before it is put up for approval."""
+    return next((approval for approval in work.approvals.of(incident) if approval.digest == digest), None)

@@ -1,4 +1,4 @@
-"""The pages people use in a browser: list, incident, sign-in, and what they press and say there."""
+"""The pages people use in a browser: list, incident, patch, sign-in, and what they press and say there."""
 
 import asyncio
 import hashlib
@@ -13,9 +13,10 @@ from aiohttp import hdrs, web
 
 from bot.domain.chat import Press, Reply, Said
 from bot.domain.oncall import Person, Roster
-from bot.ports.board import Board
+from bot.ports.board import Board, PatchPage
 from bot.ports.chat import ChatInbox
 from bot.ports.clock import Clock
+from bot.web.diff_view import view_patch
 from bot.web.guard import (
     add_security_headers,
     check_form_token,
@@ -25,6 +26,7 @@ from bot.web.guard import (
     wants_json,
 )
 from bot.web.live import LiveStreams
+from bot.web.patch_page import VIEWS, describe_patch, find_statement, switches
 from bot.web.sessions import Sessions
 from bot.web.templating import render, static_files
 from bot.web.views import digest_of, view_message
@@ -33,7 +35,9 @@ _MAX_TEXT: Final = 4000
 _MAX_BUTTON_BYTES: Final = 64
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _INCIDENT: Final = "{incident:[A-Za-z0-9][A-Za-z0-9_-]{0,39}}"
+_PATCH: Final = "/patches/{digest:[0-9a-f]{12}}"
 _FIELD_PREFIX: Final = "field."
+_NOT_THE_BYTES: Final = "The stored patch is not the one this digest names. Do not apply it."
 _BAD_PRESS: Final = Reply(text="Nightshift could not read this press. Reload the page and press again.", ok=False)
 
 
@@ -86,6 +90,9 @@ def mount_pages(app: web.Application, pages: Pages) -> None:
         (thread, site.incident),
         (f"{thread}/fragment", site.incident_fragment),
         (f"{thread}/events", site.events),
+        (f"{thread}{_PATCH}", site.patch_page),
+        (f"{thread}{_PATCH}/fragment", site.patch_fragment),
+        (f"{thread}{_PATCH}/statement", site.statement),
         (f"{thread}/patch/{{digest:[0-9a-f]{{12,64}}}}.diff", site.patch),
     ):
         app.router.add_get(path, site.for_visitor(page))
@@ -93,6 +100,7 @@ def mount_pages(app: web.Application, pages: Pages) -> None:
         ("/say", site.say),
         (f"{thread}/say", site.say),
         (f"{thread}/press", site.press),
+        (f"{thread}{_PATCH}/press", site.press),
         ("/signout", site.sign_out),
     ):
         app.router.add_post(path, site.from_form(act))
@@ -215,6 +223,56 @@ class _Site:
             "name_of": lambda person: people[person].name if person in people else person,
         }
 
+    async def patch_page(self, request: web.Request, visitor: _Visitor) -> web.Response:
+        return await self._show_patch("patch.html", request, visitor)
+
+    async def patch_fragment(self, request: web.Request, visitor: _Visitor) -> web.Response:
+        return await self._show_patch("patch_fragment.html", request, visitor)
+
+    async def _show_patch(
+        self, template: str, request: web.Request, visitor: _Visitor, notice: Reply | None = None
+    ) -> web.Response:
+        view = request.query.get("view", "")
+        view = view if view in VIEWS else "auto"
+
+        def build() -> str:
+            page = self._find_patch(request)
+            names = {key: person.name for key, person in self._pages.roster.people.items()}
+            path = _patch_path(request)
+            return render(
+                template,
+                incident=page.incident,
+                draft=page.draft,
+                screen=describe_patch(page, now=self._pages.clock.now(), names=names),
+                diff=view_patch(page.draft.patch) if template == "patch.html" else None,
+                view=view,
+                views=switches(view, path),
+                path=path,
+                act=f"{path}/press" if view == "auto" else f"{path}/press?view={view}",
+                **self._common(visitor, notice),
+            )
+
+        return _html(await asyncio.to_thread(build))
+
+    def _find_patch(self, request: web.Request) -> PatchPage:
+        """Return the patch, after checking once more that its bytes are the ones the digest names."""
+        incident, digest = request.match_info["incident"], request.match_info["digest"]
+        page = self._pages.board.patch(incident, digest)
+        if page is None:
+            raise web.HTTPNotFound(text=f"{incident} has no patch {digest}.")
+        if not page.draft.digest.startswith(digest):
+            raise web.HTTPInternalServerError(text=_NOT_THE_BYTES)
+        return page
+
+    async def statement(self, request: web.Request, _visitor: _Visitor) -> web.Response:
+        """Serve the approval as an in-toto statement, once it is approved."""
+        page = await asyncio.to_thread(self._find_patch, request)
+        statement = find_statement(page.approval)
+        if statement is None:
+            raise web.HTTPNotFound(text="There is no statement before the patch is approved.")
+        name = f"{page.incident.id}-{page.draft.digest[:12]}.intoto.json"
+        return _attachment(statement, name, "application/vnd.in-toto+json")
+
     async def patch(self, request: web.Request, _visitor: _Visitor) -> web.Response:
         """Serve the canonical bytes, after checking once more that they are the ones the digest names."""
         incident, digest = request.match_info["incident"], request.match_info["digest"]
@@ -223,11 +281,8 @@ class _Site:
             raise web.HTTPNotFound(text=f"{incident} has no patch {digest[:12]}.")
         body = text.encode(errors="surrogateescape")
         if not hashlib.sha256(body).hexdigest().startswith(digest):
-            raise web.HTTPInternalServerError(
-                text="The stored patch is not the one this digest names. Do not apply it."
-            )
-        attachment = f'attachment; filename="{incident}-{digest[:12]}.diff"'
-        return web.Response(body=body, content_type="text/x-diff", headers={hdrs.CONTENT_DISPOSITION: attachment})
+            raise web.HTTPInternalServerError(text=_NOT_THE_BYTES)
+        return _attachment(body, f"{incident}-{digest[:12]}.diff", "text/plain")
 
     async def events(self, request: web.Request, visitor: _Visitor) -> web.StreamResponse:
         async def is_still_signed_in() -> bool:
@@ -284,6 +339,8 @@ class _Site:
         """Show the private answer: to our script as JSON, else on the page itself, to this person only."""
         if wants_json(request):
             return web.json_response({"ok": reply.ok, "text": reply.text})
+        if "digest" in request.match_info:
+            return await self._show_patch("patch.html", request, visitor, reply)
         if "incident" in request.match_info:
             return await self._show_incident("incident.html", request, visitor, reply)
         return await self._show_list("list.html", visitor, reply)
@@ -343,6 +400,16 @@ def _html(text: str, status: int = 200) -> web.Response:
     return web.Response(status=status, body=body, content_type="text/html", charset="utf-8")
 
 
+def _attachment(body: bytes, name: str, media_type: str) -> web.Response:
+    """Answer with bytes to keep, which no browser shows as a page."""
+    disposition = f'attachment; filename="{name}"'
+    return web.Response(body=body, content_type=media_type, headers={hdrs.CONTENT_DISPOSITION: disposition})
+
+
+def _patch_path(request: web.Request) -> str:
+    return f"/incidents/{request.match_info['incident']}/patches/{request.match_info['digest']}"
+
+
 def _see_other(path: str) -> web.Response:
     return web.Response(status=303, headers={hdrs.LOCATION: path})
 
@@ -350,6 +417,8 @@ def _see_other(path: str) -> web.Response:
 async def _go_back(request: web.Request) -> web.Response:
     """Send a browser that reopens the address of an answered form to the page the form was on."""
     incident = request.match_info.get("incident")
+    if "digest" in request.match_info:
+        return _see_other(_patch_path(request))
     return _see_other("/" if incident is None else f"/incidents/{incident}")
 
 

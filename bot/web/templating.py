@@ -8,7 +8,7 @@ from typing import Final
 
 import jinja2
 
-from bot.web import views
+from bot.web import diff_view, views
 
 _FOLDER: Final = Path(__file__).parent
 _MEDIA_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -46,7 +46,9 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(seen=views.reveal_html, plain=views.reveal, kind=views.kind_of, age=views.age)
+    environment.filters.update(
+        seen=views.reveal_html, plain=views.reveal, kind=views.kind_of, age=views.age, line=diff_view.show_line
+    )
     environment.globals.update(
         read_diff=views.read_diff,
         digest_of=views.digest_of,

@@ -204,7 +204,7 @@ def _path_in_git_line(header: list[str]) -> str:
     return half if names == f"a/{half} b/{half}" else names.partition(" b/")[2]
 
 
-_TONES: Final = {Tone.BAD: ("▲", "Problem"), Tone.WARN: ("◆", "Attention"), Tone.GOOD: ("✓", "Good")}
+TONES: Final = {Tone.BAD: ("▲", "Problem"), Tone.WARN: ("◆", "Attention"), Tone.GOOD: ("✓", "Good")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,11 +226,11 @@ class MessageView:
     @property
     def sign(self) -> str:
         """Return the shape that tells the tone without colour."""
-        return _TONES.get(self.message.tone, ("", ""))[0]
+        return TONES.get(self.message.tone, ("", ""))[0]
 
     @property
     def tone_word(self) -> str:
-        return _TONES.get(self.message.tone, ("", ""))[1]
+        return TONES.get(self.message.tone, ("", ""))[1]
 
     @property
     def asks(self) -> bool:
