@@ -71,6 +71,11 @@ class FileView:
     hunks: tuple[HunkView, ...]
     left_out: int = 0
 
+    @property
+    def has_both_sides(self) -> bool:
+        """Return whether there is anything to put side by side."""
+        return self.change.kind not in {ChangeKind.ADDED, ChangeKind.DELETED}
+
 
 @dataclass(frozen=True, kw_only=True)
 class PatchView:

@@ -19,6 +19,7 @@ _LONGEST_LINE: Final = 2000
 _KEY_FOLLOWS: Final = re.compile(r"[ \t]*+[:=]")
 _NUMBER: Final = r"(?<!\w)\d(?:[eE][+-]|[\w.])*+"
 _WORD: Final = r"[^\W\d]\w*+"
+_KEY: Final = r"[^\W\d][\w.-]*+"
 
 
 class Colour(StrEnum):
@@ -131,7 +132,7 @@ def _compile(language: Language) -> re.Pattern[str]:
         "string": strings,
         "meta": language.meta,
         "number": _NUMBER,
-        "word": _WORD,
+        "word": _KEY if language.keys else _WORD,
     }
     return re.compile("|".join(f"(?P<{name}>{part})" for name, part in parts.items() if part), re.DOTALL)
 

@@ -73,6 +73,7 @@ def test_keys_of_data_files_stand_out_and_prose_in_them_does_not() -> None:
         ("on", "keyword"),
         ("# always", "comment"),
     ]
+    assert coloured("ci.yaml", "runs-on: 1")[0] == ("runs-on", "key")
     assert coloured("a.json", '{"name": "value"}') == [('"name"', "key"), ('"value"', "string")]
 
 
