@@ -13,7 +13,7 @@ from markupsafe import Markup
 from bot.domain.draft import ChangeKind, FileChange, Patch
 from bot.domain.patch import read_patch
 from bot.domain.patch_file import DiffLine, FileDiff, Hunk
-from bot.web.syntax import Token, colour_lines
+from bot.web.syntax import MOST_TOKENS, Token, colour_lines
 from bot.web.views import reveal, reveal_html
 from bot.web.word_diff import Budget, Span, find_changes
 
@@ -115,7 +115,14 @@ class _Room:
     def __init__(self) -> None:
         self._lines = _MAX_LINES
         self._characters = _MAX_CHARACTERS
+        self._tokens = MOST_TOKENS
         self.words = Budget()
+
+    def colour(self, path: str, lines: Sequence[DiffLine]) -> Iterator[tuple[Token, ...]]:
+        """Return the lines of one side as coloured tokens, as far as there is room for colours."""
+        coloured = colour_lines(path, [_decode(line) for line in lines], self._tokens)
+        self._tokens = max(0, self._tokens - sum(map(len, coloured)))
+        return iter(coloured)
 
     def take(self, lines: Sequence[DiffLine]) -> Sequence[DiffLine]:
         """Return as many of the lines as fit, from the first."""
@@ -136,7 +143,7 @@ def _view_file(diff: FileDiff, room: _Room) -> FileView:
         left_out += len(hunk.lines) - len(shown)
         if shown:
             header = hunk.header.decode().rstrip("\n")
-            runs = tuple(_view_runs(diff.change.path, hunk, shown, room.words))
+            runs = tuple(_view_runs(diff.change.path, hunk, shown, room))
             hunks.append(HunkView(header=header, runs=runs))
     about = tuple(_say_about(diff.change))
     return FileView(change=diff.change, about=about, hunks=tuple(hunks), left_out=left_out)
@@ -150,10 +157,10 @@ def _say_about(change: FileChange) -> Iterator[str]:
         yield f"mode {change.mode}"
 
 
-def _view_runs(path: str, hunk: Hunk, shown: Sequence[DiffLine], words: Budget) -> Iterator[Run]:
+def _view_runs(path: str, hunk: Hunk, shown: Sequence[DiffLine], room: _Room) -> Iterator[Run]:
     """Yield the runs in the order of the bytes: an added line before a removed one ends a run."""
-    old_tokens = iter(colour_lines(path, [_decode(line) for line in shown if line.sign != b"+"]))
-    new_tokens = iter(colour_lines(path, [_decode(line) for line in shown if line.sign != b"-"]))
+    old_tokens = room.colour(path, [line for line in shown if line.sign != b"+"])
+    new_tokens = room.colour(path, [line for line in shown if line.sign != b"-"])
     old_at, new_at = hunk.old_index + 1, hunk.new_index + 1
     for part in _split(shown):
         old: list[_Draft] = []
@@ -168,7 +175,7 @@ def _view_runs(path: str, hunk: Hunk, shown: Sequence[DiffLine], words: Budget) 
                 new.append(_Draft(line, next(new_tokens), None, new_at))
             old_at += line.sign != b"+"
             new_at += line.sign != b"-"
-        yield _finish(old, new, words)
+        yield _finish(old, new, room.words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -418,7 +418,8 @@ async def _go_back(request: web.Request) -> web.Response:
     """Send a browser that reopens the address of an answered form to the page the form was on."""
     incident = request.match_info.get("incident")
     if "digest" in request.match_info:
-        return _see_other(_patch_path(request))
+        view = request.query.get("view", "")
+        return _see_other(f"{_patch_path(request)}?view={view}" if view in VIEWS else _patch_path(request))
     return _see_other("/" if incident is None else f"/incidents/{incident}")
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from bot.web.languages import Language, find_language
 
+MOST_TOKENS: Final = 30_000
 _LONGEST_LINE: Final = 2000
 _KEY_FOLLOWS: Final = re.compile(r"[ \t]*+[:=]")
 _NUMBER: Final = r"(?<!\w)\d(?:[eE][+-]|[\w.])*+"
@@ -43,29 +44,34 @@ class Token:
     colour: Colour = Colour.PLAIN
 
 
-def colour_lines(path: str, lines: Sequence[str]) -> list[tuple[Token, ...]]:
-    """Return each line as tokens whose texts joined are that line. The lines follow each other in one file."""
+def colour_lines(path: str, lines: Sequence[str], most: int = MOST_TOKENS) -> list[tuple[Token, ...]]:
+    """Return each line as tokens whose texts joined are that line. The lines follow each other in one file.
+
+    After about `most` tokens the rest stays plain.
+    """
     language = find_language(PurePosixPath(path).name)
     if language is None:
         return [(Token(line),) if line else () for line in lines]
-    reader = _Reader(language)
+    reader = _Reader(language, most)
     return [tuple(_join(reader.read(line))) for line in lines]
 
 
 class _Reader:
     """Reads lines of one language; keeps what is still open between them."""
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: Language, most: int) -> None:
+        self._left = most
         self._language = language
         self._pattern = _compile(language)
         self._open: tuple[str, Colour] | None = None
 
     def read(self, line: str) -> Iterator[Token]:
-        if len(line) > _LONGEST_LINE:
-            yield Token(line)
-            return
         at = 0
         while at < len(line):
+            self._left -= 1
+            if self._left < 0 or len(line) > _LONGEST_LINE:
+                yield Token(line[at:])
+                return
             if self._open is not None:
                 token = self._read_open(line, at)
             else:

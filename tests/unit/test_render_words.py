@@ -75,6 +75,10 @@ def test_only_plain_web_addresses_become_links(url: str) -> None:
 
 def test_own_pages_are_linked_only_with_a_public_url() -> None:
     assert Links().to_incident("INC-7") is None
+    assert Links().to_patch("INC-7", "ab" * 32) is None
+    patch = Links(base="https://bot.example/").to_patch("INC-7", "ab" * 32)
+    assert patch is not None
+    assert patch.url == "https://bot.example/incidents/INC-7/patches/abababababab"
     link = Links(base="https://bot.example/").to_incident("INC-7")
     assert link is not None
     assert link.url == "https://bot.example/incidents/INC-7"

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.chat import Bullets, Button, Code, Fields, File, Form, FormField, Link, Message, Paragraph, Style, Tone
+from bot.domain.ci import CIRun, CIState
 from bot.store.board import SqlBoard
 from bot.store.codec import MESSAGE
 from bot.store.sessions import SqlSessions
@@ -62,6 +64,24 @@ class TestTheBoard:
         assert board.patch_text("INC-1", digest[:12]) == diff().decode()
         for name in ("", digest[:11], "%" * 12, "_" * 12, "f" * 12):
             assert board.patch_text("INC-1", name) is None
+
+    def test_hands_out_all_that_is_known_of_a_patch(self, board, world):
+        approval = world.propose()
+        card = replace(note("Patch ready"), slot=f"patch:{approval.digest[:12]}")
+        board.put("m1", card)
+        board.put("m2", note("something else"))
+        with world.store.begin() as work:
+            work.ci_runs.put("INC-1", approval.digest, CIRun(id="1", sha="a" * 40, state=CIState.RUNNING))
+        page = board.patch("INC-1", approval.digest[:12])
+        assert page is not None
+        assert page.draft.patch.text == diff()
+        assert (page.incident.id, page.card, [run.id for run in page.runs]) == ("INC-1", card, ["1"])
+        assert page.approval == approval
+
+    def test_knows_no_patch_of_what_is_not_there(self, board, world):
+        digest = world.propose().digest
+        for incident, name in (("INC-1", digest[:11]), ("INC-1", "_" * 12), ("INC-2", digest[:12]), ("", "")):
+            assert board.patch(incident, name) is None
 
     async def test_wakes_everybody_who_watches(self, board):
         watchers = [board.watch(), board.watch()]

@@ -87,6 +87,15 @@ def test_an_unknown_language_and_an_endless_line_stay_plain() -> None:
     assert find_language("py") is None
 
 
+def test_after_many_tokens_the_rest_stays_plain() -> None:
+    found = colour_lines("a.py", ["return 1"] * 3, most=3)
+    assert [[token.colour.name for token in line] for line in found] == [
+        ["KEYWORD", "PLAIN", "NUMBER"],
+        ["KEYWORD", "PLAIN"],
+        ["PLAIN"],
+    ]
+
+
 @pytest.mark.parametrize("path", NAMES)
 def test_no_text_makes_it_slow(path: str) -> None:
     began = time.process_time()
