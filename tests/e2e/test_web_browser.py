@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from bot.domain.approval import ApprovalState
 from bot.domain.chat import Press, Reply, Said
 from tests.e2e.browser import MISSING, Page, find_chromium, open_browser
-from tests.web_world import ACK, APPROVE, CARD, INCIDENT, REJECT, VERDICT, World, fill, note, served
+from tests.web_world import ACK, APPROVE, CARD, DIGEST, INCIDENT, REJECT, VERDICT, World, fill, note, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
 
+PATCH_PAGE = f"/incidents/INC-12/patches/{DIGEST[:12]}"
 APPROVE_BUTTON = f"button[value='{APPROVE.id}']"
 ACK_BUTTON = f"button[value='{ACK.id}']"
 
@@ -233,3 +235,83 @@ async def test_a_page_that_lost_its_session_says_so(page: Page, world: World) ->
     world.store.sessions.clear()
     await asyncio.to_thread(world.board.change, INCIDENT)
     await page.wait_text("h1", "You are not signed in")
+
+
+async def color_of(page: Page, expression: str) -> list[int]:
+    color = str(await page.evaluate(expression))
+    return [int(part) for part in color.removeprefix("rgb(").removesuffix(")").split(",")]
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """Return how well two colours can be told apart, from 1 to 21, as WCAG defines it."""
+
+    def light(color: list[int]) -> float:
+        parts = [part / 255 for part in color]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(("width", "columns"), [(390, 1), (1280, 2)])
+async def test_the_patch_fits_the_screen_and_is_approved_where_it_is_read(
+    page: Page, world: World, width: int, columns: int, dark: bool
+) -> None:
+    await page.set_viewport(width, 844, mobile=width < 600)
+    await page.dark(dark)
+    await sign_in(page, world)
+    await page.open(world.url + PATCH_PAGE)
+    await page.wait_text("#live-text", "Live")
+    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    tracks = str(await page.evaluate("getComputedStyle(document.querySelector('.run')).gridTemplateColumns"))
+    assert len(tracks.split()) == columns
+    for text in ("span.s-k", "span.s-c", ".n", ".x ins", ".x del", ".plus", ".minus", ".check-about"):
+        fore = await color_of(page, f"getComputedStyle(document.querySelector('main {text}')).color")
+        back = await color_of(page, _GROUND_OF.replace("SELECTOR", f"main {text}"))
+        assert contrast(fore, back) >= 4.5, (text, fore, back)
+    world.inbox.reply = Reply(text="Approved. The push follows.")
+    await page.click(APPROVE_BUTTON)
+    await page.wait_text("#notice-text", "Approved. The push follows.")
+    assert [event.button for event in world.inbox.events if isinstance(event, Press)] == [APPROVE.id]
+    assert page.console == []
+
+
+_GROUND_OF = """(e => { while (e) { const color = getComputedStyle(e).backgroundColor;
+ if (color !== 'rgba(0, 0, 0, 0)') return color; e = e.parentElement; } })(document.querySelector('SELECTOR'))"""
+
+
+async def test_the_ways_to_look_at_a_patch_need_no_script(page: Page, world: World) -> None:
+    await page.set_viewport(390, 844, mobile=True)
+    await page.scripts(on=False)
+    await sign_in(page, world)
+    await page.click("#row-INC-12 a")
+    await page.click(f".diff-sum a[href='{PATCH_PAGE}']")
+    await page.find("#patch-card")
+    await page.click(".switch a[href*='view=split']")
+    await page.find(".view-split .x-new.x-same")
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
+    assert await page.evaluate("(e => e.scrollWidth > e.clientWidth)(document.querySelector('.grid'))")
+    small = await page.evaluate(
+        "[...document.querySelectorAll('main a, .bar a, button, summary')]"
+        ".filter(e => e.getClientRects().length && e.getBoundingClientRect().height < 44).map(e => e.outerHTML)"
+    )
+    assert small == []
+    await page.click(APPROVE_BUTTON)
+    await page.wait_text("#notice-text", "Noted.")
+    assert await page.text(".switch [aria-current]") == "Side by side"
+
+
+async def test_the_standing_of_a_patch_changes_live_and_the_diff_stays_as_it_is(page: Page, world: World) -> None:
+    await sign_in(page, world)
+    await page.open(world.url + PATCH_PAGE)
+    await page.wait_text("#live-text", "Live")
+    await page.evaluate("document.querySelector('#file-1').open = false")
+    known = world.board.pages[DIGEST]
+    assert known.approval is not None
+    world.board.pages[DIGEST] = replace(known, approval=replace(known.approval, state=ApprovalState.SUPERSEDED))
+    await asyncio.to_thread(world.board.change, INCIDENT)
+    await page.wait_text("#patch-h", "Patch superseded")
+    await page.gone(APPROVE_BUTTON)
+    assert await page.evaluate("document.querySelector('#file-1').open") is False

@@ -130,8 +130,11 @@ def test_the_status_says_why_an_investigation_failed(screen):
 
 def test_links_to_our_pages_appear_only_where_they_can_be_reached(screen):
     assert "https://nightshift.example/incidents/INC-1" in str(screen.see("card"))
+    digest = screen.world.propose().digest
+    assert f"https://nightshift.example/incidents/INC-1/patches/{digest[:12]}" in str(screen.see("patch", digest))
     screen.composer = Composer(screen.world.store, screen.world.rules, Links())
     assert "/incidents/" not in str(screen.see("card"))
+    assert "/incidents/" not in str(screen.see("patch", digest))
 
 
 def test_a_policy_that_was_shortened_since_still_shows_the_card(screen):
