@@ -41,6 +41,7 @@ from bot.domain.wellformed import (
 from bot.errors import ConfigError, Problem
 from bot.ports.model import ModelPlace
 from bot.settings_connections import add_variables
+from bot.settings_rollout import check_rollout
 from bot.settings_sections import (
     ApprovalSettings,
     ChannelSettings,
@@ -219,6 +220,9 @@ def _service(name: str, value: ServiceSettings) -> Service:
         ci_job=value.ci_job,
         trigger=value.trigger,
         forge=value.forge,
+        merge=value.merge,
+        deploy_job=value.deploy_job,
+        watch=timedelta(minutes=value.watch_minutes),
         deploy=value.deploy,
     )
 
@@ -297,6 +301,7 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
         yield from _problem(f"services.{name}", fault_of_name(name))
         yield from _problem(f"services.{name}.repository", fault_of_repository(service.repository))
         yield from _problem(f"services.{name}.branch", fault_of_branch(service.branch))
+        yield from check_rollout(f"services.{name}", service)
         if service.run and not any("{port}" in word for word in service.run):
             yield Problem(where=f"services.{name}.run", what='needs "{port}" where the port belongs')
         if any(not log.path.strip() for log in service.logs):

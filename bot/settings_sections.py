@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from bot.domain.change import MergeRule
 from bot.domain.ci import Trigger
 from bot.domain.oncall import Role
 from bot.domain.transcript import Budget
@@ -67,6 +68,9 @@ class ServiceSettings(Section):
     ci_job: str = ""
     trigger: Trigger = Trigger.PUSH
     forge: str = ""
+    merge: MergeRule = MergeRule.NEVER
+    deploy_job: str = ""
+    watch_minutes: float = Field(default=10, gt=0, le=LONGEST / 60)
     deploy: tuple[str, ...] = ()
 
 
@@ -166,6 +170,9 @@ class LimitSettings(Section):
     sweep_seconds: float = Field(default=1.0, gt=0, le=3600)
     poll_seconds: float = Field(default=1.0, ge=0.05, le=3600)
     worker_bytes: int = Field(default=4 * 1024 * 1024 * 1024, ge=128 * 1024 * 1024)
+    dispatch_seconds: float = Field(default=90.0, gt=0, le=3600)
+    ci_poll_seconds: float = Field(default=10.0, ge=0.05, le=3600)
+    ci_poll_hooked_seconds: float = Field(default=60.0, ge=0.05, le=3600)
     ci_idle_seconds: float = Field(default=30.0, ge=0, le=LONGEST)
     lease_seconds: float = Field(default=15.0, gt=0, le=3600)
     beat_seconds: float = Field(default=5.0, gt=0, le=3600)

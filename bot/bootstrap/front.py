@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -18,7 +19,7 @@ from bot.agent.redaction import Redactor
 from bot.bootstrap.chat import WEB, make_channels
 from bot.bootstrap.logs import configure_logs, redact_logs
 from bot.bootstrap.model import make_model_phases
-from bot.bootstrap.platforms import Platforms, make_platforms
+from bot.bootstrap.platforms import LOCAL, Platforms, make_platforms
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
 from bot.bootstrap.state import State, open_state
 from bot.bootstrap.stopping import ignore_signals, listen_for_stop
@@ -27,9 +28,10 @@ from bot.engine.compose import Composer
 from bot.engine.dispatcher import Channel, Dispatcher
 from bot.engine.drainer import Drainer
 from bot.engine.gauges import Gauges
-from bot.engine.handlers import Handlers, Tools
+from bot.engine.handlers import Handlers
 from bot.engine.pausing import Pausing
 from bot.engine.ticker import Ticker
+from bot.engine.tools import Tools
 from bot.errors import NightshiftError, Unavailable
 from bot.ports.alerts import AlertSource
 from bot.ports.clock import Clock, SystemClock
@@ -215,6 +217,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
 
 
 def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
+    limits = core.settings.limits
     return Tools(
         investigator=worker,
         workspaces=_git(core.settings),
@@ -222,6 +225,13 @@ def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
         forges=platforms.forges,
         folder=core.settings.server.state_dir.absolute(),
         redact=core.redactor.redact,
+        longest_poll={
+            name: limits.ci_poll_hooked_seconds if name in platforms.hooks else limits.ci_poll_seconds
+            for name in platforms.ci
+            if name != LOCAL
+        },
+        dispatch_patience=timedelta(seconds=limits.dispatch_seconds),
+        links=Links(base=core.settings.public_url or ""),
         has_model=core.settings.model_place() is not None and isinstance(worker, Drafter),
     )
 

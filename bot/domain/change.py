@@ -4,6 +4,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class MergeRule(StrEnum):
+    """Who merges a change once CI is green for exactly its commit: nobody here, a person's press, or Nightshift."""
+
+    NEVER = "never"
+    ASK = "ask"
+    GREEN = "green"
+
+
 class ChangeState(StrEnum):
     OPEN = "open"
     MERGED = "merged"

@@ -18,6 +18,7 @@ SILENCE_CHOICES: Final = ("1h", "4h", UNTIL_RESOLVED)
 _INCIDENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{12}")
 _LEVEL: Final = re.compile(r"[0-9]{1,3}")
+_ORDER: Final = re.compile(r"(ci|deploy)[1-9][0-9]{0,2}")
 
 
 class Verb(StrEnum):
@@ -28,11 +29,20 @@ class Verb(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     RENEW = "renew"
+    AGAIN = "again"
+    LOOK = "look"
+    MERGE = "merge"
+    REVERT = "revert"
 
     @property
     def needs_digest(self) -> bool:
         """Return whether the press is about one exact patch."""
-        return self in {Verb.APPROVE, Verb.REJECT, Verb.RENEW}
+        return self in _ABOUT_A_PATCH
+
+
+_ABOUT_A_PATCH: Final = frozenset(
+    {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.AGAIN, Verb.LOOK, Verb.MERGE, Verb.REVERT}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +50,8 @@ class ButtonPress:
     """A button's meaning. `digest` holds 12 hex characters for verbs about a patch, else "".
 
     `arg` is how long to silence ("1h", "4h", "until-resolved"), or the page level that an escalation leaves
-    behind ("0"; "" where the button did not say), so that two people who press it at once escalate once.
+    behind ("0"; "" where the button did not say), so that two people who press it at once escalate once; of an order
+    to CI that got no answer it says which one ("ci1", "deploy2").
     """
 
     verb: Verb
@@ -66,13 +77,14 @@ def parse_press(text: str) -> ButtonPress:
     if verb is None or not rest or _INCIDENT.fullmatch(rest[0]) is None:
         raise _refusal()
     incident, *rest = rest
+    digest = ""
     if verb.needs_digest:
-        if len(rest) != 1 or _DIGEST.fullmatch(rest[0]) is None:
+        if not rest or _DIGEST.fullmatch(rest[0]) is None:
             raise _refusal()
-        return ButtonPress(verb=verb, incident=incident, digest=rest[0])
+        digest, *rest = rest
     if not _takes(verb, rest):
         raise _refusal()
-    return ButtonPress(verb=verb, incident=incident, arg=rest[0] if rest else "")
+    return ButtonPress(verb=verb, incident=incident, digest=digest, arg=rest[0] if rest else "")
 
 
 def _takes(verb: Verb, args: list[str]) -> bool:
@@ -80,6 +92,8 @@ def _takes(verb: Verb, args: list[str]) -> bool:
         return len(args) == 1 and args[0] in SILENCE_CHOICES
     if verb is Verb.ESCALATE:
         return not args or (len(args) == 1 and _LEVEL.fullmatch(args[0]) is not None)
+    if verb in {Verb.AGAIN, Verb.LOOK}:
+        return len(args) == 1 and _ORDER.fullmatch(args[0]) is not None
     return not args
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from bot.domain.change import MergeRule
 from bot.domain.ci import Trigger
 
 
@@ -23,7 +25,8 @@ class Service:
     `setup` is trusted, runs outside the sandbox with network, and fills the folder `$NIGHTSHIFT_TOOLCHAIN`.
     `paths` are the folders a patch may touch without being called risky; empty = the whole repository.
     `ci` and `forge` name connections; `forge` empty = plain git, nobody is shown a pull request. `ci_job` is what a
-    dispatch starts there.
+    dispatch starts there. `merge` says who merges what is green; `deploy_job` is dispatched on the merged commit, and
+    the alert watched for `watch` afterwards.
     """
 
     name: str
@@ -39,4 +42,7 @@ class Service:
     ci_job: str = ""
     trigger: Trigger = Trigger.PUSH
     forge: str = ""
+    merge: MergeRule = MergeRule.NEVER
+    deploy_job: str = ""
+    watch: timedelta = timedelta(minutes=10)
     deploy: tuple[str, ...] = ()

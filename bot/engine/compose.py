@@ -10,6 +10,7 @@ from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Stage, StageResult
 from bot.domain.oncall import plan_page
 from bot.domain.playbook import Playbook, choose_playbook
+from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.incident import render_card, render_closed, render_page
@@ -40,6 +41,7 @@ class Composer:
         self._rules = rules
         self._links = links
         self._names: Mapping[str, str] = {key: person.name for key, person in rules.roster.people.items()}
+        self._rollout = RolloutComposer(rules)
         self._render = {
             "card": self._card,
             "page": self._page,
@@ -48,7 +50,7 @@ class Composer:
             "patch": self._patch,
             "verdict": self._verdict,
             "closed": self._closed,
-            "notice": self._notice,
+            "notice": self._rollout.notice,
         }
 
     def compose(self, effect: Effect, channel: str) -> Message | None:
@@ -113,7 +115,8 @@ class Composer:
             trail[-1] = f"{trail[-1]}. CI: {runs[-1].state.value}."
         page = self._links.to_patch(incident.id, draft.digest)
         told = (*message.blocks, *(Paragraph(text=text) for text in trail))
-        return replace(message, blocks=(*told, page) if page else told)
+        message = replace(message, blocks=(*told, page) if page else told)
+        return self._rollout.add_to_patch(work, draft, message)
 
     def _verdict(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         runs = [run for digest, run in work.ci_runs.of(incident.id) if digest.startswith(arg)]
@@ -121,7 +124,8 @@ class Composer:
             return None
         approvers = work.approvals.get(incident.id, arg).approved_by
         draft = work.drafts.get(incident.id, arg)
-        return render_verdict(incident, draft, runs[-1], approvers=approvers, names=self._names, now=work.now)
+        message = render_verdict(incident, draft, runs[-1], approvers=approvers, names=self._names, now=work.now)
+        return self._rollout.add_to_verdict(work, draft, message)
 
     def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         if incident.is_open:
@@ -129,20 +133,6 @@ class Composer:
         since = [event for event in work.timeline.of(incident.id) if event.at >= incident.opened_at]
         milestones = [(MILESTONES[event.kind], event.at) for event in since if event.kind in MILESTONES]
         return render_closed(incident, now=work.now, names=self._names, links=self._links, milestones=milestones)
-
-    def _notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
-        refused = [event for event in work.timeline.of(incident.id) if event.kind == "push_refused"]
-        if not refused:
-            return None
-        approvers = work.approvals.get(incident.id, arg).approved_by
-        return Message(
-            incident=incident.id,
-            slot=f"notice:{arg}",
-            headline=refused[-1].text,
-            tone=Tone.WARN,
-            blocks=(Paragraph(text="The alert is still open. Look at the patch card and decide what to do next."),),
-            rings=approvers,
-        )
 
 
 def _tell_model(work: UnitOfWork, incident: Incident) -> str:

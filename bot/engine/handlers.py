@@ -2,58 +2,40 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
 
-from bot.domain.ci import CIRequest, CIRun
 from bot.domain.incident import RunState
 from bot.domain.investigation import Job
-from bot.engine.commit_news import CommitNews
+from bot.engine.changing import Changing
+from bot.engine.following import Following
 from bot.engine.phases import Phase
+from bot.engine.tools import Args, Tools, in_unit
 from bot.errors import NightshiftError, Reason, Refused, Unavailable
-from bot.metrics import CI_VERDICTS, PUSHES, STAGES
-from bot.ports.ci import CIProvider
+from bot.metrics import PUSHES, STAGES
 from bot.ports.faults import reach
-from bot.ports.forge import Forge
-from bot.ports.investigator import Investigator
 from bot.ports.work import Store, UnitOfWork
-from bot.ports.workspace import Checkout, Workspaces
-from bot.services import approval, drafting, modelling, paging, pause, rollout, triage
+from bot.ports.workspace import Checkout
+from bot.services import approval, ci_follow, drafting, modelling, paging, pause, rollout, triage
 from bot.services.rollout import PushPlan
 from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-Args = Mapping[str, str]
-LOG_KEPT = 16 * 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tools:
-    """The outside, as the phases need it. `ci` and `forges` map the names that services use to what they are."""
-
-    investigator: Investigator
-    workspaces: Workspaces
-    ci: Mapping[str, CIProvider]
-    forges: Mapping[str, Forge] = field(default_factory=dict)
-    news: CommitNews = field(default_factory=CommitNews)
-    folder: Path
-    redact: Callable[[str], str]
-    poll_seconds: float = 0.5
-    has_model: bool = False
 
 
 class Handlers:
-    """The phases triage, escalate, expire and execute."""
+    """The phases triage, escalate, expire and execute; those that follow a push stand beside them."""
 
     def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
         self._store = store
         self._rules = rules
         self._tools = tools
+        self._following = Following(store, rules, tools)
+        self._changing = Changing(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}
 
     def phases(self) -> tuple[Phase, ...]:
@@ -62,15 +44,12 @@ class Handlers:
             Phase(name="escalate", run=self._escalate, failed=_note, together=16),
             Phase(name="expire", run=self._expire, failed=_note, together=16),
             Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
-            Phase(name="ci", run=self._order_ci, failed=_note, together=4),
+            *self._following.phases(),
+            *self._changing.phases(),
         )
 
     async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        def run() -> T:
-            with self._store.begin() as unit:
-                return work(unit)
-
-        return await asyncio.to_thread(run)
+        return await in_unit(self._store, work)
 
     async def _escalate(self, args: Args) -> None:
         round_, level = int(args["round"]), int(args["level"])
@@ -129,12 +108,13 @@ class Handlers:
         plan = await self._in_unit(lambda w: rollout.plan_push(w, incident, digest))
         if plan is None:
             return
-        sha = plan.done_sha or await self._push(plan, incident, digest)
-        if sha:
-            await self._watch_ci(plan, incident, digest, sha=sha)
+        if plan.done_sha:
+            await self._in_unit(lambda w: ci_follow.start_following(w, incident, digest, plan.done_sha, self._rules))
+        else:
+            await self._push(plan, incident, digest)
 
-    async def _push(self, plan: PushPlan, incident: str, digest: str) -> str:
-        """Probe, check once more, push. Returns "" when the push was given up or superseded."""
+    async def _push(self, plan: PushPlan, incident: str, digest: str) -> None:
+        """Probe, check once more, push; what follows is started with the record of it."""
         lock = self._checkout_locks.setdefault(plan.repository, asyncio.Lock())
         async with lock:
             checkout = await self._tools.workspaces.open(plan.repository, self._tools.folder / "push" / incident)
@@ -144,19 +124,34 @@ class Handlers:
             if present != sha:
                 try:
                     await self._in_unit(lambda w: rollout.recheck(w, incident, digest, self._rules))
+                    await self._require_own_branch(plan, incident)
                 except Refused as refusal:
                     await self._not_now(incident, digest, refusal)
-                    return ""
+                    return
                 moved, touched = await self._target_moved(plan, checkout)
                 if touched:
                     PUSHES.labels(result="superseded").inc()
                     await self._in_unit(lambda w: rollout.supersede(w, incident, digest, self._rules))
-                    return ""
+                    return
                 await self._tools.workspaces.push(checkout, plan.repository, sha, plan.branch)
         PUSHES.labels(result="done").inc()
         reach("push.record.before")
-        await self._in_unit(lambda w: rollout.record_push(w, incident, digest, sha=sha, moved=moved))
-        return sha
+
+        def record(work: UnitOfWork) -> None:
+            rollout.record_push(work, incident, digest, sha=sha, moved=moved)
+            ci_follow.start_following(work, incident, digest, sha, self._rules)
+
+        await self._in_unit(record)
+
+    async def _require_own_branch(self, plan: PushPlan, incident: str) -> None:
+        """Ask the forge, where there is one, whether the branch is free for us. Raises `Refused`."""
+        service = await self._in_unit(lambda w: ci_follow.service_of(w, incident, self._rules))
+        if not service.forge:
+            return
+        rules = await self._tools.find_forge(service.forge).rules(plan.repository, plan.branch)
+        if rules.is_default or rules.is_protected:
+            kind = "the default branch" if rules.is_default else "a protected branch"
+            raise Refused(f"{plan.branch} is {kind}; Nightshift never pushes there.", Reason.NOT_ALLOWED)
 
     async def _target_moved(self, plan: PushPlan, checkout: Checkout) -> tuple[bool, bool]:
         """Whether the target branch has moved since the approval, and whether in the patch's own files."""
@@ -167,50 +162,6 @@ class Handlers:
             if await checkout.read(head, path) != await checkout.read(plan.plan.base, path):
                 return True, True
         return True, False
-
-    async def _watch_ci(self, plan: PushPlan, incident: str, digest: str, *, sha: str) -> None:
-        """Make sure the one CI run of this SHA exists, and follow it to its verdict."""
-        provider = await self._provider(incident)
-        request = CIRequest(repository=plan.repository, sha=sha, branch=plan.branch, incident=incident)
-        run = await provider.start(request)
-        reach("ci.started")
-        while not run.state.is_final:
-            await self._record_ci(incident, digest, run)
-            await self._tools.news.wait(sha, self._tools.poll_seconds)
-            run = await provider.status(sha) or await provider.start(request)
-        whole = (await provider.log(sha))[-LOG_KEPT:]
-        await self._record_ci(incident, digest, replace(run, log_tail=whole or run.log_tail))
-
-    async def _provider(self, incident: str) -> CIProvider:
-        kind = await self._in_unit(lambda w: self._rules.services[w.incidents.get(incident).service].ci)
-        return self._tools.ci[kind]
-
-    async def _order_ci(self, args: Args) -> None:
-        """Carry out a person's order, and follow a rerun to its verdict."""
-        incident, digest, sha = args["incident"], args["digest"], args["sha"]
-        provider = await self._provider(incident)
-        if args["order"] == "cancel":
-            await self._record_ci(incident, digest, await provider.cancel(sha))
-            return
-        known = await self._in_unit(lambda w: [run for _, run in w.ci_runs.of(incident) if run.sha == sha])
-        run = await provider.status(sha)
-        if run is not None and run.state.is_final and run.attempt == known[-1].attempt:
-            run = await provider.rerun(sha)
-        while run is not None and not run.state.is_final:
-            await self._record_ci(incident, digest, run)
-            await self._tools.news.wait(sha, self._tools.poll_seconds)
-            run = await provider.status(sha)
-        if run is not None:
-            await self._record_ci(incident, digest, replace(run, log_tail=(await provider.log(sha))[-LOG_KEPT:]))
-
-    async def _record_ci(self, incident: str, digest: str, run: CIRun) -> None:
-        clean = replace(run, log_tail=self._tools.redact(run.log_tail))
-        if run.state.is_final:
-            reach("ci.verdict.before")
-            CI_VERDICTS.labels(state=run.state.value).inc()
-        await self._in_unit(lambda w: rollout.record_ci(w, incident, digest, clean))
-        if run.state.is_final:
-            reach("ci.verdict.after")
 
     async def _not_now(self, incident: str, digest: str, refusal: Refused) -> None:
         """A push that a pause stops is kept for its end; any other refusal is final."""

@@ -35,7 +35,7 @@ def render_patch(
     text = draft.patch.text.decode(errors="backslashreplace")
     name = f"{draft.incident}-{draft.digest[:_SHORT]}.diff"
     blocks: list[Block] = [Paragraph(text=_say_standing(draft, approval, now, names))]
-    blocks.append(Paragraph(text=_say_tested(draft)))
+    blocks.append(Paragraph(text=say_tested(draft)))
     if draft.risk.is_risky:
         blocks.append(Paragraph(text=f"Risky: {write_list(draft.risk.reasons)}."))
     blocks.append(Bullets(items=tuple(_say_file(change) for change in draft.patch.files)))
@@ -158,7 +158,8 @@ def _say_vote(approval: Approval, now: datetime, names: Mapping[str, str], *, ap
             yield f"{write_people([vote.person], names)} {verb} at {write_clock(vote.at, now)}{why}."
 
 
-def _say_tested(draft: Draft) -> str:
+def say_tested(draft: Draft) -> str:
+    """Return what the sandbox said of a patch, in a sentence."""
     result = draft.verified
     if result is None:
         return "Not verified: it was never run."

@@ -4,19 +4,25 @@ from collections.abc import Callable, Mapping
 
 from bot.domain.approval import Vote
 from bot.domain.chat import Press, Reply, Said
+from bot.domain.ci import CIRun
 from bot.domain.oncall import Person, Role, plan_page
+from bot.domain.order import read_order
 from bot.domain.presses import ButtonPress, Verb, parse_press
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.approval import decide, renew_approval
+from bot.services.deploy import order_revert
+from bot.services.dispatch import look_again, order_again
+from bot.services.merging import order_merge
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
 from bot.services.pause import end_pause, find_pause, start_pause
+from bot.services.proposing import tell_change
 from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
 
 HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · agent off|on  (then the id, e.g. INC-7)
 /oncall who
-/patch show|approve|reject INC-7
+/patch show|approve|reject|merge|revert INC-7
 /ci status|logs|rerun|cancel INC-7"""
 
 
@@ -62,6 +68,8 @@ def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> s
     button = parse_press(press.button)
     if button.verb in {Verb.APPROVE, Verb.REJECT, Verb.RENEW}:
         return _decide(work, press, button, person, rules)
+    if button.verb.needs_digest:
+        return _go_on(work, button, person, rules)
     _require(person, Role.RESPONDER)
     if button.verb is Verb.ACK:
         return acknowledge(work, button.incident, person.id, rules)
@@ -76,15 +84,30 @@ def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person,
     _require(person, Role.APPROVER)
     if button.verb is Verb.RENEW:
         return renew_approval(work, button.incident, button.digest, person.id, rules)
+    rejects = button.verb is Verb.REJECT
     vote = Vote(
         person=person.id,
-        approve=button.verb is Verb.APPROVE,
+        approve=not rejects,
         at=press.pressed_at,
         channel=press.channel,
         event=press.event,
-        reason=" · ".join(value for value in press.values.values() if value)[:500],
+        reason=" · ".join(value for value in press.values.values() if value)[:500] if rejects else "",
     )
     return decide(work, button.incident, button.digest, vote, rules)
+
+
+def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Rulebook) -> str:
+    """What follows an approved patch, for those who may approve; a revert is only asked for."""
+    if button.verb is Verb.REVERT:
+        _require(person, Role.RESPONDER)
+        return order_revert(work, button.incident, button.digest, person.id, rules)
+    _require(person, Role.APPROVER)
+    if button.verb is Verb.MERGE:
+        return order_merge(work, button.incident, button.digest, person.id, rules)
+    digest = work.drafts.get(button.incident, button.digest).digest
+    order = read_order(button.incident, digest, button.arg)
+    act = order_again if button.verb is Verb.AGAIN else look_again
+    return act(work, order, person.id, rules)
 
 
 def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
@@ -161,14 +184,23 @@ def _show_patch(work: UnitOfWork, said: Said, _person: Person, rest: list[str], 
     drafts = work.drafts.of(incident)
     if not drafts:
         raise Refused(f"{incident} has no patch.", Reason.NOT_FOUND)
-    return drafts[-1].patch.text.decode(errors="replace")
+    standing = tell_change(work, incident, drafts[-1].digest)
+    return "\n".join([*([standing] if standing else []), drafts[-1].patch.text.decode(errors="replace")])
 
 
-def _ci_status(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _rules: Rulebook) -> str:
-    runs = work.ci_runs.of(_incident_of(said, rest))
+def _ci_status(work: UnitOfWork, said: Said, _person: Person, rest: list[str], rules: Rulebook) -> str:
+    incident = _incident_of(said, rest)
+    runs = work.ci_runs.of(incident)
     if not runs:
         return "Nothing was pushed, so CI has nothing to say."
-    return "\n".join(f"{run.sha[:12]} {run.state.value}, attempt {run.attempt}" for _, run in runs)
+    service = rules.services.get(work.incidents.get(incident).service)
+    where = f" on {service.ci}" if service else ""
+    return "\n".join(_tell_run(work, incident, digest, run, where) for digest, run in runs)
+
+
+def _tell_run(work: UnitOfWork, incident: str, digest: str, run: CIRun, where: str) -> str:
+    words = f"{run.sha[:12]} {run.state.value}{where}, attempt {run.attempt}"
+    return " · ".join(part for part in (words, run.url, tell_change(work, incident, digest)) if part)
 
 
 def _ci_logs(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _rules: Rulebook) -> str:
@@ -219,6 +251,8 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("patch", "show"): _show_patch,
     ("patch", "approve"): _as_press(Verb.APPROVE),
     ("patch", "reject"): _as_press(Verb.REJECT),
+    ("patch", "merge"): _as_press(Verb.MERGE),
+    ("patch", "revert"): _as_press(Verb.REVERT),
     ("ci", "status"): _ci_status,
     ("ci", "logs"): _ci_logs,
     ("ci", "rerun"): _order_ci("rerun"),

@@ -22,6 +22,8 @@ _WAITS: Final[Mapping[str, str]] = {
     "triage": "The investigation waits",
     "model": "The model's work waits",
     "execute": "Not pushed yet",
+    "merge": "Not merged yet",
+    "deploy": "Not deployed yet",
 }
 
 

@@ -96,11 +96,19 @@ def recheck(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> No
     approval = work.approvals.get(incident, digest)
     check_still_valid(approval, digest=digest, now=work.now, roster=rules.roster, policy=rules.policy)
     others = [other for other in work.approvals.of(incident) if other.digest != digest]
-    if any(other.state is ApprovalState.EXECUTED for other in others):
+    draft = work.drafts.get(incident, digest)
+    executed = [other for other in others if other.state is ApprovalState.EXECUTED]
+    if any(not _takes_back(work, draft, other) for other in executed):
         raise Refused("Another patch for this incident was pushed already.", Reason.ALREADY_DONE)
     if not work.incidents.get(incident).is_open:
         raise Refused("The incident was resolved before the push; nothing was pushed.", Reason.STALE)
     require_running(work, incident)
+
+
+def _takes_back(work: UnitOfWork, draft: Draft, other: Approval) -> bool:
+    """Say whether a draft reverts what another approval brought to the target: it may follow it."""
+    told = [event.data for event in work.timeline.of(draft.incident) if event.kind == "merged"]
+    return any(data.get("digest") == other.digest and data.get("merged") == draft.culprit != "" for data in told)
 
 
 def record_push(work: UnitOfWork, incident: str, digest: str, *, sha: str, moved: bool) -> None:

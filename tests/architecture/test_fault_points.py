@@ -13,7 +13,7 @@ from tests.fault_points import read_fault_points
 
 def _phases() -> Iterator[str]:
     """The names given to `Phase(name=…)`."""
-    files = [ROOT / "bot" / "engine" / name for name in ("handlers.py", "model_phase.py")]
+    files = sorted((ROOT / "bot" / "engine").glob("*.py"))
     for node in itertools.chain.from_iterable(ast.walk(parse(file)) for file in files):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Phase":
             yield from (ast.literal_eval(word.value) for word in node.keywords if word.arg == "name")

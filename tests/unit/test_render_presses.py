@@ -11,7 +11,10 @@ INCIDENTS = st.builds("INC-{}".format, st.integers(min_value=1, max_value=10**10
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 
-@given(incident=INCIDENTS, digest=DIGESTS, verb=st.sampled_from([v for v in Verb if v.needs_digest]))
+DECISIONS = [verb for verb in Verb if verb.needs_digest and verb not in {Verb.AGAIN, Verb.LOOK}]
+
+
+@given(incident=INCIDENTS, digest=DIGESTS, verb=st.sampled_from(DECISIONS))
 def test_patch_buttons_carry_the_digest(incident: str, digest: str, verb: Verb) -> None:
     text = encode_press(verb, incident, digest=digest)
     assert len(text.encode("ascii")) <= MAX_BYTES

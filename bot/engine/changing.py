@@ -1,0 +1,190 @@
+"""What follows a push on the forge: the change is proposed, merged, deployed, watched, and taken back on request."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+
+from bot.domain.change import Change, ChangeRequest, ChangeState
+from bot.domain.ci import CIRun, CIState
+from bot.domain.investigation import Drafted
+from bot.domain.order import read_order
+from bot.engine.phases import Phase
+from bot.engine.tools import Args, Tools, in_unit
+from bot.errors import Reason, Refused, Unavailable
+from bot.ports.faults import reach
+from bot.ports.forge import Forge
+from bot.ports.work import Store, UnitOfWork
+from bot.render.proposal import TRAILER, render_proposal
+from bot.services import deploy, dispatch, merging, pause, proposing
+from bot.services.deploy import DeployPlan
+from bot.services.dispatch import Standing
+from bot.services.merging import MergePlan
+from bot.services.rulebook import Rulebook
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class Changing:
+    """The phases propose, merge, deploy, watch and revert."""
+
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+        self._store = store
+        self._rules = rules
+        self._tools = tools
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase(name="propose", run=self._propose, failed=self._propose_failed),
+            Phase(name="merge", run=self._merge, failed=self._merge_failed),
+            Phase(name="deploy", run=self._deploy, failed=self._deploy_failed),
+            Phase(name="watch", run=self._watch, failed=_note, together=16),
+            Phase(name="revert", run=self._revert, failed=self._revert_failed, together=2),
+        )
+
+    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
+        return await in_unit(self._store, work)
+
+    async def _propose(self, args: Args) -> None:
+        """Find the change of the pushed branch, or propose it; both may be repeated."""
+        incident, digest, sha = args["incident"], args["digest"], args["sha"]
+        plan = await self._in_unit(lambda w: proposing.plan_proposal(w, incident, digest, sha, self._rules))
+        if plan is None:
+            return
+        forge = self._tools.find_forge(plan.forge)
+        change = await forge.find(plan.request.repository, plan.request.branch)
+        if change is None:
+            request = await self._in_unit(lambda w: self._write(w, args, plan.request, plan.statement))
+            reach("change.propose.before")
+            change = await forge.propose(request)
+            reach("change.propose.after")
+        found = change
+
+        def record(work: UnitOfWork) -> None:
+            proposing.record_change(work, incident, digest, found, pushed=sha, rules=self._rules)
+            merging.merge_if_green(work, incident, digest, self._rules)
+
+        await self._in_unit(record)
+        reach("change.recorded")
+
+    def _write(self, work: UnitOfWork, args: Args, request: ChangeRequest, statement: str) -> ChangeRequest:
+        """Return the request with its text, as things stand now."""
+        incident = work.incidents.get(args["incident"])
+        page = self._tools.links.to_incident(incident.id)
+        body = render_proposal(
+            incident,
+            work.drafts.get(incident.id, args["digest"]),
+            work.approvals.get(incident.id, args["digest"]),
+            results=work.investigations.of(incident.run),
+            names={key: person.name for key, person in self._rules.roster.people.items()},
+            seals=(f"{TRAILER}: sha256:{statement}", *([page.url] if page else [])),
+        )
+        return replace(request, title=self._tools.redact(request.title), body=self._tools.redact(body))
+
+    async def _propose_failed(self, args: Args, why: str) -> None:
+        text = self._tools.redact(why)
+        await self._in_unit(lambda w: proposing.refuse_change(w, args["incident"], args["digest"], text, self._rules))
+
+    async def _merge(self, args: Args) -> None:
+        """Look, check once more, merge. A pause keeps it for its end."""
+        incident, digest = args["incident"], args["digest"]
+        if await self._in_unit(lambda w: pause.hold_phase(w, "merge", args)):
+            return
+        plan = await self._in_unit(lambda w: merging.plan_merge(w, incident, digest, self._rules))
+        if plan is None:
+            return
+        change = await self._merge_once(plan, self._tools.find_forge(plan.forge))
+        await self._in_unit(lambda w: merging.record_merge(w, incident, digest, change, self._rules))
+        reach("merge.recorded")
+
+    async def _merge_once(self, plan: MergePlan, forge: Forge) -> Change:
+        """Merge exactly the commit that is green; return the change if it is merged already. Raises `Refused`."""
+        found = await forge.find(plan.repository, plan.branch)
+        if found is None or found.number != plan.number:
+            raise Refused(f"change {plan.number} is not there any more", Reason.NOT_FOUND)
+        if found.state is ChangeState.MERGED:
+            return found
+        if found.state is ChangeState.CLOSED:
+            raise Refused(f"change {plan.number} was closed", Reason.CONFLICT)
+        if found.sha != plan.sha:
+            raise Refused(f"somebody pushed to {plan.branch}; CI was green for {plan.sha[:12]}", Reason.CONFLICT)
+        run = await self._tools.find_ci(plan.ci).status(plan.sha)
+        if run is None or run.state is not CIState.PASSED:
+            raise Refused(f"CI is not green for {plan.sha[:12]} any more", Reason.CONFLICT)
+        reach("merge.before")
+        merged = await forge.merge(plan.repository, plan.number, plan.sha)
+        reach("merge.after")
+        if merged.state is not ChangeState.MERGED:
+            raise Unavailable(f"the forge has not merged change {plan.number} yet", Reason.SERVER_ERROR, 2.0)
+        return merged
+
+    async def _merge_failed(self, args: Args, why: str) -> None:
+        text = self._tools.redact(why)
+        await self._in_unit(lambda w: merging.refuse_merge(w, args["incident"], args["digest"], text))
+
+    async def _deploy(self, args: Args) -> None:
+        """Order the deployment once. Its run cannot be told from others of that commit, so nothing is probed."""
+        if await self._in_unit(lambda w: pause.hold_phase(w, "deploy", args)):
+            return
+        plan = await self._in_unit(lambda w: deploy.plan_deploy(w, args, self._rules))
+        if plan is None:
+            return
+        run = await self._order_deploy(plan)
+        if run is None:
+            await self._in_unit(lambda w: dispatch.ask_about_order(w, plan.order, plan.request.sha))
+            return
+        await self._in_unit(lambda w: deploy.record_deploy(w, plan.order, run, self._rules))
+        reach("deploy.recorded")
+
+    async def _order_deploy(self, plan: DeployPlan) -> CIRun | None:
+        """Send the order if nobody has; None where nobody knows whether it arrived."""
+        sha = plan.request.sha
+        if plan.is_running:
+            return CIRun(id=plan.order.key, sha=sha, state=CIState.RUNNING)
+        noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
+        if noted.standing is not Standing.NEW:
+            return None
+        reach("deploy.dispatch.before")
+        try:
+            run = await self._tools.find_ci(plan.ci).start(plan.request)
+        except Unavailable as error:
+            log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
+            return None
+        reach("deploy.dispatch.after")
+        return run
+
+    async def _deploy_failed(self, args: Args, why: str) -> None:
+        text = self._tools.redact(why)
+
+        def refuse(work: UnitOfWork) -> None:
+            dispatch.refuse_order(work, read_order(args["incident"], args["digest"], args["order"]), text)
+            deploy.refuse_deploy(work, args["incident"], args["digest"], text)
+
+        await self._in_unit(refuse)
+
+    async def _watch(self, args: Args) -> None:
+        await self._in_unit(lambda w: deploy.watch_due(w, args["incident"], args["digest"], self._rules))
+
+    async def _revert(self, args: Args) -> None:
+        """Draft a patch that takes the merged commit back on today's branch; a person decides about it as ever."""
+        incident, digest = args["incident"], args["digest"]
+        plan = await self._in_unit(lambda w: deploy.plan_revert(w, incident, digest, self._rules))
+        checkout = await self._tools.workspaces.open(plan.repository, self._tools.folder / "revert" / incident)
+        base = await checkout.resolve(plan.branch)
+        found = await checkout.revert(plan.commit, base)
+        if found is None:
+            raise Refused(f"nothing of {plan.commit[:12]} can be taken back on {plan.branch} as it is", Reason.CONFLICT)
+        drafted = Drafted(
+            base=base, patch=found.diff, title=plan.title, culprit=plan.commit, notes=tuple(found.partial)
+        )
+        await self._in_unit(lambda w: deploy.propose_revert(w, incident, drafted, self._rules))
+
+    async def _revert_failed(self, args: Args, why: str) -> None:
+        text = self._tools.redact(why)
+        await self._in_unit(lambda w: deploy.refuse_revert(w, args["incident"], args["digest"], text))
+
+
+async def _note(args: Args, why: str) -> None:
+    log.error("timer_failed", args=dict(args), error=why)

@@ -1,0 +1,102 @@
+"""Renders what follows an approval: notices, the change on the patch card, the offer to merge on the verdict."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bot.domain.chat import Message, Paragraph, Tone
+from bot.domain.draft import Draft
+from bot.domain.incident import Incident
+from bot.domain.order import read_order
+from bot.domain.timeline import TimelineEvent
+from bot.ports.work import UnitOfWork
+from bot.render.rollout import Question, add_change, add_consequence, render_question, render_watched
+from bot.services import deploy, dispatch, merging
+from bot.services.proposing import find_change
+from bot.services.rulebook import Rulebook
+
+_STILL_OPEN: Final = "The alert is still open. Look at the patch card and decide what to do next."
+_PLAIN: Final[Mapping[str, tuple[str, str]]] = {
+    "missing": ("ci_missing", "If it does not come, look at CI: something keeps it from running."),
+    "change": ("change_refused", "The branch is pushed; propose it by hand if you need it."),
+    "merge": ("merge_refused", "Nothing was forced. Look at the change and decide what to do next."),
+    "deployed": ("deploy_refused", "Deploy it by hand, or look at CI."),
+}
+"""Topic of a notice → the event that it tells, and what to do."""
+
+
+class RolloutComposer:
+    """Renders one kind of message each; None where there is nothing (any more) to show."""
+
+    def __init__(self, rules: Rulebook) -> None:
+        self._rules = rules
+
+    def notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        """Return a notice. `arg` is "<topic>.<digest>", without a topic the push was refused."""
+        topic, _, digest = arg.rpartition(".")
+        approvers = work.approvals.get(incident.id, digest).approved_by
+        if topic == "watch":
+            return self._watched(work, incident, digest, approvers)
+        if topic in _PLAIN:
+            kind, advice = _PLAIN[topic]
+            return _tell(work, incident, arg, kind=kind, advice=advice, ring=approvers)
+        if topic:
+            return self._question(work, incident, topic, digest)
+        return _tell(work, incident, digest, kind="push_refused", advice=_STILL_OPEN, ring=approvers)
+
+    def add_to_patch(self, work: UnitOfWork, draft: Draft, message: Message) -> Message:
+        """Add to a patch card what follows, and the change where there is one."""
+        service = self._rules.services.get(work.incidents.get(draft.incident).service)
+        if service is not None:
+            message = add_consequence(message, service)
+        return add_change(message, draft, find_change(work, draft.incident, draft.digest), may_merge=False)
+
+    def add_to_verdict(self, work: UnitOfWork, draft: Draft, message: Message) -> Message:
+        """Add to a verdict the change, and the offer to merge it where that is a person's to do."""
+        service = self._rules.services.get(work.incidents.get(draft.incident).service)
+        may_merge = service is not None and merging.may_merge(work, draft.incident, draft.digest, service)
+        change = find_change(work, draft.incident, draft.digest)
+        return add_change(message, draft, change, may_merge=may_merge)
+
+    def _question(self, work: UnitOfWork, incident: Incident, topic: str, digest: str) -> Message | None:
+        order = read_order(incident.id, work.drafts.get(incident.id, digest).digest, topic)
+        told = [event for event in work.timeline.of(incident.id) if event.data.get("key") == order.key]
+        asked = [event for event in told if event.kind == dispatch.UNANSWERED]
+        if not asked:
+            return None
+        ended = [event.text for event in told if event.seq > asked[-1].seq]
+        runs = [run.url for known, run in work.ci_runs.of(incident.id) if known == order.digest]
+        url = next((url for url in reversed(runs) if url), "")
+        question = Question(order=order, text=asked[-1].text, url=url, settled=ended[-1] if ended else "")
+        return render_question(question, ring=work.approvals.get(incident.id, digest).approved_by)
+
+    def _watched(self, work: UnitOfWork, incident: Incident, digest: str, approvers: tuple[str, ...]) -> Message | None:
+        told = _events(work, incident, digest, lambda event: event.kind in deploy.WATCHED)
+        if not told:
+            return None
+        fires = any(event.kind == deploy.STILL_FIRES for event in told)
+        is_asked = told[-1].kind == deploy.REVERT_ASKED
+        offers = fires and not is_asked and incident.is_open
+        return render_watched(incident.id, digest, told[-1].text, offers_revert=offers, ring=approvers if fires else ())
+
+
+def _events(
+    work: UnitOfWork, incident: Incident, digest: str, accept: Callable[[TimelineEvent], bool]
+) -> list[TimelineEvent]:
+    mine = [e for e in work.timeline.of(incident.id) if e.data.get("digest", "").startswith(digest)]
+    return [event for event in mine if accept(event)]
+
+
+def _tell(
+    work: UnitOfWork, incident: Incident, arg: str, *, kind: str, advice: str, ring: tuple[str, ...]
+) -> Message | None:
+    told = _events(work, incident, arg.rpartition(".")[2], lambda event: event.kind == kind)
+    if not told:
+        return None
+    return Message(
+        incident=incident.id,
+        slot=f"notice:{arg}",
+        headline=told[-1].text,
+        tone=Tone.WARN,
+        blocks=(Paragraph(text=advice),),
+        rings=ring,
+    )

@@ -1,0 +1,193 @@
+"""Following CI: the one run of a commit is started or found, asked about, and its verdict recorded."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final, TypeVar
+
+import structlog
+
+from bot.domain.ci import CIRun, Trigger
+from bot.domain.order import read_order
+from bot.engine.commit_news import Listener
+from bot.engine.phases import Phase
+from bot.engine.tools import Args, Tools, in_unit
+from bot.errors import Rejected, Unavailable
+from bot.metrics import CI_VERDICTS
+from bot.ports.ci import CIProvider
+from bot.ports.faults import reach
+from bot.ports.work import Store, UnitOfWork
+from bot.services import ci_follow, dispatch, merging, rollout
+from bot.services.announce import BOT
+from bot.services.ci_follow import FollowPlan
+from bot.services.dispatch import Standing
+from bot.services.rulebook import Rulebook
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+LOG_KEPT: Final = 16 * 1024
+SLOWER: Final = 1.5
+
+
+class Following:
+    """The phases follow (a pushed commit) and ci (a person's order: cancel, rerun)."""
+
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+        self._store = store
+        self._rules = rules
+        self._tools = tools
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase(name="follow", run=self._follow_push, failed=self._follow_failed, together=64),
+            Phase(name="ci", run=self._order, failed=self._order_failed, together=16),
+        )
+
+    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
+        return await in_unit(self._store, work)
+
+    async def _follow_push(self, args: Args) -> None:
+        """Make sure that the one run of this commit exists, and follow it to its verdict."""
+        plan = await self._in_unit(lambda w: ci_follow.plan_follow(w, args, self._rules))
+        if plan is None:
+            return
+        provider = self._tools.find_ci(plan.ci)
+        sha, digest = plan.request.sha, plan.order.digest
+        with self._tools.news.follow(sha) as news:
+            run = await self._start(plan, provider, news)
+            if run is None:
+                return
+            reach("ci.started")
+            pauses = self._pauses(plan.ci)
+            while not run.state.is_final:
+                await self._record(plan.order.incident, digest, run)
+                await news.wait(next(pauses))
+                run = await self._look(plan, provider) or run
+        await self._conclude(plan.order.incident, digest, provider, run)
+
+    async def _look(self, plan: FollowPlan, provider: CIProvider) -> CIRun | None:
+        """Ask about the run. One that only an order starts is never started here."""
+        sha = plan.request.sha
+        run = await provider.status(sha)
+        if run is not None:
+            return run
+        patience = self._tools.dispatch_patience
+        await self._in_unit(
+            lambda w: ci_follow.note_missing(w, plan.order.incident, plan.order.digest, sha, patience=patience)
+        )
+        return None if plan.request.trigger is Trigger.DISPATCH else await provider.start(plan.request)
+
+    async def _start(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
+        """Return the run; None where an order got no answer and a person was asked."""
+        if plan.request.trigger is not Trigger.DISPATCH:
+            return await provider.start(plan.request)
+        run = await provider.status(plan.request.sha)
+        if run is None and plan.since is None:
+            run = await self._send_once(plan, provider)
+        if run is None:
+            run = await self._probe(plan, provider, news)
+        if run is not None:
+            found = run
+            await self._in_unit(lambda w: dispatch.record_answer(w, plan.order, found))
+            reach("ci.dispatch.recorded")
+        return run
+
+    async def _send_once(self, plan: FollowPlan, provider: CIProvider) -> CIRun | None:
+        """Note the order, then send it, at most once ever; None where that is not known to have worked."""
+        sha = plan.request.sha
+        noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
+        if noted.standing is Standing.DONE:  # it was there once, and is only not listed now
+            return await self._in_unit(lambda w: ci_follow.known_run(w, plan.order.incident, sha))
+        if noted.standing is not Standing.NEW:
+            return None
+        reach("ci.dispatch.before")
+        try:
+            run = await provider.start(plan.request)
+        except Unavailable as error:
+            log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
+            return None
+        reach("ci.dispatch.after")
+        return run
+
+    async def _probe(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
+        """Look for the run of an order until the patience with it ends; then ask a person."""
+        sha, pauses = plan.request.sha, self._pauses(plan.ci)
+        noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
+        until = (plan.since or noted.at) + self._tools.dispatch_patience
+        while True:
+            try:
+                run = await provider.status(sha)
+            except Unavailable as error:
+                log.info("dispatch_probe_failed", key=plan.order.key, error=str(error))
+                run = None
+            if run is not None:
+                return run
+            if await self._in_unit(lambda w: w.now >= until):
+                break
+            await news.wait(next(pauses))
+        reach("ci.dispatch.unanswered")
+        await self._in_unit(lambda w: dispatch.ask_about_order(w, plan.order, sha))
+        return None
+
+    def _pauses(self, ci: str) -> Iterator[float]:
+        """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""
+        first = self._tools.poll_seconds
+        longest = max(first, self._tools.longest_poll.get(ci, first))
+        while True:
+            yield first
+            first = min(first * SLOWER, longest)
+
+    async def _order(self, args: Args) -> None:
+        """Carry out a person's order, and follow a rerun to its verdict."""
+        incident, digest, sha = args["incident"], args["digest"], args["sha"]
+        name = await self._in_unit(lambda w: ci_follow.service_of(w, incident, self._rules).ci)
+        provider = self._tools.find_ci(name)
+        if args["order"] == "cancel":
+            await self._record(incident, digest, await provider.cancel(sha))
+            return
+        known = await self._in_unit(lambda w: ci_follow.known_run(w, incident, sha))
+        with self._tools.news.follow(sha) as news:
+            run = await provider.status(sha)
+            if run is not None and run.state.is_final and known is not None and run.attempt == known.attempt:
+                run = await provider.rerun(sha)
+            pauses = self._pauses(name)
+            while run is not None and not run.state.is_final:
+                await self._record(incident, digest, run)
+                await news.wait(next(pauses))
+                run = await provider.status(sha)
+        if run is not None:
+            await self._conclude(incident, digest, provider, run)
+
+    async def _conclude(self, incident: str, digest: str, provider: CIProvider, run: CIRun) -> None:
+        try:
+            whole = (await provider.log(run.sha))[-LOG_KEPT:]
+        except Rejected as error:  # a verdict without its log is a verdict
+            log.warning("ci_log_rejected", sha=run.sha, error=str(error))
+            whole = ""
+        await self._record(incident, digest, replace(run, log_tail=whole or run.log_tail))
+
+    async def _record(self, incident: str, digest: str, run: CIRun) -> None:
+        clean = replace(run, log_tail=self._tools.redact(run.log_tail))
+        if run.state.is_final:
+            reach("ci.verdict.before")
+            CI_VERDICTS.labels(state=run.state.value).inc()
+
+        def record(work: UnitOfWork) -> None:
+            rollout.record_ci(work, incident, digest, clean)
+            merging.merge_if_green(work, incident, digest, self._rules)
+
+        await self._in_unit(record)
+        if run.state.is_final:
+            reach("ci.verdict.after")
+
+    async def _follow_failed(self, args: Args, why: str) -> None:
+        text = self._tools.redact(why)
+
+        def give_up(work: UnitOfWork) -> None:
+            dispatch.refuse_order(work, read_order(args["incident"], args["digest"], args["order"]), text)
+            rollout.give_up_push(work, args["incident"], args["digest"], text)
+
+        await self._in_unit(give_up)
+
+    async def _order_failed(self, args: Args, why: str) -> None:
+        text = f"CI did not {args['order']} {args['sha'][:12]}: {self._tools.redact(why)}"
+        await self._in_unit(lambda w: w.timeline.append(args["incident"], "ci_order_failed", BOT, text))

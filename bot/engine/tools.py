@@ -1,0 +1,64 @@
+"""The outside, as the phases need it."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from bot.engine.commit_news import CommitNews
+from bot.errors import Reason, Refused
+from bot.ports.ci import CIProvider
+from bot.ports.forge import Forge
+from bot.ports.investigator import Investigator
+from bot.ports.work import Store, UnitOfWork
+from bot.ports.workspace import Workspaces
+from bot.render.links import Links
+
+T = TypeVar("T")
+Args = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """`ci` and `forges` map the names that services use to what they are.
+
+    A run is asked about every `poll_seconds` at first, then less and less often, down to what `longest_poll` says of
+    its CI; `dispatch_patience` is how long an order without an answer is looked for.
+    """
+
+    investigator: Investigator
+    workspaces: Workspaces
+    ci: Mapping[str, CIProvider]
+    forges: Mapping[str, Forge] = field(default_factory=dict)
+    news: CommitNews = field(default_factory=CommitNews)
+    folder: Path
+    redact: Callable[[str], str]
+    poll_seconds: float = 0.5
+    longest_poll: Mapping[str, float] = field(default_factory=dict)
+    dispatch_patience: timedelta = timedelta(seconds=90)
+    links: Links = field(default_factory=Links)
+    has_model: bool = False
+
+    def find_ci(self, name: str) -> CIProvider:
+        """Raises `Refused` where no connection has that name any more."""
+        if name not in self.ci:
+            raise Refused(f'No CI is called "{name}" any more; look at the configuration.', Reason.NOT_FOUND)
+        return self.ci[name]
+
+    def find_forge(self, name: str) -> Forge:
+        """Raises `Refused` where no connection has that name any more."""
+        if name not in self.forges:
+            raise Refused(f'No forge is called "{name}" any more; look at the configuration.', Reason.NOT_FOUND)
+        return self.forges[name]
+
+
+async def in_unit(store: Store, work: Callable[[UnitOfWork], T]) -> T:
+    """Run something inside one unit of work, in a thread of its own."""
+
+    def run() -> T:
+        with store.begin() as unit:
+            return work(unit)
+
+    return await asyncio.to_thread(run)
