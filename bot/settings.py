@@ -150,6 +150,8 @@ class Settings(BaseSettings):
         rules = self.approval.model_dump(mode="json") | {
             "roles": {key: person.role.value for key, person in sorted(self.people.items())}
         }
+        follows = {name: [s.merge.value, s.deploy_job] for name, s in self.services.items() if s.merge != "never"}
+        rules |= {"follows": follows} if follows else {}  # what a press sets going is part of what was asked
         return ApprovalPolicy(
             version=hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16],
             approvers=self.approval.approvers,

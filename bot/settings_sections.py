@@ -70,7 +70,7 @@ class ServiceSettings(Section):
     forge: str = ""
     merge: MergeRule = MergeRule.NEVER
     deploy_job: str = ""
-    watch_minutes: float = Field(default=10, gt=0, le=LONGEST / 60)
+    watch_minutes: float = Field(default=10.0, gt=0, le=LONGEST / 60)
     deploy: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ from bot.services.announce import BOT, announce
 from bot.services.ci_follow import service_of
 from bot.services.deploy import show_progress, start_deploy
 from bot.services.proposing import MERGED, change_data, find_change
+from bot.services.rollout import push_key
 from bot.services.rulebook import Rulebook
 
 
@@ -29,7 +30,7 @@ class MergePlan:
 def merge_if_green(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> None:
     """Start the merge where the policy leaves it to Nightshift and everything is there. May be repeated."""
     is_open = work.incidents.get(incident).is_open  # whoever resolved it decides about the rest
-    if not is_open or service_of(work, incident, rules).merge is not MergeRule.GREEN:
+    if not is_open or not _merges_itself(work, incident, digest, service_of(work, incident, rules)):
         return
     change = find_change(work, incident, digest)
     run = _green_run(work, incident, digest)
@@ -39,6 +40,13 @@ def merge_if_green(work: UnitOfWork, incident: str, digest: str, rules: Rulebook
         _start_merge(work, incident, digest, change, run.sha)
 
 
+def _merges_itself(work: UnitOfWork, incident: str, digest: str, service: Service) -> bool:
+    """Say whether the policy merges what is green: today's, and the one under which people approved."""
+    push = work.effects.get(push_key(work.approvals.get(incident, digest)))
+    agreed = push.payload.get("merge") if push is not None else None
+    return service.merge is MergeRule.GREEN and agreed == MergeRule.GREEN.value
+
+
 def may_merge(work: UnitOfWork, incident: str, digest: str, service: Service) -> bool:
     """Say whether a person may be offered to merge: the policy asks, CI is green, the change is open."""
     change = find_change(work, incident, digest)
@@ -46,7 +54,7 @@ def may_merge(work: UnitOfWork, incident: str, digest: str, service: Service) ->
         return False
     waits = work.effects.get(_merge_key(work, incident, digest)) is not None
     is_left = _refusals(work, incident, digest) > 0 or not work.incidents.get(incident).is_open
-    is_asked = service.merge is MergeRule.ASK or is_left
+    is_asked = is_left or not _merges_itself(work, incident, digest, service)
     return is_asked and not waits and _green_run(work, incident, digest) is not None
 
 

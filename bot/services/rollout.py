@@ -56,6 +56,7 @@ def freeze_push(work: UnitOfWork, draft: Draft, approval: Approval, rules: Ruleb
         "base": draft.base,
         "digest": draft.digest,
         "message": commit_message(draft.title, approval, approvers=approvers, audit_head=head),
+        "merge": service.merge.value,
         "at": work.now.replace(microsecond=0).isoformat(),
     }
     work.effects.intend(push_key(approval), f"push:{service.repository}", payload)

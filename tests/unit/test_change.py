@@ -1,5 +1,7 @@
 """After the push: one change on the forge, merged only where the policy says so and CI is green for that commit."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.domain.approval import ApprovalState
@@ -204,6 +206,15 @@ class TestMerging:
         await night.play()
         assert not night.forge.merges
         assert night.labels("verdict") == ["Merge"], "it is left to a person"
+
+    async def test_what_was_approved_before_merging_was_left_to_nightshift_is_left_to_a_person(self, make_night):
+        night = make_night(MergeRule.ASK)
+        night.approve()
+        service = replace(night.world.rules.services["checkout"], merge=MergeRule.GREEN)
+        night.world.rules = replace(night.world.rules, services={"checkout": service})
+        await night.play()
+        assert not night.forge.merges
+        assert night.labels("verdict") == ["Merge"]
 
     async def test_a_pause_keeps_the_merge_for_its_end(self, make_night):
         night = make_night(MergeRule.ASK)
