@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -68,7 +68,8 @@ def free_port() -> int:
 @dataclass(kw_only=True)
 class Walk:
     """One walk in its own folder. `expiry_minutes` and `escalate_after` make timers due on the way, `may_approve` holds
-    the people back."""
+    the people back. `also` is what else people do: it says whether there was something. `is_over` says when the
+    alert may clear."""
 
     folder: Path
     service: Service
@@ -80,6 +81,11 @@ class Walk:
     model_url: str = ""
     model_env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    service_lines: str = ""
+    tables: str = ""
+    python_path: tuple[str, ...] = ()
+    also: Callable[["Person", dict], Awaitable[bool]] | None = None
+    is_over: Callable[["Person"], Awaitable[bool]] | None = None
     may_approve: Callable[["Walk"], bool] = lambda _: True
     port: int = field(default_factory=free_port)
     starts: int = 0
@@ -112,6 +118,7 @@ state_dir = {json.dumps(str(self.state))}
 poll_seconds = 0.1
 sweep_seconds = 0.2
 ci_idle_seconds = 0.5
+dispatch_seconds = 0.5
 [people.ana]
 name = "Ana"
 role = "admin"
@@ -126,6 +133,7 @@ run = {json.dumps(service.run)}
 logs = [{{ path = {json.dumps(service.logs[0].path)} }}]
 setup = {json.dumps(service.setup)}
 paths = {json.dumps(service.paths)}
+{self.service_lines}
 [services.{service.name}.checks]
 {checks}
 [services.{service.name}.env]
@@ -143,10 +151,12 @@ kind = "web"
 [approval]
 approvers = ["ana", "ben"]
 expiry_minutes = {self.expiry_minutes}
+{self.tables}
 """)
 
     def start(self, fault: str = "") -> None:
-        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "NIGHTSHIFT_ALERT_TOKEN": TOKEN, "LANG": "C.UTF-8"}
+        path = os.pathsep.join([str(ROOT), *self.python_path])
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "NIGHTSHIFT_ALERT_TOKEN": TOKEN, "LANG": "C.UTF-8"}
         if self.model_url:
             env |= {"NIGHTSHIFT_MODEL_URL": self.model_url, **self.model_env}
         if fault:
@@ -301,35 +311,39 @@ class Person:
         states = [approval["state"] for approval in incident["approvals"]]
         if incident["state"] == "resolved":
             return await self._is_quiet()
-        wants_escalation = self._walk.escalate_after < 60 and not await self._happened("paged", 2)
+        if self._walk.also is not None and await self._walk.also(self, incident):
+            return False
+        wants_escalation = self._walk.escalate_after < 60 and not await self.happened("paged", 2)
         if incident["state"] == "triggered" and not wants_escalation:
-            await self._press("Acknowledge")
+            await self.press("Acknowledge")
         elif states[-1:] == ["expired"]:
-            await self._press("Renew")
+            await self.press("Renew")
         elif (
             states[-1:] == ["pending"]
             and not {"approved", "executed"} & set(states)
             and self._walk.may_approve(self._walk)
-            and (self._walk.expiry_minutes > 1 or await self._happened("expired", 1))
+            and (self._walk.expiry_minutes > 1 or await self.happened("expired", 1))
         ):
             approved = incident["approvals"][-1]["approved_by"]
-            await self._press("Approve", "ben" if "ana" in approved else "ana")
+            await self.press("Approve", "ben" if "ana" in approved else "ana")
         elif await self._is_over(incident) and not self._cleared:
             self._cleared = await self._send(self._walk.body("resolved"))
         return False
 
     async def _is_over(self, incident: dict) -> bool:
         if self._walk.refuses_push:
-            return await self._happened("push_refused", 1)
+            return await self.happened("push_refused", 1)
+        if self._walk.is_over is not None:
+            return await self._walk.is_over(self)
         if [run["state"] for run in incident["ci"]] != ["passed"]:
             return False
         if self._walk.reruns_ci and incident["ci"][0]["attempt"] == 1:
-            if not await self._happened("ci_rerun", 1):
-                await self._press("Send", text="/ci rerun")
+            if not await self.happened("ci_rerun", 1):
+                await self.press("Send", text="/ci rerun")
             return False
         return True
 
-    async def _happened(self, kind: str, times: int) -> bool:
+    async def happened(self, kind: str, times: int) -> bool:
         timeline = await self._get("/v1/incidents/INC-1/timeline")
         return timeline is not None and [event["kind"] for event in timeline["events"]].count(kind) >= times
 
@@ -348,7 +362,7 @@ class Person:
         async with self._session.get(self._walk.url + path, headers=headers) as answer:
             return await answer.json() if answer.status == 200 else None
 
-    async def _press(self, label: str, person: str = "ana", **fields: str) -> None:
+    async def press(self, label: str, person: str = "ana", **fields: str) -> None:
         browser = Browser(self._sessions[person], self._walk.url)
         if person not in self._signed_in:
             headers = {"Authorization": f"Bearer {self._walk.admin_token()}"}
