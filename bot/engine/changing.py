@@ -38,7 +38,7 @@ class Changing:
     def phases(self) -> tuple[Phase, ...]:
         return (
             Phase(name="propose", run=self._propose, failed=self._propose_failed),
-            Phase(name="merge", run=self._merge, failed=self._merge_failed),
+            Phase(name="merge", run=self._merge, failed=self._merge_failed, patience=900),
             Phase(name="deploy", run=self._deploy, failed=self._deploy_failed),
             Phase(name="watch", run=self._watch, failed=_note, together=16),
             Phase(name="revert", run=self._revert, failed=self._revert_failed, together=2),
@@ -111,7 +111,9 @@ class Changing:
         if found.sha != plan.sha:
             raise Refused(f"somebody pushed to {plan.branch}; CI was green for {plan.sha[:12]}", Reason.CONFLICT)
         run = await self._tools.find_ci(plan.ci).status(plan.sha)
-        if run is None or run.state is not CIState.PASSED:
+        if run is None:
+            raise Unavailable(f"CI does not list its run of {plan.sha[:12]}", Reason.SERVER_ERROR)
+        if run.state is not CIState.PASSED:
             raise Refused(f"CI is not green for {plan.sha[:12]} any more", Reason.CONFLICT)
         reach("merge.before")
         merged = await forge.merge(plan.repository, plan.number, plan.sha)

@@ -39,7 +39,7 @@ def render_question(question: Question, *, ring: Sequence[str]) -> Message:
     look = "It runs: look again" if is_ci else "It runs"
     asked = f"Look at CI for {order.key}: does it run?"
     buttons = (
-        Button(id=_press(Verb.LOOK, order), label=look, key="l", style=Style.PRIMARY),
+        Button(id=_press(Verb.LOOK, order), label=look, key="k", style=Style.PRIMARY),
         Button(id=_press(Verb.AGAIN, order), label="Start it again", key="g", style=Style.DANGER),
     )
     return Message(
@@ -60,7 +60,7 @@ def _press(verb: Verb, order: Order) -> str:
 def render_watched(incident: str, digest: str, text: str, *, offers_revert: bool, ring: Sequence[str]) -> Message:
     """Return whether the alert has cleared since the deployment; where it has not, a revert is one tap away."""
     press = encode_press(Verb.REVERT, incident, digest=digest)
-    revert = Button(id=press, label="Revert it", key="v", style=Style.PRIMARY)
+    revert = Button(id=press, label="Revert it", key="b", style=Style.PRIMARY)
     asked = Paragraph(text="Reverting drafts a new patch, which needs its own approval.")
     return Message(
         incident=incident,

@@ -29,8 +29,11 @@ class MergePlan:
 
 def merge_if_green(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> None:
     """Start the merge where the policy leaves it to Nightshift and everything is there. May be repeated."""
-    is_open = work.incidents.get(incident).is_open  # whoever resolved it decides about the rest
-    if not is_open or not _merges_itself(work, incident, digest, service_of(work, incident, rules)):
+    current = work.incidents.get(incident)
+    service = rules.services.get(current.service)
+    if service is None or not current.is_open:  # whoever resolved it decides about the rest
+        return
+    if not _merges_itself(work, incident, digest, service):
         return
     change = find_change(work, incident, digest)
     run = _green_run(work, incident, digest)

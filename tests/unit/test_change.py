@@ -1,5 +1,6 @@
 """After the push: one change on the forge, merged only where the policy says so and CI is green for that commit."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -145,6 +146,18 @@ class TestMerging:
         assert night.world.press(merge, "ben@web").ok
         assert night.world.press(merge).text == "Change 12 is merged or on its way already."
         assert not night.labels("verdict")
+        await night.play()
+        assert len(night.forge.merges) == 1
+
+    async def test_everybody_who_merges_at_once_merges_once(self, make_night):
+        night = make_night(MergeRule.ASK)
+        night.approve()
+        await night.play()
+        merge = night.button("verdict", "Merge")
+        worlds = [night.world.reopen() for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            replies = list(pool.map(lambda each: each.press(merge, event=f"e-{id(each)}"), worlds))
+        assert sum(reply.ok for reply in replies) == 1
         await night.play()
         assert len(night.forge.merges) == 1
 

@@ -1,5 +1,7 @@
 """An order to CI: sent once, looked for, and then a person decides; never two, never none without a word."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from bot.domain.approval import ApprovalState
@@ -68,6 +70,20 @@ async def test_the_press_sends_exactly_one_more_under_a_key_of_its_own(night):
     assert night.ci.sent == [f"nightshift-INC-1-{digest[:12]}", f"nightshift-INC-1-{digest[:12]}-2"]
     assert state(night, digest) is ApprovalState.EXECUTED
     assert not night.shown("notice")[-1].buttons
+
+
+async def test_a_press_that_comes_twice_or_from_everybody_at_once_is_one_order(night):
+    night.ci.answers = ["lost"]
+    night.approve()
+    await night.play()
+    again = night.button("notice", "Start it again")
+    assert night.world.press(again, event="e-1") == night.world.press(again, event="e-1")
+    worlds = [night.world.reopen() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda each: each.press(again, "ben@web", event=f"e-{id(each)}"), worlds))
+    assert not any(reply.ok for reply in replies)
+    await night.play()
+    assert len(night.ci.sent) == 2
 
 
 async def test_a_second_order_that_is_lost_is_asked_about_anew(night):
