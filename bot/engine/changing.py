@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from typing import TypeVar
 
 import structlog
@@ -11,7 +12,7 @@ from bot.domain.ci import CIRun, CIState
 from bot.domain.investigation import Drafted
 from bot.domain.order import read_order
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, Tools, in_unit
+from bot.engine.tools import Args, Tools, has_stood_still, in_unit
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.faults import reach
 from bot.ports.forge import Forge
@@ -145,8 +146,9 @@ class Changing:
         sha = plan.request.sha
         if plan.is_running:
             return CIRun(id=plan.order.key, sha=sha, state=CIState.RUNNING)
+        began = monotonic()
         noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
-        if noted.standing is not Standing.NEW:
+        if noted.standing is not Standing.NEW or has_stood_still(began, self._tools.dispatch_patience):
             return None
         reach("deploy.dispatch.before")
         try:

@@ -65,7 +65,8 @@ class RolloutComposer:
             return None
         ended = [event.text for event in told if event.seq > asked[-1].seq]
         runs = [run.url for known, run in work.ci_runs.of(incident.id) if known == order.digest]
-        url = next((url for url in reversed(runs) if url), "")
+        service = self._rules.services.get(incident.service)
+        url = next((url for url in reversed(runs) if url), _page_of(service.repository) if service else "")
         question = Question(order=order, text=asked[-1].text, url=url, settled=ended[-1] if ended else "")
         return render_question(question, ring=work.approvals.get(incident.id, digest).approved_by)
 
@@ -77,6 +78,11 @@ class RolloutComposer:
         is_asked = told[-1].kind == deploy.REVERT_ASKED
         offers = fires and not is_asked and incident.is_open
         return render_watched(incident.id, digest, told[-1].text, offers_revert=offers, ring=approvers if fires else ())
+
+
+def _page_of(repository: str) -> str:
+    """Return the page of a repository whose address is one; never one that holds a user or a password."""
+    return "" if "@" in repository else repository.removesuffix(".git")
 
 
 def _events(

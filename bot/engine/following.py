@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from time import monotonic
 from typing import Final, TypeVar
 
 import structlog
@@ -10,7 +11,7 @@ from bot.domain.ci import CIRun, Trigger
 from bot.domain.order import read_order
 from bot.engine.commit_news import Listener
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, Tools, in_unit
+from bot.engine.tools import Args, Tools, has_stood_still, in_unit
 from bot.errors import Rejected, Unavailable
 from bot.metrics import CI_VERDICTS
 from bot.ports.ci import CIProvider
@@ -93,11 +94,11 @@ class Following:
 
     async def _send_once(self, plan: FollowPlan, provider: CIProvider) -> CIRun | None:
         """Note the order, then send it, at most once ever; None where that is not known to have worked."""
-        sha = plan.request.sha
+        sha, began = plan.request.sha, monotonic()
         noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
         if noted.standing is Standing.DONE:  # it was there once, and is only not listed now
             return await self._in_unit(lambda w: ci_follow.known_run(w, plan.order.incident, sha))
-        if noted.standing is not Standing.NEW:
+        if noted.standing is not Standing.NEW or has_stood_still(began, self._tools.dispatch_patience):
             return None
         reach("ci.dispatch.before")
         try:

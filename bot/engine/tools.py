@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from bot.engine.commit_news import CommitNews
@@ -62,3 +63,8 @@ async def in_unit(store: Store, work: Callable[[UnitOfWork], T]) -> T:
             return work(unit)
 
     return await asyncio.to_thread(run)
+
+
+def has_stood_still(since: float, patience: timedelta) -> bool:
+    """Say whether so much time has gone by (`monotonic`) that another process may have taken over and asked people."""
+    return monotonic() - since > patience.total_seconds() / 2

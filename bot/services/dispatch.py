@@ -15,7 +15,7 @@ from bot.services.rulebook import Rulebook
 
 SENT, ANSWERED, UNANSWERED = "order_sent", "order_answered", "order_unanswered"
 AGAIN, LOOK = "order_again", "order_look"
-WORDS: Final = {Ordered.CI: "CI", Ordered.DEPLOY: "the deployment"}
+VERBS: Final = {Ordered.CI: "check", Ordered.DEPLOY: "deploy"}
 
 
 class Standing(StrEnum):
@@ -46,7 +46,7 @@ def note_order(work: UnitOfWork, order: Order, sha: str) -> Noted:
     if known is not None:
         return Noted(standing=_STANDINGS[known.state], at=datetime.fromisoformat(known.payload["at"]))
     work.effects.intend(_name(order), f"dispatch:{order.incident}", {"sha": sha, "at": work.now.isoformat()})
-    text = f"Ordered {WORDS[order.what]} of {sha[:12]} under the key {order.key}"
+    text = f"Ordered CI to {_deed(order, sha)}, under the key {order.key}"
     work.timeline.append(order.incident, SENT, BOT, text, _data(order, sha))
     return Noted(standing=Standing.NEW, at=work.now)
 
@@ -56,7 +56,7 @@ def record_answer(work: UnitOfWork, order: Order, run: CIRun) -> None:
     work.effects.settle(_name(order), EffectState.DONE)
     if _said(work, order, ANSWERED):
         return
-    text = f"{WORDS[order.what][0].upper()}{WORDS[order.what][1:]} was started under the key {order.key}"
+    text = f"CI has the order to {_deed(order, run.sha)}, under the key {order.key}"
     work.timeline.append(order.incident, ANSWERED, BOT, text, {**_data(order, run.sha), "url": run.url})
     if _said(work, order, UNANSWERED):
         show_question(work, order)
@@ -68,7 +68,7 @@ def ask_about_order(work: UnitOfWork, order: Order, sha: str, *, url: str = "") 
     if _is_asked(work, order):
         return
     times = len(_events(work, order, UNANSWERED))
-    text = f"CI gave no answer to our order of {WORDS[order.what]} for {sha[:12]} (key {order.key}); it is not repeated"
+    text = f"CI gave no answer to our order to {_deed(order, sha)}; it is not sent again"
     work.timeline.append(order.incident, UNANSWERED, BOT, text, {**_data(order, sha), "url": url})
     show_question(work, order, once=f"{order.key}:{times}")
 
@@ -89,7 +89,7 @@ def order_again(work: UnitOfWork, order: Order, person: str, rules: Rulebook) ->
     sha = _require_question(work, order, rules)
     following = Order(incident=order.incident, digest=order.digest, what=order.what, attempt=order.attempt + 1)
     name = rules.name_of(person)
-    text = f"{name} ordered {WORDS[order.what]} of {sha[:12]} once more"
+    text = f"{name} ordered CI once more to {_deed(order, sha)}"
     work.timeline.append(order.incident, AGAIN, person, text, _data(order, sha))
     start_order(work, following, sha)
     show_question(work, order)
@@ -101,7 +101,7 @@ def look_again(work: UnitOfWork, order: Order, person: str, rules: Rulebook) -> 
     sha = _require_question(work, order, rules)
     if not _is_asked(work, order):
         raise Refused("It is being looked for already.", Reason.ALREADY_DONE)
-    text = f"{rules.name_of(person)} says that {WORDS[order.what]} of {sha[:12]} runs"
+    text = f"{rules.name_of(person)} says that CI has the order to {_deed(order, sha)}"
     event = work.timeline.append(order.incident, LOOK, person, text, _data(order, sha))
     start_order(work, order, sha, since=work.now, times=event.seq)
     show_question(work, order)
@@ -131,6 +131,10 @@ def _require_question(work: UnitOfWork, order: Order, rules: Rulebook) -> str:
     if again:
         raise Refused(f"{rules.name_of(again[0].actor)} has ordered it once more already.", Reason.ALREADY_DONE)
     return asked[-1].data["sha"]
+
+
+def _deed(order: Order, sha: str) -> str:
+    return f"{VERBS[order.what]} {sha[:12]}"
 
 
 def _is_asked(work: UnitOfWork, order: Order) -> bool:

@@ -1,11 +1,14 @@
 """An order to CI: sent once, looked for, and then a person decides; never two, never none without a word."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from bot.domain.approval import ApprovalState
+from bot.domain.chat import Link
 from bot.domain.ci import Trigger
+from bot.engine import following, tools
 from tests.rollout_world import RolloutWorld
 
 
@@ -51,10 +54,27 @@ async def test_a_lost_order_is_not_repeated_and_the_approvers_are_asked(night):
     assert len(night.ci.sent) == 1
     assert state(night, digest) is ApprovalState.APPROVED
     (asked,) = night.shown("notice")
-    assert asked.headline.startswith("CI gave no answer to our order of CI")
+    assert asked.headline.startswith("CI gave no answer to our order to check")
     assert asked.rings == ("ada",)
     assert [button.label for button in asked.buttons] == ["It runs: look again", "Start it again"]
     assert sum(night.news.waits) >= 90
+
+
+@pytest.mark.parametrize(
+    ("repository", "links"),
+    [
+        ("https://git.example/shop.git", ["https://git.example/shop"]),
+        ("https://bot:secret@git.example/shop.git", []),
+        ("/srv/git/shop.git", []),
+    ],
+)
+async def test_the_question_links_to_where_to_look_and_never_to_a_password(night, repository, links):
+    service = replace(night.world.rules.services["checkout"], repository=repository)
+    night.world.rules = replace(night.world.rules, services={"checkout": service})
+    night.ci.answers = ["lost"]
+    night.approve()
+    await night.play()
+    assert [block.url for block in night.shown("notice")[-1].blocks if isinstance(block, Link)] == links
 
 
 async def test_the_press_sends_exactly_one_more_under_a_key_of_its_own(night):
@@ -133,6 +153,16 @@ async def test_a_kill_around_the_order_sends_no_second_one(night, point):
     assert len(night.ci.sent) == 1
     assert state(night, digest) is ApprovalState.EXECUTED
     assert len(night.world.promised("verdict")) == 1
+
+
+async def test_a_process_that_stood_still_before_sending_does_not_send(night, monkeypatch):
+    times = iter([0.0])
+    monkeypatch.setattr(following, "monotonic", lambda: next(times))
+    monkeypatch.setattr(tools, "monotonic", lambda: 46.0)
+    night.approve()
+    await night.play()
+    assert not night.ci.sent
+    assert night.labels("notice") == ["It runs: look again", "Start it again"]
 
 
 async def test_a_kill_while_the_question_is_asked_asks_once(night):

@@ -52,10 +52,12 @@ class CI:
     async def start(self, request: CIRequest) -> CIRun:
         with self._book.open() as book:
             book["orders"] += 1
-            if book["orders"] <= self._settings.loses:
-                raise Unavailable("the order got lost", Reason.TIMEOUT)
-            run = {"sha": request.sha, "key": request.key, "job": request.job, "at": time.time()}
-            book["runs"].append(run)
+            is_lost = book["orders"] <= self._settings.loses
+            if not is_lost:
+                run = {"sha": request.sha, "key": request.key, "job": request.job, "at": time.time()}
+                book["runs"].append(run)
+        if is_lost:
+            raise Unavailable("the order got lost", Reason.TIMEOUT)
         return CIRun(id=request.key, sha=request.sha, state=CIState.QUEUED)
 
     async def status(self, sha: str) -> CIRun | None:
