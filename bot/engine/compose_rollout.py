@@ -19,6 +19,7 @@ _PLAIN: Final[Mapping[str, tuple[str, str]]] = {
     "missing": ("ci_missing", "If it does not come, look at CI: something keeps it from running."),
     "change": ("change_refused", "The branch is pushed; propose it by hand if you need it."),
     "merge": ("merge_refused", "Nothing was forced. Look at the change and decide what to do next."),
+    "asked": ("ci_order_failed", "Nothing was changed."),
     "deployed": ("deploy_refused", "Deploy it by hand, or look at CI."),
 }
 """Topic of a notice → the event that it tells, and what to do."""
@@ -38,7 +39,8 @@ class RolloutComposer:
             return self._watched(work, incident, digest, approvers)
         if topic in _PLAIN:
             kind, advice = _PLAIN[topic]
-            return _tell(work, incident, arg, kind=kind, advice=advice, ring=approvers)
+            ring = () if topic == "asked" else approvers
+            return _tell(work, incident, arg, kind=kind, advice=advice, ring=ring)
         if topic:
             return self._question(work, incident, topic, digest)
         return _tell(work, incident, digest, kind="push_refused", advice=_STILL_OPEN, ring=approvers)

@@ -18,7 +18,6 @@ from bot.ports.ci import CIProvider
 from bot.ports.faults import reach
 from bot.ports.work import Store, UnitOfWork
 from bot.services import ci_follow, dispatch, merging, rollout
-from bot.services.announce import BOT
 from bot.services.ci_follow import FollowPlan
 from bot.services.dispatch import Standing
 from bot.services.rulebook import Rulebook
@@ -191,4 +190,4 @@ class Following:
 
     async def _order_failed(self, args: Args, why: str) -> None:
         text = f"CI did not {args['order']} {args['sha'][:12]}: {self._tools.redact(why)}"
-        await self._in_unit(lambda w: w.timeline.append(args["incident"], "ci_order_failed", BOT, text))
+        await self._in_unit(lambda w: ci_follow.tell_order_failed(w, args["incident"], args["digest"], text))

@@ -14,7 +14,7 @@ from bot.services.dispatch import start_order
 from bot.services.rollout import push_key
 from bot.services.rulebook import Rulebook
 
-MISSING = "ci_missing"
+MISSING, ORDER_FAILED = "ci_missing", "ci_order_failed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +89,10 @@ def note_missing(work: UnitOfWork, incident: str, digest: str, sha: str, *, pati
     text = f"CI shows no run of {sha[:12]} yet; it is still looked for"
     work.timeline.append(incident, MISSING, BOT, text, {"sha": sha, "digest": digest})
     announce(work, work.incidents.get(incident), "notice", arg=f"missing.{digest[:12]}", once=f"missing-{sha[:12]}")
+
+
+def tell_order_failed(work: UnitOfWork, incident: str, digest: str, text: str) -> None:
+    """CI did not do what a person asked of it: say so in the thread, without ringing."""
+    event = work.timeline.append(incident, ORDER_FAILED, BOT, text, {"digest": digest})
+    current = work.incidents.get(incident)
+    announce(work, current, "notice", arg=f"asked.{digest[:12]}", once=f"asked-{event.seq}")
