@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class WebRequest:
-    """Header names are lower-case; `body` is the raw bytes that a signature covers."""
+    """Header names are lower-case; `body` is the raw bytes that a signature covers.
+
+    `is_whole` is False while the body was not read yet: who signs it can only be looked at, not known.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
     remote: str = ""
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
