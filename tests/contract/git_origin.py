@@ -99,7 +99,7 @@ async def serve_git(origin: Origin, token: str = "") -> AsyncIterator[GitServer]
             return web.Response(status=server.fail, text="no")
         if token and request.headers.get("Authorization") != expected:
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
-        return await _run_backend(origin.folder, request)
+        return await run_backend(origin.folder, request, request.path)
 
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{tail:.*}", answer)
@@ -115,12 +115,13 @@ async def serve_git(origin: Origin, token: str = "") -> AsyncIterator[GitServer]
         await runner.cleanup()
 
 
-async def _run_backend(root: Path, request: web.Request) -> web.Response:
+async def run_backend(root: Path, request: web.Request, path: str) -> web.Response:
+    """Let git itself answer a request for `path` below `root`."""
     body = await request.read()
     env = ENV | {
         "GIT_PROJECT_ROOT": str(root),
         "GIT_HTTP_EXPORT_ALL": "1",
-        "PATH_INFO": request.path,
+        "PATH_INFO": path,
         "QUERY_STRING": request.query_string,
         "REQUEST_METHOD": request.method,
         "CONTENT_TYPE": request.headers.get("Content-Type", ""),
