@@ -1,6 +1,6 @@
 """The real HTTP surface over a world, listening on loopback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from bot.engine.chat_inbox import StoreInbox
 from bot.errors import Unavailable
+from bot.ports.alerts import AlertSource
 from bot.ports.deliveries import DeliveryBox
 from bot.ports.http import WebAnswer, Webhook, WebRequest
 from bot.store.board import SqlBoard
@@ -49,11 +50,14 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(world: World, *, box: DeliveryBox | None = None) -> AsyncIterator[Served]:
-    """Serve a world until the block ends. `box` stands in for the inbox that intake writes to."""
+async def serve(
+    world: World, *, box: DeliveryBox | None = None, more: Mapping[str, AlertSource] | None = None
+) -> AsyncIterator[Served]:
+    """Serve a world until the block ends. `box` stands in for the inbox that intake writes to; `more` are senders."""
     inbox = Inbox(world.path / "inbox.db", world.clock, max_pending=1000)
     sessions = Sessions(store=SqlSessions(world.store), clock=world.clock)
-    sources = {"alertmanager": Source(Settings(token=SecretStr(TOKEN), username="am", password=SecretStr("pass")))}
+    known = Source(Settings(token=SecretStr(TOKEN), username="am", password=SecretStr("pass")))
+    sources = {"alertmanager": known, **(more or {})}
     served: Served | None = None
 
     async def is_ready() -> str:

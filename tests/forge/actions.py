@@ -111,7 +111,9 @@ class Run:
             job.cancelled_at = now if job.cancelled_at is None else job.cancelled_at
 
     def updated_at(self, now: float) -> float:
-        return max([self.created_at, *(min(now, job.ends_at) for job in self.jobs)])
+        """Return when something happened last."""
+        steps = [at for job in self.jobs for at in (job.begins_at, job.ends_at) if at <= now]
+        return max([self.created_at, *steps])
 
 
 class Runner:

@@ -55,7 +55,7 @@ async def serve_forge(
     app.router.add_route("*", "/{owner}/{repo}.git/{tail:.*}", _Git(forge).answer)
     store = web.Application()
     store.router.add_get("/logs/{number}", _Store(forge).answer)
-    async with _serve(app) as forge.web_url, _serve(store) as forge.store_url:
+    async with serve(app) as forge.web_url, serve(store) as forge.store_url:
         teller = asyncio.create_task(_tell(forge))
         try:
             yield forge
@@ -66,7 +66,8 @@ async def serve_forge(
 
 
 @asynccontextmanager
-async def _serve(app: web.Application) -> AsyncIterator[str]:
+async def serve(app: web.Application) -> AsyncIterator[str]:
+    """Serve an application on a free port of loopback, and give its address."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

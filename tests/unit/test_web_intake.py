@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import gzip
+import hmac
 import io
 import json
 
@@ -13,6 +14,7 @@ from bot.engine.drainer import Drainer
 from bot.errors import Reason, Unavailable
 from bot.metrics import REGISTRY
 from connectors.alerts.alertmanager import Settings, Source
+from connectors.ci.github.hooks import GitHubHooks
 from tests.served import BEARER, LIMIT, TOKEN, Served, serve
 from tests.worldkit import alert, body, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
 
@@ -131,6 +133,33 @@ class TestStrangers:
     async def test_another_method_is_refused(self, served):
         async with served.client.get("/v1/alerts/alertmanager", headers=BEARER) as response:
             assert response.status == 405
+
+
+class TestSignedBodies:
+    """A sender that signs its bodies is known only once the whole body is read."""
+
+    @pytest.fixture
+    async def served(self, tmp_path):
+        async with serve(make_world(tmp_path), more={"github": GitHubHooks("hush", lambda _: None)}) as served:
+            yield served
+
+    async def post(self, served: Served, content: bytes, signed: bytes) -> int:
+        signature = "sha256=" + hmac.new(b"hush", signed, "sha256").hexdigest()
+        return await served.post(content, path="/v1/alerts/github", headers={"X-Hub-Signature-256": signature})
+
+    async def test_what_its_signature_covers_is_stored(self, served):
+        assert await self.post(served, b"{}", b"{}") == 200
+        assert await served.stored() == [b"{}"]
+
+    async def test_anything_else_leaves_nothing_behind(self, served):
+        for content in (b"", b"{ }", b"x" * LIMIT, b"x" * (LIMIT + 1), b"x" * (LIMIT * 3)):
+            assert await self.post(served, content, b"{}") == 401
+        assert not await served.stored()
+
+    async def test_a_signature_of_no_form_is_refused_before_the_body_is_read(self, served):
+        lines = ("POST /v1/alerts/github HTTP/1.1", "Host: 127.0.0.1", "Content-Length: 999999999")
+        request = "\r\n".join((*lines, "X-Hub-Signature-256: none", "", "")).encode()
+        assert (await raw(served, request)).startswith(b"HTTP/1.1 401")
 
 
 class TestHostileRequests:

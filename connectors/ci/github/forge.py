@@ -18,10 +18,10 @@ AGAIN_SECONDS: Final = 5.0
 class GitHubForge:
     """`Forge` for GitHub. A change is a pull request from a branch of the repository itself."""
 
-    def __init__(self, api: Api, settings: Settings, repositories: Sequence[str]) -> None:
+    def __init__(self, api: Api, settings: Settings, names: Sequence[str]) -> None:
         self._api = api
         self._settings = settings
-        self._names = tuple(dict.fromkeys(read_repository_name(address) for address in repositories))
+        self._names = names
 
     async def rules(self, repository: str, branch: str) -> BranchRules:
         """What GitHub does not say clearly counts as forbidden."""

@@ -48,14 +48,14 @@ class _Seen:
 
 
 class GitHubCI:
-    """`CIProvider` for the repositories (addresses as in requests) of services whose CI is GitHub's."""
+    """`CIProvider` for the repositories ("owner/name") of services whose CI is GitHub's."""
 
     def __init__(
-        self, api: Api, settings: Settings, repositories: Sequence[str], clock: Callable[[], float] = time.monotonic
+        self, api: Api, settings: Settings, names: Sequence[str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._api = api
         self._settings = settings
-        self._names = tuple(dict.fromkeys(read_repository_name(address) for address in repositories))
+        self._names = names
         self._clock = clock
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}

@@ -1,0 +1,57 @@
+"""What `[connections.<name>]` may hold: strict, frozen, its secrets under names that say so, all of it explained."""
+
+import importlib
+from functools import cache
+from pathlib import Path
+from typing import Final, get_args
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from bot.settings_sections import SECRET_NAME
+from tests.architecture.settings_tree import read_settings
+from tests.architecture.sources import ROOT, place, python_files, table
+
+FOLDER: Final = "connectors/ci/"
+
+
+@cache
+def _connections() -> dict[str, type[BaseModel]]:
+    """The `Settings` of each CI system or forge that is reached by a connection."""
+    names = {place(path).removeprefix(FOLDER).split("/")[0] for path in python_files("connectors") if _is_ci(path)}
+    modules = {name: importlib.import_module(f"connectors.ci.{name}") for name in _as_modules(names)}
+    return {name: module.Settings for name, module in modules.items() if hasattr(module, "Connector")}
+
+
+def _is_ci(path: Path) -> bool:
+    return place(path).startswith(FOLDER)
+
+
+def _as_modules(names: set[str]) -> list[str]:
+    return sorted({name.removesuffix(".py") for name in names} - {"__init__"})
+
+
+def test_github_is_one_of_them() -> None:
+    assert "github" in _connections()
+
+
+@pytest.mark.parametrize("name", _connections())
+def test_a_connection_takes_nothing_that_it_does_not_know_and_never_changes(name: str) -> None:
+    config = _connections()[name].model_config
+    assert config.get("extra") == "forbid"
+    assert config.get("frozen") is True
+
+
+@pytest.mark.parametrize("name", _connections())
+def test_the_redactor_knows_every_secret_of_a_connection_by_its_name(name: str) -> None:
+    for field, info in _connections()[name].model_fields.items():
+        is_secret = info.annotation is SecretStr or SecretStr in get_args(info.annotation)
+        assert bool(SECRET_NAME.search(field)) is is_secret, f"{field}: its name says whether it is a secret"
+
+
+@pytest.mark.parametrize("name", _connections())
+def test_every_setting_of_a_connection_is_explained_with_its_default(name: str) -> None:
+    prefix = f"connections.{name}."
+    rows = table(ROOT / "docs" / "forges.md").items()
+    documented = {setting: cells[0].strip("`") for setting, cells in rows if setting.startswith(prefix)}
+    assert documented == {setting.name: setting.default for setting in read_settings(_connections()[name], prefix)}
