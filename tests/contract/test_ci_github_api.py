@@ -254,6 +254,31 @@ async def test_nobody_at_the_address_is_unreachable(github: GitHubWorld):
     assert "octo/shop: GitHub cannot be reached" in health.text
 
 
+async def test_every_call_goes_through_the_proxy(github: GitHubWorld):
+    asked: list[str] = []
+
+    async def forward(request: web.Request) -> web.Response:
+        asked.append(f"{request.method} {request.url.host} {request.path}")
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", forward)
+    async with serve(app) as proxy:
+        connector = github.connect(url="http://api.github.test", proxy=proxy)
+        assert (await connector.ci.check()).ok
+    assert asked == [f"GET api.github.test /repos/{NAME}/actions/runs"]
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_certificates_that_cannot_be_read_are_said(github: GitHubWorld, tmp_path: Path, content: str | None):
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    error = await ask(github.connect(ca_file=str(file)))
+    assert isinstance(error, Rejected)
+    assert "ca_file" in str(error)
+
+
 async def test_a_wrong_token_is_said_by_the_check(github: GitHubWorld):
     for part in (github.connect(token="ghp_wrong").ci, github.connect(token="ghp_wrong").forge):
         health = await part.check()

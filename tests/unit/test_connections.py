@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot.bootstrap.platforms import make_platforms
 from bot.errors import ConfigError
 from bot.settings import load_settings
 
@@ -10,6 +11,7 @@ HEAD = """
 repository = "https://git.example.com/shop.git"
 """
 FORGED = HEAD + 'ci = "github"\nforge = "github"\n'
+ON_GITHUB = FORGED.replace("example.com/shop", "example.com/octo/shop")
 
 
 @pytest.fixture
@@ -57,3 +59,24 @@ def test_tokens_secrets_and_passwords_are_known_to_the_redactor(load):
 def test_a_table_that_is_no_table_is_named(load):
     with pytest.raises(ConfigError, match=r"connections\.github"):
         load(FORGED + 'x = 1\n[connections]\ngithub = "token"\n')
+
+
+def test_github_is_made_from_its_table(load, monkeypatch):
+    monkeypatch.setenv("NIGHTSHIFT_GITHUB_TOKEN", "from-the-variable")
+    platforms = make_platforms(load(ON_GITHUB + '[connections.github]\nwebhook_secret = "hush"\n'))
+    assert set(platforms.ci) == {"github", "local"}
+    assert set(platforms.forges) == set(platforms.hooks) == {"github"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (ON_GITHUB, r"connections\.github: .*set token"),
+        (ON_GITHUB + '[connections.github]\ntoken = "x"\ntypo = 1\n', r"connections\.github\.typo: "),
+        (FORGED + '[connections.github]\ntoken = "x"\n', "is no repository on GitHub"),
+    ],
+    ids=["nothing to sign in with", "unknown setting", "not on GitHub"],
+)
+def test_what_is_wrong_with_github_s_table_is_said_at_its_place(load, text: str, place: str):
+    with pytest.raises(ConfigError, match=place):
+        make_platforms(load(text))

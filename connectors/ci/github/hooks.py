@@ -1,8 +1,8 @@
 """GitHub's webhooks: what is news of a commit, and which workflow is red on the default branch.
 
 The kind of event stands in a header that a stored delivery no longer has, so it is read from the body's shape: each
-event has a member of its own. An event delivered twice, or an old one delivered again by hand, changes nothing: an
-alert's time is the start of the run it tells of, and the store takes no word that is older than the one it has.
+event has a member of its own. An event that comes twice, or after a newer one, changes nothing of an incident that is
+there: an alert's time is the start of the run it tells of, and the store takes no word older than the one it has.
 """
 
 import hmac

@@ -129,8 +129,9 @@ class GitHubCI:
     def forget_answers(self, commits: Sequence[str]) -> None:
         """There is news of these commits: the next question about one is asked, however soon it comes."""
         for sha in commits:
-            if sha in self._seen:
-                self._seen[sha].looked_at = None
+            seen = self._seen.get(sha)
+            if seen is not None:
+                seen.looked_at = None
 
     async def _dispatch(self, request: CIRequest, seen: _Seen) -> None:
         """Order the workflow, unless its run is listed or this process ordered it before under the same key.

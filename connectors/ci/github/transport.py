@@ -92,7 +92,7 @@ class Transport:
     async def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             if self._settings.ca_file:
-                self._trust = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file)
+                self._trust = await asyncio.to_thread(_read_certificates, self._settings.ca_file)
             timeout = aiohttp.ClientTimeout(
                 total=self._settings.answer_seconds, sock_connect=self._settings.connect_seconds
             )
@@ -106,6 +106,14 @@ class Transport:
         if isinstance(error, Unavailable) and error.reason is Reason.RATE_LIMITED:
             self._closed_until = self._clock() + (error.retry_after or 0.0)
         return error
+
+
+def _read_certificates(path: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:
+        text = f"connections.github.ca_file cannot be used: {error.strerror or 'it holds no certificates'}."
+        raise Rejected(text, Reason.BAD_INPUT) from error
 
 
 class _Call:
