@@ -38,6 +38,7 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     SERVER_ERROR = "server_error"
     REVOKED = "revoked"
+    FROZEN = "frozen"
     BUDGET = "budget"
 
 

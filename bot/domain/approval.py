@@ -8,16 +8,31 @@ words of the person who asked. The store compares the state before it writes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from bot.domain.approval_policy import (
+    NO_APPROVALS,
+    NOBODY,
+    NOBODY_HERE,
+    ApprovalPolicy,
+    Scope,
+    who_has_standing,
+    why_no_standing,
+)
 from bot.domain.draft import Draft, DraftState
-from bot.domain.oncall import Role, Roster
+from bot.domain.oncall import Roster
+from bot.domain.risk_kind import GUARDED, kinds_of
 from bot.errors import Reason, Refused
 
+__all__ = ["NO_APPROVALS", "Approval", "ApprovalPolicy", "ApprovalState", "BreakGlass", "Vote"]
+
 SHORTEST_DIGEST: Final = 12
+LONGEST_GLASS: Final = timedelta(minutes=60)
+MAX_OPEN: Final = 3
+"""Patches of one incident that may wait for a decision: more are no help at night."""
 CLOCK_SLACK: Final = timedelta(seconds=30)
 
 
@@ -68,28 +83,13 @@ class Vote:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApprovalPolicy:
-    """Who may approve. `version` is a digest of the policy as configured; it is part of the statement.
+class BreakGlass:
+    """That one person pushed at once, alone or in a freeze, and why. It is looked into afterwards."""
 
-    Only people named in `approvers` who also hold the role may vote: nobody named = nobody can.
-    """
-
-    version: str
-    approvers: tuple[str, ...] = ()
-    quorum: int = 1
-    risky_quorum: int = 2
-    expiry: timedelta = timedelta(minutes=60)
-
-    def __post_init__(self) -> None:
-        if not self.version or self.quorum < 1 or self.risky_quorum < 2 or self.expiry <= timedelta():
-            raise ValueError(f"this policy would let patches through: {self!r}")
-
-    def quorum_for(self, risk: tuple[str, ...]) -> int:
-        return max(self.quorum, self.risky_quorum) if risk else self.quorum
-
-
-NO_APPROVALS: Final = ApprovalPolicy(version="no-approvals")
-"""What stands in for a policy that is missing or cannot be read: it refuses everybody."""
+    person: str
+    reason: str
+    at: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class Approval:
 
     `needs` is how many different people must approve; `excluded` are people whose approval does not count
     (author and requester of a risky patch). `audit_head` is the timeline's head when it was asked for;
-    `requested_at` is when it was last asked for: a renewal asks again.
+    `requested_at` is when it was last asked for: a renewal asks again. `scope` is what the policy's rules look at.
     """
 
     incident: str
@@ -116,6 +116,13 @@ class Approval:
     excluded: tuple[str, ...] = ()
     requester: str | None = None
     renewals: int = 0
+    scope: Scope = field(default_factory=Scope)
+    glass: BreakGlass | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it can still come to a push, at once or after a renewal."""
+        return self.state in {ApprovalState.PENDING, ApprovalState.EXPIRED}
 
     @property
     def approved_by(self) -> tuple[str, ...]:
@@ -141,16 +148,16 @@ def request_approval(
 ) -> Approval:
     """Ask for the approval of a draft; `target` names repository and branch. Raises `Refused`.
 
-    Asking is not authoring: who asked is excluded only where the patch is risky.
+    Asking is not authoring: who asked is excluded only where the patch is risky, or the policy says so.
     """
     if draft.state is DraftState.SUPERSEDED:
         raise Refused("This draft was replaced by a newer one; look at that one.", Reason.STALE)
-    if not policy.approvers:
-        raise Refused(_NOBODY, Reason.NOT_ALLOWED)
     risk = draft.risk.reasons
     if not risk and (draft.verified is None or not draft.verified.is_verified):
         risk = ("not verified in the sandbox",)
-    authors = (draft.author, requester) if risk else ()
+    paths = tuple(dict.fromkeys(p for change in draft.patch.files for p in (change.path, change.old_path) if p))
+    scope = Scope(service=draft.service, paths=paths, kinds=kinds_of(risk), author=draft.author)
+    policy = _narrow(policy, scope)
     return Approval(
         incident=draft.incident,
         digest=draft.digest,
@@ -163,8 +170,9 @@ def request_approval(
         requested_at=now,
         expires_at=now + policy.expiry,
         audit_head=audit_head,
-        excluded=tuple(dict.fromkeys(person for person in authors if person)),
+        excluded=policy.exclude(draft.author, requester, is_risky=bool(risk)),
         requester=requester,
+        scope=scope,
     )
 
 
@@ -181,21 +189,57 @@ def cast_vote(
         (v.channel, v.event, v.person) for v in approval.votes
     }:
         return approval
-    _require_same_patch(approval, digest)
-    _require_pending(approval, now, roster)
-    _require_standing(vote.person, roster, policy)
-    if vote.at < approval.requested_at - CLOCK_SLACK:
-        raise Refused("That press is older than this request for approval; press again.", Reason.STALE)
+    policy = policy.narrow(approval.scope)
+    _require_ballot(approval, vote, digest=digest, now=now, roster=roster, policy=policy)
     if not vote.approve:
         return _reject(approval, vote)
-    if policy.version != approval.policy_version:
-        raise Refused("The approval policy has changed since this was asked; renew the approval first.", Reason.STALE)
-    if vote.person in approval.excluded:
-        raise Refused(_excluded_text(approval), Reason.NOT_ALLOWED)
+    _require_countable(approval, vote.person, policy)
+    _require_no_freeze(approval, now, policy)
     if vote.person in approval.approved_by:
         raise Refused(f"You have already approved this; {_people(approval.missing)} must.", Reason.ALREADY_DONE)
     counted = replace(approval, votes=(*approval.votes, vote))
     return counted if counted.missing else replace(counted, state=ApprovalState.APPROVED)
+
+
+def break_glass(
+    approval: Approval, vote: Vote, *, digest: str, now: datetime, roster: Roster, policy: ApprovalPolicy
+) -> Approval:
+    """Approve alone and at once. Raises `Refused`; nothing has changed then.
+
+    It takes the place of the missing votes and lifts a freeze, nothing else: the person must be one who may approve
+    this patch and whom the policy trusts with it, the bytes are the same, and CI and policy files stay closed to it.
+    """
+    policy = policy.narrow(approval.scope)
+    _require_ballot(approval, vote, digest=digest, now=now, roster=roster, policy=policy)
+    _require_countable(approval, vote.person, policy)
+    problem = why_no_glass(approval, vote.person, policy)
+    if problem:
+        raise Refused(problem, Reason.NOT_ALLOWED)
+    reason = " ".join(vote.reason.split())
+    if not reason:
+        raise Refused("Say why you break the glass: it is told to everybody and looked into later.", Reason.BAD_INPUT)
+    until = min(approval.expires_at, now + LONGEST_GLASS)
+    glass = BreakGlass(person=vote.person, reason=reason, at=now, until=until)
+    votes = (*approval.votes, vote)
+    return replace(approval, votes=votes, glass=glass, expires_at=until, state=ApprovalState.APPROVED)
+
+
+def why_no_glass(approval: Approval, person: str, policy: ApprovalPolicy) -> str:
+    """Return why a person may not break the glass for this patch, "" where that may be."""
+    if not policy.break_glass:
+        return "Break-glass is switched off: the policy names nobody in [approval] break_glass."
+    if GUARDED.intersection(approval.scope.kinds) or not approval.scope.service:
+        return "Break-glass never covers CI or policy files; this patch needs its approvals."
+    if person not in policy.break_glass:
+        return f"Break-glass is only for {', '.join(policy.break_glass)}."
+    return ""
+
+
+def who_may_break_glass(approval: Approval, *, roster: Roster, policy: ApprovalPolicy) -> tuple[str, ...]:
+    """Return the people who could break the glass for this patch now."""
+    policy = policy.narrow(approval.scope)
+    able = [p for p in who_has_standing(policy.break_glass, roster, policy) if not why_no_glass(approval, p, policy)]
+    return tuple(person for person in able if person not in approval.excluded)
 
 
 def check_still_valid(
@@ -206,22 +250,32 @@ def check_still_valid(
         raise _settled(approval, roster)
     if digest != approval.digest:
         raise Refused("These are not the bytes that were approved; nothing was pushed.", Reason.CONFLICT)
+    policy = policy.narrow(approval.scope)
     deadline = min(approval.expires_at, approval.requested_at + policy.expiry)
     if now >= deadline:
         raise Refused(
             f"The approval ran out at {_clock(deadline)} before it was carried out; renew it.", Reason.EXPIRED
         )
+    excluded = {
+        *approval.excluded,
+        *policy.exclude(approval.scope.author, approval.requester, is_risky=bool(approval.risk)),
+    }
     for person in approval.approved_by:
-        try:
-            _require_standing(person, roster, policy)
-        except Refused as problem:
-            raise Refused(f"An approval no longer counts: {problem} Nothing was pushed.", Reason.REVOKED) from problem
-        if person in approval.excluded:
-            raise Refused(_excluded_text(approval), Reason.NOT_ALLOWED)
+        problem = why_no_standing(person, roster, policy)
+        if problem:
+            raise Refused(f"An approval no longer counts: {problem} Nothing was pushed.", Reason.REVOKED)
+        if person in excluded:
+            raise Refused(_excluded_text(approval), Reason.REVOKED)
+    if approval.glass is not None:
+        problem = why_no_glass(approval, approval.glass.person, policy)
+        if problem:
+            raise Refused(f"{problem} Nothing was pushed.", Reason.REVOKED)
+        return
+    _require_no_freeze(approval, now, policy)
     needs = max(approval.needs, policy.quorum_for(approval.risk))
     have = len(approval.approved_by)
     if have < needs:
-        raise Refused(f"The policy now asks for {needs} people, {have} approved; renew the approval.", Reason.STALE)
+        raise Refused(f"The policy now asks for {needs} people, {have} approved; renew the approval.", Reason.REVOKED)
 
 
 def renew(approval: Approval, *, now: datetime, policy: ApprovalPolicy) -> Approval:
@@ -231,8 +285,7 @@ def renew(approval: Approval, *, now: datetime, policy: ApprovalPolicy) -> Appro
     """
     if approval.state not in {ApprovalState.PENDING, ApprovalState.EXPIRED}:
         raise _settled(approval, None)
-    if not policy.approvers:
-        raise Refused(_NOBODY, Reason.NOT_ALLOWED)
+    policy = _narrow(policy, approval.scope)
     is_due = approval.state is ApprovalState.EXPIRED or approval.expires_at - now <= policy.expiry / 4
     if not is_due and policy.version == approval.policy_version:
         raise Refused(
@@ -247,6 +300,8 @@ def renew(approval: Approval, *, now: datetime, policy: ApprovalPolicy) -> Appro
         requested_at=now,
         expires_at=now + policy.expiry,
         votes=(),
+        glass=None,
+        excluded=policy.exclude(approval.scope.author, approval.requester, is_risky=bool(approval.risk)),
         renewals=approval.renewals + 1,
     )
 
@@ -267,11 +322,45 @@ def enter_state(approval: Approval, state: ApprovalState) -> Approval:
 
 def who_may_approve(approval: Approval, *, roster: Roster, policy: ApprovalPolicy) -> tuple[str, ...]:
     """Return the people whose approval would count now, in the policy's order: whom to ask."""
+    policy = policy.narrow(approval.scope)
     spent = {*approval.excluded, *approval.approved_by}
-    return tuple(p for p in policy.approvers if p not in spent and _why_no_standing(p, roster, policy) is None)
+    return tuple(person for person in who_has_standing(policy.approvers, roster, policy) if person not in spent)
 
 
-_NOBODY: Final = "Nobody may approve patches: the policy names no approvers. Add them to [approval] approvers."
+def _narrow(policy: ApprovalPolicy, scope: Scope) -> ApprovalPolicy:
+    """Return the policy for one patch. Raises `Refused` where nobody could approve it."""
+    narrowed = policy.narrow(scope)
+    if not narrowed.approvers:
+        raise Refused(NOBODY_HERE if policy.approvers else NOBODY, Reason.NOT_ALLOWED)
+    return narrowed
+
+
+def _require_ballot(
+    approval: Approval, vote: Vote, *, digest: str, now: datetime, roster: Roster, policy: ApprovalPolicy
+) -> None:
+    """Whatever the vote says: it is about these bytes, in time, and by somebody who may vote."""
+    _require_same_patch(approval, digest)
+    _require_pending(approval, now, roster)
+    problem = why_no_standing(vote.person, roster, policy)
+    if problem is not None:
+        raise Refused(problem, Reason.NOT_ALLOWED)
+    if vote.at < approval.requested_at - CLOCK_SLACK:
+        raise Refused("That press is older than this request for approval; press again.", Reason.STALE)
+
+
+def _require_countable(approval: Approval, person: str, policy: ApprovalPolicy) -> None:
+    if policy.version != approval.policy_version:
+        raise Refused("The approval policy has changed since this was asked; renew the approval first.", Reason.STALE)
+    if person in approval.excluded:
+        raise Refused(_excluded_text(approval), Reason.NOT_ALLOWED)
+
+
+def _require_no_freeze(approval: Approval, now: datetime, policy: ApprovalPolicy) -> None:
+    frozen = policy.find_freeze(approval.scope, now)
+    if frozen is None:
+        return
+    can_break = any(not why_no_glass(approval, person, policy) for person in policy.break_glass)
+    raise Refused(frozen.say(now) + " Break-glass is possible." * can_break, Reason.FROZEN)
 
 
 def _require_same_patch(approval: Approval, digest: str) -> None:
@@ -286,28 +375,10 @@ def _require_pending(approval: Approval, now: datetime, roster: Roster) -> None:
         raise Refused(f"This approval ran out at {_clock(approval.expires_at)}; renew it to ask again.", Reason.EXPIRED)
 
 
-def _require_standing(person: str, roster: Roster, policy: ApprovalPolicy) -> None:
-    problem = _why_no_standing(person, roster, policy)
-    if problem is not None:
-        raise Refused(problem, Reason.NOT_ALLOWED)
-
-
-def _why_no_standing(person: str, roster: Roster, policy: ApprovalPolicy) -> str | None:
-    found = roster.people.get(person)
-    if not policy.approvers:
-        return _NOBODY
-    if found is None:
-        return f"{person} is not on the roster; an administrator can add people."
-    if not found.may(Role.APPROVER):
-        return f"{found.name} has the role {found.role}; approving and rejecting take the role approver."
-    if person not in policy.approvers:
-        return f"{found.name} is not among the approvers that the policy names."
-    return None
-
-
 def _reject(approval: Approval, vote: Vote) -> Approval:
     if not vote.reason.strip():
-        raise Refused("Say why you reject it, so that the next draft can be better.", Reason.BAD_INPUT)
+        how = f"/patch reject {approval.incident} wrong cause"
+        raise Refused(f"Say why you reject it, so that the next draft can be better: {how}", Reason.BAD_INPUT)
     return replace(approval, votes=(*approval.votes, vote), state=ApprovalState.REJECTED)
 
 
@@ -336,7 +407,8 @@ def _settled(approval: Approval, roster: Roster | None) -> Refused:
 
 
 def _excluded_text(approval: Approval) -> str:
-    return f"This patch is risky ({'; '.join(approval.risk)}): its author and who asked for it cannot approve it."
+    why = f"is risky ({'; '.join(approval.risk)})" if approval.risk else "may not be approved by its own people"
+    return f"This patch {why}: its author and who asked for it cannot approve it."
 
 
 def _people(count: int) -> str:

@@ -80,6 +80,7 @@ class Draft:
     state: DraftState
     created_at: datetime
     notes: tuple[str, ...] = ()
+    service: str = ""
 
     @property
     def digest(self) -> str:

@@ -138,13 +138,13 @@ def _name_reasons(path: str, facts: RiskFacts) -> Iterator[str]:
         yield f"changes a build script: {show(path)}"
     if _MIGRATION.search(folded):
         yield f"changes a database migration: {show(path)}"
-    if any(_covers(pattern, path) for pattern in facts.auth_paths):
+    if any(covers_path(pattern, path) for pattern in facts.auth_paths):
         yield f"changes authentication: {show(path)}"
-    if facts.service_paths and not any(_covers(pattern, path) for pattern in facts.service_paths):
+    if facts.service_paths and not any(covers_path(pattern, path) for pattern in facts.service_paths):
         yield f"changes a file outside the service's paths: {show(path)}"
 
 
-def _covers(pattern: str, path: str) -> bool:
+def covers_path(pattern: str, path: str) -> bool:
     """A folder covers what is below it; a pattern is matched against the whole path."""
     plain = pattern.strip().removeprefix("./").strip("/")
     if plain in {"", "."}:

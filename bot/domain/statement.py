@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bot.domain.approval import Approval, ApprovalState, Vote
+from bot.domain.approval import LONGEST_GLASS, Approval, ApprovalState, BreakGlass, Vote
 from bot.errors import Reason, Refused
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -42,6 +42,7 @@ class Statement:
     renewals: int
     audit_head: str
     votes: tuple[Vote, ...]
+    glass: BreakGlass | None = None
 
 
 def build_statement(approval: Approval) -> bytes:
@@ -51,7 +52,7 @@ def build_statement(approval: Approval) -> bytes:
     """
     if approval.state not in _APPROVED:
         raise Refused(f"This patch is {approval.state}, not approved; there is no statement.", Reason.NOT_ALLOWED)
-    predicate = {
+    predicate: dict[str, object] = {
         "auditHead": approval.audit_head,
         "base": {"gitCommit": approval.base},
         "excluded": list(approval.excluded),
@@ -66,6 +67,13 @@ def build_statement(approval: Approval) -> bytes:
         "target": approval.target,
         "votes": [_write_vote(vote) for vote in approval.votes],
     }
+    if approval.glass is not None:
+        predicate["breakGlass"] = {
+            "at": _write_time(approval.glass.at),
+            "person": approval.glass.person,
+            "reason": approval.glass.reason,
+            "until": _write_time(approval.glass.until),
+        }
     return _canonical(
         {
             "_type": STATEMENT_TYPE,
@@ -104,11 +112,31 @@ def verify_statement(data: bytes, *, patch: bytes) -> Statement:
         raise Refused("The statement holds a rejection.", Reason.CONFLICT)
     if people & set(statement.excluded):
         raise Refused("The statement counts a person who is excluded from this patch.", Reason.CONFLICT)
-    if statement.needs < 1 or len(people) < statement.needs:
+    if statement.glass is not None:
+        _check_glass(statement, statement.glass, people)
+    elif statement.needs < 1 or len(people) < statement.needs:
         raise Refused(f"The statement has {len(people)} of {statement.needs} approvals.", Reason.CONFLICT)
     if any(vote.at >= statement.expires_at for vote in statement.votes):
         raise Refused("The statement counts a vote cast after it had expired.", Reason.EXPIRED)
     return statement
+
+
+def _check_glass(statement: Statement, glass: BreakGlass, people: set[str]) -> None:
+    """Break-glass stands for missing votes: by somebody who voted, with a reason, and for an hour at most."""
+    if glass.person not in people or not glass.reason.strip():
+        raise Refused("The statement's break-glass has no vote or no reason.", Reason.CONFLICT)
+    if glass.until - glass.at > LONGEST_GLASS or statement.expires_at > glass.until:
+        raise Refused("The statement's break-glass is longer than an hour.", Reason.CONFLICT)
+
+
+def verify_message(message: str, *, statement: bytes, patch_digest: str) -> None:
+    """Check that a commit message names exactly this statement and patch, each once. Raises `Refused`."""
+    found = _OWN_TRAILER.findall(message)
+    named = {key: [value for name, value in found if name == key] for key in ("Approval", "Patch")}
+    if named["Approval"] != [f"sha256:{statement_digest(statement)}"]:
+        raise Refused("The commit message names another approval.", Reason.CONFLICT)
+    if named["Patch"] != [f"sha256:{patch_digest}"]:
+        raise Refused("The commit message names another patch.", Reason.CONFLICT)
 
 
 def commit_message(title: str, approval: Approval, *, approvers: Sequence[str], audit_head: str, body: str = "") -> str:
@@ -123,6 +151,7 @@ def commit_message(title: str, approval: Approval, *, approvers: Sequence[str], 
         f"Nightshift-Patch: sha256:{approval.digest}",
         f"Nightshift-Approval: sha256:{statement_digest(statement)}",
         f"Nightshift-Audit: {_one_line(audit_head, 128)}",
+        *_write_glass(approval.glass),
         *(f"Approved-by: {_one_line(name, 100)}" for name in approvers),
     ]
     heading = _one_line(title, TITLE_LENGTH) or f"Change for {_one_line(approval.incident, 40)}"
@@ -130,8 +159,13 @@ def commit_message(title: str, approval: Approval, *, approvers: Sequence[str], 
     return "\n\n".join(part for part in (heading, _wrap(text), "\n".join(trailers)) if part) + "\n"
 
 
+def _write_glass(glass: BreakGlass | None) -> tuple[str, ...]:
+    return (f"Nightshift-Break-Glass: {_one_line(f'{glass.person}: {glass.reason}', 200)}",) if glass else ()
+
+
+_OWN_TRAILER: Final = re.compile(r"^Nightshift-(\w+): (\S+)$", re.MULTILINE)
 _TRAILER: Final = re.compile(
-    r"\b(nightshift-[a-z]+|[a-z]+(?:-[a-z]+)*-by|skip-checks?|change-id|cc|fixes|closes|resolves)\s*:", re.IGNORECASE
+    r"\b(nightshift-[a-z-]+|[a-z]+(?:-[a-z]+)*-by|skip-checks?|change-id|cc|fixes|closes|resolves)\s*:", re.IGNORECASE
 )
 _SKIP_CI: Final = re.compile(r"\[([^\[\]]*\b(?:skip|ci|actions|no)\b[^\[\]]*)\]|\*{2,}", re.IGNORECASE)
 _ISSUE: Final = re.compile(r"#(?=\d)|\bGH-(?=\d)|!(?=\d)", re.IGNORECASE)
@@ -210,6 +244,13 @@ def _read(document: object) -> Statement:
         renewals=_count(body["renewals"]),
         audit_head=_text(body["auditHead"]),
         votes=tuple(_read_vote(_object(item)) for item in _list(body["votes"])),
+        glass=_read_glass(_object(body["breakGlass"])) if "breakGlass" in body else None,
+    )
+
+
+def _read_glass(item: Mapping[str, object]) -> BreakGlass:
+    return BreakGlass(
+        person=_text(item["person"]), reason=_text(item["reason"]), at=_time(item["at"]), until=_time(item["until"])
     )
 
 
@@ -243,6 +284,7 @@ def _as_approval(statement: Statement) -> Approval:
         excluded=statement.excluded,
         requester=statement.requester,
         renewals=statement.renewals,
+        glass=statement.glass,
     )
 
 

@@ -31,6 +31,7 @@ def _draft(row: DraftRow) -> Draft:
         state=DraftState(row.state),
         created_at=row.created_at,
         notes=tuple(body["notes"]),
+        service=body.get("service", ""),
     )
 
 
@@ -45,6 +46,7 @@ def _draft_body(draft: Draft) -> dict[str, Any]:
         "verified": VERIFIED.dump(draft.verified) if draft.verified else None,
         "risk": RISK.dump(draft.risk),
         "notes": list(draft.notes),
+        "service": draft.service,
     }
 
 
