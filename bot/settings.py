@@ -3,7 +3,6 @@
 A nested value is reached by two underscores: `NIGHTSHIFT_SERVER__PORT=9090` sets `[server] port`.
 """
 
-import hashlib
 import json
 import os
 import tomllib
@@ -23,8 +22,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from bot.domain.approval import ApprovalPolicy
-from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Roster
+from bot.domain.approval_policy import ApprovalPolicy
+from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Roster
 from bot.domain.routing import Matcher, Route
 from bot.domain.service import LogPlace, Service
 from bot.domain.transcript import Budget
@@ -40,10 +39,10 @@ from bot.domain.wellformed import (
 )
 from bot.errors import ConfigError, Problem
 from bot.ports.model import ModelPlace
+from bot.settings_approval import ApprovalSettings, build_policy, check_approval
 from bot.settings_connections import add_variables
 from bot.settings_rollout import check_rollout
 from bot.settings_sections import (
-    ApprovalSettings,
     ChannelSettings,
     ConnectionSettings,
     EscalationSettings,
@@ -146,19 +145,8 @@ class Settings(BaseSettings):
         }
 
     def approval_policy(self) -> ApprovalPolicy:
-        """Return the policy with a version that changes whenever a rule or a role does."""
-        rules = self.approval.model_dump(mode="json") | {
-            "roles": {key: person.role.value for key, person in sorted(self.people.items())}
-        }
         follows = {name: [s.merge.value, s.deploy_job] for name, s in self.services.items() if s.merge != "never"}
-        rules |= {"follows": follows} if follows else {}  # what a press sets going is part of what was asked
-        return ApprovalPolicy(
-            version=hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16],
-            approvers=self.approval.approvers,
-            quorum=self.approval.quorum,
-            risky_quorum=self.approval.risky_quorum,
-            expiry=timedelta(minutes=self.approval.expiry_minutes),
-        )
+        return build_policy(self.approval, self.people, follows)
 
     def sender(self, name: str) -> SenderSettings:
         """Return how a sender identifies itself; `NIGHTSHIFT_ALERT_TOKEN` serves every sender without its own."""
@@ -379,7 +367,7 @@ def _check_people(settings: Settings) -> Iterator[Problem]:
                 if person not in settings.people:
                     where = f"escalations.{name}.steps.{number}.people"
                     yield Problem(where=where, what=f'no person "{person}"; add [people.{person}]')
-    yield from _check_approvers(settings)
+    yield from check_approval(settings.approval, settings.people, settings.services)
     taken: dict[tuple[str, str], str] = {}
     for key, person_settings in settings.people.items():
         if key == OWN_NAME:
@@ -390,11 +378,3 @@ def _check_people(settings: Settings) -> Iterator[Problem]:
             if other != key:
                 where = f"people.{key}.accounts.{channel}"
                 yield Problem(where=where, what=f'"{account}" already belongs to {other}')
-
-
-def _check_approvers(settings: Settings) -> Iterator[Problem]:
-    for person in settings.approval.approvers:
-        if person not in settings.people:
-            yield Problem(where="approval.approvers", what=f'no person "{person}"; add [people.{person}]')
-        elif settings.people[person].role not in {Role.APPROVER, Role.ADMIN}:
-            yield Problem(where="approval.approvers", what=f'give {person} the role "approver" or "admin"')

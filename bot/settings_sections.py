@@ -110,16 +110,6 @@ class ConnectionSettings(BaseModel):
         return tuple(str(value) for name, value in values.items() if value and SECRET_NAME.search(name))
 
 
-class ApprovalSettings(Section):
-    """Who may approve patches. No approvers named = nobody can."""
-
-    approvers: tuple[str, ...] = ()
-    quorum: int = Field(default=1, ge=1)
-    risky_quorum: int = Field(default=2, ge=2)
-    expiry_minutes: float = Field(default=60, gt=0, le=LONGEST / 60)
-    auth_paths: tuple[str, ...] = ()
-
-
 class GitSettings(Section):
     """How remotes are reached. `tokens` maps a host to "token" or "user:token"; they never leave the front process."""
 

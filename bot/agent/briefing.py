@@ -14,6 +14,7 @@ MAX_TASK: Final = 24_000
 MAX_PIECES: Final = 8
 MAX_PIECE: Final = 1_800
 MAX_SUSPECTS: Final = 5
+MAX_REJECTED: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ def write_task(job: Job, *, head: str, checks: Sequence[str], clean: Callable[[s
         ],
         "suspects": list(_name_suspects(job)),
         "tried": list(_tell_tried(job)),
+        "rejected": [" ".join(said.split())[:400] for said in job.rejected[-MAX_REJECTED:]],
     }
     text = defuse(clean(render_task(facts)))
     return text if len(text) <= MAX_TASK else text[:MAX_TASK] + "\n… cut here\n"

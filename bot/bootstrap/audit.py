@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.bootstrap.state import read_store
-from bot.domain.statement import build_statement, statement_digest, verify_statement
+from bot.domain.statement import statement_digest, verify_statement
 from bot.domain.timeline import parse_anchor, verify_chain
 from bot.errors import NightshiftError, Refused
 from bot.ports.work import UnitOfWork
+from bot.services.rollout import find_statement
 from bot.settings import Settings
 from connectors.workspaces.git import Git
 
@@ -52,7 +53,7 @@ def _check_approval(work: UnitOfWork, commit: Mapping[str, str]) -> str:
     """Return what is wrong between a pushed commit's trailers and the stored approval, "" when nothing is."""
     incident, digest = commit["Incident"], commit["Patch"].removeprefix("sha256:")
     try:
-        statement = build_statement(work.approvals.get(incident, digest))
+        statement = find_statement(work, incident, digest)
         verify_statement(statement, patch=work.drafts.get(incident, digest).patch.text)
     except Refused as refusal:
         return f"the approval of {incident} {digest[:12]} does not hold: {refusal}"

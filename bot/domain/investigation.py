@@ -99,7 +99,7 @@ StageResult = Collected | Suspected | Confirmed | Drafted | Verified
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
-    alert's, and hostile."""
+    alert's, and hostile; `rejected` is what people said against earlier patches."""
 
     run: str
     incident: str
@@ -111,3 +111,4 @@ class Job:
     folder: str
     labels: Mapping[str, str] = field(default_factory=dict)
     done: tuple[StageResult, ...] = field(default_factory=tuple)
+    rejected: tuple[str, ...] = ()

@@ -33,6 +33,7 @@ class Verb(StrEnum):
     LOOK = "look"
     MERGE = "merge"
     REVERT = "revert"
+    BREAK = "break"
 
     @property
     def needs_digest(self) -> bool:
@@ -41,7 +42,7 @@ class Verb(StrEnum):
 
 
 _ABOUT_A_PATCH: Final = frozenset(
-    {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.AGAIN, Verb.LOOK, Verb.MERGE, Verb.REVERT}
+    {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.AGAIN, Verb.LOOK, Verb.MERGE, Verb.REVERT, Verb.BREAK}
 )
 
 

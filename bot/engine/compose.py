@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
-from bot.domain.approval import ApprovalState, who_may_approve
+from bot.domain.approval import Approval, ApprovalState, who_may_approve, who_may_break_glass
 from bot.domain.chat import File, Message, Paragraph, Tone
 from bot.domain.conclusion import conclude
 from bot.domain.incident import Incident, RunState
@@ -16,6 +17,7 @@ from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.incident import render_card, render_closed, render_page
 from bot.render.links import Links
 from bot.render.patch import render_patch, render_verdict
+from bot.render.patch_gate import Gate, add_gate, needs_confirmation, render_broken
 from bot.render.playbook import render_text
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.services import modelling
@@ -27,6 +29,7 @@ MILESTONES = {
     "acknowledged": "Acknowledged",
     "patch_ready": "Patch ready",
     "approved": "Approved",
+    "break_glass": "Break-glass, to be reviewed",
     "pushed": "Pushed",
     "ci_passed": "CI green",
     "ci_failed": "CI red",
@@ -51,6 +54,7 @@ class Composer:
             "verdict": self._verdict,
             "closed": self._closed,
             "notice": self._rollout.notice,
+            "break_glass": self._broken,
         }
 
     def compose(self, effect: Effect, channel: str) -> Message | None:
@@ -108,6 +112,9 @@ class Composer:
         message = render_patch(
             draft, approval, now=work.now, names=self._names, audit_head=approval.audit_head, ring=ring
         )
+        message = add_gate(
+            message, approval, self._find_gate(incident, approval, work.now), now=work.now, names=self._names
+        )
         pushed = [event.text for event in work.timeline.of(incident.id) if event.data.get("digest") == draft.digest]
         trail = [text for text in pushed if text.startswith(("Pushed", "Not pushed"))]
         runs = [run for digest, run in work.ci_runs.of(incident.id) if digest == draft.digest]
@@ -117,6 +124,17 @@ class Composer:
         told = (*message.blocks, *(Paragraph(text=text) for text in trail))
         message = replace(message, blocks=(*told, page) if page else told)
         return self._rollout.add_to_patch(work, draft, message)
+
+    def _find_gate(self, incident: Incident, approval: Approval, now: datetime) -> Gate:
+        policy = self._rules.policy
+        return Gate(
+            frozen=policy.find_freeze(approval.scope, now),
+            breakers=who_may_break_glass(approval, roster=self._rules.roster, policy=policy),
+            confirm=needs_confirmation(self._rules.services.get(incident.service)),
+        )
+
+    def _broken(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        return render_broken(work.approvals.get(incident.id, arg), now=work.now, names=self._names)
 
     def _verdict(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         runs = [run for digest, run in work.ci_runs.of(incident.id) if digest.startswith(arg)]

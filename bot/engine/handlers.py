@@ -176,7 +176,8 @@ class Handlers:
     async def _give_up(self, incident: str, digest: str, error: NightshiftError) -> None:
         PUSHES.labels(result="refused").inc()
         text = self._tools.redact(str(error))
-        await self._in_unit(lambda w: rollout.give_up_push(w, incident, digest, text))
+        again = error.reason in rollout.RENEWABLE
+        await self._in_unit(lambda w: rollout.give_up_push(w, incident, digest, text, renewable=again))
 
     async def _execute_failed(self, args: Args, why: str) -> None:
         text = self._tools.redact(why)

@@ -1,6 +1,11 @@
-"""Approval: the press, its expiry and its renewal."""
+"""Approval: the press, breaking the glass, expiry and renewal."""
 
-from bot.domain.approval import Approval, ApprovalState, Vote, cast_vote, expire, renew
+from dataclasses import replace
+from typing import Final
+
+from bot.domain.approval import ApprovalState, Vote, break_glass, cast_vote, expire, renew
+from bot.domain.risk import touches_ci_or_policy
+from bot.domain.statement import build_statement, statement_digest
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
@@ -8,6 +13,10 @@ from bot.services.drafting import plan_expiry
 from bot.services.pause import find_pause
 from bot.services.rollout import freeze_push
 from bot.services.rulebook import Rulebook
+from bot.services.standing import require_no_other, require_open
+
+BROKEN: Final = "break_glass"
+MIN_CHANNELS: Final = 2
 
 
 def decide(work: UnitOfWork, incident: str, digest: str, vote: Vote, rules: Rulebook) -> str:
@@ -17,13 +26,17 @@ def decide(work: UnitOfWork, incident: str, digest: str, vote: Vote, rules: Rule
     if after == before:
         return "This was counted already."
     if vote.approve:
-        _require_no_other(work, before)
+        require_open(work, incident)
+        require_no_other(work, before)
     if not work.approvals.replace(before, after):
         raise Refused("Somebody else decided at the same moment; look at the card.", Reason.CONFLICT)
     name = rules.name_of(vote.person)
     verb = "approved" if vote.approve else "rejected"
     text = f"{name} {verb} patch {after.digest[:12]}" + (f": {vote.reason}" if vote.reason else "")
-    work.timeline.append(incident, verb, vote.person, text, {"digest": after.digest, "event": vote.event})
+    data = {"digest": after.digest, "event": vote.event}
+    if after.state is ApprovalState.APPROVED:
+        data["statement"] = statement_digest(build_statement(after))
+    work.timeline.append(incident, verb, vote.person, text, data)
     current = work.incidents.get(incident)
     announce(work, current, "patch", arg=after.digest[:12])
     if after.state is ApprovalState.APPROVED:
@@ -37,12 +50,40 @@ def decide(work: UnitOfWork, incident: str, digest: str, vote: Vote, rules: Rule
     return f"Counted. {after.missing} more must approve."
 
 
-def _require_no_other(work: UnitOfWork, approval: Approval) -> None:
-    """Several patches may wait beside each other; only one at a time is pushed. Raises `Refused`."""
-    for other in work.approvals.of(approval.incident):
-        if other.digest != approval.digest and other.state is ApprovalState.APPROVED:
-            what = f"Patch {other.digest[:12]} was approved and is on its way; wait for its verdict."
-            raise Refused(what, Reason.CONFLICT)
+def break_glass_for(work: UnitOfWork, incident: str, digest: str, vote: Vote, rules: Rulebook) -> str:
+    """Push alone and at once; it is told in two channels at least, and looked into later. Raises `Refused`."""
+    before = work.approvals.get(incident, digest)
+    draft, current = work.drafts.get(incident, digest), work.incidents.get(incident)
+    after = break_glass(before, vote, digest=digest, now=work.now, roster=rules.roster, policy=rules.policy)
+    if touches_ci_or_policy(draft.patch):
+        raise Refused(
+            "Break-glass never covers CI or policy files; this patch needs its approvals.", Reason.NOT_ALLOWED
+        )
+    require_open(work, incident)
+    require_no_other(work, before)
+    told = replace(current, channels=_find_channels(current.channels, rules.channels))
+    if not work.approvals.replace(before, after):
+        raise Refused("Somebody else decided at the same moment; look at the card.", Reason.CONFLICT)
+    reason = after.glass.reason if after.glass else vote.reason
+    text = f"{rules.name_of(vote.person)} broke the glass for patch {after.digest[:12]}: {reason}"
+    data = {"digest": after.digest, "event": vote.event, "statement": statement_digest(build_statement(after))}
+    work.timeline.append(incident, BROKEN, vote.person, text, data)
+    announce(work, current, "patch", arg=after.digest[:12])
+    announce(work, told, "break_glass", arg=after.digest[:12], once=f"broken-{after.renewals}")
+    freeze_push(work, draft, after, rules)
+    pause = find_pause(work, incident)
+    if pause is not None:
+        return f"The glass is broken, and nothing is pushed yet. {pause}."
+    return f"The glass is broken and told in {', '.join(told.channels)}. Pushing exactly {after.digest[:12]}."
+
+
+def _find_channels(own: tuple[str, ...], every: tuple[str, ...]) -> tuple[str, ...]:
+    """Return where it is told: the incident's channels, and every other one where it has only one."""
+    channels = own if len(set(own)) > 1 else tuple(dict.fromkeys((*own, *every)))
+    if len(set(channels)) < MIN_CHANNELS:
+        text = "Break-glass is told in two channels, and only one is configured. Ask a second person to approve."
+        raise Refused(text, Reason.NOT_ALLOWED)
+    return channels
 
 
 def expire_due(work: UnitOfWork, incident: str, digest: str) -> bool:
@@ -58,13 +99,15 @@ def expire_due(work: UnitOfWork, incident: str, digest: str) -> bool:
 
 def renew_approval(work: UnitOfWork, incident: str, digest: str, person: str, rules: Rulebook) -> str:
     """Ask again for the same bytes. Raises `Refused`."""
+    require_open(work, incident)
     before = work.approvals.get(incident, digest)
     after = renew(before, now=work.now, policy=rules.policy)
     if not work.approvals.replace(before, after):
         raise Refused("Somebody else decided at the same moment; look at the card.", Reason.CONFLICT)
     name = rules.name_of(person)
     work.timeline.append(incident, "renewed", person, f"{name} asked again for the approval of {digest[:12]}")
-    plan_expiry(work, incident, after.digest, rules.policy.expiry, renewals=after.renewals)
+    expiry = after.expires_at - work.now
+    plan_expiry(work, incident, after.digest, expiry, renewals=after.renewals)
     announce(work, work.incidents.get(incident), "patch", arg=after.digest[:12])
-    minutes = round(rules.policy.expiry.total_seconds() / 60)
+    minutes = round(expiry.total_seconds() / 60)
     return f"Asked again. The approval now runs for {minutes} minutes."

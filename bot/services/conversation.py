@@ -10,7 +10,7 @@ from bot.domain.order import read_order
 from bot.domain.presses import ButtonPress, Verb, parse_press
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
-from bot.services.approval import decide, renew_approval
+from bot.services.approval import break_glass_for, decide, renew_approval
 from bot.services.deploy import order_revert
 from bot.services.dispatch import look_again, order_again
 from bot.services.merging import order_merge
@@ -19,10 +19,14 @@ from bot.services.pause import end_pause, find_pause, start_pause
 from bot.services.proposing import tell_change
 from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
+from bot.services.triage import ask_triage
 
-HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · agent off|on  (then the id, e.g. INC-7)
+MAX_REASON = 500
+
+HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · triage · agent off|on
+  (then the id, e.g. INC-7)
 /oncall who
-/patch show|approve|reject|merge|revert INC-7
+/patch show|approve|reject|break-glass|merge|revert INC-7  (reject and break-glass with a reason)
 /ci status|logs|rerun|cancel INC-7"""
 
 
@@ -66,7 +70,7 @@ def _require(person: Person, role: Role) -> None:
 
 def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> str:
     button = parse_press(press.button)
-    if button.verb in {Verb.APPROVE, Verb.REJECT, Verb.RENEW}:
+    if button.verb in {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.BREAK}:
         return _decide(work, press, button, person, rules)
     if button.verb.needs_digest:
         return _go_on(work, button, person, rules)
@@ -91,8 +95,10 @@ def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person,
         at=press.pressed_at,
         channel=press.channel,
         event=press.event,
-        reason=" · ".join(value for value in press.values.values() if value)[:500] if rejects else "",
+        reason=_read_reason(press, button.verb),
     )
+    if button.verb is Verb.BREAK:
+        return break_glass_for(work, button.incident, button.digest, vote, rules)
     return decide(work, button.incident, button.digest, vote, rules)
 
 
@@ -108,6 +114,11 @@ def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Ruleboo
     order = read_order(button.incident, digest, button.arg)
     act = order_again if button.verb is Verb.AGAIN else look_again
     return act(work, order, person.id, rules)
+def _read_reason(press: Press, verb: Verb) -> str:
+    """Return why, as the form or the command says it; an approval's form only confirms."""
+    if verb is Verb.APPROVE:
+        return ""
+    return " · ".join(value for value in press.values.values() if value.strip())[:MAX_REASON]
 
 
 def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
@@ -139,7 +150,7 @@ def _as_press(verb: Verb) -> "Command":
         if verb.needs_digest and not digest:
             raise Refused(f"{incident} has no patch.", Reason.NOT_FOUND)
         reason = " ".join(word for word in rest if not word.upper().startswith("INC-"))
-        values = {"reason": reason} if verb is Verb.REJECT else {}
+        values = {"reason": reason} if verb in {Verb.REJECT, Verb.BREAK} else {}
         button = ":".join(part for part in (verb.value, incident, digest, arg) if part)
         press = Press(
             event=said.event,
@@ -231,6 +242,11 @@ def _switch_agent(work: UnitOfWork, said: Said, person: Person, rest: list[str],
     return start_pause(work, incident=incident, actor=person.id, who=person.name, reason=reason)
 
 
+def _ask_triage(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+    _require(person, Role.RESPONDER)
+    return ask_triage(work, _incident_of(said, rest), person.id, rules)
+
+
 def _help(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], _rules: Rulebook) -> str:
     return HELP
 
@@ -247,12 +263,14 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "silence"): _as_press(Verb.SILENCE),
     ("incident", "resolve"): _as_press(Verb.RESOLVE),
     ("incident", "agent"): _switch_agent,
+    ("incident", "triage"): _ask_triage,
     ("oncall", "who"): _who,
     ("patch", "show"): _show_patch,
     ("patch", "approve"): _as_press(Verb.APPROVE),
     ("patch", "reject"): _as_press(Verb.REJECT),
     ("patch", "merge"): _as_press(Verb.MERGE),
     ("patch", "revert"): _as_press(Verb.REVERT),
+    ("patch", "break-glass"): _as_press(Verb.BREAK),
     ("ci", "status"): _ci_status,
     ("ci", "logs"): _ci_logs,
     ("ci", "rerun"): _order_ci("rerun"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.approval import ApprovalState, enter_state, request_approval
+from bot.domain.approval import MAX_OPEN, ApprovalState, enter_state, request_approval
 from bot.domain.draft import Draft, DraftState
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Drafted, Verified
@@ -16,6 +16,7 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
 from bot.services.rulebook import Rulebook
+from bot.services.standing import find_requester
 from bot.services.triage import announce_findings, finish_triage
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -36,7 +37,7 @@ def propose(work: UnitOfWork, incident: str, rules: Rulebook) -> bool:
     try:
         draft = build_draft(work, current, drafted, verified, rules)
         announce_findings(work, current)
-        ask_approval(work, current, draft, rules)
+        ask_approval(work, current, draft, rules, requester=find_requester(work, incident, current.run))
     except Refused as refusal:
         finish_triage(work, incident, state=RunState.DONE, why=f"No patch is proposed: {refusal}")
         return False
@@ -71,15 +72,23 @@ def build_draft(
         state=DraftState.PROPOSED,
         created_at=work.now,
         notes=drafted.notes,
+        service=service.name,
     )
 
 
 def ask_approval(
-    work: UnitOfWork, incident: Incident, draft: Draft, rules: Rulebook, *, keeps_others: bool = False
+    work: UnitOfWork,
+    incident: Incident,
+    draft: Draft,
+    rules: Rulebook,
+    *,
+    requester: str | None = None,
+    keeps_others: bool = False,
 ) -> None:
     """Store the draft and ask for its approval; the card shows the audit head of this moment. Raises `Refused`.
 
-    Patches that wait for a decision already are superseded, unless this one only stands beside them.
+    Patches that wait for a decision already are superseded, unless this one only stands beside them; beside
+    `MAX_OPEN` of them there is no room, and the newcomer is refused: no card is taken away while somebody reads it.
     """
     known = next((approval for approval in work.approvals.of(incident.id) if approval.digest == draft.digest), None)
     if known is not None:
@@ -90,18 +99,21 @@ def ask_approval(
         draft,
         now=work.now,
         policy=rules.policy,
-        requester=None,
+        requester=requester,
         target=f"{rules.services[incident.service].repository} {draft.push_branch}",
         audit_head="",
     )
+    waiting = [other for other in work.approvals.of(incident.id) if other.is_open]
     if not keeps_others:
         supersede_others(work, incident, draft)
+    elif len(waiting) >= MAX_OPEN:
+        raise Refused(f"{len(waiting)} patches wait for a decision already, so it is not added.", Reason.CONFLICT)
     summary = f"Patch {draft.digest[:12]}: {draft.title}"
     event = work.timeline.append(incident.id, "patch_ready", BOT, summary, {"digest": draft.digest})
     work.drafts.add(draft)
     work.approvals.add(replace(approval, audit_head=write_anchor(event.seq, event.hash)))
     announce(work, incident, "patch", arg=draft.digest[:12], once="asked")
-    plan_expiry(work, incident.id, draft.digest, rules.policy.expiry, renewals=0)
+    plan_expiry(work, incident.id, draft.digest, approval.expires_at - work.now, renewals=0)
 
 
 def plan_expiry(work: UnitOfWork, incident: str, digest: str, expiry: timedelta, *, renewals: int) -> None:
@@ -113,7 +125,7 @@ def plan_expiry(work: UnitOfWork, incident: str, digest: str, expiry: timedelta,
 def supersede_others(work: UnitOfWork, incident: Incident, newest: Draft) -> None:
     """Withdraw what waits for a decision beside this patch."""
     for approval in work.approvals.of(incident.id):
-        if approval.digest == newest.digest or approval.state not in {ApprovalState.PENDING, ApprovalState.EXPIRED}:
+        if approval.digest == newest.digest or not approval.is_open:
             continue
         work.approvals.replace(approval, enter_state(approval, ApprovalState.SUPERSEDED))
         work.drafts.supersede(incident.id, approval.digest)

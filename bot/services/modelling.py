@@ -15,10 +15,10 @@ from bot.services.announce import BOT, announce, refresh_card
 from bot.services.drafting import ask_approval, build_draft
 from bot.services.pause import require_running
 from bot.services.rulebook import Rulebook
+from bot.services.standing import find_requester
 
 PHASE = "model"
 QUEUED, WAITS, ENDED = "model_queued", "model_waits", "model_ended"
-MAX_OPEN = 3
 FIRST_WAIT, LONGEST_WAIT = 5.0, 60.0
 MAX_WORDS = 600
 
@@ -69,7 +69,15 @@ def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules:
         folder=folder,
         labels=current.labels,
         done=work.investigations.of(run),
+        rejected=_find_rejections(work, incident),
     )
+
+
+def _find_rejections(work: UnitOfWork, incident: str) -> tuple[str, ...]:
+    """Return what people said against earlier patches of the incident, so that the next one can be better."""
+    drafts = {draft.digest: draft.title for draft in work.drafts.of(incident)}
+    votes = [(drafts[one.digest], one.rejection) for one in work.approvals.of(incident) if one.rejection is not None]
+    return tuple(f"{title}: {vote.reason}" for title, vote in votes)
 
 
 def is_wanted(work: UnitOfWork, incident: str, run: str) -> bool:
@@ -139,16 +147,13 @@ def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclu
 
 def _find_objection(work: UnitOfWork, incident: str, best: Proposal) -> str:
     drafts = work.drafts.of(incident)
-    standing = {ApprovalState.PENDING, ApprovalState.EXPIRED}
-    open_digests = {approval.digest for approval in work.approvals.of(incident) if approval.state in standing}
+    open_digests = {approval.digest for approval in work.approvals.of(incident) if approval.is_open}
     waiting = [draft for draft in drafts if draft.digest in open_digests]
     if any(draft.patch.text == best.patch for draft in drafts):
         return "It comes to the same patch as before"
     verified = [draft for draft in waiting if draft.verified is not None and draft.verified.is_verified]
     if verified and not best.verified.is_verified:
         return "Its patch did not hold in the sandbox, so the verified one stands alone"
-    if len(waiting) >= MAX_OPEN:
-        return f"{len(waiting)} patches wait for a decision already, so its patch is not added"
     return ""
 
 
@@ -156,7 +161,8 @@ def _propose(work: UnitOfWork, incident: str, best: Proposal, rules: Rulebook) -
     current = work.incidents.get(incident)
     drafted = Drafted(base=best.base, patch=best.patch, title=best.title, culprit=None, notes=("drafted by the model",))
     draft = build_draft(work, current, drafted, best.verified, rules)
-    ask_approval(work, current, draft, rules, keeps_others=True)
+    requester = find_requester(work, incident, current.run)
+    ask_approval(work, current, draft, rules, requester=requester, keeps_others=True)
     if current.run_state in {RunState.DONE, RunState.FAILED}:
         work.incidents.save(replace(current, run_state=RunState.WAITING))
         refresh_card(work, incident)

@@ -8,7 +8,8 @@ from bot.domain.approval import Approval, ApprovalState, check_still_valid, ente
 from bot.domain.ci import CIRun, CIState
 from bot.domain.draft import Draft
 from bot.domain.incident import IncidentState, RunState
-from bot.domain.statement import commit_message
+from bot.domain.risk import touches_ci_or_policy
+from bot.domain.statement import build_statement, commit_message
 from bot.domain.timeline import write_anchor
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, UnitOfWork
@@ -17,10 +18,13 @@ from bot.services.announce import BOT, announce, refresh_card
 from bot.services.drafting import supersede_others
 from bot.services.pause import require_running
 from bot.services.rulebook import Rulebook
+from bot.services.standing import require_no_other, require_open
 from bot.services.triage import start_triage
 
 COMMITTER = "Nightshift"
 COMMITTER_EMAIL = "nightshift@localhost"
+RENEWABLE = frozenset({Reason.EXPIRED, Reason.REVOKED, Reason.FROZEN})
+"""Refusals before a push after which the same bytes may be asked for again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,7 @@ def freeze_push(work: UnitOfWork, draft: Draft, approval: Approval, rules: Ruleb
         raise Refused(f'"{name}" is no longer configured; add [services.{name}] again to push.', Reason.NOT_FOUND)
     approvers = [rules.name_of(person) for person in approval.approved_by]
     head = write_anchor(*work.timeline.head())
+    statement = build_statement(approval)
     payload = {
         "repository": service.repository,
         "target": draft.branch,
@@ -58,10 +63,19 @@ def freeze_push(work: UnitOfWork, draft: Draft, approval: Approval, rules: Ruleb
         "message": commit_message(draft.title, approval, approvers=approvers, audit_head=head),
         "merge": service.merge.value,
         "at": work.now.replace(microsecond=0).isoformat(),
+        "statement": statement.decode("ascii"),
     }
     work.effects.intend(push_key(approval), f"push:{service.repository}", payload)
     args = {"incident": draft.incident, "digest": draft.digest}
     work.phases.enqueue("execute", push_key(approval).removeprefix("push:"), args)
+
+
+def find_statement(work: UnitOfWork, incident: str, digest: str) -> bytes:
+    """Return the statement as it was written when the patch was approved. Raises `Refused` where it was not."""
+    approval = work.approvals.get(incident, digest)
+    built = build_statement(approval)
+    effect = work.effects.get(push_key(approval))
+    return effect.payload["statement"].encode("ascii") if effect and "statement" in effect.payload else built
 
 
 def plan_push(work: UnitOfWork, incident: str, digest: str) -> PushPlan | None:
@@ -96,20 +110,11 @@ def recheck(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> No
     """The second check, just before the push. Raises `Refused`."""
     approval = work.approvals.get(incident, digest)
     check_still_valid(approval, digest=digest, now=work.now, roster=rules.roster, policy=rules.policy)
-    others = [other for other in work.approvals.of(incident) if other.digest != digest]
-    draft = work.drafts.get(incident, digest)
-    executed = [other for other in others if other.state is ApprovalState.EXECUTED]
-    if any(not _takes_back(work, draft, other) for other in executed):
-        raise Refused("Another patch for this incident was pushed already.", Reason.ALREADY_DONE)
-    if not work.incidents.get(incident).is_open:
-        raise Refused("The incident was resolved before the push; nothing was pushed.", Reason.STALE)
+    if approval.glass is not None and touches_ci_or_policy(work.drafts.get(incident, digest).patch):
+        raise Refused("Break-glass never covers CI or policy files; nothing was pushed.", Reason.REVOKED)
+    require_no_other(work, approval)
+    require_open(work, incident)
     require_running(work, incident)
-
-
-def _takes_back(work: UnitOfWork, draft: Draft, other: Approval) -> bool:
-    """Say whether a draft reverts what another approval brought to the target: it may follow it."""
-    told = [event.data for event in work.timeline.of(draft.incident) if event.kind == "merged"]
-    return any(data.get("digest") == other.digest and data.get("merged") == draft.culprit != "" for data in told)
 
 
 def record_push(work: UnitOfWork, incident: str, digest: str, *, sha: str, moved: bool) -> None:
@@ -126,13 +131,16 @@ def record_push(work: UnitOfWork, incident: str, digest: str, *, sha: str, moved
     announce(work, work.incidents.get(incident), "patch", arg=digest[:12])
 
 
-def give_up_push(work: UnitOfWork, incident: str, digest: str, why: str) -> None:
-    """The push may not or cannot happen, or CI does not answer: say why, and let nothing happen later."""
+def give_up_push(work: UnitOfWork, incident: str, digest: str, why: str, *, renewable: bool = False) -> None:
+    """The push may not or cannot happen, or CI does not answer: say why, and let nothing happen later.
+
+    `renewable`: it is the approval that no longer holds (a freeze, an approver who left); asked again it may.
+    """
     approval = work.approvals.get(incident, digest)
     effect = work.effects.get(push_key(approval))
     is_pushed = effect is not None and effect.state is EffectState.DONE
     if approval.state is ApprovalState.APPROVED:
-        ran_out = approval.has_expired(work.now) and not is_pushed
+        ran_out = (renewable or approval.has_expired(work.now)) and not is_pushed
         outcome = ApprovalState.EXPIRED if ran_out else ApprovalState.FAILED
         work.approvals.replace(approval, enter_state(approval, outcome))
     if is_pushed:

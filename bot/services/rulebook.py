@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.domain.approval import ApprovalPolicy
+from bot.domain.approval_policy import ApprovalPolicy
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
 from bot.domain.playbook import Playbook
 from bot.domain.routing import Route

@@ -7,6 +7,7 @@ from datetime import timedelta
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, StageResult, Suspected, Verified
 from bot.domain.playbook import choose_playbook
+from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card
 from bot.services.rulebook import Rulebook
@@ -27,6 +28,21 @@ def start_triage(work: UnitOfWork, incident: Incident, rules: Rulebook) -> None:
     work.phases.enqueue("triage", incident.run, {"incident": incident.id, "run": incident.run})
     work.timeline.append(incident.id, "triage_queued", BOT, f"Investigating with the playbook {playbook.name}")
     announce(work, incident, "status", once=f"queued-{incident.runs}")
+
+
+def ask_triage(work: UnitOfWork, incident: str, person: str, rules: Rulebook) -> str:
+    """Investigate an incident anew because a person asks. Raises `Refused`."""
+    current = work.incidents.get(incident)
+    if not current.is_open:
+        raise Refused(f"{incident} is resolved; there is nothing to investigate.", Reason.STALE)
+    if current.run_state in {RunState.QUEUED, RunState.RUNNING}:
+        raise Refused(f"{incident} is being investigated already.", Reason.ALREADY_DONE)
+    anew = replace(current, runs=current.runs + 1, run_state=RunState.QUEUED)
+    work.incidents.save(anew)
+    text = f"{rules.name_of(person)} asked for another investigation"
+    work.timeline.append(incident, "triage_asked", person, text, {"run": anew.run})
+    start_triage(work, anew, rules)
+    return f"{incident} is investigated again."
 
 
 def plan_job(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: Rulebook) -> Job | None:

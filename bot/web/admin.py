@@ -9,11 +9,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from bot.domain.oncall import Roster
-from bot.domain.statement import build_statement
 from bot.errors import Refused
 from bot.ports.deliveries import Delivery, DeliveryBox
 from bot.ports.work import Store, UnitOfWork
 from bot.services.pause import EVERYTHING, end_pause, find_pause, start_pause
+from bot.services.rollout import find_statement
 from bot.web.intake import read_request
 from bot.web.sessions import Sessions
 
@@ -115,7 +115,7 @@ class AdminApi:
 
         def read() -> bytes:
             with self._store.begin() as work:
-                return build_statement(work.approvals.get(request.match_info["incident"], request.match_info["digest"]))
+                return find_statement(work, request.match_info["incident"], request.match_info["digest"])
 
         return web.Response(body=await asyncio.to_thread(read), content_type="application/vnd.in-toto+json")
 

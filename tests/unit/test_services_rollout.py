@@ -106,7 +106,7 @@ class TestTheSecondCheck:
 
     def test_stops_when_the_incident_is_over(self, rolled):
         rolled.world.press("resolve:INC-1")
-        with pytest.raises(Refused, match="resolved before the push"):
+        with pytest.raises(Refused, match="resolved meanwhile; nothing was pushed"):
             rolled.recheck()
 
     def test_stops_a_second_patch_of_the_same_incident(self, rolled):

@@ -1,0 +1,86 @@
+"""What stands between a patch card's Approve and its push: a freeze, a confirm step, and the glass to break."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from bot.domain.approval import Approval, ApprovalState, BreakGlass
+from bot.domain.chat import Button, Form, FormField, Message, Paragraph, Style, Tone
+from bot.domain.freeze import Frozen
+from bot.domain.presses import Verb, encode_press
+from bot.domain.service import Service
+from bot.render.words import write_clock, write_line, write_people
+
+CONFIRM: Final = "Approve"
+_SHORT: Final = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What holds a patch at this moment. `breakers` are the people who could break the glass for it."""
+
+    frozen: Frozen | None = None
+    breakers: tuple[str, ...] = ()
+    confirm: bool = False
+
+
+def needs_confirmation(service: Service | None) -> bool:
+    """Say whether more than CI follows a press on Approve, so that it asks once more."""
+    return service is not None and bool(service.deploy)
+
+
+def add_gate(message: Message, approval: Approval, gate: Gate, *, now: datetime, names: Mapping[str, str]) -> Message:
+    """Return the patch card with what holds it, and with the buttons that this leaves."""
+    if approval.glass is not None:
+        note = Paragraph(text=say_broken(approval.glass, now, names))
+        return replace(message, blocks=(message.blocks[0], note, *message.blocks[1:]))
+    if approval.state is not ApprovalState.PENDING or approval.has_expired(now):
+        return message
+    blocks = message.blocks
+    if gate.frozen is not None:
+        possible = " Break-glass is possible." if gate.breakers else ""
+        blocks = (Paragraph(text=gate.frozen.say(now) + possible), *blocks)
+    buttons = tuple(_confirmed(button) if gate.confirm else button for button in message.buttons)
+    if gate.breakers and (gate.frozen is not None or approval.needs > 1):
+        buttons = (*buttons, _break_button(approval, gate.breakers, names))
+    return replace(message, blocks=blocks, buttons=buttons)
+
+
+def say_broken(glass: BreakGlass, now: datetime, names: Mapping[str, str]) -> str:
+    who = write_people([glass.person], names)
+    return f"{who} broke the glass at {write_clock(glass.at, now)}: {write_line(glass.reason)}. To be reviewed."
+
+
+def render_broken(approval: Approval, *, now: datetime, names: Mapping[str, str]) -> Message | None:
+    """Return the announcement of a broken glass; it goes to two channels at least."""
+    glass = approval.glass
+    if glass is None:
+        return None
+    people = write_people(list(approval.approved_by), names)
+    what = f"Patch {approval.digest[:_SHORT]} of {approval.incident} goes to {approval.target} without "
+    return Message(
+        incident=approval.incident,
+        slot=f"glass:{approval.digest[:_SHORT]}:{approval.renewals}",
+        headline=f"Break-glass: {write_line(glass.reason)}",
+        tone=Tone.WARN,
+        blocks=(
+            Paragraph(text=say_broken(glass, now, names)),
+            Paragraph(text=f"{what}the usual checks. Approved by {people}; the policy asks for {approval.needs}."),
+        ),
+    )
+
+
+def _confirmed(button: Button) -> Button:
+    """Return Approve with one more tap: what follows it is more than a CI run."""
+    if button.form is not None or not button.id.startswith(f"{Verb.APPROVE.value}:"):
+        return button
+    field = FormField(name="confirm", label="When CI is green, this is deployed.", choices=(CONFIRM,))
+    return replace(button, form=Form(title="Approve and deploy", fields=(field,)))
+
+
+def _break_button(approval: Approval, breakers: Iterable[str], names: Mapping[str, str]) -> Button:
+    field = FormField(name="reason", label="Why now, and why alone? Everybody is told.")
+    form = Form(title=f"Break-glass (only {write_people(list(breakers), names)})", fields=(field,))
+    press = encode_press(Verb.BREAK, approval.incident, digest=approval.digest)
+    return Button(id=press, label="Break glass", key="g", style=Style.DANGER, form=form)
