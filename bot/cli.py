@@ -20,7 +20,9 @@ app = typer.Typer(
 )
 alert_app = typer.Typer(help="Send, watch and replay alert deliveries.", no_args_is_help=True)
 connect_app = typer.Typer(help="Connect people and chat services.", no_args_is_help=True)
+approval_app = typer.Typer(help="Fetch and check the statements of approvals.", no_args_is_help=True)
 app.add_typer(alert_app, name="alert")
+app.add_typer(approval_app, name="approval")
 app.add_typer(connect_app, name="connect")
 
 Config = Annotated[
@@ -141,6 +143,32 @@ def connect_web(
 ) -> None:
     """Print a one-time sign-in link for the web pages (valid for 15 minutes)."""
     print(_client(config).post("/v1/signin-links", {"person": person})["url"])
+
+
+@approval_app.command("export")
+def approval_export(
+    incident: Annotated[str, typer.Argument(help="INC-7.")],
+    digest: Annotated[str, typer.Argument(help="The patch's digest, or its first 12 characters.")],
+    config: Config = None,
+) -> None:
+    """Print the statement of an approved patch, byte for byte (in-toto Statement v1)."""
+    from bot.bootstrap.statement import export_statement  # noqa: PLC0415 -- keeps --help fast
+
+    sys.stdout.buffer.write(export_statement(_client(config), incident, digest))
+
+
+@approval_app.command("verify")
+def approval_verify(
+    statement: Annotated[Path, typer.Option(help="What `approval export` printed.")],
+    patch: Annotated[Path, typer.Option(help="The patch's exact bytes.")],
+    commit_message: Annotated[
+        Path | None, typer.Option(help="The pushed commit's message (git log -1 --format=%B).")
+    ] = None,
+) -> None:
+    """Check a statement without Nightshift: it is whole, covers exactly this patch, and rests on enough people."""
+    from bot.bootstrap.statement import check_files  # noqa: PLC0415 -- keeps --help fast
+
+    print(check_files(statement, patch, commit_message))
 
 
 @app.command()

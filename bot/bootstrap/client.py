@@ -21,6 +21,10 @@ class AdminClient:
     def get(self, path: str) -> Any:  # noqa: ANN401 -- JSON
         return self._call(path, None, self._admin())
 
+    def get_bytes(self, path: str) -> bytes:
+        """Return what is answered as it came."""
+        return self._fetch(path, None, self._admin())
+
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 -- JSON
         return self._call(path, json.dumps(body).encode(), self._admin())
 
@@ -44,12 +48,16 @@ class AdminClient:
             raise Refused(text, Reason.NOT_ALLOWED) from None
 
     def _call(self, path: str, body: bytes | None, token: str, *, method: str | None = None) -> Any:  # noqa: ANN401 -- JSON
+        return json.loads(self._fetch(path, body, token, method=method))
+
+    def _fetch(self, path: str, body: bytes | None, token: str, *, method: str | None = None) -> bytes:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         request = urllib.request.Request(self._base + path, data=body, headers=headers, method=method)  # noqa: S310 -- always our own http address
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=30) as answer:
-                return json.loads(answer.read())
+                data: bytes = answer.read()
+                return data
         except urllib.error.HTTPError as error:
             raise _explain(error) from None
         except (urllib.error.URLError, TimeoutError):
