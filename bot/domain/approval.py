@@ -267,9 +267,7 @@ def check_still_valid(
         if person in excluded:
             raise Refused(_excluded_text(approval), Reason.REVOKED)
     if approval.glass is not None:
-        problem = why_no_glass(approval, approval.glass.person, policy)
-        if problem:
-            raise Refused(f"{problem} Nothing was pushed.", Reason.REVOKED)
+        _require_glass(approval, approval.glass.person, policy)
         return
     _require_no_freeze(approval, now, policy)
     needs = max(approval.needs, policy.quorum_for(approval.risk))
@@ -353,6 +351,15 @@ def _require_countable(approval: Approval, person: str, policy: ApprovalPolicy) 
         raise Refused("The approval policy has changed since this was asked; renew the approval first.", Reason.STALE)
     if person in approval.excluded:
         raise Refused(_excluded_text(approval), Reason.NOT_ALLOWED)
+
+
+def _require_glass(approval: Approval, person: str, policy: ApprovalPolicy) -> None:
+    """What a broken glass rests on must still hold at the push."""
+    problem = why_no_glass(approval, person, policy)
+    if not problem and person not in approval.approved_by:
+        problem = "Who broke the glass did not approve."
+    if problem:
+        raise Refused(f"{problem} Nothing was pushed.", Reason.REVOKED)
 
 
 def _require_no_freeze(approval: Approval, now: datetime, policy: ApprovalPolicy) -> None:

@@ -22,6 +22,8 @@ from bot.services.rulebook import Rulebook
 from bot.services.triage import ask_triage
 
 MAX_REASON = 500
+_DIGEST = 12
+_HEX = "0123456789abcdef"
 
 HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · triage · agent off|on
   (then the id, e.g. INC-7)
@@ -88,10 +90,9 @@ def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person,
     _require(person, Role.APPROVER)
     if button.verb is Verb.RENEW:
         return renew_approval(work, button.incident, button.digest, person.id, rules)
-    rejects = button.verb is Verb.REJECT
     vote = Vote(
         person=person.id,
-        approve=not rejects,
+        approve=button.verb is not Verb.REJECT,
         at=press.pressed_at,
         channel=press.channel,
         event=press.event,
@@ -140,16 +141,30 @@ def _incident_of(said: Said, rest: list[str]) -> str:
     return named
 
 
+def _patch_of(work: UnitOfWork, incident: str, rest: list[str], verb: Verb) -> str:
+    """Return the patch that a typed command is about. It may go unnamed only where it is the only one there ever was:
+    else a newer one could have taken the place of what the person has read."""
+    digests = [draft.digest for draft in work.drafts.of(incident)]
+    if not digests:
+        raise Refused(f"{incident} has no patch.", Reason.NOT_FOUND)
+    named = next((word.lower() for word in rest if len(word) >= _DIGEST and word.lower().strip(_HEX) == ""), None)
+    if named is not None:
+        return named[:_DIGEST]
+    if len(digests) == 1:
+        return digests[0][:_DIGEST]
+    word = "break-glass" if verb is Verb.BREAK else verb.value
+    text = f"{incident} has had {len(digests)} patches. Say which: /patch {word} {incident} {digests[-1][:_DIGEST]}"
+    raise Refused(text, Reason.BAD_INPUT)
+
+
 def _as_press(verb: Verb) -> "Command":
     """A typed command is the button of the same name."""
 
     def run(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
         incident = _incident_of(said, rest)
         arg = next((word for word in rest if word in SILENCES), "1h") if verb is Verb.SILENCE else ""
-        digest = work.drafts.of(incident)[-1].digest[:12] if verb.needs_digest and work.drafts.of(incident) else ""
-        if verb.needs_digest and not digest:
-            raise Refused(f"{incident} has no patch.", Reason.NOT_FOUND)
-        reason = " ".join(word for word in rest if not word.upper().startswith("INC-"))
+        digest = _patch_of(work, incident, rest, verb) if verb.needs_digest else ""
+        reason = " ".join(word for word in rest if not word.upper().startswith("INC-") and word[:12] != digest)
         values = {"reason": reason} if verb in {Verb.REJECT, Verb.BREAK} else {}
         button = ":".join(part for part in (verb.value, incident, digest, arg) if part)
         press = Press(
