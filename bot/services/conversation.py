@@ -115,6 +115,8 @@ def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Ruleboo
     order = read_order(button.incident, digest, button.arg)
     act = order_again if button.verb is Verb.AGAIN else look_again
     return act(work, order, person.id, rules)
+
+
 def _read_reason(press: Press, verb: Verb) -> str:
     """Return why, as the form or the command says it; an approval's form only confirms."""
     if verb is Verb.APPROVE:
