@@ -215,7 +215,7 @@ def break_glass(
     problem = why_no_glass(approval, vote.person, policy)
     if problem:
         raise Refused(problem, Reason.NOT_ALLOWED)
-    reason = " ".join(vote.reason.split())
+    reason = " ".join("".join(char if char.isprintable() else " " for char in vote.reason).split())
     if not reason:
         raise Refused("Say why you break the glass: it is told to everybody and looked into later.", Reason.BAD_INPUT)
     until = min(approval.expires_at, now + LONGEST_GLASS)

@@ -83,4 +83,4 @@ def _break_button(approval: Approval, breakers: Iterable[str], names: Mapping[st
     field = FormField(name="reason", label="Why now, and why alone? Everybody is told.")
     form = Form(title=f"Break-glass (only {write_people(list(breakers), names)})", fields=(field,))
     press = encode_press(Verb.BREAK, approval.incident, digest=approval.digest)
-    return Button(id=press, label="Break glass", key="g", style=Style.DANGER, form=form)
+    return Button(id=press, label="Break glass", key="x", style=Style.DANGER, form=form)

@@ -8,7 +8,6 @@ from sqlalchemy.types import TypeEngine
 from sqlmodel import Session, SQLModel, col, select
 
 from bot.domain.transcript import Step, StepKind
-from bot.ports.faults import reach
 from bot.store.rows import StageRow, StepRow
 from bot.store.trouble import as_unavailable
 
@@ -52,10 +51,7 @@ class StepWriter:
         }
         with as_unavailable(), self._engine.begin() as connection:
             given = values if self._order is None else tuple(values[name] for name in self._order)
-            added = connection.exec_driver_sql(self._statement, given, execution_options=_COUNTED).rowcount == 1
-            reach("store.commit.before")
-        reach("store.commit.after")
-        return added
+            return connection.exec_driver_sql(self._statement, given, execution_options=_COUNTED).rowcount == 1
 
 
 def _as_it_is(at: datetime) -> object:
