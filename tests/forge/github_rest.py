@@ -116,8 +116,6 @@ class Rest:
             return refuse(405, "Pull Request is not mergeable")
         if asked.get("sha") not in (None, hosted.head(pull.branch)):
             return refuse(409, "Head branch was modified. Review and try the merge again.")
-        if self._forge.merge_forbidden:
-            return refuse(405, self._forge.merge_forbidden)
         merged = hosted.merge(pull, self._forge.clock.now())
         if not merged:
             return refuse(405, "Pull Request is not mergeable")

@@ -175,7 +175,6 @@ class _Git:
         self._forge = forge
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        self._forge.git_asked.append(f"{request.method} {request.path_qs}")
         hosted = self._forge.hosted.get(f"{request.match_info['owner']}/{request.match_info['repo']}")
         if not self._knows(request.headers.get("Authorization", "")):
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="GitHub"'})

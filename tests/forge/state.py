@@ -33,8 +33,8 @@ class Delivery:
 
 @dataclass(kw_only=True)
 class Forge:
-    """`api_url` is the base of the REST surface, `web_url` that of git. Tests read `asked`, `store_asked`, `git_asked`
-    and `spec_faults`, and bend `faults`, `clock`, `page_size`, `merge_forbidden`."""
+    """`api_url` is the base of the REST surface, `web_url` that of git. Tests read `asked`, `store_asked` and
+    `spec_faults`, and bend `faults`, `clock` and `page_size`."""
 
     folder: Path
     clock: Clock
@@ -47,12 +47,10 @@ class Forge:
     runner: Runner = field(default_factory=Runner)
     hosted: dict[str, Hosted] = field(default_factory=dict)
     page_size: int = 100
-    merge_forbidden: str = ""
     hook_url: str = ""
     hook_secret: str = ""
     asked: list[Asked] = field(default_factory=list)
     store_asked: list[str] = field(default_factory=list)
-    git_asked: list[str] = field(default_factory=list)
     spec_faults: list[str] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     waiting: list[Delivery] = field(default_factory=list)

@@ -20,8 +20,10 @@ _SCP: Final = re.compile(r"[^/@:]+@[^/@:]+:(?P<path>[^:]+)")
 
 
 def clean_text(text: object, limit: int = MAX_TEXT) -> str:
-    """Return a name or message from outside as one line that hides and reorders nothing."""
-    return " ".join(_UNSEEN.sub(" ", str(text)).split())[:limit] if text else ""
+    """Return a name or message from outside as one line that hides and reorders nothing; "" for what is no text."""
+    if not isinstance(text, str):
+        return ""
+    return " ".join(_UNSEEN.sub(" ", text[: limit * 10]).split())[:limit]
 
 
 def clean_lines(text: str) -> str:

@@ -25,7 +25,7 @@ def write_title(text: str) -> str:
 
 def write_body(text: str) -> str:
     """Return a description in which every character is shown as it is: one block of code, whose fence it cannot end."""
-    plain = clean_lines(text)
+    plain = clean_lines(text[: MAX_BODY * 4])
     if len(plain) > MAX_BODY:
         plain = plain[: MAX_BODY - len(CUT)] + CUT
     longest = max((len(found[0]) for found in _FENCE.finditer(plain)), default=2)
