@@ -185,9 +185,27 @@ async def test_what_others_report_first_is_no_verdict(github: GitHubWorld):
     github.forge.faults.lag = 30.0
     request, provider = github.commit("fail"), github.connect().ci
     github.shop.reported[request.sha] = [Reported(name="licences")]
-    assert (await provider.start(request)).state is CIState.RUNNING
+    assert (await provider.start(request)).state is CIState.QUEUED
+    assert await provider.status(request.sha) is None
     github.forge.clock.advance(40)
     assert (await provider.start(request)).state is CIState.FAILED
+
+
+async def test_where_only_others_report_they_decide_once_no_run_can_be_expected(tmp_path: Path):
+    async with open_world(tmp_path, "workflow_dispatch") as world:
+        request, provider = replace(world.commit("pass"), trigger=Trigger.PUSH), world.connect(appear_seconds=60).ci
+        world.shop.reported[request.sha] = [Reported(name="jenkins", is_status=True)]
+        assert (await provider.start(request)).state is CIState.QUEUED
+        world.now += 61
+        assert (await provider.start(request)).state is CIState.PASSED
+
+
+async def test_another_workflow_s_run_does_not_stand_for_a_required_check_that_is_to_be_ordered(tmp_path: Path):
+    async with open_world(tmp_path) as world:
+        request = world.commit("pass")
+        world.forge.clock.advance(1)
+        assert await world.connect(required={"octo/shop": ["deploy"]}).ci.status(request.sha) is None
+        assert (await world.connect(required={"octo/shop": ["tests"]}).ci.status(request.sha)) is not None
 
 
 async def test_github_is_asked_about_a_commit_once_in_a_while_but_at_once_after_news(github: GitHubWorld):

@@ -84,8 +84,8 @@ class GitHubCI:
             if seen.looked_at is not None and self._clock() - seen.looked_at < self._settings.poll_seconds:
                 return seen.run
             found = await self._find(sha)
-            if found is not None and seen.job and found[1].dispatched(seen.job) is None:
-                found = None  # other checks of the commit say nothing of the run that was ordered
+            if found is not None and not self._is_awaited(*found, seen):
+                found = None
             seen.run = None if found is None else await self._judge(*found, sha)
             seen.looked_at = self._clock()
             return seen.run
@@ -200,6 +200,13 @@ class GitHubCI:
                 return name, listing
         return None
 
+    def _is_awaited(self, name: str, listing: Listing, seen: _Seen) -> bool:
+        """Say whether this is the run of the commit; late, and where no order was sent, whatever is there counts."""
+        if seen.job:
+            return listing.dispatched(seen.job) is not None
+        is_late = self._clock() - seen.since >= self._settings.appear_seconds
+        return is_late or listing.concerns(self._settings.required.get(name.lower(), ()))
+
     async def _judge(self, name: str, listing: Listing, sha: str) -> CIRun:
         """Decide, wait for what is still to show, and name what failed."""
         required = self._settings.required.get(name.lower(), ())
@@ -209,8 +216,6 @@ class GitHubCI:
             return replace(
                 run, state=CIState.QUEUED, attempt=seen.awaited, failed_step="", log_tail="", finished_at=None
             )
-        if run.state.is_final and not required and not listing.runs and not is_late:
-            return replace(run, state=CIState.RUNNING, finished_at=None)  # others report; the runs are not listed yet
         missing = listing.missing(required)
         if missing and listing.has_ended and is_late:
             names = ", ".join(missing)

@@ -59,6 +59,11 @@ class Listing:
         names = {check.name for check in self.checks}
         return tuple(name for name in required if name not in names)
 
+    def concerns(self, required: Sequence[str]) -> bool:
+        """Say whether the run that is waited for is listed: other checks of the commit do not stand for it."""
+        named = bool(self.deciding(required)) if required else bool(self.runs)
+        return named or any(run.event == DISPATCHED for run in self.runs)
+
     def dispatched(self, job: str) -> Part | None:
         """Return the run that a dispatch of this workflow (its file or its id) began."""
         return next((run for run in self.runs if run.event == DISPATCHED and job in run.workflow), None)
