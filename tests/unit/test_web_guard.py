@@ -89,7 +89,7 @@ async def test_no_act_of_the_pages_goes_without_origin_session_and_form_token(wo
     signed_in, stranger = await world.signed_in(), world.client()
     form = await press_form(signed_in)
     paths = {
-        resource.canonical.replace("{incident}", "INC-12").replace("{token}", "t" * 43).replace("{digest}", "a" * 12)
+        resource.canonical.format(incident="INC-12", token="t" * 43, digest="a" * 12)
         for resource in world.app.router.resources()
         for route in resource
         if route.method == "POST" and not resource.canonical.startswith("/v1/")
