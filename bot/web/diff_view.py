@@ -72,6 +72,17 @@ class FileView:
     left_out: int = 0
 
     @property
+    def digits(self) -> int:
+        """Return how many digits its longest line number has, at least 3."""
+        ends = [
+            max(line.old or 0, line.new or 0)
+            for hunk in self.hunks
+            for run in hunk.runs
+            for line in (*run.old, *run.new)
+        ]
+        return max(3, len(str(max(ends, default=0))))
+
+    @property
     def has_both_sides(self) -> bool:
         """Return whether there is anything to put side by side."""
         return self.change.kind not in {ChangeKind.ADDED, ChangeKind.DELETED}

@@ -136,6 +136,11 @@ def test_what_happens_to_a_file_beside_its_lines_is_said(text: str, about: tuple
     assert only_file(text).about == about
 
 
+def test_there_is_room_for_the_longest_line_number() -> None:
+    assert only_file("--- a/n\n+++ b/n\n@@ -7 +7 @@\n-x\n+y\n").digits == 3
+    assert only_file("--- a/n\n+++ b/n\n@@ -9999,0 +10000 @@\n+y\n").digits == 5
+
+
 def test_a_missing_line_end_shows() -> None:
     text = "--- a/n\n+++ b/n\n@@ -1 +1 @@\n-x\n\\ No newline at end of file\n+x\n"
     (run,) = only_file(text).hunks[0].runs

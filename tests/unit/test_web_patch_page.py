@@ -86,7 +86,7 @@ async def test_it_says_what_a_person_must_know_before_deciding(world: World) -> 
     assert "214 passed in 2.31s" in tested
     assert "1 approval" in approval
     assert "04:12 UTC" in approval
-    seal = page.one("details", id="patch-seal").text
+    seal = page.one("div", id="patch-seal").text
     for fact in (DIGEST, DRAFT.base, "checkout main", "nightshift/INC-12/", ASKED.audit_head):
         assert fact in seal
 
@@ -110,7 +110,7 @@ async def test_every_line_of_the_patch_is_shown_and_the_download_is_what_was_has
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Content-Disposition"] == f'attachment; filename="INC-12-{DIGEST[:12]}.diff"'
     assert hashlib.sha256(body).hexdigest() == DIGEST
-    assert DIGEST in page.one("details", id="patch-seal").text
+    assert DIGEST in page.one("div", id="patch-seal").text
 
 
 async def test_what_changed_in_a_line_is_marked_and_code_has_colours(world: World) -> None:
@@ -199,7 +199,7 @@ async def test_the_statement_can_be_had_once_the_patch_is_approved(world: World)
         assert answer.content_type == "application/vnd.in-toto+json"
         assert answer.headers["Content-Disposition"].startswith("attachment")
     assert json.loads(body)["subject"][0]["digest"]["sha256"] == DIGEST
-    assert hashlib.sha256(body).hexdigest() in page.one("details", id="patch-seal").text
+    assert hashlib.sha256(body).hexdigest() in page.one("div", id="patch-seal").text
 
 
 # pressing
@@ -246,7 +246,7 @@ async def test_the_address_remembers_how_the_diff_is_shown(world: World, query: 
     page = await open_patch(world, PATH + query)
     assert page.one("a", **{"aria-current": "true"}).text == label
     grids = [e.attributes["class"] for e in page.all("div") if "grid" in e.attributes.get("class", "").split()]
-    assert grids == [f"lines grid view-{shape}"] * 2
+    assert grids == [f"lines grid digits-3 view-{shape}"] * 2
 
 
 async def test_the_fragment_is_what_may_change_and_leaves_the_diff_alone(world: World) -> None:
@@ -254,7 +254,7 @@ async def test_the_fragment_is_what_may_change_and_leaves_the_diff_alone(world: 
     whole, part = await read(client), await read(client, f"{PATH}/fragment")
     assert part.one("div", **{"data-part": ""}).attributes["data-title"].startswith("Patch ready")
     assert not part.all("details", id="file-1")
-    for tag, name in (*PARTS, ("details", "patch-seal")):
+    for tag, name in (*PARTS, ("div", "patch-seal")):
         seen = [page.one(tag, id=name).attributes["data-v"] for page in (whole, part)]
         assert seen[0] == seen[1]
     put(world, approval=replace(ASKED, votes=(VOTE,), needs=2))
