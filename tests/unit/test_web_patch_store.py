@@ -1,8 +1,7 @@
 """The page of a patch over the real store: what is pressed there is what the page then tells."""
 
 import hashlib
-
-from yarl import URL
+from urllib.parse import urlsplit
 
 from bot.domain.approval import ApprovalState
 from tests.served import AS_ADMIN, Served, serve
@@ -14,7 +13,7 @@ async def sign_in(served: Served, person: str) -> dict[str, str]:
     """Return the headers of a person's browser."""
     origin = {"Origin": f"http://127.0.0.1:{served.port}"}
     async with served.client.post("/v1/signin-links", json={"person": person}, headers=AS_ADMIN) as answer:
-        path = URL((await answer.json())["url"]).path
+        path = urlsplit((await answer.json())["url"]).path
     async with served.client.post(path, headers=origin, allow_redirects=False) as answer:
         return {**origin, "Cookie": answer.headers["Set-Cookie"].partition(";")[0], "Accept": "text/html"}
 
