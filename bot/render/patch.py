@@ -132,11 +132,17 @@ def _say_standing(draft: Draft, approval: Approval, now: datetime, names: Mappin
         return " ".join(_say_vote(approval, now, names, approve=False)) or "Rejected."
     approved = " ".join(_say_vote(approval, now, names, approve=True)) or "Approved."
     return {
-        ApprovalState.EXPIRED: f"Nobody decided before {write_clock(approval.expires_at, now)}. Nothing was pushed.",
+        ApprovalState.EXPIRED: _say_expired(approval, approved, now),
         ApprovalState.SUPERSEDED: "Another patch takes its place. Nothing was pushed.",
         ApprovalState.EXECUTED: f"{approved} Pushed to {draft.push_branch}.",
         ApprovalState.FAILED: f"{approved} The push failed; {draft.branch} is as it was.",
     }.get(standing, f"{approved} The push follows.")
+
+
+def _say_expired(approval: Approval, approved: str, now: datetime) -> str:
+    if approval.approved_by and (approval.glass is not None or not approval.missing):
+        return f"{approved} It was not pushed; renewed, it can be approved again."
+    return f"Nobody decided before {write_clock(approval.expires_at, now)}. Nothing was pushed."
 
 
 def _say_asked(approval: Approval, now: datetime, names: Mapping[str, str]) -> str:

@@ -42,6 +42,8 @@ def ask_triage(work: UnitOfWork, incident: str, person: str, rules: Rulebook) ->
     text = f"{rules.name_of(person)} asked for another investigation"
     work.timeline.append(incident, "triage_asked", person, text, {"run": anew.run})
     start_triage(work, anew, rules)
+    if work.incidents.get(incident).run_state is RunState.CANCELLED:
+        return f"{work.timeline.of(incident)[-1].text}."
     return f"{incident} is investigated again."
 
 

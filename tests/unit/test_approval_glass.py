@@ -1,14 +1,18 @@
 """Break-glass: one person, a reason, two channels, the same bytes, an hour; never CI or policy files."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from bot.domain.approval import ApprovalState
-from bot.domain.statement import parse_statement, verify_message, verify_statement
+from bot.domain.statement import parse_statement, statement_digest, verify_message, verify_statement
 from bot.engine.compose import Composer
 from bot.errors import Reason, Refused
 from bot.render.links import Links
@@ -50,9 +54,7 @@ class TestAtThePress:
         assert reply.text == f"The glass is broken and told in web, console. Pushing exactly {approval.digest[:12]}."
         assert world.phases.keys("execute") == [f"INC-1:{approval.digest[:12]}"]
         assert world.texts("break_glass") == [f"Ada Lovelace broke the glass for patch {approval.digest[:12]}: {WHY}"]
-        told = [
-            message.headline for channel in ("web", "console") for message in messages(world, "break_glass", channel)
-        ]
+        told = [message.headline for channel in ("web", "console") for message in messages(world, "glass", channel)]
         assert told == [f"Break-glass: {WHY}"] * 2
         check_before_push(world, approval)
 
@@ -228,3 +230,38 @@ def test_the_command_line_verifies_a_statement_offline(world, tmp_path):
     assert (good.returncode, good.stdout.startswith("The statement holds: sha256:")) == (0, True)
     bad = verify("--patch", str(tmp_path / "m"))
     assert (bad.returncode, "about another patch" in bad.stderr) == (1, True)
+
+
+def test_the_statement_stays_as_it_was_written_whatever_later_versions_write(world, monkeypatch):
+    approval = world.propose()
+    press(world, "approve", approval)
+    written = statement_of(world, approval)
+    monkeypatch.setattr("bot.domain.statement.PREDICATE_TYPE", "urn:nightshift:approval:v9")
+    assert statement_of(world, approval) == written
+    with world.unit() as work:
+        approved = next(event for event in work.timeline.of("INC-1") if event.kind == "approved")
+    assert approved.data["statement"] == statement_digest(written)
+
+
+def test_the_command_line_exports_a_statement_byte_for_byte(tmp_path):
+    asked = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"b":1,"a":"\\u00fc"}')
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        port = str(server.server_address[1])
+        env = {**os.environ, "NIGHTSHIFT_SERVER__PORT": port, "NIGHTSHIFT_ADMIN_TOKEN": "admin"}
+        env["PYTHONPATH"] = str(Path(__file__).parents[2])
+        command = [sys.executable, "-m", "bot", "approval", "export", "INC-1", "a" * 12]
+        done = subprocess.run(command, check=False, capture_output=True, env=env, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, b'{"b":1,"a":"\\u00fc"}')
+    assert asked == [(f"/v1/incidents/INC-1/patches/{'a' * 12}/statement", "Bearer admin")]

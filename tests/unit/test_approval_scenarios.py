@@ -181,6 +181,12 @@ class TestPeople:
         approval = world.propose(CI_FILE)
         assert (approval.requester, approval.excluded) == ("ada", ("nightshift", "ada"))
 
+    def test_an_investigation_that_cannot_be_made_is_not_promised(self, world):
+        world.propose()
+        world.rules = replace(world.rules, playbooks=())
+        assert world.say("/incident triage INC-1").text == "Not investigated: no playbook matches its labels."
+        assert world.say("/incident triage INC-1", "vic@web").ok is False
+
 
 class TestRules:
     def test_a_folder_asks_for_two_people(self, world):
@@ -319,6 +325,7 @@ class TestFreezes:
         world.clock.advance(minutes=2)
         assert refuse_push(world, approval).reason is Reason.FROZEN
         assert state(world, approval) is ApprovalState.EXPIRED
+        assert world.texts("push_refused") == ["Not pushed: Freeze until Wed 05:12 UTC: quarter close."]
         world.clock.advance(hours=3)
         assert press(world, "renew", approval).ok
         assert press(world, "approve", approval).text.startswith("Approved.")
