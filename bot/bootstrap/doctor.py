@@ -34,6 +34,7 @@ from bot.bootstrap.checks_state import (
 )
 from bot.bootstrap.rules import load_rules
 from bot.errors import ConfigError, NightshiftError
+from bot.services.approval import MIN_CHANNELS
 from bot.settings import Settings, load_settings
 
 SECONDS: Final = 60.0
@@ -140,7 +141,10 @@ def _check_people(settings: Settings, playbooks: int) -> list[Found]:
         found.append(ok("paging", f"{text}, {playbooks} playbooks"))
     else:
         found.append(mend("paging", "nobody would be paged", "add [[routes]], [escalations.…] and [channels.…]"))
-    if settings.approval.approvers:
+    if settings.approval.break_glass and len(settings.channels) < MIN_CHANNELS:
+        what = "break-glass would be refused: it is told in two channels"
+        found.append(mend("approval", what, "add another channel in [channels.…]"))
+    elif settings.approval.approvers:
         found.append(ok("approval", f"{len(settings.approval.approvers)} people may approve"))
     else:
         found.append(mend("approval", "nobody may approve a patch", "name people in [approval] approvers"))

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from bot.bootstrap import checks_outside, checks_state
 from bot.bootstrap.checks import Found
-from bot.bootstrap.doctor import Report, _check_address, _clean, examine
+from bot.bootstrap.doctor import Report, _check_address, _check_people, _clean, examine
 from bot.settings import Settings
 from bot.store.database import lock_state
 from bot.store.inbox import Inbox
@@ -73,6 +73,12 @@ class TestTheConfiguration:
     )
     def test_the_public_address(self, state, values, is_ok):
         assert only(_check_address(settings(state, **values))).is_ok is is_ok
+
+    @pytest.mark.parametrize(("channels", "is_ok"), [(("console",), False), (("console", "web"), True)])
+    def test_break_glass_needs_a_second_channel(self, state, channels, is_ok):
+        approval = {"approvers": ["ada"], "break_glass": ["ada"]}
+        told = settings(state, approval=approval, channels={name: {"kind": name} for name in channels})
+        assert only(one for one in _check_people(told, 0) if one.name == "approval").is_ok is is_ok
 
     def test_all_addresses_without_a_name(self, state):
         told = Settings(server={"state_dir": state, "host": "0.0.0.0"})
