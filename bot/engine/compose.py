@@ -54,7 +54,7 @@ class Composer:
             "verdict": self._verdict,
             "closed": self._closed,
             "notice": self._rollout.notice,
-            "break_glass": self._broken,
+            "glass": self._broken,
         }
 
     def compose(self, effect: Effect, channel: str) -> Message | None:

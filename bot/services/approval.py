@@ -69,7 +69,7 @@ def break_glass_for(work: UnitOfWork, incident: str, digest: str, vote: Vote, ru
     data = {"digest": after.digest, "event": vote.event, "statement": statement_digest(build_statement(after))}
     work.timeline.append(incident, BROKEN, vote.person, text, data)
     announce(work, current, "patch", arg=after.digest[:12])
-    announce(work, told, "break_glass", arg=after.digest[:12], once=f"broken-{after.renewals}")
+    announce(work, told, "glass", arg=after.digest[:12], once=f"broken-{after.renewals}")
     freeze_push(work, draft, after, rules)
     pause = find_pause(work, incident)
     if pause is not None:

@@ -107,7 +107,7 @@ class TestAtThePress:
         with world.unit() as work:
             work.incidents.save(replace(work.incidents.get("INC-1"), channels=("web",)))
         assert press(world, "break", approval, reason=WHY).ok
-        assert len(messages(world, "break_glass", "console")) == 1
+        assert len(messages(world, "glass", "console")) == 1
 
     def test_where_only_one_channel_is_configured_it_is_refused(self, world):
         world.rules = replace(world.rules, channels=("web",))
