@@ -104,18 +104,19 @@ def _check_collisions(diffs: list[FileDiff]) -> None:
             if folded in seen:
                 raise refuse(f"it changes {show(name)} twice")
             seen.add(folded)
-    _check_folders([diff.change.path for diff in diffs if diff.change.kind is not ChangeKind.DELETED])
+    _check_folders([diff.change for diff in diffs if diff.change.kind is not ChangeKind.DELETED])
 
 
-def _check_folders(paths: list[str]) -> None:
-    files = {fold_name(path) for path in paths}
+def _check_folders(left: list[FileChange]) -> None:
+    files = {fold_name(change.path) for change in left}
     folders: dict[str, str] = {}
-    for path in paths:
-        for folder in list_folders(path):
+    for change in left:
+        is_new = change.kind is not ChangeKind.MODIFIED
+        for folder in list_folders(change.path):
             folded = fold_name(folder)
             if folded in files:
                 raise refuse(f"it has {show(folder)} as a file and as a folder")
-            if folders.setdefault(folded, folder) != folder:
+            if is_new and folders.setdefault(folded, folder) != folder:
                 raise refuse(f"it has a folder in two spellings: {show(folders[folded])} and {show(folder)}")
 
 

@@ -220,11 +220,12 @@ async def _check_spellings(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> 
     listing = (await repo.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", base)).out
     names = {raw.decode("utf-8", "surrogateescape") for raw in listing.split(b"\0")[:-1]}
     gone = {diff.change.old_path or diff.change.path for diff in diffs if diff.change.kind in _LEAVES}
-    known = {fold_name(place): place for name in names - gone for place in (*list_folders(name), name)}
+    known = {place for name in names - gone for place in (*list_folders(name), name)}
+    spelled = {fold_name(place): place for place in known}
     for path in new:
         for place in (*list_folders(path), path):
-            there = known.get(fold_name(place), place)
-            if there != place:
+            there = spelled.get(fold_name(place))
+            if there is not None and place not in known:
                 raise Rejected(f"{place} is there already, spelled {there}", Reason.HOSTILE_PATCH)
 
 

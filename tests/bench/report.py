@@ -127,7 +127,7 @@ def write_document(path: Path, sections: Sequence[Section]) -> None:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`, which takes about five minutes; do not edit. It runs the real program as a process",
+        "Written by `make bench`, which takes about ten minutes; do not edit. It runs the real program as a process",
         "beside the benchmark on one machine. Times depend on the machine and what else runs there; where that is all,",
         "the limit is a ratio to something measured in the same run.",
         "",
@@ -136,8 +136,8 @@ def write_document(path: Path, sections: Sequence[Section]) -> None:
         "- Repeat: `make bench`, or one part: `make bench ARGS=intake`; the parts stand in brackets.",
         "- Busy: how many times its CPU time a program took that only computes, before and after each part. Above",
         f"  {BUSY} a time over its limit is not judged: other programs had much of the machine.",
-        "- The promises (P1, R8, …) are those of the design: P1 intake, P2 footprint, P5 agent loop, R8 storms, S3",
-        "  redaction, S4 sandbox.",
+        "- The promises (P1, R8, …) are those of the design: P1 intake, P2 footprint, P5 agent loop, R2 approvals,",
+        "  R8 storms, S3 redaction, S4 sandbox.",
         "",
     ]
     for section in sections:

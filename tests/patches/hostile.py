@@ -47,6 +47,8 @@ FILES: Final[Mapping[bytes, tuple[str, bytes]]] = {
     b"latin.txt": ("100644", b"caf\xe9\nbar\n"),
     b"bidi.py": ("100644", "a = 1\nname = '\u202eevil'\nb = 2\n".encode()),
     b"noend.txt": ("100644", b"first\nlast"),
+    b"Logs/a": ("100644", b"a\n"),
+    b"logs/b": ("100644", b"b\n"),
     b"empty": ("100644", b""),
     b"data.bin": ("100644", b"\x00\x01\x02"),
     b"schema.sql": ("100644", b"-- a table\nSELECT 1;\n"),

@@ -36,6 +36,8 @@ ORDINARY = {
     "add an empty file": b"diff --git a/docs/x b/docs/x\nnew file mode 100644\n",
     "add a name of another language": add("docs/weiß 世界.md".encode(), b"hello"),
     "add into a new folder": add(b"pay/cards/visa.py", b"x = 1"),
+    "add into a folder that the base spells in two ways": add(b"logs/c", b"c")
+    + edit(b"Logs/a", b"@@ -1 +1 @@\n-a\n+b\n"),
     "delete": delete(b"docs/guide.md", b"# Guide", b"", b"Read it."),
     "delete an empty file": b"diff --git a/empty b/empty\ndeleted file mode 100644\n",
     "delete a program": delete(b"run.sh", b"#!/bin/sh", b"exec python app.py", mode=b"100755"),
