@@ -8,10 +8,12 @@ import aiohttp
 from pydantic import SecretStr
 
 from bot.engine.chat_inbox import StoreInbox
+from bot.engine.compose import Composer
 from bot.errors import Unavailable
 from bot.ports.alerts import AlertSource
 from bot.ports.deliveries import DeliveryBox
 from bot.ports.http import WebAnswer, Webhook, WebRequest
+from bot.render.links import Links
 from bot.store.board import SqlBoard
 from bot.store.inbox import Inbox
 from bot.store.sessions import SqlSessions
@@ -78,6 +80,7 @@ async def serve(
         clock=world.clock,
         allowed_hosts=frozenset({"127.0.0.1"}),
         public_url=None,
+        show_patch=Composer(world.store, world.rules, Links()).show_patch,
     )
     surface = Surface(
         intake=AlertIntake(box or inbox, sources, limit=LIMIT),

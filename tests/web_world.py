@@ -34,9 +34,12 @@ from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Verified
 from bot.domain.oncall import Person, Role, Roster
 from bot.domain.patch_reader import PatchReader
+from bot.domain.statement import build_statement
 from bot.domain.timeline import TimelineEvent
+from bot.errors import Refused
 from bot.ports.board import BoardMessage, IncidentPage, PatchPage
 from bot.ports.chat import ChatInbox
+from bot.render.patch import render_patch
 from bot.web.pages import Pages, mount_pages
 from bot.web.sessions import Sessions
 
@@ -251,6 +254,7 @@ class MemoryBoard:
         self.events: list[TimelineEvent] = []
         self.patches: dict[str, str] = {}
         self.pages: dict[str, PatchPage] = {}
+        self.cards: dict[str, Message] = {}
         self._watchers: list[tuple[asyncio.AbstractEventLoop, asyncio.Queue[str]]] = []
 
     @property
@@ -278,6 +282,22 @@ class MemoryBoard:
         thread = tuple(item for item in self.messages.values() if item.message.incident == incident)
         timeline = tuple(event for event in self.events if event.incident == incident)
         return IncidentPage(incident=self.rows[incident], thread=thread, timeline=timeline)
+
+    def keep_patch(self, digest: str, page: PatchPage) -> None:
+        """Keep a patch, with the statement that its approval yields."""
+        try:
+            statement = build_statement(page.approval) if page.approval else None
+        except Refused:
+            statement = None
+        self.pages[digest] = replace(page, statement=statement)
+
+    def show_patch(self, incident: str, digest: str) -> Message | None:
+        page = self.pages[digest]
+        if page.approval is None:
+            return None
+        now, names = self.clock.now(), {"ada": ADA.name, "bo": BO.name}
+        card = render_patch(page.draft, page.approval, now=now, names=names, audit_head=page.approval.audit_head)
+        return self.cards.get(digest, card)
 
     def patch(self, incident: str, digest: str) -> PatchPage | None:
         return next((page for known, page in self.pages.items() if known.startswith(digest)), None)
@@ -397,6 +417,7 @@ async def served(
         clock=clock,
         allowed_hosts=frozenset(hosts),
         public_url=public_url,
+        show_patch=board.show_patch,
     )
     mount_pages(app, pages)
     world = World(

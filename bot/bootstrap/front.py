@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from aiohttp import web
 
 from bot.agent.cleaning import redact_value
 from bot.agent.redaction import Redactor
@@ -40,7 +39,6 @@ from bot.ports.investigator import Investigator
 from bot.render.links import Links
 from bot.services.rulebook import Rulebook
 from bot.settings import Settings
-from bot.store.board import SqlBoard
 from bot.store.database import SqlStore, lock_state
 from bot.store.inbox import Inbox
 from bot.store.sessions import SqlSessions
@@ -196,7 +194,10 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     drainer = Drainer(inbox, store, sources, rules, sweep=sweep, on_commits=tools.news.tell)
     inbox.on_delivery(drainer.wake)
 
-    runner, port = await _listen(core, board=board, channels=channels, chat=chat, sessions=sessions, sources=sources)
+    port = settings.server.port or free_port(settings.server.host)
+    pages = _pages(core, port, chat=chat, sessions=sessions, composer=composer)
+    surface = _surface(core, pages, port, channels=channels, chat=chat, sources=sources)
+    runner, port = await listen(build_app(surface), settings.server.host, port)
     stack.push_async_callback(runner.cleanup)
     await stack.enter_async_context(
         _background([dispatcher.run(), drainer.run(), *(_listen_to(channel, chat) for channel in channels)])
@@ -236,42 +237,45 @@ def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
     )
 
 
-async def _listen(
+def _pages(core: _Core, port: int, *, chat: StoreInbox, sessions: Sessions, composer: Composer) -> Pages:
+    settings = core.settings
+    return Pages(
+        board=core.state.board,
+        inbox=chat,
+        sessions=sessions,
+        roster=core.rules.roster,
+        clock=core.clock,
+        allowed_hosts=_hosts(settings, port),
+        public_url=settings.public_url,
+        show_patch=composer.show_patch,
+        channel=next((name for name, value in settings.channels.items() if value.kind == WEB), WEB),
+    )
+
+
+def _surface(
     core: _Core,
+    pages: Pages,
+    port: int,
     *,
-    board: SqlBoard,
     channels: Sequence[Channel],
     chat: StoreInbox,
-    sessions: Sessions,
     sources: Mapping[str, AlertSource],
-) -> tuple[web.AppRunner, int]:
+) -> Surface:
     settings = core.settings
-    web_channel = next((name for name, value in settings.channels.items() if value.kind == WEB), WEB)
-    host, port = settings.server.host, settings.server.port or free_port(settings.server.host)
-    surface = Surface(
+    return Surface(
         intake=AlertIntake(core.state.inbox, sources, limit=settings.limits.alert_bytes),
         admin=AdminApi(
             core.state.store,
             core.state.inbox,
-            sessions,
+            pages.sessions,
             core.rules.roster,
             token=core.admin_token,
-            base_url=settings.public_url or f"http://{host}:{port}",
+            base_url=settings.public_url or f"http://{settings.server.host}:{port}",
         ),
-        pages=Pages(
-            board=board,
-            inbox=chat,
-            sessions=sessions,
-            roster=core.rules.roster,
-            clock=core.clock,
-            allowed_hosts=_hosts(settings, port),
-            public_url=settings.public_url,
-            channel=web_channel,
-        ),
+        pages=pages,
         webhooks=[hook for channel in channels for hook in channel.connector.webhooks(chat)],
         is_ready=lambda: _is_ready(core),
     )
-    return await listen(build_app(surface), host, port)
 
 
 async def _is_ready(core: _Core) -> str:

@@ -17,7 +17,7 @@ from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.incident import render_card, render_closed, render_page
 from bot.render.links import Links
 from bot.render.patch import render_patch, render_verdict
-from bot.render.patch_gate import Gate, add_gate, needs_confirmation, render_broken
+from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import render_text
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.services import modelling
@@ -66,6 +66,13 @@ class Composer:
                 return replace(message, rings=())  # an edit never rings
             return message
 
+    def show_patch(self, incident: str, digest: str) -> Message | None:
+        """Return a patch's card as it is at this moment; None for a draft that was not put up for approval."""
+        with self._store.begin() as work:
+            if all(approval.digest != digest for approval in work.approvals.of(incident)):
+                return None
+            return self._patch(work, work.incidents.get(incident), digest[:12])
+
     def _card(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
         message = render_card(incident, now=work.now, names=self._names, links=self._links)
         pause = find_pause(work, incident.id) if incident.is_open else None
@@ -112,9 +119,7 @@ class Composer:
         message = render_patch(
             draft, approval, now=work.now, names=self._names, audit_head=approval.audit_head, ring=ring
         )
-        message = add_gate(
-            message, approval, self._find_gate(incident, approval, work.now), now=work.now, names=self._names
-        )
+        message = add_gate(message, approval, self._find_gate(approval, work.now), now=work.now, names=self._names)
         pushed = [event.text for event in work.timeline.of(incident.id) if event.data.get("digest") == draft.digest]
         trail = [text for text in pushed if text.startswith(("Pushed", "Not pushed"))]
         runs = [run for digest, run in work.ci_runs.of(incident.id) if digest == draft.digest]
@@ -125,12 +130,11 @@ class Composer:
         message = replace(message, blocks=(*told, page) if page else told)
         return self._rollout.add_to_patch(work, draft, message)
 
-    def _find_gate(self, incident: Incident, approval: Approval, now: datetime) -> Gate:
+    def _find_gate(self, approval: Approval, now: datetime) -> Gate:
         policy = self._rules.policy
         return Gate(
             frozen=policy.find_freeze(approval.scope, now),
             breakers=who_may_break_glass(approval, roster=self._rules.roster, policy=policy),
-            confirm=needs_confirmation(self._rules.services.get(incident.service)),
         )
 
     def _broken(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:

@@ -34,12 +34,12 @@ class IncidentPage:
 
 @dataclass(frozen=True, kw_only=True)
 class PatchPage:
-    """One patch with all that is known of it. `card` is its newest card on the board; `runs` are oldest first."""
+    """One patch with all that is known of it; `runs` are oldest first, `statement` is there once it is approved."""
 
     incident: Incident
     draft: Draft
     approval: Approval | None = None
-    card: Message | None = None
+    statement: bytes | None = None
     runs: tuple[CIRun, ...] = ()
 
 

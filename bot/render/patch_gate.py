@@ -1,4 +1,4 @@
-"""What stands between a patch card's Approve and its push: a freeze, a confirm step, and the glass to break."""
+"""What stands between a patch card's Approve and its push: a freeze, and the glass to break."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,10 +9,8 @@ from bot.domain.approval import Approval, ApprovalState, BreakGlass
 from bot.domain.chat import Button, Form, FormField, Message, Paragraph, Style, Tone
 from bot.domain.freeze import Frozen
 from bot.domain.presses import Verb, encode_press
-from bot.domain.service import Service
 from bot.render.words import write_clock, write_line, write_people
 
-CONFIRM: Final = "Approve"
 _SHORT: Final = 12
 
 
@@ -22,12 +20,6 @@ class Gate:
 
     frozen: Frozen | None = None
     breakers: tuple[str, ...] = ()
-    confirm: bool = False
-
-
-def needs_confirmation(service: Service | None) -> bool:
-    """Say whether more than CI follows a press on Approve, so that it asks once more."""
-    return service is not None and bool(service.deploy)
 
 
 def add_gate(message: Message, approval: Approval, gate: Gate, *, now: datetime, names: Mapping[str, str]) -> Message:
@@ -41,7 +33,7 @@ def add_gate(message: Message, approval: Approval, gate: Gate, *, now: datetime,
     if gate.frozen is not None:
         possible = " Break-glass is possible." if gate.breakers else ""
         blocks = (Paragraph(text=gate.frozen.say(now) + possible), *blocks)
-    buttons = tuple(_confirmed(button) if gate.confirm else button for button in message.buttons)
+    buttons = message.buttons
     if gate.breakers and (gate.frozen is not None or approval.needs > 1):
         buttons = (*buttons, _break_button(approval, gate.breakers, names))
     return replace(message, blocks=blocks, buttons=buttons)
@@ -69,14 +61,6 @@ def render_broken(approval: Approval, *, now: datetime, names: Mapping[str, str]
             Paragraph(text=f"{what}the usual checks. Approved by {people}; the policy asks for {approval.needs}."),
         ),
     )
-
-
-def _confirmed(button: Button) -> Button:
-    """Return Approve with one more tap: what follows it is more than a CI run."""
-    if button.form is not None or not button.id.startswith(f"{Verb.APPROVE.value}:"):
-        return button
-    field = FormField(name="confirm", label="When CI is green, this is deployed.", choices=(CONFIRM,))
-    return replace(button, form=Form(title="Approve and deploy", fields=(field,)))
 
 
 def _break_button(approval: Approval, breakers: Iterable[str], names: Mapping[str, str]) -> Button:

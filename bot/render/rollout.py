@@ -74,16 +74,24 @@ def render_watched(incident: str, digest: str, text: str, *, offers_revert: bool
 
 
 def add_consequence(message: Message, service: Service) -> Message:
-    """Say on a patch card what follows CI by itself, and let Approve ask once more: a merge is no try."""
-    if service.merge is not MergeRule.GREEN or not any(_is(button, Verb.APPROVE) for button in message.buttons):
+    """Say on a patch card what follows CI by itself, and let Approve ask once more: that is no try."""
+    text, title = _say_consequence(service)
+    if not text or not any(_is(button, Verb.APPROVE) for button in message.buttons):
         return message
-    deploys = f", and {service.deploy_job} deploys it" if service.deploy_job else ""
-    text = f"Once CI is green, it is merged into {service.branch}{deploys}."
-    field = FormField(name="confirm", label=text, choices=(YES,))
-    form = Form(title="Approve and merge", fields=(field,))
+    form = Form(title=title, fields=(FormField(name="confirm", label=text, choices=(YES,)),))
     buttons = tuple(replace(b, form=form) if _is(b, Verb.APPROVE) else b for b in message.buttons)
     first, *rest = message.blocks
     return replace(message, blocks=(first, Paragraph(text=text), *rest), buttons=buttons)
+
+
+def _say_consequence(service: Service) -> tuple[str, str]:
+    """Return what an approval sets going beyond CI, and what the form is called; both "" where that is nothing."""
+    if service.merge is MergeRule.GREEN:
+        deploys = f", and {service.deploy_job} deploys it" if service.deploy_job else ""
+        return f"Once CI is green, it is merged into {service.branch}{deploys}.", "Approve and merge"
+    if service.deploy:
+        return "Once CI is green, it is deployed.", "Approve and deploy"
+    return "", ""
 
 
 def _is(button: Button, verb: Verb) -> bool:

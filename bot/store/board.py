@@ -12,6 +12,7 @@ from bot.errors import Refused
 from bot.ports.board import BoardMessage, IncidentPage, PatchPage
 from bot.ports.clock import Clock
 from bot.ports.work import Store, UnitOfWork
+from bot.services.rollout import find_statement
 from bot.store.codec import MESSAGE
 from bot.store.database import SqlStore, open_session
 from bot.store.rows import BoardRow
@@ -75,7 +76,6 @@ class SqlBoard:
             return None
 
     def patch(self, incident: str, digest: str) -> PatchPage | None:
-        posted = {item.message.slot: item.message for item in self._thread(incident)}
         try:
             with self._store.begin() as work:
                 draft = work.drafts.get(incident, digest)
@@ -83,7 +83,7 @@ class SqlBoard:
                     incident=work.incidents.get(incident),
                     draft=draft,
                     approval=_approval(work, incident, draft.digest),
-                    card=posted.get(f"patch:{draft.digest[:12]}"),
+                    statement=_statement(work, incident, draft.digest),
                     runs=tuple(run for known, run in work.ci_runs.of(incident) if known == draft.digest),
                 )
         except Refused:
@@ -104,6 +104,13 @@ class SqlBoard:
                 yield await entry[1].get()
         finally:
             self._watchers.discard(entry)
+
+
+def _statement(work: UnitOfWork, incident: str, digest: str) -> bytes | None:
+    try:
+        return find_statement(work, incident, digest)
+    except Refused:
+        return None
 
 
 def _approval(work: UnitOfWork, incident: str, digest: str) -> Approval | None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from bot.domain.chat import Press, Reply, Said
+from bot.domain.chat import Message, Press, Reply, Said
 from bot.domain.oncall import Person, Roster
 from bot.ports.board import Board, PatchPage
 from bot.ports.chat import ChatInbox
@@ -26,7 +26,7 @@ from bot.web.guard import (
     wants_json,
 )
 from bot.web.live import LiveStreams
-from bot.web.patch_page import VIEWS, describe_patch, find_statement, switches
+from bot.web.patch_page import VIEWS, describe_patch, switches
 from bot.web.sessions import Sessions
 from bot.web.templating import render, static_files
 from bot.web.views import digest_of, view_message
@@ -43,7 +43,10 @@ _BAD_PRESS: Final = Reply(text="Nightshift could not read this press. Reload the
 
 @dataclass(frozen=True, kw_only=True)
 class Pages:
-    """What the pages need. `channel` is the name under which accounts of the web are mapped to people."""
+    """What the pages need. `channel` is the name under which accounts of the web are mapped to people.
+
+    `show_patch` returns the card of an incident's patch (whole digest) as it is at this moment, None where it has none.
+    """
 
     board: Board
     inbox: ChatInbox
@@ -52,6 +55,7 @@ class Pages:
     clock: Clock
     allowed_hosts: frozenset[str]
     public_url: str | None
+    show_patch: Callable[[str, str], Message | None]
     channel: str = "web"
 
     @property
@@ -237,13 +241,14 @@ class _Site:
 
         def build() -> str:
             page = self._find_patch(request)
+            card = self._pages.show_patch(page.incident.id, page.draft.digest)
             names = {key: person.name for key, person in self._pages.roster.people.items()}
             path = _patch_path(request)
             return render(
                 template,
                 incident=page.incident,
                 draft=page.draft,
-                screen=describe_patch(page, now=self._pages.clock.now(), names=names),
+                screen=describe_patch(page, card, now=self._pages.clock.now(), names=names),
                 diff=view_patch(page.draft.patch) if template == "patch.html" else None,
                 view=view,
                 views=switches(view, path),
@@ -267,11 +272,10 @@ class _Site:
     async def statement(self, request: web.Request, _visitor: _Visitor) -> web.Response:
         """Serve the approval as an in-toto statement, once it is approved."""
         page = await asyncio.to_thread(self._find_patch, request)
-        statement = find_statement(page.approval)
-        if statement is None:
+        if page.statement is None:
             raise web.HTTPNotFound(text="There is no statement before the patch is approved.")
         name = f"{page.incident.id}-{page.draft.digest[:12]}.intoto.json"
-        return _attachment(statement, name, "application/vnd.in-toto+json")
+        return _attachment(page.statement, name, "application/vnd.in-toto+json")
 
     async def patch(self, request: web.Request, _visitor: _Visitor) -> web.Response:
         """Serve the canonical bytes, after checking once more that they are the ones the digest names."""

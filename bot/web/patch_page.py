@@ -8,14 +8,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bot.domain.approval import Approval
-from bot.domain.chat import Button, Link, Paragraph, Tone
+from bot.domain.chat import Button, Link, Message, Paragraph, Tone
 from bot.domain.draft import Draft
 from bot.domain.evidence import Check, CheckRun
-from bot.domain.statement import build_statement, statement_digest
-from bot.errors import Refused
+from bot.domain.statement import statement_digest
 from bot.ports.board import PatchPage
 from bot.render.links import link_to
-from bot.render.patch import render_patch
 from bot.render.progress import say_change
 from bot.render.words import write_clock, write_count, write_people
 from bot.web.views import TONES
@@ -68,12 +66,11 @@ class PatchScreen:
     statement: str
 
 
-def describe_patch(page: PatchPage, *, now: datetime, names: Mapping[str, str]) -> PatchScreen:
-    """Say what a person must know of a patch before they decide."""
-    statement = find_statement(page.approval)
-    digest = statement_digest(statement) if statement is not None else ""
+def describe_patch(page: PatchPage, card: Message | None, *, now: datetime, names: Mapping[str, str]) -> PatchScreen:
+    """Say what a person must know of a patch before they decide. `card` is its card as it is now."""
+    digest = statement_digest(page.statement) if page.statement is not None else ""
     return PatchScreen(
-        card=_describe_card(page, now, names),
+        card=_describe_card(page, card),
         checks=tuple(_view_checks(page.draft)),
         risk=page.approval.risk if page.approval else page.draft.risk.reasons,
         approval=tuple(_tell_approval(page.approval, now, names)) if page.approval else (),
@@ -82,20 +79,11 @@ def describe_patch(page: PatchPage, *, now: datetime, names: Mapping[str, str]) 
     )
 
 
-def find_statement(approval: Approval | None) -> bytes | None:
-    """Return the approval's statement, None until it is approved."""
-    try:
-        return build_statement(approval) if approval is not None else None
-    except Refused:
-        return None
-
-
-def _describe_card(page: PatchPage, now: datetime, names: Mapping[str, str]) -> PatchCard:
-    links = tuple(_find_links(page))
-    if page.approval is None:
+def _describe_card(page: PatchPage, card: Message | None) -> PatchCard:
+    links = tuple(_find_links(page, card))
+    if card is None:
         words = ("This draft was not put up for approval.",)
         return PatchCard(headline=page.draft.title, sign="", tone=Tone.CALM, words=words, buttons=(), links=links)
-    card = render_patch(page.draft, page.approval, now=now, names=names, audit_head=page.approval.audit_head)
     return PatchCard(
         headline=card.headline,
         sign=TONES.get(card.tone, ("", ""))[0],
@@ -106,13 +94,13 @@ def _describe_card(page: PatchPage, now: datetime, names: Mapping[str, str]) -> 
     )
 
 
-def _find_links(page: PatchPage) -> Iterator[Link]:
-    """Yield CI's newest run and what the posted card links to, but for this page itself."""
+def _find_links(page: PatchPage, card: Message | None) -> Iterator[Link]:
+    """Yield CI's newest run and what the card links to, but for this page itself."""
     own = f"/incidents/{page.incident.id}/patches/{page.draft.digest[:12]}"
     run = link_to(f"CI run: {page.runs[-1].state.value}", page.runs[-1].url) if page.runs else None
     known = [run] if run else []
-    posted = page.card.blocks if page.card is not None else ()
-    known += [block for block in posted if isinstance(block, Link) and urlsplit(block.url).path != own]
+    shown = card.blocks if card is not None else ()
+    known += [block for block in shown if isinstance(block, Link) and urlsplit(block.url).path != own]
     yield from {link.url: link for link in reversed(known)}.values()
 
 

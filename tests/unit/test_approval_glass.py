@@ -208,8 +208,8 @@ class TestTheCard:
         approval = world.propose()
         button = messages(world, "patch")[-1].buttons[0]
         assert button.form is not None
-        assert button.form.fields[0].choices == ("Approve",)
-        assert press(world, "approve", approval, confirm="Approve").ok
+        assert button.form.fields[0].choices == ("Yes",)
+        assert press(world, "approve", approval, confirm="Yes").ok
         assert world.approval(approval.digest).votes[0].reason == ""
 
 

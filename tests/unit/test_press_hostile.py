@@ -17,6 +17,8 @@ from bot.domain.approval import ApprovalState
 from bot.domain.patch import parse_patch
 from bot.domain.timeline import verify_chain
 from bot.engine.chat_inbox import StoreInbox
+from bot.engine.compose import Composer
+from bot.render.links import Links
 from bot.store.board import SqlBoard
 from bot.store.sessions import SqlSessions
 from bot.web.pages import Pages, mount_pages
@@ -120,6 +122,7 @@ async def desk(played: World, tmp_path) -> AsyncIterator[Desk]:
             clock=world.clock,
             allowed_hosts=frozenset({"127.0.0.1"}),
             public_url=None,
+            show_patch=Composer(world.store, world.rules, Links()).show_patch,
         ),
     )
     runner = web.AppRunner(app)

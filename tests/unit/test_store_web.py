@@ -2,7 +2,6 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -67,15 +66,12 @@ class TestTheBoard:
 
     def test_hands_out_all_that_is_known_of_a_patch(self, board, world):
         approval = world.propose()
-        card = replace(note("Patch ready"), slot=f"patch:{approval.digest[:12]}")
-        board.put("m1", card)
-        board.put("m2", note("something else"))
         with world.store.begin() as work:
             work.ci_runs.put("INC-1", approval.digest, CIRun(id="1", sha="a" * 40, state=CIState.RUNNING))
         page = board.patch("INC-1", approval.digest[:12])
         assert page is not None
         assert page.draft.patch.text == diff()
-        assert (page.incident.id, page.card, [run.id for run in page.runs]) == ("INC-1", card, ["1"])
+        assert (page.incident.id, page.statement, [run.id for run in page.runs]) == ("INC-1", None, ["1"])
         assert page.approval == approval
 
     def test_knows_no_patch_of_what_is_not_there(self, board, world):

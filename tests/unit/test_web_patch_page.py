@@ -48,8 +48,8 @@ async def world() -> AsyncIterator[World]:
 
 def put(world: World, digest: str = DIGEST, **changes: object) -> None:
     """Change what is known of the sample patch."""
-    page = PatchPage(incident=INCIDENT, draft=DRAFT, approval=ASKED)
-    world.board.pages[digest] = replace(page, **changes)  # type: ignore[arg-type]  # tests name real fields
+    page = replace(PatchPage(incident=INCIDENT, draft=DRAFT, approval=ASKED), **changes)  # type: ignore[arg-type]  # tests name real fields
+    world.board.keep_patch(digest, page)
 
 
 async def read(client: aiohttp.ClientSession, path: str = PATH, status: int = 200) -> Element:
@@ -152,7 +152,8 @@ async def test_the_run_and_what_the_card_links_to_can_be_followed_and_the_page_i
     own = Link(label="Whole diff", url=f"https://ops.example{PATH}")
     pull = Link(label="Pull request", url="https://forge.example/pull/7")
     run = CIRun(id="1", sha="a" * 40, state=CIState.PASSED, url="https://ci.example/runs/1")
-    put(world, card=note("patch", "Patch pushed", blocks=(own, pull)), runs=(run,))
+    put(world, runs=(run,))
+    world.board.cards[DIGEST] = note("patch", "Patch pushed", blocks=(own, pull))
     page = await open_patch(world)
     links = {a.text: a.attributes["href"] for a in page.all("a", target="_blank")}
     assert links == {"CI run: passed": run.url, "Pull request": pull.url}
