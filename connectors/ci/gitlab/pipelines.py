@@ -1,0 +1,248 @@
+"""GitLab CI: the pipelines of a commit are its one run (docs.gitlab.com/api/pipelines, /api/jobs).
+
+A retried job stays in the pipeline beside its successor, so the attempt is how often a job of one name was made.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
+from bot.errors import Reason, Rejected, Unavailable
+from bot.ports.chat import Health
+from connectors.ci.gitlab.settings import API
+from connectors.ci.http_client import HttpClient, Sent
+from connectors.ci.http_values import (
+    SHA,
+    as_count,
+    as_entries,
+    as_link,
+    as_log,
+    as_object,
+    as_text,
+    as_time,
+    take_tail,
+)
+from connectors.ci.one_per_sha import OnePerSha, must, require_sha
+
+MAX_PAGES: Final = 10
+MAX_PIPELINES: Final = 10
+MAX_TRACES: Final = 40
+TRACE_KEPT: Final = 256 * 1024
+REMEMBERED: Final = 1000
+OURS: Final = ("nightshift/", "refs/merge-requests/")
+STATES: Final = {
+    **dict.fromkeys(("created", "waiting_for_resource", "preparing", "pending", "scheduled"), CIState.QUEUED),
+    "success": CIState.PASSED,
+    "failed": CIState.FAILED,
+    "canceled": CIState.CANCELLED,
+    "skipped": CIState.CANCELLED,
+}
+WORST: Final = (CIState.RUNNING, CIState.QUEUED, CIState.FAILED, CIState.CANCELLED, CIState.PASSED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    id: int
+    name: str
+    failed: bool
+    started: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pipeline:
+    """A pipeline with its jobs, retried ones too, oldest first."""
+
+    id: int
+    project: str
+    state: CIState
+    started_at: datetime | None
+    finished_at: datetime | None
+    url: str
+    jobs: tuple[_Job, ...]
+
+    @property
+    def attempt(self) -> int:
+        return max(Counter(job.name for job in self.jobs).values(), default=1)
+
+    @property
+    def failed_job(self) -> _Job | None:
+        latest = {job.name: job for job in self.jobs}
+        return next((job for job in latest.values() if job.failed), None)
+
+
+class GitLabCI:
+    """`CIProvider` for GitLab. `projects` maps a repository to its project's path in the API."""
+
+    def __init__(self, client: HttpClient, projects: Mapping[str, str]) -> None:
+        self._client = client
+        self._projects = projects
+        self._one = OnePerSha()
+        self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+    async def start(self, request: CIRequest) -> CIRun:
+        sha = require_sha(request.sha)
+        project = self._projects.get(request.repository)
+        if project is None:
+            raise Rejected(f"{request.repository} is no repository of the GitLab connection.", Reason.NOT_FOUND)
+        async with self._one(sha):
+            self._remember(sha, project)
+            run = await self._read(sha, [project])
+            if run is not None:
+                return run
+            if request.trigger is Trigger.DISPATCH:
+                self._remember(sha, project, await self._dispatch(project, request))
+                run = await self._read(sha, [project])
+            else:
+                await self._client.get(project)
+            return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
+
+    async def status(self, sha: str) -> CIRun | None:
+        if not SHA.fullmatch(sha):
+            return None
+        place = self._known.get(sha)
+        return await self._read(sha, [place[0]] if place else list(dict.fromkeys(self._projects.values())))
+
+    async def log(self, sha: str) -> str:
+        parts = []
+        for pipeline in await self._must_find(sha):
+            seen = Counter[str]()
+            for job in [job for job in pipeline.jobs if job.started][-MAX_TRACES:]:
+                seen[job.name] += 1
+                parts.append(f"=== {job.name}, attempt {seen[job.name]} ===\n{await self._trace(pipeline, job)}")
+        return "\n".join(parts)
+
+    async def cancel(self, sha: str) -> CIRun:
+        for pipeline in await self._must_find(sha):
+            if not pipeline.state.is_final:
+                await self._client.order("POST", f"{pipeline.project}/pipelines/{pipeline.id}/cancel")
+        return must(await self.status(sha), "GitLab", sha)
+
+    async def rerun(self, sha: str) -> CIRun:
+        before = must(await self.status(sha), "GitLab", sha)
+        if not before.state.is_final:
+            return before
+        if before.state is CIState.PASSED:
+            raise Rejected("GitLab runs only failed and cancelled jobs again; this run passed.", Reason.CONFLICT)
+        for pipeline in await self._must_find(sha):
+            if pipeline.state in {CIState.FAILED, CIState.CANCELLED}:
+                await self._client.order("POST", f"{pipeline.project}/pipelines/{pipeline.id}/retry")
+        after = must(await self.status(sha), "GitLab", sha)
+        if after.state.is_final and after.attempt == before.attempt:
+            return replace(after, state=CIState.QUEUED, attempt=before.attempt + 1, finished_at=None, failed_step="")
+        return after
+
+    async def check(self) -> Health:
+        try:
+            for project in dict.fromkeys(self._projects.values()):
+                await self._client.get(project)
+            version = as_object((await self._client.get(f"{API}/version")).value).get("version")
+        except (Unavailable, Rejected) as error:
+            return Health(ok=False, text=str(error))
+        return Health(ok=True, text=f"GitLab {as_text(version, 40)}, {len(self._projects)} project(s)")
+
+    async def _dispatch(self, project: str, request: CIRequest) -> int:
+        """Create the pipeline, and return its number. Raises `Rejected` where the branch is elsewhere."""
+        given = {"NIGHTSHIFT_KEY": request.key, "NIGHTSHIFT_SHA": request.sha}
+        order = {"ref": request.branch, "variables": [{"key": key, "value": text} for key, text in given.items()]}
+        made = as_object((await self._client.order("POST", f"{project}/pipeline", Sent(json=order))).value)
+        number = as_count(made.get("id"))
+        if not number:
+            raise Unavailable("GitLab does not say which pipeline it made.", Reason.SERVER_ERROR)
+        if made.get("sha") != request.sha:
+            await self._client.order("POST", f"{project}/pipelines/{number}/cancel")
+            raise Rejected(f"{request.branch} no longer stands at {request.sha[:12]}.", Reason.STALE)
+        return number
+
+    async def _read(self, sha: str, projects: Sequence[str]) -> CIRun | None:
+        """Return the run, looked for in some projects."""
+        pipelines = await self._find(sha, projects)
+        if not pipelines:
+            return None
+        state = next(state for state in WORST if any(one.state is state for one in pipelines))
+        failed, job = _first_failure(pipelines) if state is CIState.FAILED else (None, None)
+        trace = await self._trace(failed, job) if failed is not None and job is not None else ""
+        ends = [one.finished_at for one in pipelines if one.finished_at]
+        return CIRun(
+            id=sha,
+            sha=sha,
+            state=state,
+            attempt=max(one.attempt for one in pipelines),
+            started_at=min((one.started_at for one in pipelines if one.started_at), default=None),
+            finished_at=max(ends, default=None) if state.is_final else None,
+            failed_step=job.name if job is not None else "",
+            log_tail=take_tail(trace),
+            url=(failed or pipelines[0]).url,
+        )
+
+    async def _must_find(self, sha: str) -> Sequence[_Pipeline]:
+        place = self._known.get(sha)
+        projects = [place[0]] if place else list(dict.fromkeys(self._projects.values()))
+        found = await self._find(sha, projects) if SHA.fullmatch(sha) else []
+        if not found:
+            raise Rejected(f"GitLab has no run of {sha[:80]!r}.", Reason.NOT_FOUND)
+        return found
+
+    async def _find(self, sha: str, projects: Sequence[str]) -> Sequence[_Pipeline]:
+        """Return the pipelines of a commit, oldest first: those of our branches or, without any, all of them."""
+        for project in projects:
+            listed = await self._list(f"{project}/pipelines", {"sha": sha})
+            about = {as_count(one.get("id")): one for one in listed if one.get("sha") == sha}
+            ours = [number for number, one in about.items() if as_text(one.get("ref")).startswith(OURS)]
+            known = self._known.get(sha, ("", 0))
+            numbers = {*(ours or about), known[1] if known[0] == project else 0} - {0}
+            if numbers:
+                self._remember(sha, project, known[1])
+                return [await self._pipeline(project, number) for number in sorted(numbers)[:MAX_PIPELINES]]
+        return []
+
+    async def _pipeline(self, project: str, number: int) -> _Pipeline:
+        told = as_object((await self._client.get(f"{project}/pipelines/{number}")).value)
+        jobs = await self._list(f"{project}/pipelines/{number}/jobs", {"include_retried": "true"})
+        return _Pipeline(
+            id=number,
+            project=project,
+            state=STATES.get(as_text(told.get("status")), CIState.RUNNING),
+            started_at=as_time(told.get("started_at")) or as_time(told.get("created_at")),
+            finished_at=as_time(told.get("finished_at")) or as_time(told.get("updated_at")),
+            url=as_link(told.get("web_url")),
+            jobs=tuple(sorted((_read_job(job) for job in jobs), key=lambda job: job.id)),
+        )
+
+    async def _trace(self, pipeline: _Pipeline, job: _Job) -> str:
+        return as_log(await self._client.tail(f"{pipeline.project}/jobs/{job.id}/trace", TRACE_KEPT))
+
+    async def _list(self, path: str, query: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """Return every entry of a listing; none where GitLab has no such place."""
+        found: list[Mapping[str, Any]] = []
+        page = "1"
+        for _ in range(MAX_PAGES):
+            answer = await self._client.find(path, {**query, "per_page": "100", "page": page})
+            if answer is None:
+                return found
+            found += as_entries(answer.value)
+            page = answer.headers.get("X-Next-Page", "").strip()
+            if not (page.isascii() and page.isdecimal()):
+                return found
+        raise Rejected(f"GitLab lists more than {MAX_PAGES} pages of {path.rpartition('/')[2]}.", Reason.TOO_LARGE)
+
+    def _remember(self, sha: str, project: str, number: int = 0) -> None:
+        known = self._known.pop(sha, ("", 0))
+        self._known[sha] = (project, number or (known[1] if known[0] == project else 0))
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def _first_failure(pipelines: Sequence[_Pipeline]) -> tuple[_Pipeline | None, _Job | None]:
+    return next(((one, one.failed_job) for one in pipelines if one.failed_job is not None), (None, None))
+
+
+def _read_job(job: Mapping[str, Any]) -> _Job:
+    return _Job(
+        id=as_count(job.get("id")),
+        name=as_text(job.get("name")) or "job",
+        failed=job.get("status") == "failed" and job.get("allow_failure") is not True,
+        started=as_time(job.get("started_at")) is not None,
+    )

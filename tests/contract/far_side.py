@@ -1,0 +1,55 @@
+"""A server in the test's own process that plays a CI system: it counts, refuses and lies as told."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+
+def make_sha(name: str) -> str:
+    return hashlib.sha1(name.encode()).hexdigest()
+
+
+class FarSide:
+    """`faults` answer before everything else, one call each; `seen` keeps method, path and headers of every call."""
+
+    def __init__(self) -> None:
+        self.faults: list[Callable[[web.Request], web.StreamResponse | None]] = []
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.late_faults: list[Callable[[], web.StreamResponse]] = []
+
+    def routes(self) -> list[web.RouteDef]:
+        raise NotImplementedError
+
+    @web.middleware
+    async def _watch(self, request: web.Request, handler) -> web.StreamResponse:
+        self.seen.append((request.method, request.rel_url.raw_path, {k.lower(): v for k, v in request.headers.items()}))
+        if self.faults:
+            fault = self.faults.pop(0)(request)
+            if fault is not None:
+                return fault
+        answer = await handler(request)
+        if self.late_faults and request.method == "POST":
+            return self.late_faults.pop(0)()
+        return answer
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[str]:
+        app = web.Application(middlewares=[self._watch])
+        app.add_routes(self.routes())
+        server = TestServer(app)
+        await server.start_server()
+        try:
+            yield f"http://127.0.0.1:{server.port}"
+        finally:
+            await server.close()
+
+
+def answer(status: int = 200, value: object = None, **headers: str) -> Callable[[web.Request], web.Response]:
+    named = {key.replace("_", "-"): text for key, text in headers.items()}
+    return lambda _request: web.Response(
+        status=status, text=json.dumps(value), content_type="application/json", headers=named
+    )
