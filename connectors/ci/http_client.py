@@ -64,16 +64,21 @@ class Answer:
     status: int
     value: Any
     headers: Mapping[str, str]
+    cookies: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What goes out with a call: a form or JSON, and headers of its own."""
+    """What goes out with a call: a form, JSON or bytes, and headers of its own.
+
+    `may_redirect`: a server that answers an order with the page of its result has carried it out; nobody goes there.
+    """
 
     form: Mapping[str, str] | None = None
     json: Any = None
     body: bytes | None = None
     headers: Mapping[str, str] | None = None
+    may_redirect: bool = False
 
 
 NOTHING: Final = Sent()
@@ -119,7 +124,16 @@ class HttpClient:
     async def order(self, method: str, path: str, sent: Sent = NOTHING) -> Answer:
         """Send an order, once. After `Unavailable` nobody knows whether it was carried out."""
         async with self._call(method, self.address(path), sent) as answer:
-            return await self._success(answer)
+            return await self._success(answer, below=400 if sent.may_redirect else 300)
+
+    async def header(self, path: str, name: str) -> str:
+        """Return one header of what is at a path, "" where there is none; the rest of the answer is not read."""
+        async with self._call("GET", self.address(path), NOTHING) as answer:
+            if answer.status in {404, 410}:
+                return ""
+            if answer.status != 200:
+                raise await self._refusal(answer)
+            return answer.headers.get(name, "").strip()
 
     async def tail(self, path: str, keep: int) -> bytes:
         """Return the end of a log; empty where there is none. Past the limit, what was read so far is the log."""
@@ -147,8 +161,8 @@ class HttpClient:
             raise Rejected(text, Reason.NOT_ALLOWED)
         return url
 
-    async def _success(self, answer: aiohttp.ClientResponse) -> Answer:
-        if not 200 <= answer.status < 300:
+    async def _success(self, answer: aiohttp.ClientResponse, *, below: int = 300) -> Answer:
+        if not 200 <= answer.status < below:
             raise await self._refusal(answer)
         body = await _read(answer, MAX_BYTES + 1)
         if len(body) > MAX_BYTES:
@@ -159,7 +173,8 @@ class HttpClient:
                 value = load_json(body)
             except ValueError as error:
                 raise Unavailable(f"{self.name} answered broken JSON.", Reason.SERVER_ERROR) from error
-        return Answer(status=answer.status, value=value, headers=answer.headers)
+        cookies = {name: morsel.value for name, morsel in answer.cookies.items()}
+        return Answer(status=answer.status, value=value, headers=answer.headers, cookies=cookies)
 
     async def _refusal(self, answer: aiohttp.ClientResponse) -> NightshiftError:
         body = await _read(answer, MAX_ERROR_BYTES)
