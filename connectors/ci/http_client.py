@@ -6,7 +6,7 @@ It tries once. `read_refusal` is the one place that says which answers are worth
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ import aiohttp
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
-from connectors.ci.http_values import as_object, as_text, load_json
+from connectors.ci.http_values import as_entries, as_object, as_text, load_json
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_LOG_BYTES: Final = 64 * 1024 * 1024
@@ -109,7 +109,10 @@ class HttpClient:
                 if answer.status in {301, 302, 303, 307, 308}:
                     url = self._own(urljoin(url, answer.headers.get("Location", "")))
                     continue
-                return await self._success(answer)
+                found = await self._success(answer)
+                if found.value is None:
+                    raise Unavailable(f"{self.name} answered something that is no JSON.", Reason.SERVER_ERROR)
+                return found
         raise Unavailable(f"{self.name} sends us in circles.", Reason.SERVER_ERROR)
 
     async def find(self, path: str, query: Mapping[str, str] | None = None) -> Answer | None:
@@ -120,6 +123,12 @@ class HttpClient:
             if error.reason is Reason.NOT_FOUND:
                 return None
             raise
+
+    def require_list(self, value: object) -> Sequence[Mapping[str, Any]]:
+        """Return the entries of a listing. What is no list must not read as "there is none". Raises `Unavailable`."""
+        if not isinstance(value, list):
+            raise Unavailable(f"{self.name} answered with no listing.", Reason.SERVER_ERROR)
+        return as_entries(value)
 
     async def order(self, method: str, path: str, sent: Sent = NOTHING) -> Answer:
         """Send an order, once. After `Unavailable` nobody knows whether it was carried out."""
@@ -205,7 +214,12 @@ class HttpClient:
         return await self._session.request(
             method,
             url,
-            headers={"User-Agent": "nightshift", **self._credentials, **(sent.headers or {})},
+            headers={
+                "User-Agent": "nightshift",
+                "Accept": "application/json, text/plain",
+                **self._credentials,
+                **(sent.headers or {}),
+            },
             data=sent.body if sent.body is not None else sent.form,
             json=sent.json,
             proxy=self._settings.proxy or None,

@@ -76,8 +76,11 @@ def as_moment(seconds: object) -> datetime | None:
 
 def as_log(raw: bytes) -> str:
     """Return a log without what a terminal would obey or a reader would not see."""
-    text = raw.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    return _UNSEEN.sub("", _COLOUR.sub("", text))
+    return clean_lines(raw.decode("utf-8", "replace"))
+
+
+def clean_lines(text: str) -> str:
+    return _UNSEEN.sub("", _COLOUR.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def take_tail(log: str) -> str:

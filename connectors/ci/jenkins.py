@@ -224,12 +224,15 @@ class JenkinsCI:
     async def _find(self, sha: str) -> _Found:
         """Look into the queue first: what leaves it meanwhile is among the builds then."""
         listed = as_object((await self._client.get("queue/api/json", {"tree": _QUEUE})).value)
-        waiting = next((item for one in as_entries(listed.get("items")) if (item := self._read_item(one, sha))), None)
+        waiting = next(
+            (item for one in self._client.require_list(listed.get("items")) if (item := self._read_item(one, sha))),
+            None,
+        )
         builds: list[_Build] = []
         for job in dict.fromkeys(self._jobs):
             tree = {"tree": f"{_BUILDS}{{0,{self._look_back}}}"}
             told = await self._client.find(f"{_path(job)}/api/json", tree)
-            every = as_entries(as_object(told.value).get("allBuilds")) if told else []
+            every = self._client.require_list(as_object(told.value).get("allBuilds")) if told else []
             builds += [build for one in every if (build := _read_build(one, job, sha))]
         builds.sort(key=lambda build: build.number)
         if waiting is None or any(build.item == waiting.number for build in builds):

@@ -159,7 +159,8 @@ async def test_names_and_logs_hide_and_reorder_nothing(gitlab, connector):
     [
         (answer(429, {"message": "Retry later"}, Retry_After="7"), Reason.RATE_LIMITED),
         (answer(500, {"message": "500 Internal Server Error"}), Reason.SERVER_ERROR),
-        (answer(200, {"not": "a list"}), None),
+        (answer(200, {"not": "a list"}), Reason.SERVER_ERROR),
+        (lambda _r: web.Response(text="<html>sign in</html>", content_type="text/html"), Reason.SERVER_ERROR),
         (answer(200, [{"sha": 7, "id": "x"}, "no object", {"id": -4, "sha": "f" * 40}]), None),
         (lambda _r: web.Response(body=b"[" * 100_000, content_type="application/json"), Reason.SERVER_ERROR),
         (lambda _r: web.Response(body=b"{", content_type="application/json"), Reason.SERVER_ERROR),

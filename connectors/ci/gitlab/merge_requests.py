@@ -10,7 +10,7 @@ from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import Health
 from connectors.ci.gitlab.settings import API
 from connectors.ci.http_client import HttpClient, Sent
-from connectors.ci.http_values import as_count, as_entries, as_link, as_object, as_sha, as_text
+from connectors.ci.http_values import as_count, as_link, as_object, as_sha, as_text
 
 MAX_TITLE: Final = 250
 MAX_BODY: Final = 100_000
@@ -41,7 +41,8 @@ class GitLabForge:
     async def find(self, repository: str, branch: str) -> Change | None:
         """Return the newest merge request from a branch of the project itself; forks have branches of that name too."""
         query = {"source_branch": branch, "state": "all", "order_by": "created_at", "sort": "desc", "per_page": "100"}
-        listed = as_entries((await self._client.get(f"{self._project(repository)}/merge_requests", query)).value)
+        told = await self._client.get(f"{self._project(repository)}/merge_requests", query)
+        listed = self._client.require_list(told.value)
         own = [
             one
             for one in listed

@@ -17,7 +17,6 @@ from connectors.ci.http_client import HttpClient, Sent
 from connectors.ci.http_values import (
     SHA,
     as_count,
-    as_entries,
     as_link,
     as_log,
     as_object,
@@ -222,7 +221,7 @@ class GitLabCI:
             answer = await self._client.find(path, {**query, "per_page": "100", "page": page})
             if answer is None:
                 return found
-            found += as_entries(answer.value)
+            found += self._client.require_list(answer.value)
             page = answer.headers.get("X-Next-Page", "").strip()
             if not (page.isascii() and page.isdecimal()):
                 return found
