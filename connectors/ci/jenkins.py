@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, field_validator
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import Health
-from connectors.ci.http_client import HttpClient, HttpSettings, Sent
+from connectors.ci.http_client import Answer, HttpClient, HttpSettings, Sent
 from connectors.ci.http_values import (
     SHA,
     as_count,
@@ -207,7 +207,7 @@ class JenkinsCI:
         while len(self._orders) > REMEMBERED:
             self._orders.popitem(last=False)
 
-    async def _post(self, path: str, form: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401
+    async def _post(self, path: str, form: Mapping[str, str] | None = None) -> Answer:
         """Send an order with a fresh crumb, and the session that the crumb belongs to."""
         headers: dict[str, str] = {}
         crumb = await self._client.find("crumbIssuer/api/json")
