@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from bot.domain.ci import CIRequest, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
@@ -122,6 +123,26 @@ async def test_a_scheduler_that_does_not_exist_is_rejected(connector, master):
 class Liar(FarSide):
     def routes(self):
         return []
+
+
+async def test_the_password_goes_to_the_sign_in_and_its_session_to_the_order():
+    def sign_in(_request):
+        found = web.Response(status=302, headers={"Location": "/"})
+        found.set_cookie("TWISTED_SESSION", "abc")
+        return found
+
+    liar = Liar()
+    liar.faults = [answer(200, {"buildsets": []}), sign_in, answer(200, {"result": [1, {}]}), answer(503)]
+    async with liar.serve() as url:
+        made = Connector(Settings(url=url, user="nightshift", password="right"), [])
+        asked = CIRequest(repository="r", sha=make_sha("x"), branch="b", incident="INC-1", job="nightshift")
+        with pytest.raises(Unavailable):
+            await made.ci.start(replace(asked, trigger=Trigger.DISPATCH))
+        await made.close()
+    paths = [path.partition("?")[0] for _, path, _ in liar.seen[:3]]
+    assert paths == ["/api/v2/buildsets", "/auth/login", "/api/v2/forceschedulers/nightshift"]
+    assert ["authorization" in headers for _, _, headers in liar.seen] == [False, True, False, False]
+    assert liar.seen[2][2]["cookie"] == "TWISTED_SESSION=abc"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from bot.domain.alert import Alert, AlertGroup, AlertStatus, fingerprint_labels
@@ -69,7 +69,7 @@ class GitLabHooks:
             raise Refused("the body is not JSON", Reason.BAD_INPUT) from None
         if not isinstance(told, dict) or not isinstance(told.get("object_kind"), str):
             raise Refused("object_kind: missing, so this is no delivery of GitLab", Reason.BAD_INPUT)
-        alert = _read_alert(told) if told["object_kind"] == "pipeline" else None
+        alert = _read_alert(told, self._clock.now()) if told["object_kind"] == "pipeline" else None
         project = as_text(as_object(told.get("project")).get("path_with_namespace"))
         return AlertGroup(
             source="gitlab",
@@ -98,7 +98,7 @@ def _read_commits(told: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sha for value in named if (sha := as_sha(value))))
 
 
-def _read_alert(told: Mapping[str, Any]) -> Alert | None:
+def _read_alert(told: Mapping[str, Any], now: datetime) -> Alert | None:
     """Return the alert of a finished pipeline of the default branch, None for every other one."""
     subject, project = _subject(told), as_object(told.get("project"))
     branch, repository = as_text(subject.get("ref")), as_text(project.get("path_with_namespace"))
@@ -109,8 +109,7 @@ def _read_alert(told: Mapping[str, Any]) -> Alert | None:
         return None
     stable = {"alertname": "CIFailed", "repository": repository, "branch": branch}
     check = _failed_job(told) if status is AlertStatus.FIRING else ""
-    ended = as_time(subject.get("finished_at"))
-    began = as_time(subject.get("created_at")) or ended or datetime.now(UTC)
+    at = as_time(subject.get("finished_at")) or as_time(subject.get("created_at")) or now
     link = as_link(subject.get("url")) or _pipeline_link(project, subject)
     commit = as_text(as_object(told.get("commit")).get("message"))
     what = f"CI of {repository} is red on {branch}" + (f": {check} failed" if check else "")
@@ -119,8 +118,8 @@ def _read_alert(told: Mapping[str, Any]) -> Alert | None:
         status=status,
         labels={**stable, "sha": as_sha(subject.get("sha")), **({"check": check} if check else {})},
         annotations={"summary": what, **({"description": f"Commit: {commit}"} if commit else {})},
-        starts_at=ended or began,
-        ends_at=(ended or began) if status is AlertStatus.RESOLVED else None,
+        starts_at=at,
+        ends_at=at if status is AlertStatus.RESOLVED else None,
         source_url=link,
     )
 
