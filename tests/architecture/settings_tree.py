@@ -57,7 +57,7 @@ def _without_none(annotation: Any) -> Any:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.default
+    value = field.get_default(call_default_factory=True)
     if value is None:
         return "none"
     if isinstance(value, Path | Enum):
