@@ -58,7 +58,9 @@ def ask(world: World, patch: bytes, *, requester: str | None = None, keeps_other
         first = work.drafts.of("INC-1")[0]
         draft = replace(first, patch=parse_patch(patch), created_at=work.now, state=DraftState.PROPOSED)
         incident = work.incidents.get("INC-1")
-        drafting.ask_approval(work, incident, draft, world.rules, requester=requester, keeps_others=keeps_others)
+        drafting.ask_approval(
+            work, incident, draft, world.rules, requester=requester, takes=() if keeps_others else None
+        )
     return world.approval(draft.digest)
 
 

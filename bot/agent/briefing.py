@@ -1,12 +1,13 @@
 """The facts of one incident as the model gets them: what was found without it, bounded, redacted, and defused."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from bot.agent.guard import defuse
 from bot.agent.prompts import render_task
 from bot.domain.conclusion import conclude, find_result, name_commit
+from bot.domain.feedback import MAX_WISH, FeedbackKind
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.reproduction import word
 
@@ -14,7 +15,8 @@ MAX_TASK: Final = 24_000
 MAX_PIECES: Final = 8
 MAX_PIECE: Final = 1_800
 MAX_SUSPECTS: Final = 5
-MAX_REJECTED: Final = 5
+MAX_FEEDBACK: Final = 3
+MAX_OLD_PATCH: Final = 4_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,21 @@ class _Piece:
     kind: str
     cite: str
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    who: str
+    did: str
+    title: str
+    text: str
+    patch: str
+
+
+_DID: Final[Mapping[FeedbackKind, str]] = {
+    FeedbackKind.CHANGES: "wants this patch changed",
+    FeedbackKind.REJECTED: "rejected this patch",
+}
 
 
 def write_task(job: Job, *, head: str, checks: Sequence[str], clean: Callable[[str], str]) -> str:
@@ -43,7 +60,7 @@ def write_task(job: Job, *, head: str, checks: Sequence[str], clean: Callable[[s
         ],
         "suspects": list(_name_suspects(job)),
         "tried": list(_tell_tried(job)),
-        "rejected": [" ".join(said.split())[:400] for said in job.rejected[-MAX_REJECTED:]],
+        "feedback": list(_tell_feedback(job)),
     }
     text = defuse(clean(render_task(facts)))
     return text if len(text) <= MAX_TASK else text[:MAX_TASK] + "\n… cut here\n"
@@ -54,6 +71,17 @@ def _name_suspects(job: Job) -> Iterator[str]:
     for suspect in suspected.suspects[:MAX_SUSPECTS] if suspected else ():
         why = f": {'; '.join(suspect.reasons)}" if suspect.reasons else ""
         yield f"{name_commit(suspect.commit, suspected.suspects if suspected else ())}{why}"[:400]
+
+
+def _tell_feedback(job: Job) -> Iterator[_Said]:
+    for each in job.feedback[-MAX_FEEDBACK:]:
+        yield _Said(
+            who=each.person[:60],
+            did=_DID[each.kind],
+            title=each.title[:100],
+            text=each.text[:MAX_WISH],
+            patch=each.patch[:MAX_OLD_PATCH],
+        )
 
 
 def _tell_tried(job: Job) -> Iterator[str]:

@@ -20,7 +20,7 @@ from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.investigation import Verified
 from bot.domain.reproduction import word
-from bot.domain.transcript import Proposal
+from bot.domain.transcript import MAX_REPAIRS, Proposal
 from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
 from bot.ports.workspace import Checkout
 
@@ -30,7 +30,7 @@ MAX_LOG_LINES: Final = 80
 MAX_LOG_LINE: Final = 500
 MAX_PATTERN: Final = 500
 MAX_COMMITS: Final = 20
-MAX_PROPOSALS: Final = 4
+MAX_PROPOSALS: Final = 1 + MAX_REPAIRS
 HISTORY: Final = 100
 
 _EDIT = (
@@ -218,7 +218,7 @@ class Toolbox:
 
     async def _propose(self, given: dict[str, Any], known: Sequence[Proposal]) -> ToolResult:
         if len(known) >= MAX_PROPOSALS:
-            raise Refused(f"{MAX_PROPOSALS} patches were proposed; conclude now", Reason.BUDGET)
+            raise Refused(f"a patch and {MAX_REPAIRS} repairs of it were proposed; conclude now", Reason.BUDGET)
         title = " ".join(self._hands.clean(given["title"]).split())[:100]
         if not title:
             raise Refused("title is empty; say what the change does", Reason.BAD_INPUT)

@@ -29,6 +29,7 @@ from bot.engine.drainer import Drainer
 from bot.engine.gauges import Gauges
 from bot.engine.handlers import Handlers
 from bot.engine.pausing import Pausing
+from bot.engine.revert_phase import RevertPhase
 from bot.engine.ticker import Ticker
 from bot.engine.tools import Tools
 from bot.errors import NightshiftError, Unavailable
@@ -184,7 +185,8 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
         await asyncio.to_thread(core.state.keeper.begin)
         core.state.keeper.start()
         stack.push_async_callback(core.state.keeper.close)
-    await engine.launch(*(pausing.guard(phase) for phase in (*handlers.phases(), *model)))
+    revert = RevertPhase(store, rules, tools=tools, handlers=handlers).phase()
+    await engine.launch(*(pausing.guard(phase) for phase in (*handlers.phases(), *model, revert)))
     stack.push_async_callback(engine.close, STOP_SECONDS)
 
     composer = Composer(store, rules, Links(base=settings.public_url or ""))

@@ -33,6 +33,7 @@ def load_rules(settings: Settings) -> Rulebook:
         channels=tuple(settings.channels),
         playbooks=load_playbooks(settings.playbook_dirs),
         auth_paths=settings.approval.auth_paths,
+        has_model=settings.model_place() is not None,
     )
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, Suspect
+from bot.domain.feedback import Feedback
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce
 from bot.domain.service import Service
@@ -99,7 +100,7 @@ StageResult = Collected | Suspected | Confirmed | Drafted | Verified
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
-    alert's, and hostile; `rejected` is what people said against earlier patches."""
+    alert's, and hostile; `feedback` is what people said about earlier patches."""
 
     run: str
     incident: str
@@ -111,4 +112,4 @@ class Job:
     folder: str
     labels: Mapping[str, str] = field(default_factory=dict)
     done: tuple[StageResult, ...] = field(default_factory=tuple)
-    rejected: tuple[str, ...] = ()
+    feedback: tuple[Feedback, ...] = ()

@@ -32,6 +32,7 @@ class Verb(StrEnum):
     AGAIN = "again"
     LOOK = "look"
     MERGE = "merge"
+    CHANGES = "changes"
     REVERT = "revert"
     BREAK = "break"
 
@@ -42,7 +43,7 @@ class Verb(StrEnum):
 
 
 _ABOUT_A_PATCH: Final = frozenset(
-    {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.AGAIN, Verb.LOOK, Verb.MERGE, Verb.REVERT, Verb.BREAK}
+    {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.CHANGES, Verb.AGAIN, Verb.LOOK, Verb.MERGE, Verb.BREAK}
 )
 
 

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from bot.domain.investigation import Verified
+
+MAX_REPAIRS: Final = 2
+"""How often a patch that did not hold in the sandbox goes back to the model, with the sandbox's output."""
 
 
 class StepKind(StrEnum):
@@ -68,6 +72,11 @@ class Conclusion:
     why: EndReason
     text: str
     proposals: tuple[Proposal, ...] = ()
+
+    @property
+    def repairs(self) -> int:
+        """Return how often a patch that did not hold was repaired: every proposal but the first."""
+        return max(0, len(self.proposals) - 1)
 
     @property
     def best(self) -> Proposal | None:

@@ -1,4 +1,4 @@
-"""What follows a push on the forge: the change is proposed, merged, deployed, watched, and taken back on request."""
+"""What follows a push on the forge: the change is proposed, merged, deployed, and watched."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,6 @@ import structlog
 
 from bot.domain.change import Change, ChangeRequest, ChangeState
 from bot.domain.ci import CIRun, CIState
-from bot.domain.investigation import Drafted
 from bot.domain.order import read_order
 from bot.engine.phases import Phase
 from bot.engine.tools import Args, Tools, has_stood_still, in_unit
@@ -29,7 +28,7 @@ T = TypeVar("T")
 
 
 class Changing:
-    """The phases propose, merge, deploy, watch and revert."""
+    """The phases propose, merge, deploy and watch."""
 
     def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
         self._store = store
@@ -42,7 +41,6 @@ class Changing:
             Phase(name="merge", run=self._merge, failed=self._merge_failed, patience=900),
             Phase(name="deploy", run=self._deploy, failed=self._deploy_failed),
             Phase(name="watch", run=self._watch, failed=_note, together=16),
-            Phase(name="revert", run=self._revert, failed=self._revert_failed, together=2),
         )
 
     async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
@@ -170,24 +168,6 @@ class Changing:
 
     async def _watch(self, args: Args) -> None:
         await self._in_unit(lambda w: deploy.watch_due(w, args["incident"], args["digest"], self._rules))
-
-    async def _revert(self, args: Args) -> None:
-        """Draft a patch that takes the merged commit back on today's branch; a person decides about it as ever."""
-        incident, digest = args["incident"], args["digest"]
-        plan = await self._in_unit(lambda w: deploy.plan_revert(w, incident, digest, self._rules))
-        checkout = await self._tools.workspaces.open(plan.repository, self._tools.folder / "revert" / incident)
-        base = await checkout.resolve(plan.branch)
-        found = await checkout.revert(plan.commit, base)
-        if found is None:
-            raise Refused(f"nothing of {plan.commit[:12]} can be taken back on {plan.branch} as it is", Reason.CONFLICT)
-        drafted = Drafted(
-            base=base, patch=found.diff, title=plan.title, culprit=plan.commit, notes=tuple(found.partial)
-        )
-        await self._in_unit(lambda w: deploy.propose_revert(w, incident, drafted, self._rules))
-
-    async def _revert_failed(self, args: Args, why: str) -> None:
-        text = self._tools.redact(why)
-        await self._in_unit(lambda w: deploy.refuse_revert(w, args["incident"], args["digest"], text))
 
 
 async def _note(args: Args, why: str) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from bot.domain.approval import Approval, ApprovalState, who_may_approve, who_may_break_glass
 from bot.domain.chat import File, Message, Paragraph, Tone
 from bot.domain.conclusion import conclude
+from bot.domain.draft import Draft
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Stage, StageResult
 from bot.domain.oncall import plan_page
@@ -20,9 +21,11 @@ from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import render_text
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
-from bot.services import modelling
+from bot.render.wish import changes_button, render_wish, revert_button
+from bot.services import modelling, reverting
 from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
+from bot.services.wishes import base_run, list_wishes
 
 MILESTONES = {
     "paged": "Paged",
@@ -93,7 +96,7 @@ class Composer:
         running = None
         if incident.run_state in {RunState.QUEUED, RunState.RUNNING}:
             running = _next_stage(results)
-        notes = [note] if (note := _tell_model(work, incident)) else []
+        notes = [note for note in (_tell_model(work, incident), _tell_revert(work, incident)) if note]
         pause = find_pause(work, incident.id) if running else None
         running = None if pause else running
         message = render_status(incident, results, running=running, failed=failed, now=work.now, notes=notes)
@@ -119,6 +122,7 @@ class Composer:
         message = render_patch(
             draft, approval, now=work.now, names=self._names, audit_head=approval.audit_head, ring=ring
         )
+        message = self._add_choices(work, incident, draft, approval, message)
         message = add_gate(message, approval, self._find_gate(approval, work.now), now=work.now, names=self._names)
         pushed = [event.text for event in work.timeline.of(incident.id) if event.data.get("digest") == draft.digest]
         trail = [text for text in pushed if text.startswith(("Pushed", "Not pushed"))]
@@ -139,6 +143,26 @@ class Composer:
 
     def _broken(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         return render_broken(work.approvals.get(incident.id, arg), now=work.now, names=self._names)
+
+    def _add_choices(
+        self, work: UnitOfWork, incident: Incident, draft: Draft, approval: Approval, message: Message
+    ) -> Message:
+        """Say what changes were asked for, and offer to ask for some, or for the revert."""
+        wishes = [wish for wish in list_wishes(work, incident.id) if wish.data["digest"] == draft.digest]
+        said, is_under_way = [], False
+        for wish in wishes[-1:]:
+            ended = modelling.tell_end(work, incident.id, wish.data["run"])
+            is_under_way = not ended
+            who = self._rules.name_of(wish.actor)
+            said.append(render_wish(who=who, at=wish.at, wish=wish.data["wish"], ended=ended, now=work.now))
+        buttons = list(message.buttons)
+        if approval.state is ApprovalState.PENDING and not approval.has_expired(work.now):
+            if self._rules.has_model and not is_under_way:
+                buttons.append(changes_button(incident.id, draft.digest))
+            undoing = reverting.find_revert(work, incident)
+            if undoing is not None and draft.culprit != undoing.commit:
+                buttons.append(revert_button(incident.id))
+        return replace(message, blocks=(*message.blocks[:1], *said, *message.blocks[1:]), buttons=tuple(buttons))
 
     def _verdict(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         runs = [run for digest, run in work.ci_runs.of(incident.id) if digest.startswith(arg)]
@@ -161,8 +185,14 @@ def _tell_model(work: UnitOfWork, incident: Incident) -> str:
     """Return what is to be said of the model's part in this run, "" where it has none."""
     kinds = {modelling.QUEUED: GOING, modelling.WAITS: MISSING, modelling.ENDED: DONE}
     said = [event for event in work.timeline.of(incident.id) if event.kind in kinds]
-    mine = [event for event in said if event.data.get("run") == incident.run]
+    mine = [event for event in said if base_run(event.data.get("run", "")) == incident.run]
     return f"{kinds[mine[-1].kind]} {mine[-1].text}" if mine else ""
+
+
+def _tell_revert(work: UnitOfWork, incident: Incident) -> str:
+    """Return what is to be said of a revert that somebody asked for, "" where nobody did."""
+    said = reverting.tell_reverts(work, incident)
+    return f"{GOING if said[1] else DONE} {said[0]}" if said else ""
 
 
 def _write_playbook(playbook: Playbook, incident: Incident) -> str:

@@ -10,7 +10,7 @@ from bot.domain.order import read_order
 from bot.domain.timeline import TimelineEvent
 from bot.ports.work import UnitOfWork
 from bot.render.rollout import Question, add_change, add_consequence, render_question, render_watched
-from bot.services import deploy, dispatch, merging
+from bot.services import deploy, dispatch, merging, reverting
 from bot.services.proposing import find_change
 from bot.services.rulebook import Rulebook
 
@@ -77,8 +77,7 @@ class RolloutComposer:
         if not told:
             return None
         fires = any(event.kind == deploy.STILL_FIRES for event in told)
-        is_asked = told[-1].kind == deploy.REVERT_ASKED
-        offers = fires and not is_asked and incident.is_open
+        offers = fires and incident.is_open and reverting.find_revert(work, incident) is not None
         return render_watched(incident.id, digest, told[-1].text, offers_revert=offers, ring=approvers if fires else ())
 
 

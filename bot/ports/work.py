@@ -89,6 +89,10 @@ class Drafts(Protocol):
 
     def supersede(self, incident: str, digest: str) -> None: ...
 
+    def restore(self, incident: str, digest: str) -> None:
+        """Let a superseded draft be proposed again."""
+        ...
+
 
 class Approvals(Protocol):
     def add(self, approval: Approval) -> None: ...

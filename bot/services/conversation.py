@@ -11,24 +11,26 @@ from bot.domain.presses import ButtonPress, Verb, parse_press
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.approval import break_glass_for, decide, renew_approval
-from bot.services.deploy import order_revert
+from bot.services.changing import ask_changes
 from bot.services.dispatch import look_again, order_again
 from bot.services.merging import order_merge
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
 from bot.services.pause import end_pause, find_pause, start_pause
 from bot.services.proposing import tell_change
+from bot.services.reverting import ask_revert
 from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
 from bot.services.triage import ask_triage
 
 MAX_REASON = 500
 _DIGEST = 12
+_WITH_WORDS = frozenset({Verb.REJECT, Verb.BREAK, Verb.CHANGES})
 _HEX = "0123456789abcdef"
 
 HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · triage · agent off|on
   (then the id, e.g. INC-7)
 /oncall who
-/patch show|approve|reject|break-glass|merge|revert INC-7  (reject and break-glass with a reason)
+/patch show|approve|merge|revert INC-7 · /patch reject|break-glass INC-7 WHY · /patch changes INC-7 WHAT
 /ci status|logs|rerun|cancel INC-7"""
 
 
@@ -74,9 +76,16 @@ def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> s
     button = parse_press(press.button)
     if button.verb in {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.BREAK}:
         return _decide(work, press, button, person, rules)
-    if button.verb.needs_digest:
+    if button.verb in {Verb.MERGE, Verb.AGAIN, Verb.LOOK}:
         return _go_on(work, button, person, rules)
     _require(person, Role.RESPONDER)
+    if button.verb in {Verb.CHANGES, Verb.REVERT}:
+        return _redraft(work, press, button, person, rules)
+    return _care(work, button, person, rules)
+
+
+def _care(work: UnitOfWork, button: ButtonPress, person: Person, rules: Rulebook) -> str:
+    """What is done about the incident itself."""
     if button.verb is Verb.ACK:
         return acknowledge(work, button.incident, person.id, rules)
     if button.verb is Verb.ESCALATE:
@@ -84,6 +93,16 @@ def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> s
     if button.verb is Verb.SILENCE:
         return silence(work, button.incident, person.id, length=button.arg, rules=rules)
     return resolve(work, button.incident, person.id, rules)
+
+
+def _redraft(work: UnitOfWork, press: Press, button: ButtonPress, person: Person, rules: Rulebook) -> str:
+    if button.verb is Verb.REVERT:
+        return ask_revert(work, button.incident, person.id, rules)
+    return ask_changes(work, button.incident, button.digest, person.id, _words_of(press), rules)
+
+
+def _words_of(press: Press) -> str:
+    return " · ".join(value for value in press.values.values() if value.strip())
 
 
 def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person, rules: Rulebook) -> str:
@@ -96,7 +115,7 @@ def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person,
         at=press.pressed_at,
         channel=press.channel,
         event=press.event,
-        reason=_read_reason(press, button.verb),
+        reason="" if button.verb is Verb.APPROVE else _words_of(press)[:MAX_REASON],  # its form only confirms
     )
     if button.verb is Verb.BREAK:
         return break_glass_for(work, button.incident, button.digest, vote, rules)
@@ -104,10 +123,7 @@ def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person,
 
 
 def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Rulebook) -> str:
-    """What follows an approved patch, for those who may approve; a revert is only asked for."""
-    if button.verb is Verb.REVERT:
-        _require(person, Role.RESPONDER)
-        return order_revert(work, button.incident, button.digest, person.id, rules)
+    """What follows an approved patch, for those who may approve."""
     _require(person, Role.APPROVER)
     if button.verb is Verb.MERGE:
         return order_merge(work, button.incident, button.digest, person.id, rules)
@@ -115,13 +131,6 @@ def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Ruleboo
     order = read_order(button.incident, digest, button.arg)
     act = order_again if button.verb is Verb.AGAIN else look_again
     return act(work, order, person.id, rules)
-
-
-def _read_reason(press: Press, verb: Verb) -> str:
-    """Return why, as the form or the command says it; an approval's form only confirms."""
-    if verb is Verb.APPROVE:
-        return ""
-    return " · ".join(value for value in press.values.values() if value.strip())[:MAX_REASON]
 
 
 def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
@@ -163,11 +172,10 @@ def _as_press(verb: Verb) -> "Command":
     """A typed command is the button of the same name."""
 
     def run(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
-        incident = _incident_of(said, rest)
+        incident = _incident_of(said, rest[:1] if verb is Verb.CHANGES else rest)
         arg = next((word for word in rest if word in SILENCES), "1h") if verb is Verb.SILENCE else ""
         digest = _patch_of(work, incident, rest, verb) if verb.needs_digest else ""
-        reason = " ".join(word for word in rest if not word.upper().startswith("INC-") and word[:12] != digest)
-        values = {"reason": reason} if verb in {Verb.REJECT, Verb.BREAK} else {}
+        values = {"reason": _read_words(verb, rest, digest)} if verb in _WITH_WORDS else {}
         button = ":".join(part for part in (verb.value, incident, digest, arg) if part)
         press = Press(
             event=said.event,
@@ -180,6 +188,15 @@ def _as_press(verb: Verb) -> "Command":
         return _press(work, press, person, rules)
 
     return run
+
+
+def _read_words(verb: Verb, rest: list[str], digest: str) -> str:
+    """Return what a command says beyond the incident and the patch it is about. A wish may name other incidents."""
+    if verb is Verb.CHANGES:
+        rest = rest[1:] if rest and rest[0].upper().startswith("INC-") else rest
+    else:
+        rest = [word for word in rest if not word.upper().startswith("INC-")]
+    return " ".join(word for word in rest if word[:_DIGEST].lower() != digest)
 
 
 def _list(work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rules: Rulebook) -> str:
@@ -286,8 +303,9 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("patch", "approve"): _as_press(Verb.APPROVE),
     ("patch", "reject"): _as_press(Verb.REJECT),
     ("patch", "merge"): _as_press(Verb.MERGE),
-    ("patch", "revert"): _as_press(Verb.REVERT),
     ("patch", "break-glass"): _as_press(Verb.BREAK),
+    ("patch", "changes"): _as_press(Verb.CHANGES),
+    ("patch", "revert"): _as_press(Verb.REVERT),
     ("ci", "status"): _ci_status,
     ("ci", "logs"): _ci_logs,
     ("ci", "rerun"): _order_ci("rerun"),

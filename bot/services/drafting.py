@@ -1,11 +1,12 @@
 """Drafting: a verified patch becomes a draft, and a question to the people who may approve it."""
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.approval import MAX_OPEN, ApprovalState, enter_state, request_approval
+from bot.domain.approval import MAX_OPEN, Approval, ApprovalState, enter_state, request_approval
 from bot.domain.draft import Draft, DraftState
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Drafted, Verified
@@ -83,15 +84,17 @@ def ask_approval(
     rules: Rulebook,
     *,
     requester: str | None = None,
-    keeps_others: bool = False,
+    takes: Collection[str] | None = None,
 ) -> None:
     """Store the draft and ask for its approval; the card shows the audit head of this moment. Raises `Refused`.
 
-    Patches that wait for a decision already are superseded, unless this one only stands beside them; beside
-    `MAX_OPEN` of them there is no room, and the newcomer is refused: no card is taken away while somebody reads it.
+    It takes the place of the patches in `takes` (whole digests), without one of all that wait for a decision; what is
+    left may not be more than `MAX_OPEN` with it: no card is taken away while somebody reads it. A patch that was
+    superseded itself is asked for anew only where a person, the `requester`, wants it back.
     """
     known = next((approval for approval in work.approvals.of(incident.id) if approval.digest == draft.digest), None)
-    if known is not None:
+    comes_back = known is not None and known.state is ApprovalState.SUPERSEDED and requester is not None
+    if known is not None and not comes_back:
         if known.state.is_final:
             raise Refused(f"the same patch was {known.state.value} before.", Reason.ALREADY_DONE)
         return
@@ -103,17 +106,26 @@ def ask_approval(
         target=f"{rules.services[incident.service].repository} {draft.push_branch}",
         audit_head="",
     )
-    waiting = [other for other in work.approvals.of(incident.id) if other.is_open]
-    if not keeps_others:
-        supersede_others(work, incident, draft)
-    elif len(waiting) >= MAX_OPEN:
-        raise Refused(f"{len(waiting)} patches wait for a decision already, so it is not added.", Reason.CONFLICT)
+    waiting = [other for other in work.approvals.of(incident.id) if other.is_open and other.digest != draft.digest]
+    left = [other for other in waiting if takes is not None and other.digest not in takes]
+    if len(left) >= MAX_OPEN:
+        raise Refused(f"{len(left)} patches wait for a decision already, so it is not added.", Reason.CONFLICT)
+    for other in waiting:
+        if other not in left:
+            supersede_open(work, incident, other)
     summary = f"Patch {draft.digest[:12]}: {draft.title}"
     event = work.timeline.append(incident.id, "patch_ready", BOT, summary, {"digest": draft.digest})
-    work.drafts.add(draft)
-    work.approvals.add(replace(approval, audit_head=write_anchor(event.seq, event.hash)))
-    announce(work, incident, "patch", arg=draft.digest[:12], once="asked")
-    plan_expiry(work, incident.id, draft.digest, approval.expires_at - work.now, renewals=0)
+    approval = replace(approval, audit_head=write_anchor(event.seq, event.hash))
+    if known is not None:
+        approval = replace(approval, renewals=known.renewals + 1)
+        work.drafts.restore(incident.id, draft.digest)
+        work.approvals.replace(known, approval)
+    else:
+        work.drafts.add(draft)
+        work.approvals.add(approval)
+    once = f"asked-{approval.renewals}" if approval.renewals else "asked"
+    announce(work, incident, "patch", arg=draft.digest[:12], once=once)
+    plan_expiry(work, incident.id, draft.digest, approval.expires_at - work.now, renewals=approval.renewals)
 
 
 def plan_expiry(work: UnitOfWork, incident: str, digest: str, expiry: timedelta, *, renewals: int) -> None:
@@ -125,8 +137,15 @@ def plan_expiry(work: UnitOfWork, incident: str, digest: str, expiry: timedelta,
 def supersede_others(work: UnitOfWork, incident: Incident, newest: Draft) -> None:
     """Withdraw what waits for a decision beside this patch."""
     for approval in work.approvals.of(incident.id):
-        if approval.digest == newest.digest or not approval.is_open:
-            continue
-        work.approvals.replace(approval, enter_state(approval, ApprovalState.SUPERSEDED))
-        work.drafts.supersede(incident.id, approval.digest)
-        announce(work, incident, "patch", arg=approval.digest[:12], once="superseded")
+        if approval.digest != newest.digest:
+            supersede_open(work, incident, approval)
+
+
+def supersede_open(work: UnitOfWork, incident: Incident, approval: Approval) -> None:
+    """Withdraw one patch, if it still waits for a decision."""
+    if not approval.is_open:
+        return
+    work.approvals.replace(approval, enter_state(approval, ApprovalState.SUPERSEDED))
+    work.drafts.supersede(incident.id, approval.digest)
+    once = f"superseded-{approval.renewals}" if approval.renewals else "superseded"
+    announce(work, incident, "patch", arg=approval.digest[:12], once=once)

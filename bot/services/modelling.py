@@ -8,6 +8,7 @@ from bot.domain.approval import ApprovalState
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Drafted, Job
 from bot.domain.playbook import choose_playbook
+from bot.domain.timeline import TimelineEvent
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step
 from bot.errors import Reason, Refused
 from bot.ports.work import Store, UnitOfWork
@@ -16,6 +17,7 @@ from bot.services.drafting import ask_approval, build_draft
 from bot.services.pause import require_running
 from bot.services.rulebook import Rulebook
 from bot.services.standing import find_requester
+from bot.services.wishes import base_run, find_wish, list_feedback
 
 PHASE = "model"
 QUEUED, WAITS, ENDED = "model_queued", "model_waits", "model_ended"
@@ -52,6 +54,13 @@ def start_model(work: UnitOfWork, incident: str, run: str) -> None:
     _tell(work, current, QUEUED, "The model is looking for a fix")
 
 
+def start_wished(work: UnitOfWork, incident: Incident, run: str) -> None:
+    """Queue a run that a person asked for."""
+    args = {"incident": incident.id, "run": run, "attempt": "0", "since": work.now.isoformat()}
+    work.phases.enqueue(PHASE, run, args)
+    _tell(work, incident, QUEUED, "The model is drafting another patch, as it was asked to", run=run)
+
+
 def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: Rulebook) -> Job | None:
     """Return what the model gets: the investigation with its results. None when nobody needs it any more."""
     current = work.incidents.get(incident)
@@ -68,27 +77,31 @@ def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules:
         now=work.now + timedelta(seconds=1),
         folder=folder,
         labels=current.labels,
-        done=work.investigations.of(run),
-        rejected=_find_rejections(work, incident),
+        done=work.investigations.of(base_run(run)),
+        feedback=list_feedback(work, incident, rules),
     )
-
-
-def _find_rejections(work: UnitOfWork, incident: str) -> tuple[str, ...]:
-    """Return what people said against earlier patches of the incident, so that the next one can be better."""
-    drafts = {draft.digest: draft.title for draft in work.drafts.of(incident)}
-    votes = [(drafts[one.digest], one.rejection) for one in work.approvals.of(incident) if one.rejection is not None]
-    return tuple(f"{title}: {vote.reason}" for title, vote in votes)
 
 
 def is_wanted(work: UnitOfWork, incident: str, run: str) -> bool:
     """Say whether the model's answer still matters: the same run, still open, no patch approved, not ended."""
     current = work.incidents.get(incident)
     decided = {ApprovalState.APPROVED, ApprovalState.EXECUTED}
-    if current.run != run or not current.is_open:
+    if current.run != base_run(run) or not current.is_open:
         return False
     if any(approval.state in decided for approval in work.approvals.of(incident)):
         return False
-    return not any(event.kind == ENDED and event.data.get("run") == run for event in work.timeline.of(incident))
+    return not has_ended(work, incident, run)
+
+
+def tell_end(work: UnitOfWork, incident: str, run: str) -> str:
+    """Return how a run of the model ended, "" while it has not."""
+    ended = [event for event in work.timeline.of(incident) if event.kind == ENDED and event.data.get("run") == run]
+    return ended[0].text if ended else ""
+
+
+def has_ended(work: UnitOfWork, incident: str, run: str) -> bool:
+    """Say whether it was told how a run of the model ended."""
+    return bool(tell_end(work, incident, run))
 
 
 def record_step(store: Store, step: Step) -> Step:
@@ -118,9 +131,12 @@ def wait_for_model(work: UnitOfWork, args: ModelArgs, *, why: str, retry_after: 
 def end_model(work: UnitOfWork, incident: str, run: str, text: str) -> None:
     """Note how the model's run ended, once."""
     current = work.incidents.get(incident)
-    if any(event.kind == ENDED and event.data.get("run") == run for event in work.timeline.of(incident)):
+    if has_ended(work, incident, run):
         return
     _tell(work, current, ENDED, text, run=run)
+    wish = find_wish(work, incident, run)
+    if wish is not None:
+        announce(work, current, "patch", arg=wish.data["digest"][:12])
 
 
 def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclusion, rules: Rulebook) -> bool:
@@ -132,15 +148,17 @@ def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclu
         return False
     require_running(work, incident)
     best = conclusion.best
+    wish = find_wish(work, incident, run)
     why = _find_objection(work, incident, best) if best else "It proposes no patch"
     if best and not why:
         try:
-            _propose(work, incident, best, rules)
+            _propose(work, incident, conclusion, rules, wish=wish)
         except Refused as refusal:
             why = f"Its patch is not proposed: {refusal}"
     said = " ".join(conclusion.text.split())[:MAX_WORDS]
     reason = "" if conclusion.why is EndReason.DONE else "; its run ended early"
     what = f'It proposes "{best.title}"' if best and not why else why.rstrip(".")
+    what += f". {tried[0].upper()}{tried[1:]}" if (tried := _tell_repairs(conclusion)) else ""
     end_model(work, incident, run, f"The model has answered{reason}. {what}. In its words: {said or 'nothing'}")
     return bool(best) and not why
 
@@ -157,15 +175,30 @@ def _find_objection(work: UnitOfWork, incident: str, best: Proposal) -> str:
     return ""
 
 
-def _propose(work: UnitOfWork, incident: str, best: Proposal, rules: Rulebook) -> None:
-    current = work.incidents.get(incident)
-    drafted = Drafted(base=best.base, patch=best.patch, title=best.title, culprit=None, notes=("drafted by the model",))
+def _propose(
+    work: UnitOfWork, incident: str, conclusion: Conclusion, rules: Rulebook, *, wish: TimelineEvent | None = None
+) -> None:
+    """Ask for the approval of the model's patch; one that a person asked for takes the place of the old one."""
+    current, best = work.incidents.get(incident), conclusion.best
+    assert best is not None
+    notes = ("drafted by the model", *filter(None, [_tell_repairs(conclusion)]))
+    drafted = Drafted(base=best.base, patch=best.patch, title=best.title, culprit=None, notes=notes)
     draft = build_draft(work, current, drafted, best.verified, rules)
-    requester = find_requester(work, incident, current.run)
-    ask_approval(work, current, draft, rules, requester=requester, keeps_others=True)
+    requester = wish.actor if wish is not None else find_requester(work, incident, current.run)
+    takes = (wish.data["digest"],) if wish is not None else ()
+    ask_approval(work, current, draft, rules, requester=requester, takes=takes)
     if current.run_state in {RunState.DONE, RunState.FAILED}:
         work.incidents.save(replace(current, run_state=RunState.WAITING))
         refresh_card(work, incident)
+
+
+def _tell_repairs(conclusion: Conclusion) -> str:
+    """Say how often the model repaired its patch, and whether that helped; "" where its first one held."""
+    best = conclusion.best
+    if best is None or (best.verified.is_verified and not conclusion.repairs):
+        return ""
+    times = {0: "without a repair", 1: "after 1 repair"}.get(conclusion.repairs, f"after {conclusion.repairs} repairs")
+    return f"it {'holds' if best.verified.is_verified else 'does not hold'} in the sandbox {times}"
 
 
 def _tell(work: UnitOfWork, incident: Incident, kind: str, text: str, *, run: str = "") -> None:

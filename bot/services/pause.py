@@ -21,6 +21,7 @@ _MOST: Final = 1000
 _WAITS: Final[Mapping[str, str]] = {
     "triage": "The investigation waits",
     "model": "The model's work waits",
+    "revert": "The revert waits",
     "execute": "Not pushed yet",
     "merge": "Not merged yet",
     "deploy": "Not deployed yet",

@@ -22,6 +22,7 @@ class Rulebook:
     channels: tuple[str, ...]
     playbooks: tuple[Playbook, ...] = ()
     auth_paths: tuple[str, ...] = ()
+    has_model: bool = False
 
     def escalation(self, name: str) -> EscalationPolicy:
         """Return a policy by name; an alert nobody claims pages the first one, or else every admin."""

@@ -82,10 +82,16 @@ class SqlDrafts:
         return [_draft(row) for row in self._session.exec(query)]
 
     def supersede(self, incident: str, digest: str) -> None:
+        self._enter(incident, digest, DraftState.SUPERSEDED)
+
+    def restore(self, incident: str, digest: str) -> None:
+        self._enter(incident, digest, DraftState.PROPOSED)
+
+    def _enter(self, incident: str, digest: str, state: DraftState) -> None:
         statement = (
             update(DraftRow)
             .where(col(DraftRow.incident) == incident, col(DraftRow.digest) == digest)
-            .values(state=DraftState.SUPERSEDED.value)
+            .values(state=state.value)
         )
         self._session.execute(statement)
 

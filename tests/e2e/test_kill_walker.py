@@ -57,6 +57,8 @@ def options_for(point: FaultPoint) -> dict:
             return options
     if point.name.startswith("phase.ci."):
         return {"reruns_ci": True}
+    if point.name.startswith(("revert.", "phase.revert.")):
+        return {"asks_revert": True}
     if point.name == "deadletter.reported":
         return {"sends_junk": True}
     return {"refuses_push": True} if point.name.startswith("chat.notice.") else {}

@@ -78,6 +78,8 @@ class Walk:
     sends_junk: bool = False
     refuses_push: bool = False
     reruns_ci: bool = False
+    asks_revert: bool = False
+    wish: str = ""
     model_url: str = ""
     model_env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -316,6 +318,9 @@ class Person:
         wants_escalation = self._walk.escalate_after < 60 and not await self.happened("paged", 2)
         if incident["state"] == "triggered" and not wants_escalation:
             await self.press("Acknowledge")
+        elif self._walk.wish and states == ["pending"] and self._walk.may_approve(self._walk):
+            if not await self.happened("changes_asked", 1):
+                await self.press("Ask for changes", wish=self._walk.wish)
         elif states[-1:] == ["expired"]:
             await self.press("Renew")
         elif (
@@ -336,6 +341,10 @@ class Person:
         if self._walk.is_over is not None:
             return await self._walk.is_over(self)
         if [run["state"] for run in incident["ci"]] != ["passed"]:
+            return False
+        if self._walk.asks_revert and not await self.happened("revert_ended", 1):
+            if not await self.happened("revert_asked", 1):
+                await self.press("Send", text="/patch revert")
             return False
         if self._walk.reruns_ci and incident["ci"][0]["attempt"] == 1:
             if not await self.happened("ci_rerun", 1):

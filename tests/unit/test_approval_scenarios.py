@@ -150,9 +150,7 @@ class TestPeople:
             risky = replace(
                 first, patch=parse_patch(CI_FILE), risk=replace(first.risk, reasons=("changes a CI file: x",))
             )
-            drafting.ask_approval(
-                work, work.incidents.get("INC-1"), risky, world.rules, requester="ada", keeps_others=True
-            )
+            drafting.ask_approval(work, work.incidents.get("INC-1"), risky, world.rules, requester="ada", takes=())
         approval = world.approval(risky.digest)
         assert "its author and who asked for it cannot approve it" in press(world, "approve", approval, "ada").text
         assert press(world, "approve", approval, "ben").text == "Counted. 1 more must approve."
@@ -171,7 +169,7 @@ class TestPeople:
             risky = replace(
                 first, patch=parse_patch(BUILD_FILE), author="ben", risk=replace(first.risk, reasons=("big",))
             )
-            drafting.ask_approval(work, work.incidents.get("INC-1"), risky, world.rules, keeps_others=True)
+            drafting.ask_approval(work, work.incidents.get("INC-1"), risky, world.rules, takes=())
         assert not press(world, "approve", world.approval(risky.digest), "ben").ok
 
     def test_an_investigation_that_a_person_asks_for_makes_that_person_the_requester(self, world):

@@ -89,7 +89,7 @@ def test_it_stands_beside_a_verified_patch_and_an_unverified_one_does_not(world)
 def test_at_most_three_patches_wait(world):
     with world.unit() as work:
         for line in ("a", "b", "c"):
-            modelling._propose(work, "INC-1", answer(line, title=line).best, world.rules)
+            modelling._propose(work, "INC-1", answer(line, title=line), world.rules)
     assert not conclude(world, answer("d"))
     assert sorted(drafts(world)) == ["a", "b", "c"]
     assert "3 patches wait" in world.texts("model_ended")[0]
@@ -145,3 +145,21 @@ def test_rows_are_stored_once_and_a_second_worker_is_stopped(world):
     assert modelling.record_step(world.store, row) == row
     with pytest.raises(Refused, match="Another worker"):
         modelling.record_step(world.store, row)
+
+
+def repaired(*verdicts: Verified) -> Conclusion:
+    proposals = tuple(answer(f"try {n}", each).best for n, each in enumerate(verdicts))
+    return Conclusion(why=EndReason.DONE, text="I tried.", proposals=proposals)
+
+
+def test_repairs_that_did_not_help_are_said(world):
+    assert conclude(world, repaired(FELL, FELL, FELL))
+    assert "It does not hold in the sandbox after 2 repairs" in world.texts("model_ended")[0]
+    with world.unit() as work:
+        (draft,) = work.drafts.of("INC-1")
+    assert draft.notes == ("drafted by the model", "it does not hold in the sandbox after 2 repairs")
+
+
+def test_a_repair_that_helped_is_said_too(world):
+    assert conclude(world, repaired(FELL, HELD))
+    assert "It holds in the sandbox after 1 repair" in world.texts("model_ended")[0]
