@@ -72,6 +72,8 @@ class CheckRun:
     """One command or reproduction, run at one tree in the sandbox. `output` is bounded and redacted.
 
     `note` is what the verdict rests on where one run is not enough: "median 85 ms of 5", "failed in 2 of 3 runs".
+    `kind` is "test", "lint", "types", "other", or "" for a reproduction and in what was stored before there were kinds;
+    `attempts` says how often it was run, `greens` how often it was green then.
     """
 
     name: str
@@ -80,6 +82,16 @@ class CheckRun:
     seconds: float
     output: str = ""
     note: str = ""
+    kind: str = ""
+    exit_code: int | None = None
+    attempts: int = 1
+    greens: int = 0
+    required: bool = True
+
+    @property
+    def is_flaky(self) -> bool:
+        """Return whether the same tree gave different answers."""
+        return 0 < self.greens < self.attempts
 
 
 @dataclass(frozen=True, kw_only=True)

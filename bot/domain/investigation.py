@@ -76,7 +76,8 @@ class Drafted:
 class Verified:
     """What the sandbox said about the patch: reproduction before and after, then every check of the service.
 
-    Checks that are red without the patch too are named in `already_red` and do not count against it.
+    Checks that are red without the patch too are named in `already_red` and do not count against it, nor do those
+    that are not required. `base_runs` are the runs without the patch that this rests on.
     """
 
     before: Check
@@ -86,12 +87,18 @@ class Verified:
     notes: tuple[str, ...] = ()
     rung: str = ""
     reproduce: Reproduce = Reproduce.REQUEST
+    base_runs: tuple[CheckRun, ...] = ()
+
+    @property
+    def broken(self) -> tuple[CheckRun, ...]:
+        """Return what counts against the patch."""
+        runs = (r for r in self.runs if r.verdict is not Check.GREEN and r.required)
+        return tuple(run for run in runs if run.name not in self.already_red)
 
     @property
     def is_verified(self) -> bool:
         """Reproduction red → green and no check turned red by the patch, all of it really run."""
-        broken = [r for r in self.runs if r.verdict is not Check.GREEN and r.name not in self.already_red]
-        return self.before is Check.RED and self.after is Check.GREEN and bool(self.runs) and not broken
+        return self.before is Check.RED and self.after is Check.GREEN and bool(self.runs) and not self.broken
 
 
 StageResult = Collected | Suspected | Confirmed | Drafted | Verified

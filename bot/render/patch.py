@@ -13,6 +13,7 @@ from bot.domain.presses import Verb, encode_press
 from bot.render.excerpt import cut_excerpt
 from bot.render.links import link_to
 from bot.render.progress import say_change, say_checks
+from bot.render.record import record_file, say_proof
 from bot.render.words import write_clock, write_count, write_line, write_list, write_people, write_sentence, write_span
 
 REJECT_REASONS: Final = ("Wrong cause", "Too risky now", "I mend it by hand", "No longer needed")
@@ -50,7 +51,7 @@ def render_patch(
         tone=_tone(approval, now),
         blocks=tuple(blocks),
         buttons=tuple(_buttons(draft, approval, now)),
-        files=(File(name=name, media_type="text/x-diff", text=text),),
+        files=(File(name=name, media_type="text/x-diff", text=text), *record_file(draft)),
         rings=ring if pending else (),
     )
 
@@ -170,11 +171,12 @@ def say_tested(draft: Draft) -> str:
     if result is None:
         return "Not verified: it was never run."
     if not result.is_verified:
-        reasons = "; ".join(result.notes) or f"{say_change(result)}, {say_checks(result)}"
+        reasons = (
+            "; ".join(note.removeprefix("not verified: ") for note in result.notes)
+            or f"{say_change(result)}, {say_checks(result)}"
+        )
         return f"Not verified: {write_sentence(reasons)}"
-    named = write_list([run.name for run in result.runs])
-    before = f" Red without the patch too: {write_list(result.already_red)}." if result.already_red else ""
-    return f"Verified: {say_change(result)}, {say_checks(result)} ({named}).{before}"
+    return f"Verified: {say_change(result)} · {say_proof(result)}."
 
 
 def _say_file(change: FileChange) -> str:

@@ -157,9 +157,8 @@ def say_change(result: Verified) -> str:
 
 def say_checks(result: Verified) -> str:
     """Return "3 checks green", naming the ones that are not."""
-    broken = [run for run in result.runs if run.verdict is not Check.GREEN and run.name not in result.already_red]
-    if broken:
-        return "; ".join(_say_broken(run) for run in broken)
+    if result.broken:
+        return "; ".join(_say_broken(run) for run in result.broken)
     green = [run for run in result.runs if run.verdict is Check.GREEN]
     return f"{write_count(len(green), 'check')} green" if green else "no check was run"
 

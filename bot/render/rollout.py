@@ -59,7 +59,7 @@ def _press(verb: Verb, order: Order) -> str:
 
 def render_watched(incident: str, digest: str, text: str, *, offers_revert: bool, ring: Sequence[str]) -> Message:
     """Return whether the alert has cleared since the deployment; where it has not, a revert is one tap away."""
-    revert = Button(id=encode_press(Verb.REVERT, incident), label="Revert it", key="b", style=Style.PRIMARY)
+    revert = Button(id=encode_press(Verb.REVERT, incident), label="Revert it", key="z", style=Style.PRIMARY)
     asked = Paragraph(text="Reverting drafts a new patch, which needs its own approval.")
     return Message(
         incident=incident,

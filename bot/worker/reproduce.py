@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from bot.domain.checks import FILE, parse_checks, plan_checks
 from bot.domain.evidence import Check, CheckRun, FailingRequest
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import REPRODUCTION, Reproduce
@@ -40,6 +41,7 @@ class Bench:
         self.toolchain: Path | None = None
         self.fault = "" if tools.sandbox.rung != "none" else "no sandbox can run on this machine"
         self.playbook = playbook
+        self.checks = plan_checks(service.checks, ())
         self._seconds = float(playbook.seconds)
         self._is_prepared = False
         self._results: dict[tuple[str, tuple[str, ...]], CheckRun] = {}
@@ -73,6 +75,23 @@ class Bench:
         except (Unavailable, Rejected, LimitReached) as error:
             self.fault = f"the setup command of {self.service.name} failed: {self.tools.clean(str(error), 400)}"
 
+    async def read_checks(self, base: str) -> str:
+        """Add the checks that the repository names at a commit. Returns what is wrong with its file, else ""."""
+        try:
+            raw = await self.checkout.read(base, FILE)
+            theirs = parse_checks(raw) if raw is not None else ()
+        except (ValueError, Rejected, Unavailable) as error:
+            self.checks = plan_checks(self.service.checks, ())
+            return f"{FILE} is not used: {self.tools.clean(str(error), 200)}"
+        self.checks = plan_checks(self.service.checks, theirs)
+        return ""
+
+    async def check(self, name: str, at: str) -> CheckRun:
+        """Run a check; a red one as often as it says, to tell a flaky one, which counts as not judged."""
+        first = await self.run(Trial(check=name), at)
+        times = self.checks[name].repeat
+        return await self.repeat(Trial(check=name), at, times) if times > 1 and first.verdict is Check.RED else first
+
     async def run(self, trial: Trial, at: str) -> CheckRun:
         """Run a trial at a commit or tree."""
         key = (at, trial.key)
@@ -95,7 +114,14 @@ class Bench:
         verdicts = [first.verdict, *(run.verdict for run in more)]
         verdict = first.verdict if len(set(verdicts)) == 1 else Check.UNKNOWN
         shown = next((run for run in (first, *more) if run.verdict is Check.RED), first)
-        whole = replace(shown, verdict=verdict, note=tell_repeats(verdicts))
+        whole = replace(
+            shown,
+            verdict=verdict,
+            seconds=round(sum(run.seconds for run in (first, *more)), 3),
+            note=tell_repeats(verdicts),
+            attempts=len(verdicts),
+            greens=verdicts.count(Check.GREEN),
+        )
         self._results[(at, trial.key)] = whole
         return whole
 
@@ -126,9 +152,11 @@ class Bench:
         return None
 
     async def _run_check(self, name: str, at: str) -> CheckRun:
-        result = await self._sandboxed(at, tuple(self.service.checks[name]), {}, self._seconds)
+        spec = self.checks[name]
+        seconds = min(spec.seconds or self._seconds, self._seconds)
+        result = await self._sandboxed(at, spec.command, {}, seconds)
         if isinstance(result, str):
-            return self._record(name, at, Check.UNKNOWN, 0.0, result)
+            return replace(self._record(name, at, Check.UNKNOWN, 0.0, result), kind=spec.kind, required=spec.required)
         text = result.output.decode("utf-8", "replace")
         if result.exit_code is None:
             text += f"\nended by its limit of {result.ended_by}"
@@ -137,7 +165,8 @@ class Bench:
             verdict = Check.UNKNOWN
         elif result.exit_code == 0:
             verdict = Check.GREEN
-        return self._record(name, at, verdict, result.seconds, text)
+        run = self._record(name, at, verdict, result.seconds, text)
+        return replace(run, exit_code=result.exit_code, kind=spec.kind, required=spec.required)
 
     async def _run_timed(self, trial: Trial, at: str) -> CheckRun:
         """Time the request; between the bounds, once more with three times the tries."""
@@ -232,4 +261,5 @@ class Bench:
             verdict=verdict,
             seconds=round(seconds, 3),
             output=self.tools.clean(output, MAX_OUTPUT),
+            greens=1 if verdict is Check.GREEN else 0,
         )

@@ -133,33 +133,42 @@ async def verify_patch(bench: Bench, drafted: Drafted, trial: Trial | None) -> V
         await bench.archive(tree, keep=True)
     except (Rejected, Unavailable) as error:
         return _unverified(f"not verified: {bench.tools.clean(str(error), 300)}", bench)
-    trials = [Trial(check=name) for name in bench.service.checks]
+    fault = await bench.read_checks(drafted.base)
+    trials = [Trial(check=name) for name in bench.checks]
     if trial is not None:
         trials = [trial, *(each for each in trials if each.key != trial.key)]
-    runs = await asyncio.gather(*(bench.run(each, tree) for each in trials))
+    runs = await asyncio.gather(*(_run(bench, each, tree) for each in trials))
     red = [each for each, run in zip(trials, runs, strict=True) if each.check and run.verdict is Check.RED]
-    without = await asyncio.gather(*(bench.run(each, drafted.base) for each in red))
+    without = await asyncio.gather(*(_run(bench, each, drafted.base) for each in red))
     already = tuple(
         run.name for run in without if run.verdict is Check.RED and (trial is None or run.name != trial.check)
     )
-    before = (await bench.run(trial, drafted.base)).verdict if trial else Check.UNKNOWN
+    failing = [await bench.run(trial, drafted.base)] if trial else []
+    base_runs = {run.name: run for run in (*without, *failing)}
+    before = failing[0].verdict if failing else Check.UNKNOWN
     after = runs[0].verdict if trial else Check.UNKNOWN
     return Verified(
         before=before,
         after=after,
         runs=tuple(runs),
         already_red=already,
-        notes=_notes(runs, already, trial),
+        notes=(*_notes(runs, already, trial), *([fault] if fault else [])),
         rung=rung,
+        base_runs=tuple(base_runs.values()),
         reproduce=trial.kind if trial else bench.playbook.reproduce,
     )
 
 
+async def _run(bench: Bench, trial: Trial, at: str) -> CheckRun:
+    return await (bench.check(trial.check, at) if trial.check else bench.run(trial, at))
+
+
 def _notes(runs: Sequence[CheckRun], already: Sequence[str], trial: Trial | None) -> tuple[str, ...]:
     notes = [f"{name} is red without the patch too" for name in already]
-    notes += [f"not verified: {run.name} could not be run to its end" for run in runs if run.verdict is Check.UNKNOWN]
+    unsure = [run for run in runs if run.verdict is Check.UNKNOWN and run.required]
+    notes += [f"not verified: {_say_unsure(run)}" for run in unsure]
     tried = trial.name if trial else ""
-    red = [run.name for run in runs if run.verdict is Check.RED and run.name not in already]
+    red = [run.name for run in runs if run.verdict is Check.RED and run.required and run.name not in already]
     notes += [f"{trial.subject} still {trial.words.fails} with the patch" for name in red if trial and name == tried]
     notes += [f"the patch turns {name} red" for name in red if name != tried]
     if trial is None:
@@ -167,6 +176,10 @@ def _notes(runs: Sequence[CheckRun], already: Sequence[str], trial: Trial | None
     elif trial.request is not None and any(answer in runs[0].output for answer in _GONE):
         notes.append(f"with the patch {trial.subject} is no longer served: it answers that there is no such route")
     return tuple(notes)
+
+
+def _say_unsure(run: CheckRun) -> str:
+    return f"{run.name} is flaky, it {run.note}" if run.is_flaky else f"{run.name} could not be run to its end"
 
 
 def _unverified(note: str, bench: Bench) -> Verified:

@@ -320,7 +320,7 @@ class Person:
             await self.press("Acknowledge")
         elif self._walk.wish and states == ["pending"] and self._walk.may_approve(self._walk):
             if not await self.happened("changes_asked", 1):
-                await self.press("Ask for changes", wish=self._walk.wish)
+                await self.press("Ask for changes", **{"field.wish": self._walk.wish})
         elif states[-1:] == ["expired"]:
             await self.press("Renew")
         elif (

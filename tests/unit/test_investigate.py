@@ -369,9 +369,12 @@ async def test_the_same_world_gives_the_same_answer(make_world):
     world.write_log()
     first, second = await world.investigate(), await world.investigate()
 
+    def timeless_runs(runs):
+        return tuple((run.name, run.at, run.verdict) for run in runs)
+
     def timeless(results):
         return [
-            replace(r, runs=tuple((run.name, run.at, run.verdict) for run in r.runs))
+            replace(r, runs=timeless_runs(r.runs), **({"base_runs": ()} if isinstance(r, Verified) else {}))
             if isinstance(r, Confirmed | Verified)
             else r
             for r in results
@@ -390,3 +393,33 @@ async def test_only_lines_around_the_alert_are_read(make_world):
     assert [record.kind for record in collected.records] == ["KeyError"]
     assert isinstance(collected, Collected)
     assert not {Drafted, Suspected} & {type(collected)}
+
+
+def name_checks(text: str) -> Step:
+    return Step(subject="Name our checks", files={".nightshift.toml": text})
+
+
+async def test_the_repository_s_own_checks_are_run_beside_the_operator_s_and_recorded(make_world):
+    named = name_checks(
+        '[checks.lint]\nkind = "lint"\ncommand = ["python", "-c", "print(4711)"]\n'
+        '[checks.tests]\ncommand = ["python", "-c", "raise SystemExit(9)"]\nkind = "test"\n'
+        '[checks.style]\nrequired = false\ncommand = ["python", "-c", "raise SystemExit(3)"]\n'
+    )
+    world = make_world(named, CULPRIT)
+    world.write_log()
+    verified = (await world.investigate())[-1]
+    assert verified.is_verified, verified.notes
+    runs = {run.name: run for run in verified.runs}
+    assert (runs["lint"].kind, runs["lint"].exit_code, runs["lint"].output.strip()) == ("lint", 0, "4711")
+    assert runs["tests"].verdict is Check.GREEN, "the operator's command of the same name wins"
+    assert (runs["style"].verdict, runs["style"].required) == (Check.RED, False)
+    assert "reproduction" in {run.name for run in verified.base_runs}
+
+
+async def test_a_bad_file_of_checks_is_said_and_the_operator_s_checks_count(make_world):
+    world = make_world(name_checks('[checks.lint]\ncommand = "rm -rf /"\n'), CULPRIT)
+    world.write_log()
+    verified = (await world.investigate())[-1]
+    assert verified.is_verified
+    assert [run.name for run in verified.runs] == ["reproduction", "tests"]
+    assert ".nightshift.toml is not used: checks.lint.command must be a list" in verified.notes[0]

@@ -34,7 +34,7 @@ def test_a_pending_patch_asks_and_rings() -> None:
     assert message.buttons[0].id == f"approve:INC-7:{DRAFT.digest[:12]}"
     assert message.buttons[1].form is not None
     assert "Approving pushes exactly this diff and starts CI. Expires at 03:18 UTC." in texts(message)
-    assert "Verified: failing request red → green, 2 checks green (tests and lint)." in texts(message)
+    assert "Verified: failing request red → green · tests and lint green (" in texts(message)
     assert Bullets(items=("+1 −1 cart.py",)) in message.blocks
 
 
@@ -103,7 +103,7 @@ def test_an_expired_approval_can_only_be_renewed(state: ApprovalState) -> None:
         (None, "Not verified: it was never run."),
         (replace(VERIFIED, after=Check.RED), "Not verified: Failing request red → red"),
         (replace(VERIFIED, runs=(), notes=("no sandbox here",)), "Not verified: No sandbox here."),
-        (replace(VERIFIED, already_red=("e2e",)), "Red without the patch too: e2e."),
+        (replace(VERIFIED, already_red=("e2e",)), "red without the patch too: e2e."),
     ],
 )
 def test_what_was_tested_is_said_exactly(verified, says: str) -> None:  # type: ignore[no-untyped-def]  # parametrized
