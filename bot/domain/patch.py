@@ -7,6 +7,7 @@ no index lines, no section text behind hunk headers. Parsing the rendered bytes 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from bot.domain.draft import ChangeKind, FileChange, Patch
@@ -121,7 +122,11 @@ def _check_folders(left: list[FileChange]) -> None:
 
 
 def _check_added_text(diff: FileDiff, has_already: HasAlready | None) -> None:
+    """Refuse hidden characters in added lines, but for those that the file's own lines in the patch hold already: a
+    patch applies only where these lines stand."""
     path = diff.change.path
+    shown = set("".join(diff.texts(b"-") + diff.texts(b" ")))
+    had = shown.__contains__ if has_already is None else partial(has_already, path)
     for hunk in diff.hunks:
         for line in hunk.lines:
             if line.sign != b"+":
@@ -130,14 +135,14 @@ def _check_added_text(diff: FileDiff, has_already: HasAlready | None) -> None:
                 text = line.text.removesuffix(b"\n").decode("utf-8")
             except UnicodeDecodeError as error:
                 raise refuse(f"a line added to {show(path)} is not UTF-8 text") from error
-            _check_line(path, text, has_already)
+            _check_line(path, text, had)
 
 
-def _check_line(path: str, text: str, has_already: HasAlready | None) -> None:
+def _check_line(path: str, text: str, had: Callable[[str], bool]) -> None:
     hidden = find_hidden(text)
     while hidden is not None:
         character, kind = hidden
-        if has_already is None or not has_already(path, character):
+        if not had(character):
             raise refuse(f"a line added to {show(path)} holds {kind} (U+{ord(character):04X}): {show(text)}")
         text = text.replace(character, "")
         hidden = find_hidden(text)

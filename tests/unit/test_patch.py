@@ -138,6 +138,17 @@ def test_a_hidden_character_passes_where_the_file_already_has_it():
         parse_patch(raw, allowed_existing=lambda path, character: False)
 
 
+def test_an_added_line_may_hold_what_the_patch_shows_the_file_to_hold_already():
+    joined = "\u200d".encode()
+    raw = one(b"a", b"@@ -1,2 +1,2 @@\n k\n-a" + joined + b"b\n+a" + joined + b"c\n")
+    assert parse_patch(raw).text == raw
+    with pytest.raises(Refused, match=r"U\+202E"):
+        parse_patch(one(b"a", b"@@ -1,2 +1,2 @@\n k\n-a" + joined + b"b\n+a" + "\u202e".encode() + b"c\n"))
+    elsewhere = one(b"b", b"@@ -1 +1 @@\n-x\n+" + joined + b"y\n")
+    with pytest.raises(Refused, match="added to b holds"):
+        parse_patch(raw + elsewhere)
+
+
 def test_removed_and_context_lines_may_hold_anything_the_file_has():
     raw = one(b"a", b"@@ -1,2 +1,2 @@\n \xff\x1b[0m\n-\xe2\x80\xae\n+b\n")
     assert parse_patch(raw).text == raw
