@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from bot.agent.redaction import Redactor, load_redactor
+from bot.domain.patch import PatchLimits
 from bot.domain.playbook import Playbook, parse_playbook
 from bot.errors import ConfigError, Problem, Refused
 from bot.render.playbook import check_text
@@ -33,6 +34,9 @@ def load_rules(settings: Settings) -> Rulebook:
         channels=tuple(settings.channels),
         playbooks=load_playbooks(settings.playbook_dirs),
         auth_paths=settings.approval.auth_paths,
+        patch_limits=PatchLimits(
+            bytes=settings.limits.patch_bytes, files=settings.limits.patch_files, lines=settings.limits.patch_lines
+        ),
         has_model=settings.model_place() is not None,
     )
 

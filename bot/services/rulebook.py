@@ -1,10 +1,11 @@
 """What the configuration says, as the services need it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot.domain.approval_policy import ApprovalPolicy
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
+from bot.domain.patch import PatchLimits
 from bot.domain.playbook import Playbook
 from bot.domain.routing import Route
 from bot.domain.service import Service
@@ -23,6 +24,7 @@ class Rulebook:
     playbooks: tuple[Playbook, ...] = ()
     auth_paths: tuple[str, ...] = ()
     has_model: bool = False
+    patch_limits: PatchLimits = field(default_factory=PatchLimits)
 
     def escalation(self, name: str) -> EscalationPolicy:
         """Return a policy by name; an alert nobody claims pages the first one, or else every admin."""

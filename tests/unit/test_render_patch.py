@@ -9,7 +9,7 @@ from bot.domain.approval import ApprovalState, Vote
 from bot.domain.chat import Bullets, Code, Fields, Message, Paragraph, Tone
 from bot.domain.ci import CIState
 from bot.domain.draft import ChangeKind, FileChange, Patch, Risk
-from bot.domain.evidence import Check
+from bot.domain.evidence import Check, CheckRun
 from bot.render.excerpt import LINES, cut_excerpt
 from bot.render.patch import render_patch, render_verdict
 from tests.unit.render_cases import APPROVAL, DIFF, DRAFT, INCIDENT, NAMES, NOW, RUN, VERIFIED
@@ -170,3 +170,25 @@ def test_verdicts() -> None:
     assert tail.text.startswith("… 30 lines before\nl30")
     running = verdict(replace(RUN, state=CIState.RUNNING, finished_at=None, attempt=2))
     assert (running.headline, running.rings) == ('CI is running: Revert "Cache totals"', ())
+
+
+def test_the_record_lists_every_run_with_what_it_said() -> None:
+    tests = CheckRun(
+        name="unit", at="x", verdict=Check.UNKNOWN, seconds=9.0, output="1 failed", note="failed in 1 of 3 runs",
+        kind="test", exit_code=1, attempts=3, greens=2,
+    )  # fmt: skip
+    style = CheckRun(name="style", at="x", verdict=Check.RED, seconds=1.0, exit_code=2, required=False)
+    before = CheckRun(name="reproduction", at="b", verdict=Check.RED, seconds=0.5, output="POST /checkout → 500")
+    verified = replace(VERIFIED, runs=(tests, style), base_runs=(before,), notes=("not verified: unit is flaky",))
+    message = patch(replace(DRAFT, verified=verified))
+    record = message.files[1]
+    assert record.name.endswith("-verification.txt")
+    assert "Not verified; sandbox:" in record.text
+    assert "Without the patch:\n* reproduction: red, 0.5 s\n    POST /checkout → 500" in record.text
+    assert "* unit (test): not judged, 9.0 s, exit 1, green in 2 of 3 runs\n    1 failed" in record.text
+    assert "* style: red, 1.0 s, exit 2, not required" in record.text
+    assert "Not verified: Unit is flaky." in texts(message)
+
+
+def test_a_draft_that_was_never_run_has_no_record() -> None:
+    assert len(patch(replace(DRAFT, verified=None)).files) == 1

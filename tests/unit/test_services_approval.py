@@ -9,6 +9,7 @@ import pytest
 from bot.domain.approval import ApprovalState
 from bot.domain.draft import DraftState
 from bot.domain.incident import RunState
+from bot.domain.patch import PatchLimits
 from bot.domain.timeline import parse_anchor
 from bot.errors import Refused
 from bot.ports.work import EffectState
@@ -45,6 +46,12 @@ class TestProposing:
             ready = next(item for item in work.timeline.all() if item.kind == "patch_ready")
             assert (ready.seq, ready.hash) == (seq, head)
             assert list(work.timeline.anchors()) == [(seq, head)]
+
+    def test_a_patch_larger_than_configured_is_not_proposed(self, tmp_path):
+        world = make_world(tmp_path, make_rules(patch_limits=PatchLimits(lines=1)), opened=True)
+        with pytest.raises(Refused, match="no patch"):
+            world.propose()
+        assert "it changes 2 lines; at most 1 are allowed" in world.texts("triage_ended")[0]
 
     def test_twice_is_once(self, world):
         world.propose()

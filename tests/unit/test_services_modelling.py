@@ -13,6 +13,7 @@ from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKin
 from bot.errors import Refused
 from bot.services import modelling, paging
 from bot.services.modelling import read_args
+from bot.store.codec import VERIFIED
 from tests.worldkit import BASE, NOW, World, alert, group, make_world
 
 RUN = "INC-1:1"
@@ -163,3 +164,12 @@ def test_repairs_that_did_not_help_are_said(world):
 def test_a_repair_that_helped_is_said_too(world):
     assert conclude(world, repaired(FELL, HELD))
     assert "It holds in the sandbox after 1 repair" in world.texts("model_ended")[0]
+
+
+def test_a_verification_stored_before_there_was_a_record_is_still_read():
+    old = VERIFIED.dump(HELD)
+    del old["base_runs"]
+    for run in old["runs"]:
+        for name in ("kind", "exit_code", "attempts", "greens", "required"):
+            del run[name]
+    assert VERIFIED.load(old).is_verified
