@@ -45,11 +45,17 @@ def ask_revert(work: UnitOfWork, incident: str, person: str, rules: Rulebook) ->
     work.timeline.append(incident, ASKED, person, text, data)
     work.phases.enqueue(PHASE, run, {"incident": incident, "run": run})
     announce(work, current, "status")
+    for approval in work.approvals.of(incident):
+        if approval.state is ApprovalState.PENDING:
+            announce(work, current, "patch", arg=approval.digest[:12])
     return f"The revert of {undoing.commit[:12]} is being drafted and tested; its card follows."
 
 
 def find_revert(work: UnitOfWork, incident: Incident) -> Undoing | None:
-    """Return what can be reverted now, None where that is nothing, or its revert waits for a decision already."""
+    """Return what can be reverted now, None where that is nothing, or its revert is under way or waits already."""
+    said = tell_reverts(work, incident)
+    if said is not None and said[1]:
+        return None
     try:
         return _choose(work, incident)
     except Refused:
@@ -119,7 +125,8 @@ def conclude_revert(work: UnitOfWork, incident: str, run: str, rules: Rulebook) 
     drafted = find_result(results, Drafted)
     if drafted is None or not drafted.patch:
         why = "; ".join(drafted.notes) if drafted else "the repository could not be read"
-        end_revert(work, incident, run, f"No revert is proposed: {why}")
+        unmerged = ". A patch that was never merged needs no revert" if asked.data["title"] else ""
+        end_revert(work, incident, run, f"No revert is proposed: {why}{unmerged}")
         return False
     if asked.data["title"]:
         drafted = replace(drafted, title=f'Revert "{asked.data["title"]}"')

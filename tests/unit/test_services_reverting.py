@@ -57,6 +57,7 @@ def test_a_press_starts_one_phase_that_knows_what_to_revert(world):
     assert "Revert instead" in labels(world, other.digest)
     assert world.press("revert:INC-1").ok
     assert world.phases.keys("revert") == [RUN]
+    assert "Revert instead" not in labels(world, other.digest)
     assert "being drafted already" in world.press("revert:INC-1", "ben@web").text
     job = plan(world)
     assert job.run == RUN
