@@ -98,6 +98,8 @@ def ask_approval(
         if known.state.is_final:
             raise Refused(f"the same patch was {known.state.value} before.", Reason.ALREADY_DONE)
         return
+    if known is not None:  # its commit and its verification are those that were shown then
+        draft = replace(work.drafts.get(incident.id, draft.digest), state=DraftState.PROPOSED)
     approval = request_approval(
         draft,
         now=work.now,

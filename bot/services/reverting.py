@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final
 
 from bot.domain.approval import ApprovalState
 from bot.domain.conclusion import find_result
@@ -19,6 +20,7 @@ from bot.services.rulebook import Rulebook
 from bot.services.wishes import base_run
 
 PHASE = "revert"
+_WAITS: Final = frozenset({ApprovalState.PENDING, ApprovalState.EXPIRED})
 ASKED, ENDED = "revert_asked", "revert_ended"
 
 
@@ -80,8 +82,9 @@ def _choose(work: UnitOfWork, incident: Incident) -> Undoing:
             raise Refused("No commit is confirmed as the cause, so there is nothing to revert.", Reason.NOT_FOUND)
         undoing = Undoing(commit=confirmed.culprit)
     for draft in work.drafts.of(incident.id):
-        if draft.culprit == undoing.commit and states.get(draft.digest) is ApprovalState.PENDING:
-            raise Refused(f"That revert waits for a decision already: {draft.digest[:12]}.", Reason.ALREADY_DONE)
+        if draft.culprit == undoing.commit and states.get(draft.digest) in _WAITS:
+            where = f"on its card, patch {draft.digest[:12]}"
+            raise Refused(f"That revert waits for a decision already, {where}.", Reason.ALREADY_DONE)
     return undoing
 
 

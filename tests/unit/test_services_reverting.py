@@ -26,8 +26,9 @@ def world(tmp_path) -> World:
     return world
 
 
-def finish(world: World, raw: bytes = diff(after="reverted"), *, run: str = RUN, culprit: str = CULPRIT) -> bool:
-    drafted = Drafted(base=BASE, patch=parse_patch(raw).text if raw else b"", title="Revert", culprit=culprit)
+def finish(world: World, *, run: str = RUN, culprit: str = CULPRIT, base: str = BASE) -> bool:
+    patch = parse_patch(diff(after="reverted")).text
+    drafted = Drafted(base=base, patch=patch, title="Revert", culprit=culprit)
     with world.unit() as work:
         work.investigations.add(run, drafted)
         work.investigations.add(run, verified())
@@ -87,9 +88,11 @@ def test_a_superseded_revert_comes_back_when_a_person_wants_it(world):
         other = work.approvals.get("INC-1", first.digest)
         supersede_open(work, work.incidents.get("INC-1"), other)
     assert world.say("/patch revert INC-1").ok
-    assert finish(world, run="INC-1:1+revert2")
+    assert finish(world, run="INC-1:1+revert2", base="f" * 40)
     (again,) = approvals(world).values()
     assert (again.state, again.renewals, again.votes) == (ApprovalState.PENDING, 1, ())
+    with world.unit() as work:
+        assert work.drafts.get("INC-1", again.digest).base == again.base == BASE, "what is pushed is what was shown"
     assert world.press(f"approve:INC-1:{again.digest[:12]}").ok
     assert approvals(world)[again.digest].state is ApprovalState.APPROVED
 
