@@ -26,10 +26,12 @@ ASKED, ENDED = "revert_asked", "revert_ended"
 
 @dataclass(frozen=True, kw_only=True)
 class Undoing:
-    """What a revert takes back: a commit; `title` is the pushed patch's, "" where the culprit's subject says it."""
+    """What a revert takes back: a commit; `title` and `digest` are those of a patch that was pushed, "" for a culprit,
+    whose subject says it."""
 
     commit: str
     title: str = ""
+    digest: str = ""
 
 
 def ask_revert(work: UnitOfWork, incident: str, person: str, rules: Rulebook) -> str:
@@ -42,11 +44,11 @@ def ask_revert(work: UnitOfWork, incident: str, person: str, rules: Rulebook) ->
         raise Refused("The revert is being drafted already; wait for its card.", Reason.ALREADY_DONE)
     undoing = _choose(work, current)
     run = f"{current.run}+revert{len(mine) + 1}"
-    data = {"run": run, "commit": undoing.commit, "title": undoing.title}
+    data = {"run": run, "commit": undoing.commit, "title": undoing.title, "undoes": undoing.digest}
     text = f"{rules.name_of(person)} asked for the revert of {undoing.commit[:12]}"
     work.timeline.append(incident, ASKED, person, text, data)
     work.phases.enqueue(PHASE, run, {"incident": incident, "run": run})
-    announce(work, current, "status")
+    _show(work, current, undoing.digest)
     for approval in work.approvals.of(incident):
         if approval.state is ApprovalState.PENDING:
             announce(work, current, "patch", arg=approval.digest[:12])
@@ -75,7 +77,8 @@ def _choose(work: UnitOfWork, incident: Incident) -> Undoing:
         digest, run = pushed[-1]
         change = find_change(work, incident.id, digest)
         merged = change.merged_sha if change is not None else ""
-        undoing = Undoing(commit=merged or run.sha, title=work.drafts.get(incident.id, digest).title)
+        title = work.drafts.get(incident.id, digest).title
+        undoing = Undoing(commit=merged or run.sha, title=title, digest=digest)
     else:
         confirmed = find_result(work.investigations.of(incident.run), Confirmed)
         if confirmed is None or not confirmed.culprit:
@@ -151,7 +154,15 @@ def end_revert(work: UnitOfWork, incident: str, run: str, text: str) -> None:
     if _has_ended(work, incident, run):
         return
     work.timeline.append(incident, ENDED, BOT, text, {"run": run})
-    announce(work, work.incidents.get(incident), "status")
+    asked = _find_asked(work, incident, run)
+    _show(work, work.incidents.get(incident), asked.data["undoes"] if asked else "")
+
+
+def _show(work: UnitOfWork, incident: Incident, undoes: str) -> None:
+    """Promise to bring up to date what tells of reverts: the status, and the notice that offered this one."""
+    announce(work, incident, "status")
+    if undoes:
+        announce(work, incident, "notice", arg=f"watch.{undoes[:12]}")
 
 
 def tell_reverts(work: UnitOfWork, incident: Incident) -> tuple[str, bool] | None:

@@ -28,12 +28,11 @@ def require_no_other(work: UnitOfWork, approval: Approval) -> None:
 
 
 def _was_asked_after(work: UnitOfWork, approval: Approval, other: Approval) -> bool:
-    pushed = [
-        event.at
-        for event in work.timeline.of(approval.incident)
-        if event.kind == "pushed" and event.data.get("digest") == other.digest
-    ]
-    return bool(pushed) and pushed[-1] < approval.requested_at
+    """Say whether a patch was put up for approval after another one was pushed."""
+    told = work.timeline.of(approval.incident)
+    pushed = [e.seq for e in told if e.kind == "pushed" and e.data.get("digest") == other.digest]
+    asked = [e.seq for e in told if e.kind == "patch_ready" and e.data.get("digest") == approval.digest]
+    return bool(pushed and asked) and pushed[-1] < asked[-1]
 
 
 def find_requester(work: UnitOfWork, incident: str, run: str) -> str | None:

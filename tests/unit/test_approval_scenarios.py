@@ -247,7 +247,7 @@ class TestRejections:
         assert job is not None
         told = write_task(job, head="b" * 12, checks=["tests"], clean=lambda text: text)
         line = next(line for line in told.splitlines() if "Wrong cause" in line)
-        assert line.startswith("- Revert the coupon change: Wrong cause")
+        assert line.startswith('Ada Lovelace rejected this patch ("Revert the coupon change"): Wrong cause')
         assert "<|im_start|>" not in told
 
 

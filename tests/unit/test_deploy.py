@@ -2,9 +2,7 @@
 
 import pytest
 
-from bot.domain.approval import ApprovalState
 from bot.domain.change import MergeRule
-from bot.domain.incident import IncidentState
 from tests.rollout_world import RolloutWorld
 from tests.worldkit import alert, group
 
@@ -94,49 +92,21 @@ class TestWatching:
 
 
 class TestTakingBack:
-    async def test_one_press_drafts_a_new_patch_that_needs_its_own_approval(self, night):
-        first = await watched(night)
+    async def test_one_press_drafts_the_revert_of_what_was_merged(self, night):
+        await watched(night)
         revert = night.button("notice", "Revert it")
-        assert night.world.press(revert, "cleo@web").ok
-        assert night.world.press(revert).text == "The revert was asked for already; look for its card."
-        await night.play()
-        pushed = len(night.git.pushes)
-        with night.world.unit() as work:
-            newest = work.drafts.of("INC-1")[-1]
-        assert newest.title == 'Revert "Revert the coupon change"'
-        assert (newest.culprit, newest.base) == (MERGED, "f" * 40)
-        assert newest.digest != first
-        assert night.world.approval(newest.digest).state is ApprovalState.PENDING
-        assert night.world.approval(newest.digest).needs == 2, "it was not run in the sandbox"
-        assert len(night.git.pushes) == pushed
+        reply = night.world.press(revert, "cleo@web")
+        assert (reply.ok, reply.text) == (
+            True,
+            f"The revert of {MERGED[:12]} is being drafted and tested; its card follows.",
+        )
+        assert "is being drafted already" in night.world.press(revert).text
+        assert [each.args["run"] for each in night.world.phases.of("revert")] == ["INC-1:1+revert1"]
+        assert night.labels("notice") == [], "it is under way"
 
-    async def test_the_approved_revert_is_pushed_although_the_first_patch_was(self, night):
+    async def test_nothing_is_taken_back_once_the_incident_is_over(self, night):
         await watched(night)
-        night.press("notice", "Revert it")
-        await night.play()
-        with night.world.unit() as work:
-            digest = work.drafts.of("INC-1")[-1].digest
-        night.forge.changes.clear()
-        for account in ("ada@web", "ben@web"):
-            assert night.world.press(f"approve:INC-1:{digest[:12]}", account).ok
-        await night.play()
-        assert len(night.git.pushes) == 2
-        assert night.world.approval(digest).state is ApprovalState.EXECUTED
-
-    async def test_a_commit_that_cannot_be_taken_back_is_told_and_may_be_tried_again(self, night):
-        night.git.revert_diff = None
-        await watched(night)
-        night.press("notice", "Revert it")
-        await night.play()
-        assert night.shown("notice")[-1].headline.startswith("No revert: nothing of eeeeeeeeeeee can be taken back")
-        assert night.labels("notice") == ["Revert it"]
-
-    async def test_nothing_is_taken_back_that_was_not_merged_or_is_over(self, night):
-        digest = night.world.propose().digest
-        assert not night.world.press(f"revert:INC-1:{digest[:12]}").ok
-        assert night.world.press(f"approve:INC-1:{digest[:12]}").ok
-        await night.play()
+        revert = night.button("notice", "Revert it")
         night.world.press("resolve:INC-1")
-        assert night.world.incident().state is IncidentState.RESOLVED
-        assert night.world.press(f"revert:INC-1:{digest[:12]}").text == "The incident is resolved."
+        assert "is resolved" in night.world.press(revert).text
         assert not night.world.phases.of("revert")

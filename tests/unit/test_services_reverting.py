@@ -7,7 +7,6 @@ from bot.domain.ci import CIRun, CIState
 from bot.domain.investigation import Confirmed, Drafted
 from bot.domain.patch import parse_patch
 from bot.engine.compose import Composer
-from bot.errors import Refused
 from bot.render.links import Links
 from bot.services import reverting, rollout
 from bot.services.drafting import supersede_open
@@ -124,20 +123,6 @@ def test_a_pushed_patch_is_reverted_by_its_own_commit_and_may_follow_it(world):
         assert work.drafts.get("INC-1", new.digest).title == f'Revert "{title}"'
     world.press(f"approve:INC-1:{new.digest[:12]}")
     with world.unit() as work:
-        rollout.recheck(work, "INC-1", new.digest, world.rules)
-
-
-def test_another_patch_after_a_push_is_still_refused(world):
-    first = world.propose()
-    world.press(f"approve:INC-1:{first.digest[:12]}")
-    with world.unit() as work:
-        rollout.record_push(work, "INC-1", first.digest, sha="d" * 40, moved=False)
-        rollout.record_ci(work, "INC-1", first.digest, CIRun(id="1", sha="d" * 40, state=CIState.PASSED))
-    world.say("/patch revert INC-1")
-    finish(world, culprit=CULPRIT)
-    (new,) = [one for one in approvals(world).values() if one.digest != first.digest]
-    world.press(f"approve:INC-1:{new.digest[:12]}")
-    with world.unit() as work, pytest.raises(Refused, match="pushed already"):
         rollout.recheck(work, "INC-1", new.digest, world.rules)
 
 
