@@ -7,7 +7,7 @@ The functions take the present time, roster and policy and return a new `Approva
 words of the person who asked. The store compares the state before it writes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,9 +22,11 @@ from bot.domain.approval_policy import (
     who_has_standing,
     why_no_standing,
 )
-from bot.domain.draft import Draft, DraftState
+from bot.domain.draft import Draft, DraftState, Risk
 from bot.domain.oncall import Roster
 from bot.domain.risk_kind import GUARDED, kinds_of
+from bot.domain.rollback import Rollback
+from bot.domain.subject import Subject
 from bot.errors import Reason, Refused
 
 __all__ = ["NO_APPROVALS", "Approval", "ApprovalPolicy", "ApprovalState", "BreakGlass", "Vote"]
@@ -94,7 +96,7 @@ class BreakGlass:
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """The approval of one patch digest on one base for one target, with its votes.
+    """The approval of one patch (or rollback) digest on one base for one target, with its votes.
 
     `needs` is how many different people must approve; `excluded` are people whose approval does not count
     (author and requester of a risky patch). `audit_head` is the timeline's head when it was asked for;
@@ -118,6 +120,7 @@ class Approval:
     renewals: int = 0
     scope: Scope = field(default_factory=Scope)
     glass: BreakGlass | None = None
+    subject: Subject = Subject.PATCH
 
     @property
     def is_open(self) -> bool:
@@ -174,6 +177,42 @@ def request_approval(
         requester=requester,
         scope=scope,
     )
+
+
+def request_rollback(
+    rollback: Rollback, risk: Risk, paths: Sequence[str], *, now: datetime, policy: ApprovalPolicy, requester: str
+) -> Approval:
+    """Ask for the approval of a rollback; `paths` are the files that it takes back. Raises `Refused`.
+
+    It is risky always. Who asked for it is one of those who may approve it, unless the policy says otherwise: asking
+    chooses neither the release nor the job.
+    """
+    reasons = risk.reasons
+    scope = Scope(service=rollback.service, paths=tuple(paths), kinds=kinds_of(reasons))
+    policy = _narrow(policy, scope)
+    asked = Approval(
+        incident=rollback.incident,
+        digest=rollback.digest,
+        base=rollback.present.sha,
+        target=f"{rollback.repository} {rollback.previous.tag}",
+        policy_version=policy.version,
+        state=ApprovalState.PENDING,
+        needs=policy.quorum_for(reasons),
+        risk=reasons,
+        requested_at=now,
+        expires_at=now + policy.expiry,
+        audit_head="",
+        requester=requester,
+        scope=scope,
+        subject=Subject.ROLLBACK,
+    )
+    return replace(asked, excluded=_exclude(asked, policy))
+
+
+def _exclude(approval: Approval, policy: ApprovalPolicy) -> tuple[str, ...]:
+    """Return who of its author and requester may not approve it, as the (narrowed) policy says now."""
+    is_risky = bool(approval.risk) and approval.subject is Subject.PATCH
+    return policy.exclude(approval.scope.author, approval.requester, is_risky=is_risky)
 
 
 def cast_vote(
@@ -249,21 +288,20 @@ def check_still_valid(
     if approval.state is not ApprovalState.APPROVED:
         raise _settled(approval, roster)
     if digest != approval.digest:
-        raise Refused("These are not the bytes that were approved; nothing was pushed.", Reason.CONFLICT)
+        text = f"These are not the bytes that were approved; nothing was {approval.subject.done}."
+        raise Refused(text, Reason.CONFLICT)
     policy = policy.narrow(approval.scope)
+    nothing = f"Nothing was {approval.subject.done}."
     deadline = min(approval.expires_at, approval.requested_at + policy.expiry)
     if now >= deadline:
         raise Refused(
             f"The approval ran out at {_clock(deadline)} before it was carried out; renew it.", Reason.EXPIRED
         )
-    excluded = {
-        *approval.excluded,
-        *policy.exclude(approval.scope.author, approval.requester, is_risky=bool(approval.risk)),
-    }
+    excluded = {*approval.excluded, *_exclude(approval, policy)}
     for person in approval.approved_by:
         problem = why_no_standing(person, roster, policy)
         if problem:
-            raise Refused(f"An approval no longer counts: {problem} Nothing was pushed.", Reason.REVOKED)
+            raise Refused(f"An approval no longer counts: {problem} {nothing}", Reason.REVOKED)
         if person in excluded:
             raise Refused(_excluded_text(approval), Reason.REVOKED)
     if approval.glass is not None:
@@ -299,7 +337,7 @@ def renew(approval: Approval, *, now: datetime, policy: ApprovalPolicy) -> Appro
         expires_at=now + policy.expiry,
         votes=(),
         glass=None,
-        excluded=policy.exclude(approval.scope.author, approval.requester, is_risky=bool(approval.risk)),
+        excluded=_exclude(approval, policy),
         renewals=approval.renewals + 1,
     )
 
@@ -359,7 +397,7 @@ def _require_glass(approval: Approval, person: str, policy: ApprovalPolicy) -> N
     if not problem and person not in approval.approved_by:
         problem = "Who broke the glass did not approve."
     if problem:
-        raise Refused(f"{problem} Nothing was pushed.", Reason.REVOKED)
+        raise Refused(f"{problem} Nothing was {approval.subject.done}.", Reason.REVOKED)
 
 
 def _require_no_freeze(approval: Approval, now: datetime, policy: ApprovalPolicy) -> None:
@@ -372,7 +410,8 @@ def _require_no_freeze(approval: Approval, now: datetime, policy: ApprovalPolicy
 
 def _require_same_patch(approval: Approval, digest: str) -> None:
     if len(digest) < SHORTEST_DIGEST or not approval.digest.startswith(digest):
-        raise Refused("This card shows another patch than the one to approve; look at the newest card.", Reason.STALE)
+        what = approval.subject.value
+        raise Refused(f"This card shows another {what} than the one to approve; look at the newest card.", Reason.STALE)
 
 
 def _require_pending(approval: Approval, now: datetime, roster: Roster) -> None:
@@ -396,15 +435,20 @@ def _settled(approval: Approval, roster: Roster | None) -> Refused:
     no = approval.rejection
     why = f" by {_name(no.person, roster)}: {no.reason}" if no else "."
     expired = f"This approval ran out at {_clock(approval.expires_at)}; renew it to ask again."
+    it, done = f"This {approval.subject.value}", approval.subject.done
     texts = {
-        ApprovalState.PENDING: f"This patch is not approved yet; {_people(approval.missing)} must.",
-        ApprovalState.APPROVED: f"This patch was already approved{by}.",
-        ApprovalState.REJECTED: f"This patch was rejected{why}",
+        ApprovalState.PENDING: f"{it} is not approved yet; {_people(approval.missing)} must.",
+        ApprovalState.APPROVED: f"{it} was already approved{by}.",
+        ApprovalState.REJECTED: f"{it} was rejected{why}",
         ApprovalState.EXPIRED: expired,
-        ApprovalState.SUPERSEDED: "This patch was replaced by a newer one; look at the newest card.",
-        ApprovalState.EXECUTED: f"This patch was approved{by} and has been pushed.",
-        ApprovalState.FAILED: f"This patch was approved{by}, but carrying it out failed; ask for a new draft.",
+        ApprovalState.SUPERSEDED: f"{it} was replaced by a newer one; look at the newest card.",
+        ApprovalState.EXECUTED: f"{it} was approved{by} and has been {done}.",
+        ApprovalState.FAILED: f"{it} was approved{by}, but carrying it out failed; ask for a new one.",
     }
+    if approval.subject is Subject.PATCH:
+        texts[ApprovalState.FAILED] = texts[ApprovalState.FAILED].replace("a new one", "a new draft")
+    else:
+        texts[ApprovalState.SUPERSEDED] = f"{it} is out of date and was withdrawn; ask for a new one."
     reasons = {
         ApprovalState.PENDING: Reason.NOT_ALLOWED,
         ApprovalState.EXPIRED: Reason.EXPIRED,
@@ -414,8 +458,9 @@ def _settled(approval: Approval, roster: Roster | None) -> Refused:
 
 
 def _excluded_text(approval: Approval) -> str:
-    why = f"is risky ({'; '.join(approval.risk)})" if approval.risk else "may not be approved by its own people"
-    return f"This patch {why}: its author and who asked for it cannot approve it."
+    is_risky = approval.risk and approval.subject is Subject.PATCH
+    why = f"is risky ({'; '.join(approval.risk)})" if is_risky else "may not be approved by its own people"
+    return f"This {approval.subject.value} {why}: its author and who asked for it cannot approve it."
 
 
 def _people(count: int) -> str:

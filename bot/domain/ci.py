@@ -30,7 +30,8 @@ class CIRequest:
     """What CI is asked to run. One SHA is one run, however often it is asked for.
 
     `trigger` says what starts it; only a dispatch is an order of ours. `job` names what is dispatched (a workflow
-    file, a job, a builder), `key` goes along with it, so that the run can be told from any other.
+    file, a job, a builder), `key` goes along with it, so that the run can be told from any other. With a `tag` it is
+    about that release, which stands at `sha` and not at the tip of `branch`: its run cannot be found by its commit.
     """
 
     repository: str
@@ -40,6 +41,7 @@ class CIRequest:
     trigger: Trigger = Trigger.PUSH
     job: str = ""
     key: str = ""
+    tag: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,14 +7,15 @@ from typing import Final
 
 from bot.errors import Reason, Refused
 
-_ARG: Final = re.compile(r"(?P<what>ci|deploy)(?P<attempt>[1-9][0-9]{0,2})")
+_ARG: Final = re.compile(r"(?P<what>ci|deploy|rollback)(?P<attempt>[1-9][0-9]{0,2})")
 
 
 class Ordered(StrEnum):
-    """What an order starts: the checks of a pushed commit, or the deployment of a merged one."""
+    """What an order starts: the checks of a pushed commit, the deployment of a merged one, a rollback to a release."""
 
     CI = "ci"
     DEPLOY = "deploy"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +30,13 @@ class Order:
     @property
     def key(self) -> str:
         """Return the name that goes along with the order, so that its run can be told from any other."""
-        deploy = "-deploy" if self.what is Ordered.DEPLOY else ""
+        what = "" if self.what is Ordered.CI else f"-{self.what.value}"
         again = f"-{self.attempt}" if self.attempt > 1 else ""
-        return f"nightshift-{self.incident}-{self.digest[:12]}{deploy}{again}"
+        return f"nightshift-{self.incident}-{self.digest[:12]}{what}{again}"
 
     @property
     def arg(self) -> str:
-        """Return how a button names it: "ci1", "deploy2"."""
+        """Return how a button names it: "ci1", "deploy2", "rollback1"."""
         return f"{self.what.value}{self.attempt}"
 
 

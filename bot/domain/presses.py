@@ -18,7 +18,7 @@ SILENCE_CHOICES: Final = ("1h", "4h", UNTIL_RESOLVED)
 _INCIDENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{12}")
 _LEVEL: Final = re.compile(r"[0-9]{1,3}")
-_ORDER: Final = re.compile(r"(ci|deploy)[1-9][0-9]{0,2}")
+_ORDER: Final = re.compile(r"(ci|deploy|rollback)[1-9][0-9]{0,2}")
 
 
 class Verb(StrEnum):
@@ -35,6 +35,7 @@ class Verb(StrEnum):
     CHANGES = "changes"
     REVERT = "revert"
     BREAK = "break"
+    ROLLBACK = "rollback"
 
     @property
     def needs_digest(self) -> bool:
@@ -53,7 +54,7 @@ class ButtonPress:
 
     `arg` is how long to silence ("1h", "4h", "until-resolved"), or the page level that an escalation leaves
     behind ("0"; "" where the button did not say), so that two people who press it at once escalate once; of an order
-    to CI that got no answer it says which one ("ci1", "deploy2").
+    to CI that got no answer it says which one ("ci1", "deploy2", "rollback1").
     """
 
     verb: Verb

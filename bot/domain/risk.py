@@ -79,6 +79,10 @@ def touches_ci_or_policy(patch: Patch) -> bool:
     return any(_is_ci(path) or _is_policy(path) for change in patch.files for path in _paths(change))
 
 
+def is_migration(path: str) -> bool:
+    return _MIGRATION.search(path.casefold()) is not None
+
+
 def is_test_file(path: str) -> bool:
     return bool(_TEST_FOLDER.search(path) or _TEST_NAME.fullmatch(PurePosixPath(path).name))
 
@@ -136,7 +140,7 @@ def _name_reasons(path: str, facts: RiskFacts) -> Iterator[str]:
     is_both = name in {"setup.py", "setup.cfg", "pyproject.toml", "package.json"}
     if is_both or _BUILD_NAMES.fullmatch(name) or _DEVELOPERS.search(folded):
         yield f"changes a build script: {show(path)}"
-    if _MIGRATION.search(folded):
+    if is_migration(path):
         yield f"changes a database migration: {show(path)}"
     if any(covers_path(pattern, path) for pattern in facts.auth_paths):
         yield f"changes authentication: {show(path)}"

@@ -17,6 +17,7 @@ class RiskKind(StrEnum):
     TESTS = "tests"
     SIZE = "size"
     UNVERIFIED = "unverified"
+    ROLLBACK = "rollback"
     OTHER = "other"
 
 
@@ -40,6 +41,9 @@ _BEGINNINGS: Final[Mapping[str, RiskKind]] = {
     "changes what": RiskKind.TESTS,
     "was not verified": RiskKind.UNVERIFIED,
     "not verified": RiskKind.UNVERIFIED,
+    "rolls back": RiskKind.ROLLBACK,
+    "goes back over a database migration": RiskKind.MIGRATION,
+    "goes back over more than": RiskKind.SIZE,
 }
 
 

@@ -26,7 +26,8 @@ class Service:
     `paths` are the folders a patch may touch without being called risky; empty = the whole repository.
     `ci` and `forge` name connections; `forge` empty = plain git, nobody is shown a pull request. `ci_job` is what a
     dispatch starts there. `merge` says who merges what is green; `deploy_job` is dispatched on the merged commit, and
-    the alert watched for `watch` afterwards.
+    the alert watched for `watch` afterwards. `rollback_job` is dispatched to go back to the release before; releases
+    are the tags on `branch` that match `release_tags`.
     """
 
     name: str
@@ -44,5 +45,7 @@ class Service:
     forge: str = ""
     merge: MergeRule = MergeRule.NEVER
     deploy_job: str = ""
+    rollback_job: str = ""
+    release_tags: str = "v*"
     watch: timedelta = timedelta(minutes=10)
     deploy: tuple[str, ...] = ()

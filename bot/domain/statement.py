@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bot.domain.approval import LONGEST_GLASS, Approval, ApprovalState, BreakGlass, Vote
+from bot.domain.subject import Subject
 from bot.errors import Reason, Refused
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -43,6 +44,7 @@ class Statement:
     audit_head: str
     votes: tuple[Vote, ...]
     glass: BreakGlass | None = None
+    subject: Subject = Subject.PATCH
 
 
 def build_statement(approval: Approval) -> bytes:
@@ -51,7 +53,8 @@ def build_statement(approval: Approval) -> bytes:
     Raises `Refused` for an approval that is not approved: there is nothing to state.
     """
     if approval.state not in _APPROVED:
-        raise Refused(f"This patch is {approval.state}, not approved; there is no statement.", Reason.NOT_ALLOWED)
+        text = f"This {approval.subject.value} is {approval.state}, not approved; there is no statement."
+        raise Refused(text, Reason.NOT_ALLOWED)
     predicate: dict[str, object] = {
         "auditHead": approval.audit_head,
         "base": {"gitCommit": approval.base},
@@ -79,7 +82,7 @@ def build_statement(approval: Approval) -> bytes:
             "_type": STATEMENT_TYPE,
             "predicate": predicate,
             "predicateType": PREDICATE_TYPE,
-            "subject": [{"digest": {"sha256": approval.digest}, "name": _subject(approval.incident, approval.digest)}],
+            "subject": [{"digest": {"sha256": approval.digest}, "name": _subject(approval)}],
         }
     )
 
@@ -195,8 +198,14 @@ def _wrap(text: str, width: int = 72) -> str:
     return "\n".join(lines)
 
 
-def _subject(incident: str, digest: str) -> str:
-    return f"{incident}-{digest[:12]}.diff"
+def _subject(approval: Approval) -> str:
+    return f"{approval.incident}-{approval.digest[:12]}.{approval.subject.suffix}"
+
+
+def _read_subject(name: str) -> Subject:
+    """Return what a subject's name is about; the whole name is held against the rest when it is built again."""
+    ends = name.rpartition(".")[2]
+    return next((subject for subject in Subject if subject.suffix == ends), Subject.PATCH)
 
 
 def _write_vote(vote: Vote) -> dict[str, object]:
@@ -245,6 +254,7 @@ def _read(document: object) -> Statement:
         audit_head=_text(body["auditHead"]),
         votes=tuple(_read_vote(_object(item)) for item in _list(body["votes"])),
         glass=_read_glass(_object(body["breakGlass"])) if "breakGlass" in body else None,
+        subject=_read_subject(_text(_object(subject)["name"])),
     )
 
 
@@ -285,6 +295,7 @@ def _as_approval(statement: Statement) -> Approval:
         requester=statement.requester,
         renewals=statement.renewals,
         glass=statement.glass,
+        subject=statement.subject,
     )
 
 
