@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from bot.domain.rollback import Release
+
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
@@ -50,6 +52,17 @@ class Checkout(Protocol):
 
     async def log(self, head: str, limit: int) -> Sequence[Commit]:
         """Return up to `limit` commits, newest first, with their files and bounded diffs."""
+        ...
+
+    async def releases(self, head: str, pattern: str, limit: int) -> Sequence[Release]:
+        """Return up to `limit` releases that `head` holds, newest first: commits with a tag that matches `pattern`.
+
+        Of several tags at a commit the longest names it ("v1.4.2", not "v1").
+        """
+        ...
+
+    async def between(self, old: str, new: str, limit: int) -> Sequence[Commit]:
+        """Return up to `limit` commits that `new` has and `old` has not, newest first, with files, without diffs."""
         ...
 
     async def archive(self, tree: str) -> bytes:

@@ -9,12 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from bot.domain.rollback import Release
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports import faults
 from bot.ports.workspace import Checkout, Commit, CommitPlan, RevertDraft
 from connectors.workspaces.git_clone import open_clone
 from connectors.workspaces.git_commands import Repo, Settings
-from connectors.workspaces.git_history import check_ref, is_full_id, read_log, read_tip_messages, resolve
+from connectors.workspaces.git_history import (
+    check_ref,
+    is_full_id,
+    read_between,
+    read_log,
+    read_releases,
+    read_tip_messages,
+    resolve,
+)
 from connectors.workspaces.git_remote import Remote, check_remote
 from connectors.workspaces.git_revert import draft_revert
 from connectors.workspaces.git_tree import diff_trees, read_archive, read_file, write_patched_tree
@@ -38,6 +47,12 @@ class GitCheckout:
 
     async def log(self, head: str, limit: int) -> Sequence[Commit]:
         return await read_log(self._repo, head, min(limit, _MAX_COMMITS))
+
+    async def releases(self, head: str, pattern: str, limit: int) -> Sequence[Release]:
+        return await read_releases(self._repo, head, pattern, limit)
+
+    async def between(self, old: str, new: str, limit: int) -> Sequence[Commit]:
+        return await read_between(self._repo, old, new, min(limit, _MAX_COMMITS))
 
     async def messages(self, prefix: str) -> Sequence[str]:
         """Return the messages at the tips of the branches under `prefix` ("nightshift/")."""

@@ -6,8 +6,10 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Final
 
+from bot.domain.rollback import Release
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.workspace import Commit
 from connectors.workspaces.git_commands import Call, Repo, run_git
@@ -15,6 +17,8 @@ from connectors.workspaces.git_commands import Call, Repo, run_git
 _REF: Final = re.compile(r"[A-Za-z0-9_@\u0080-\U0010ffff][^\x00-\x20\x7f~^:?*\[\\]*")
 _FULL_ID: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SHORT_ID: Final = re.compile(r"[0-9a-f]{4,64}")
+_PATTERN: Final = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9*?\[\]._+/-]*")
+_TAGS: Final = "refs/tags/"
 _FIELDS: Final = ("%H", "%P", "%an", "%ae", "%ct", "%s")
 _OPTIONS: Final = ("--no-color", "--no-notes", "--no-decorate", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8")
 _FIRST_PARENT: Final = "--diff-merges=first-parent"
@@ -49,8 +53,32 @@ async def resolve(repo: Repo, ref: str) -> str:
 async def read_log(repo: Repo, head: str, limit: int) -> Sequence[Commit]:
     """Return commits newest first. Two commands, side by side, however many commits there are."""
     start = await resolve(repo, head)
-    commits, diffs = await asyncio.gather(_read_commits(repo, start, limit), _read_diffs(repo, start, limit))
+    commits, diffs = await asyncio.gather(_read_commits(repo, (start,), limit), _read_diffs(repo, start, limit))
     return [replace(commit, diff=diffs.get(commit.sha, "")) for commit in commits]
+
+
+async def read_between(repo: Repo, old: str, new: str, limit: int) -> Sequence[Commit]:
+    """Return what `new` has and `old` has not, newest first."""
+    old, new = await asyncio.gather(resolve(repo, old), resolve(repo, new))
+    return await _read_commits(repo, (new, f"^{old}"), limit)
+
+
+async def read_releases(repo: Repo, head: str, pattern: str, limit: int) -> Sequence[Release]:
+    """Return the tagged commits of a branch, in the history's order: dates of tags and commits can be made up."""
+    if not _PATTERN.fullmatch(pattern):
+        raise Rejected(f"{pattern[:80]!r} is no pattern of tag names", Reason.BAD_INPUT)
+    out = await repo.run(
+        "log", "--topo-order", "--simplify-by-decoration", f"--decorate-refs={_TAGS}{pattern}", "--decorate=full",
+        "--no-color", "--no-notes", "--format=tformat:%H %D", await resolve(repo, head), "--",
+    )  # fmt: skip
+    found = []
+    for line in out.text.splitlines():
+        sha, _, names = line.partition(" ")
+        tags = [name.removeprefix(f"tag: {_TAGS}") for name in names.split(", ") if name.startswith(f"tag: {_TAGS}")]
+        tags = [tag for tag in tags if fnmatchcase(tag, pattern)]
+        if tags:
+            found.append(Release(tag=max(tags, key=lambda tag: (len(tag), tag)), sha=sha))
+    return found[:limit]
 
 
 async def read_tip_messages(repo: Repo, prefix: str) -> Sequence[str]:
@@ -61,13 +89,13 @@ async def read_tip_messages(repo: Repo, prefix: str) -> Sequence[str]:
     return out.text.split(mark)[1:]
 
 
-async def _read_commits(repo: Repo, head: str, limit: int) -> list[Commit]:
+async def _read_commits(repo: Repo, heads: Sequence[str], limit: int) -> list[Commit]:
     # The mark cannot be guessed, so no author, subject or file name can pretend to be another commit.
     mark = secrets.token_hex(16)
     form = "%x00".join((mark, *_FIELDS))
     out = await repo.run(
         "log", "-z", f"-n{int(limit)}", f"--format=format:{form}", "--name-only", "--no-renames", _FIRST_PARENT,
-        *_OPTIONS, head, "--",
+        *_OPTIONS, *heads, "--",
     )  # fmt: skip
     return [_read_commit(part.split("\0")) for part in out.out.decode("utf-8", "replace").split(f"{mark}\0")[1:]]
 

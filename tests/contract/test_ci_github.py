@@ -143,6 +143,16 @@ async def test_a_dispatch_that_cannot_be_is_refused_in_words(dispatching: GitHub
     assert dispatching.forge.runner.runs == []
 
 
+async def test_an_order_about_a_release_takes_no_other_run_of_that_commit_for_its_own(dispatching: GitHubWorld):
+    request, provider = dispatching.commit("pass"), dispatching.connect().ci
+    assert (await verdict(provider, request)).state is CIState.PASSED
+    back = replace(request, tag="v1.4.1", key="nightshift-INC-1-abc-rollback")
+    assert (await dispatching.connect().ci.start(back)).state is CIState.QUEUED
+    assert dispatching.count_orders("/dispatches") == 2
+    _, run = dispatching.forge.runner.runs
+    assert run.inputs == {"nightshift_key": back.key, "nightshift_sha": request.sha, "nightshift_tag": "v1.4.1"}
+
+
 async def test_with_a_fifth_of_the_answers_lost_and_late_listings_every_commit_has_one_run(tmp_path: Path):
     async with open_world(tmp_path, "workflow_dispatch") as world:
         provider = world.connect().ci

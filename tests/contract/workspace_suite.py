@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.patch import parse_patch
+from bot.domain.rollback import Release
 from bot.errors import Reason, Rejected
 from bot.ports.workspace import CommitPlan, Workspaces
 from tests.contract.git_origin import Origin
@@ -92,6 +93,38 @@ class WorkspaceContract:
         assert parse_patch(middle.diff.encode()).files[0].path == "app.py"
         assert len(await checkout.log("main", 2)) == 2
         assert [c.sha for c in await checkout.log(second, 5)] == [second, oldest.sha]
+
+    async def test_releases_are_the_tags_of_a_branch_newest_first_in_the_history_s_order(self, world):
+        def tag(name: str, sha: str, *args: str) -> None:
+            world.origin.in_bare("tag", *args, name, sha)
+
+        first, second = edit(world.origin, 3, "three\n"), edit(world.origin, 4, "four\n")
+        tag("v2.0", first)
+        tag("v1.9", second, "-a", "-m", "older by name, newer by history")
+        tag("v1", second)
+        tag("nightly", edit(world.origin, 5, "five\n"))
+        world.origin.git("checkout", "-q", "-b", "side")
+        tag("v3.0", world.origin.commit("Elsewhere", {"README": "side\n"}, branch="side"))
+        checkout = await world.workspaces.open(world.url, world.folder)
+        found = [Release(tag="v1.9", sha=second), Release(tag="v2.0", sha=first)]
+        assert list(await checkout.releases("main", "v*", 5)) == found
+        assert list(await checkout.releases("main", "v*", 1)) == found[:1]
+        assert list(await checkout.releases("main", "release/*", 5)) == []
+        for pattern in ("", "-x", "v *", "--all", "v\n*", "é"):
+            with pytest.raises(Rejected):
+                await checkout.releases("main", pattern, 5)
+
+    async def test_what_lies_between_two_commits_is_told_newest_first_with_files(self, world):
+        first = world.origin.git("rev-parse", "HEAD")
+        second, third = edit(world.origin, 3, "three\n", "Three"), world.origin.commit("Bye", {"README": "bye\n"})
+        checkout = await world.workspaces.open(world.url, world.folder)
+        found = await checkout.between(first, third, 10)
+        assert [(c.sha, c.subject, c.files) for c in found] == [
+            (third, "Bye", ("README",)),
+            (second, "Three", ("app.py",)),
+        ]
+        assert [c.sha for c in await checkout.between(first, third, 1)] == [third]
+        assert list(await checkout.between(third, first, 10)) == []
 
     async def test_an_archive_holds_the_files_of_the_tree(self, world):
         sha = world.origin.commit("More", {"deep/er/x.sh": "#!/bin/sh\n", "long/" + "n" * 150: "y"})

@@ -25,6 +25,7 @@ MAX_KNOWN: Final = 1000
 AGAIN_SECONDS: Final = 5.0
 KEY_INPUT: Final = "nightshift_key"
 SHA_INPUT: Final = "nightshift_sha"
+TAG_INPUT: Final = "nightshift_tag"
 
 _HINTS: Final = {
     Trigger.PUSH: "does a workflow of that branch say `on: push`?",
@@ -67,6 +68,8 @@ class GitHubCI:
         seen.name = read_repository_name(request.repository)
         if request.trigger is Trigger.DISPATCH:
             await self._dispatch(request, seen)
+            if request.tag:
+                return CIRun(id=request.sha[:12], sha=request.sha, state=CIState.QUEUED)
         run = await self.status(request.sha)
         if run is not None:
             return run
@@ -137,18 +140,24 @@ class GitHubCI:
         """Order the workflow, unless its run is listed or this process ordered it before under the same key.
 
         It is sent once. Where GitHub may have taken an order whose answer was lost, nobody sends it again: the error
-        goes to the caller, who asks `status`.
+        goes to the caller, who asks `status`. What is about a release runs at the tip of the branch: its commit lists
+        other runs, which say nothing of it.
         """
         async with self._locks.setdefault(request.sha, asyncio.Lock()):
-            job = seen.job = request.job.rpartition("/")[2]
+            job = request.job.rpartition("/")[2]
             if seen.sent == request.key:
                 return
             if not job:
                 raise Rejected("No workflow is named; set services.<name>.ci_job, as in ci.yml.", Reason.BAD_INPUT)
-            if (await fetch_listing(self._api, seen.name, request.sha)).dispatched(job):
-                return
+            if not request.tag:
+                seen.job = job
+                if (await fetch_listing(self._api, seen.name, request.sha)).dispatched(job):
+                    return
             path = f"/repos/{seen.name}/actions/workflows/{quote(job, safe='')}/dispatches"
-            body = {"ref": request.branch, "inputs": {KEY_INPUT: request.key, SHA_INPUT: request.sha}}
+            inputs = {KEY_INPUT: request.key, SHA_INPUT: request.sha}
+            if request.tag:
+                inputs[TAG_INPUT] = request.tag
+            body = {"ref": request.branch, "inputs": inputs}
             seen.sent, seen.since, seen.looked_at = request.key, self._clock(), None
             try:
                 await self._api.order("POST", path, body)
