@@ -212,6 +212,8 @@ def _service(name: str, value: ServiceSettings) -> Service:
         forge=value.forge,
         merge=value.merge,
         deploy_job=value.deploy_job,
+        rollback_job=value.rollback_job,
+        release_tags=value.release_tags,
         watch=timedelta(minutes=value.watch_minutes),
         deploy=value.deploy,
     )

@@ -1,5 +1,6 @@
 """What fits together on the way from a push to a merge and a deployment, service by service."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,6 +11,7 @@ from bot.settings_connections import BUILT_IN
 from bot.settings_sections import ServiceSettings
 
 _NO_FORGE: Final = "needs a forge, where the change is proposed; set forge to a connection"
+_TAGS: Final = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9*?\[\]._+/-]{0,99}")
 
 
 def check_rollout(where: str, service: ServiceSettings) -> Iterator[Problem]:
@@ -23,3 +25,8 @@ def check_rollout(where: str, service: ServiceSettings) -> Iterator[Problem]:
         yield Problem(where=f"{where}.deploy_job", what=what)
     if service.deploy_job and service.ci == BUILT_IN:
         yield Problem(where=f"{where}.deploy_job", what="is a job of a CI system; the local CI has `deploy`")
+    if service.rollback_job and service.ci == BUILT_IN:
+        what = "is a job of a CI system, and the local CI has none; set ci to a connection"
+        yield Problem(where=f"{where}.rollback_job", what=what)
+    if not _TAGS.fullmatch(service.release_tags):
+        yield Problem(where=f"{where}.release_tags", what='is a pattern of tag names, as in "v*" or "release/*"')

@@ -70,6 +70,8 @@ class ServiceSettings(Section):
     forge: str = ""
     merge: MergeRule = MergeRule.NEVER
     deploy_job: str = ""
+    rollback_job: str = ""
+    release_tags: str = "v*"
     watch_minutes: float = Field(default=10.0, gt=0, le=LONGEST / 60)
     deploy: tuple[str, ...] = ()
 
