@@ -9,23 +9,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 
 from bot.domain.change import BranchRules, Change, ChangeRequest, ChangeState
 from bot.domain.chat import Message
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
+from bot.domain.rollback import Release
 from bot.domain.service import Service
-from bot.engine import changing, following, handlers
+from bot.engine import changing, following, handlers, rolling_back
 from bot.engine.commit_news import CommitNews, Listener
 from bot.engine.compose import Composer
 from bot.engine.handlers import Handlers
 from bot.engine.tools import Tools
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
-from bot.ports.workspace import CommitPlan, RevertDraft
+from bot.ports.workspace import Commit, CommitPlan, RevertDraft
 from bot.render.links import Links
 from tests.worldkit import FixedClock, World, diff, make_rules, make_world
 
-PLAYED = ("execute", "follow", "propose", "merge", "deploy", "watch", "revert", "ci")
+PLAYED = ("execute", "follow", "propose", "merge", "deploy", "watch", "revert", "ci", "release", "rollback")
 BACK = diff(before="b", after="a")
 
 
@@ -74,6 +76,7 @@ class ScriptedCI:
     down: int = 0
     sent: list[str] = field(default_factory=list)
     jobs: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[CIRequest] = field(default_factory=list)
     began: dict[str, list[datetime]] = field(default_factory=dict)
 
     def begin(self, sha: str) -> None:
@@ -89,6 +92,7 @@ class ScriptedCI:
             raise Rejected("no such job", Reason.NOT_FOUND)
         if answer != "lost":
             self.jobs.append((request.job, request.sha))
+            self.requests.append(request)
             self.begin(request.sha)
         if answer != "ok":
             raise unanswered()
@@ -172,9 +176,21 @@ class FakeGit:
     branches: dict[str, str] = field(default_factory=dict)
     runs_ci: bool = True
     revert_diff: bytes | None = BACK
+    tags: list[Release] = field(default_factory=list)
+    commits: list[Commit] = field(default_factory=list)
+    down: int = 0
 
     async def open(self, url: str, folder: Path) -> "FakeGit":
+        if self.down > 0:
+            self.down -= 1
+            raise unanswered()
         return self
+
+    async def releases(self, head: str, pattern: str, limit: int) -> list[Release]:
+        return [release for release in self.tags if fnmatch(release.tag, pattern)][:limit]
+
+    async def between(self, old: str, new: str, limit: int) -> list[Commit]:
+        return self.commits[:limit]
 
     async def commit(self, checkout: object, plan: CommitPlan) -> str:
         return hashlib.sha1(repr(plan).encode()).hexdigest()
@@ -221,7 +237,7 @@ class RolloutWorld:
         self.on_point: dict[str, Callable[[], object]] = {}
         self._deadly = ""
         self._done: set[tuple[str, str]] = set()
-        for module in (changing, following, handlers):
+        for module in (changing, following, handlers, rolling_back):
             monkeypatch.setattr(module, "reach", self._reach)
 
     def _reach(self, name: str) -> None:

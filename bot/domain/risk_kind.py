@@ -43,7 +43,6 @@ _BEGINNINGS: Final[Mapping[str, RiskKind]] = {
     "not verified": RiskKind.UNVERIFIED,
     "rolls back": RiskKind.ROLLBACK,
     "goes back over a database migration": RiskKind.MIGRATION,
-    "goes back over more than": RiskKind.SIZE,
 }
 
 

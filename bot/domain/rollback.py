@@ -5,7 +5,7 @@ What is shown is what is hashed is what is ordered. A rollback changes no file a
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +16,9 @@ from bot.errors import Reason, Refused
 
 HEADER: Final = ("nightshift-rollback", "v1")
 MAX_BYTES: Final = 8 * 1024
-MAX_COMMITS: Final = 200
-"""So many commits between two releases are looked at."""
+MAX_COMMITS: Final = 1000
+"""So many commits between two releases are looked at: with more, nobody could say what goes back."""
+_NAMED: Final = 5
 
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/-]{0,99}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -109,13 +110,15 @@ def parse_rollback(data: bytes) -> Rollback:
     return read
 
 
-def judge_rollback(files: Sequence[str], *, is_whole: bool) -> Risk:
+def is_rollback(data: bytes) -> bool:
+    """Say whether bytes are the document of a rollback; no patch begins like one."""
+    return data.startswith(": ".join(HEADER).encode())
+
+
+def judge_rollback(files: Sequence[str]) -> Risk:
     """Return why a rollback needs a second person. It always does: it runs at once, where the users are."""
-    return Risk(reasons=tuple(_reasons(files, is_whole=is_whole)))
-
-
-def _reasons(files: Sequence[str], *, is_whole: bool) -> Iterator[str]:
-    yield "rolls back what runs, without a check by CI"
-    yield from (f"goes back over a database migration: {show(path)}" for path in files if is_migration(path))
-    if not is_whole:
-        yield f"goes back over more than {MAX_COMMITS} commits, not all of which were looked at"
+    migrations = [show(path) for path in files if is_migration(path)]
+    named = [f"goes back over a database migration: {path}" for path in migrations[:_NAMED]]
+    more = len(migrations) - len(named)
+    rest = [f"goes back over a database migration: {more} more of them"] if more else []
+    return Risk(reasons=("rolls back what runs, without a check by CI", *named, *rest))

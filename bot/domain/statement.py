@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bot.domain.approval import LONGEST_GLASS, Approval, ApprovalState, BreakGlass, Vote
+from bot.domain.rollback import is_rollback
 from bot.domain.subject import Subject
 from bot.errors import Reason, Refused
 
@@ -106,10 +107,12 @@ def parse_statement(data: bytes) -> Statement:
 
 
 def verify_statement(data: bytes, *, patch: bytes) -> Statement:
-    """Check that a statement is whole, covers exactly `patch`, and rests on enough votes. Raises `Refused`."""
+    """Check that a statement is whole, covers exactly `patch` (or rollback), rests on enough votes. Raises `Refused`."""
     statement = parse_statement(data)
     if hashlib.sha256(patch).hexdigest() != statement.digest:
         raise Refused("The statement is about another patch.", Reason.CONFLICT)
+    if is_rollback(patch) != (statement.subject is Subject.ROLLBACK):
+        raise Refused(f"The statement is about a {statement.subject.value}, and this is none.", Reason.CONFLICT)
     people = {vote.person for vote in statement.votes if vote.approve}
     if not all(vote.approve for vote in statement.votes):
         raise Refused("The statement holds a rejection.", Reason.CONFLICT)

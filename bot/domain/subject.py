@@ -15,3 +15,8 @@ class Subject(StrEnum):
     @property
     def done(self) -> str:
         return "pushed" if self is Subject.PATCH else "carried out"
+
+    @property
+    def going(self) -> str:
+        """Return what an approval sets going, as the answer to the press says it."""
+        return "Pushing exactly the bytes" if self is Subject.PATCH else "Ordering exactly the rollback"

@@ -167,7 +167,8 @@ class Changing:
         await self._in_unit(refuse)
 
     async def _watch(self, args: Args) -> None:
-        await self._in_unit(lambda w: deploy.watch_due(w, args["incident"], args["digest"], self._rules))
+        after = args.get("after", "the deployment")
+        await self._in_unit(lambda w: deploy.watch_due(w, args["incident"], args["digest"], self._rules, after=after))
 
 
 async def _note(args: Args, why: str) -> None:

@@ -12,6 +12,7 @@ from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Stage, StageResult
 from bot.domain.oncall import plan_page
 from bot.domain.playbook import Playbook, choose_playbook
+from bot.domain.subject import Subject
 from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
@@ -21,9 +22,11 @@ from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import render_text
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
+from bot.render.rollback import list_commits, offer_rollback, render_rollback
 from bot.render.wish import changes_button, render_wish, revert_button
 from bot.services import modelling, reverting
 from bot.services.pause import find_pause
+from bot.services.rollback import find_rollback
 from bot.services.rulebook import Rulebook
 from bot.services.wishes import base_run, list_wishes
 
@@ -34,6 +37,7 @@ MILESTONES = {
     "approved": "Approved",
     "break_glass": "Break-glass, to be reviewed",
     "pushed": "Pushed",
+    "rolled_back": "Rollback ordered",
     "ci_passed": "CI green",
     "ci_failed": "CI red",
 }
@@ -72,7 +76,8 @@ class Composer:
     def show_patch(self, incident: str, digest: str) -> Message | None:
         """Return a patch's card as it is at this moment; None for a draft that was not put up for approval."""
         with self._store.begin() as work:
-            if all(approval.digest != digest for approval in work.approvals.of(incident)):
+            asked = [approval for approval in work.approvals.of(incident) if approval.subject is Subject.PATCH]
+            if all(approval.digest != digest for approval in asked):
                 return None
             return self._patch(work, work.incidents.get(incident), digest[:12])
 
@@ -107,6 +112,9 @@ class Composer:
         if not findings:
             return None
         message = render_findings(incident, findings, evidence)
+        service = self._rules.services.get(incident.service)
+        if service is not None and service.rollback_job and incident.is_open:
+            message = replace(message, buttons=(*message.buttons, offer_rollback(incident.id)))
         playbook = choose_playbook(self._rules.playbooks, incident.labels)
         if playbook is None:
             return message
@@ -114,11 +122,11 @@ class Composer:
         return replace(message, files=(*message.files, text))
 
     def _patch(self, work: UnitOfWork, incident: Incident, arg: str) -> Message:
-        draft, approval = work.drafts.get(incident.id, arg), work.approvals.get(incident.id, arg)
-        ring: tuple[str, ...] = ()
-        if approval.state is ApprovalState.PENDING:
-            ring = who_may_approve(approval, roster=self._rules.roster, policy=self._rules.policy)
-            ring = tuple(sorted(ring, key=lambda person: person != incident.owner))[: approval.needs]
+        approval = work.approvals.get(incident.id, arg)
+        ring = self._find_ring(incident, approval)
+        if approval.subject is Subject.ROLLBACK:
+            return self._show_rollback(work, approval, ring)
+        draft = work.drafts.get(incident.id, arg)
         message = render_patch(
             draft, approval, now=work.now, names=self._names, audit_head=approval.audit_head, ring=ring
         )
@@ -133,6 +141,19 @@ class Composer:
         told = (*message.blocks, *(Paragraph(text=text) for text in trail))
         message = replace(message, blocks=(*told, page) if page else told)
         return self._rollout.add_to_patch(work, draft, message)
+
+    def _show_rollback(self, work: UnitOfWork, approval: Approval, ring: tuple[str, ...]) -> Message:
+        proposed = find_rollback(work, approval.incident, approval.digest)
+        commits = list_commits(proposed.commits, proposed.left)
+        message = render_rollback(proposed.rollback, approval, commits, now=work.now, names=self._names, ring=ring)
+        return add_gate(message, approval, self._find_gate(approval, work.now), now=work.now, names=self._names)
+
+    def _find_ring(self, incident: Incident, approval: Approval) -> tuple[str, ...]:
+        """Return whom a card asks: as many as must approve, the owner of the incident first."""
+        if approval.state is not ApprovalState.PENDING:
+            return ()
+        ring = who_may_approve(approval, roster=self._rules.roster, policy=self._rules.policy)
+        return tuple(sorted(ring, key=lambda person: person != incident.owner))[: approval.needs]
 
     def _find_gate(self, approval: Approval, now: datetime) -> Gate:
         policy = self._rules.policy

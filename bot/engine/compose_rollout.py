@@ -7,10 +7,12 @@ from bot.domain.chat import Message, Paragraph, Tone
 from bot.domain.draft import Draft
 from bot.domain.incident import Incident
 from bot.domain.order import read_order
+from bot.domain.subject import Subject
 from bot.domain.timeline import TimelineEvent
 from bot.ports.work import UnitOfWork
+from bot.render.rollback import render_unproposed
 from bot.render.rollout import Question, add_change, add_consequence, render_question, render_watched
-from bot.services import deploy, dispatch, merging, reverting
+from bot.services import deploy, dispatch, merging, reverting, rollback, rollback_ask
 from bot.services.proposing import find_change
 from bot.services.rulebook import Rulebook
 
@@ -21,6 +23,7 @@ _PLAIN: Final[Mapping[str, tuple[str, str]]] = {
     "merge": ("merge_refused", "Nothing was forced. Look at the change and decide what to do next."),
     "asked": ("ci_order_failed", "Nothing was changed."),
     "deployed": ("deploy_refused", "Deploy it by hand, or look at CI."),
+    "rollback": (rollback.REFUSED, "What runs is as it was. Look at the card, or roll back by hand."),
 }
 """Topic of a notice → the event that it tells, and what to do."""
 
@@ -34,6 +37,8 @@ class RolloutComposer:
     def notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         """Return a notice. `arg` is "<topic>.<digest>", without a topic the push was refused."""
         topic, _, digest = arg.rpartition(".")
+        if topic == "release":
+            return _tell_unproposed(work, incident, digest)
         approvers = work.approvals.get(incident.id, digest).approved_by
         if topic == "watch":
             return self._watched(work, incident, digest, approvers)
@@ -60,7 +65,7 @@ class RolloutComposer:
         return add_change(message, draft, change, may_merge=may_merge)
 
     def _question(self, work: UnitOfWork, incident: Incident, topic: str, digest: str) -> Message | None:
-        order = read_order(incident.id, work.drafts.get(incident.id, digest).digest, topic)
+        order = read_order(incident.id, work.approvals.get(incident.id, digest).digest, topic)
         told = [event for event in work.timeline.of(incident.id) if event.data.get("key") == order.key]
         asked = [event for event in told if event.kind == dispatch.UNANSWERED]
         if not asked:
@@ -77,8 +82,17 @@ class RolloutComposer:
         if not told:
             return None
         fires = any(event.kind == deploy.STILL_FIRES for event in told)
-        offers = fires and incident.is_open and reverting.find_revert(work, incident) is not None
+        is_patch = work.approvals.get(incident.id, digest).subject is Subject.PATCH
+        can_revert = is_patch and reverting.find_revert(work, incident) is not None
+        offers = fires and incident.is_open and can_revert
         return render_watched(incident.id, digest, told[-1].text, offers_revert=offers, ring=approvers if fires else ())
+
+
+def _tell_unproposed(work: UnitOfWork, incident: Incident, request: str) -> Message | None:
+    told = work.timeline.of(incident.id)
+    asked = [event.actor for event in told if event.kind == rollback_ask.ASKED and str(event.seq) == request]
+    why = [e.text for e in told if e.kind == rollback_ask.NONE_FOUND and e.data["request"] == request]
+    return render_unproposed(incident.id, request, why[-1], ring=tuple(asked)) if why else None
 
 
 def _page_of(repository: str) -> str:

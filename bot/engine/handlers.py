@@ -13,6 +13,7 @@ from bot.domain.investigation import Job
 from bot.engine.changing import Changing
 from bot.engine.following import Following
 from bot.engine.phases import Phase
+from bot.engine.rolling_back import RollingBack
 from bot.engine.tools import Args, Tools, in_unit
 from bot.errors import NightshiftError, Reason, Refused, Unavailable
 from bot.metrics import PUSHES, STAGES
@@ -36,6 +37,7 @@ class Handlers:
         self._tools = tools
         self._following = Following(store, rules, tools)
         self._changing = Changing(store, rules, tools)
+        self._rolling_back = RollingBack(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}
 
     def phases(self) -> tuple[Phase, ...]:
@@ -46,6 +48,7 @@ class Handlers:
             Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
             *self._following.phases(),
             *self._changing.phases(),
+            *self._rolling_back.phases(),
         )
 
     async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:

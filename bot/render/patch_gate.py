@@ -50,7 +50,8 @@ def render_broken(approval: Approval, *, now: datetime, names: Mapping[str, str]
     if glass is None:
         return None
     people = write_people(list(approval.approved_by), names)
-    what = f"Patch {approval.digest[:_SHORT]} of {approval.incident} goes to {approval.target} without "
+    name = f"{approval.subject.value.capitalize()} {approval.digest[:_SHORT]}"
+    what = f"{name} of {approval.incident} goes to {approval.target} without "
     return Message(
         incident=approval.incident,
         slot=f"glass:{approval.digest[:_SHORT]}:{approval.renewals}",

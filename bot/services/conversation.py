@@ -8,6 +8,7 @@ from bot.domain.ci import CIRun
 from bot.domain.oncall import Person, Role, plan_page
 from bot.domain.order import read_order
 from bot.domain.presses import ButtonPress, Verb, parse_press
+from bot.domain.subject import Subject
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.approval import break_glass_for, decide, renew_approval
@@ -18,6 +19,7 @@ from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silenc
 from bot.services.pause import end_pause, find_pause, start_pause
 from bot.services.proposing import tell_change
 from bot.services.reverting import ask_revert
+from bot.services.rollback_ask import order_rollback
 from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
 from bot.services.triage import ask_triage
@@ -30,7 +32,8 @@ _HEX = "0123456789abcdef"
 HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · triage · agent off|on
   (then the id, e.g. INC-7)
 /oncall who
-/patch show|approve|merge|revert INC-7 · /patch reject|break-glass INC-7 WHY · /patch changes INC-7 WHAT
+/patch show|approve|merge|revert|rollback INC-7
+/patch reject|break-glass INC-7 WHY · /patch changes INC-7 WHAT
 /ci status|logs|rerun|cancel INC-7"""
 
 
@@ -81,17 +84,19 @@ def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> s
     _require(person, Role.RESPONDER)
     if button.verb in {Verb.CHANGES, Verb.REVERT}:
         return _redraft(work, press, button, person, rules)
-    return _care(work, button, person, rules)
+    return _respond(work, button, person, rules)
 
 
-def _care(work: UnitOfWork, button: ButtonPress, person: Person, rules: Rulebook) -> str:
-    """What is done about the incident itself."""
+def _respond(work: UnitOfWork, button: ButtonPress, person: Person, rules: Rulebook) -> str:
+    """What is about an incident as a whole, for those who may respond."""
     if button.verb is Verb.ACK:
         return acknowledge(work, button.incident, person.id, rules)
     if button.verb is Verb.ESCALATE:
         return escalate(work, button.incident, person.id, left=button.arg, rules=rules)
     if button.verb is Verb.SILENCE:
         return silence(work, button.incident, person.id, length=button.arg, rules=rules)
+    if button.verb is Verb.ROLLBACK:
+        return order_rollback(work, button.incident, person.id, rules)
     return resolve(work, button.incident, person.id, rules)
 
 
@@ -127,7 +132,7 @@ def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Ruleboo
     _require(person, Role.APPROVER)
     if button.verb is Verb.MERGE:
         return order_merge(work, button.incident, button.digest, person.id, rules)
-    digest = work.drafts.get(button.incident, button.digest).digest
+    digest = work.approvals.get(button.incident, button.digest).digest
     order = read_order(button.incident, digest, button.arg)
     act = order_again if button.verb is Verb.AGAIN else look_again
     return act(work, order, person.id, rules)
@@ -153,18 +158,19 @@ def _incident_of(said: Said, rest: list[str]) -> str:
 
 
 def _patch_of(work: UnitOfWork, incident: str, rest: list[str], verb: Verb) -> str:
-    """Return the patch that a typed command is about. It may go unnamed only where it is the only one there ever was:
-    else a newer one could have taken the place of what the person has read."""
-    digests = [draft.digest for draft in work.drafts.of(incident)]
-    if not digests:
+    """Return the patch or rollback that a typed command is about. It may go unnamed only where it is the only one there
+    ever was, and a patch: else another one could have taken the place of what the person has read."""
+    asked = work.approvals.of(incident)
+    if not asked:
         raise Refused(f"{incident} has no patch.", Reason.NOT_FOUND)
     named = next((word.lower() for word in rest if len(word) >= _DIGEST and word.lower().strip(_HEX) == ""), None)
     if named is not None:
         return named[:_DIGEST]
-    if len(digests) == 1:
-        return digests[0][:_DIGEST]
+    if len(asked) == 1 and asked[0].subject is Subject.PATCH:
+        return asked[0].digest[:_DIGEST]
     word = "break-glass" if verb is Verb.BREAK else verb.value
-    text = f"{incident} has had {len(digests)} patches. Say which: /patch {word} {incident} {digests[-1][:_DIGEST]}"
+    has = f"had {len(asked)} patches" if all(a.subject is Subject.PATCH for a in asked) else "a rollback"
+    text = f"{incident} has {has}. Say which: /patch {word} {incident} {asked[-1].digest[:_DIGEST]}"
     raise Refused(text, Reason.BAD_INPUT)
 
 
@@ -303,6 +309,7 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("patch", "approve"): _as_press(Verb.APPROVE),
     ("patch", "reject"): _as_press(Verb.REJECT),
     ("patch", "merge"): _as_press(Verb.MERGE),
+    ("patch", "rollback"): _as_press(Verb.ROLLBACK),
     ("patch", "break-glass"): _as_press(Verb.BREAK),
     ("patch", "changes"): _as_press(Verb.CHANGES),
     ("patch", "revert"): _as_press(Verb.REVERT),

@@ -75,7 +75,7 @@ def refuse_deploy(work: UnitOfWork, incident: str, digest: str, why: str) -> Non
     announce(work, work.incidents.get(incident), "notice", arg=f"deployed.{digest[:12]}")
 
 
-def watch_due(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> None:
+def watch_due(work: UnitOfWork, incident: str, digest: str, rules: Rulebook, *, after: str = "the deployment") -> None:
     """The time to watch is over: say whether the alert has cleared; where it has not, offer to take the patch back."""
     current = work.incidents.get(incident)
     minutes = f"{service_of(work, incident, rules).watch.total_seconds() / 60:g} min"
@@ -84,11 +84,11 @@ def watch_due(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> 
         return
     if current.is_open and current.firing:
         work.timeline.append(
-            incident, STILL_FIRES, BOT, f"The alert still fires, {minutes} after the deployment", {"digest": digest}
+            incident, STILL_FIRES, BOT, f"The alert still fires, {minutes} after {after}", {"digest": digest}
         )
     else:
         work.timeline.append(
-            incident, CLEARED, BOT, f"The alert has cleared, {minutes} after the deployment", {"digest": digest}
+            incident, CLEARED, BOT, f"The alert has cleared, {minutes} after {after}", {"digest": digest}
         )
     announce(work, current, "notice", arg=f"watch.{digest[:12]}", once="watched")
 

@@ -15,7 +15,8 @@ from bot.services.rulebook import Rulebook
 
 SENT, ANSWERED, UNANSWERED = "order_sent", "order_answered", "order_unanswered"
 AGAIN, LOOK = "order_again", "order_look"
-VERBS: Final = {Ordered.CI: "check", Ordered.DEPLOY: "deploy"}
+VERBS: Final = {Ordered.CI: "check", Ordered.DEPLOY: "deploy", Ordered.ROLLBACK: "roll back to"}
+PHASES: Final = {Ordered.CI: "follow", Ordered.DEPLOY: "deploy", Ordered.ROLLBACK: "rollback"}
 
 
 class Standing(StrEnum):
@@ -49,6 +50,11 @@ def note_order(work: UnitOfWork, order: Order, sha: str) -> Noted:
     text = f"Ordered CI to {_deed(order, sha)}, under the key {order.key}"
     work.timeline.append(order.incident, SENT, BOT, text, _data(order, sha))
     return Noted(standing=Standing.NEW, at=work.now)
+
+
+def is_noted(work: UnitOfWork, order: Order) -> bool:
+    """Say whether an order may have been sent."""
+    return _find(work, order) is not None
 
 
 def record_answer(work: UnitOfWork, order: Order, run: CIRun) -> None:
@@ -112,12 +118,11 @@ def start_order(
     work: UnitOfWork, order: Order, sha: str, *, since: datetime | None = None, times: int | None = None
 ) -> None:
     """Start the phase that sends an order, or (`since`) that looks for it from now on."""
-    phase = "follow" if order.what is Ordered.CI else "deploy"
     args = {"incident": order.incident, "digest": order.digest, "sha": sha, "order": order.arg}
     if since is not None:
         args["since"] = since.isoformat()
     key = f"{order.incident}:{order.digest[:12]}:{order.arg}"
-    work.phases.enqueue(phase, key if times is None else f"{key}:{times}", args)
+    work.phases.enqueue(PHASES[order.what], key if times is None else f"{key}:{times}", args)
 
 
 def _require_question(work: UnitOfWork, order: Order, rules: Rulebook) -> str:

@@ -12,6 +12,7 @@ from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Drafted, Verified
 from bot.domain.patch import parse_patch
 from bot.domain.risk import RiskFacts, classify_risk
+from bot.domain.subject import Subject
 from bot.domain.timeline import write_anchor
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
@@ -137,15 +138,15 @@ def plan_expiry(work: UnitOfWork, incident: str, digest: str, expiry: timedelta,
 
 
 def supersede_others(work: UnitOfWork, incident: Incident, newest: Draft) -> None:
-    """Withdraw what waits for a decision beside this patch."""
+    """Withdraw the patches that wait for a decision beside this one."""
     for approval in work.approvals.of(incident.id):
         if approval.digest != newest.digest:
             supersede_open(work, incident, approval)
 
 
 def supersede_open(work: UnitOfWork, incident: Incident, approval: Approval) -> None:
-    """Withdraw one patch, if it still waits for a decision."""
-    if not approval.is_open:
+    """Withdraw one patch, if it still waits for a decision; a rollback is another matter."""
+    if not approval.is_open or approval.subject is not Subject.PATCH:
         return
     work.approvals.replace(approval, enter_state(approval, ApprovalState.SUPERSEDED))
     work.drafts.supersede(incident.id, approval.digest)

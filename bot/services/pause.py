@@ -25,6 +25,7 @@ _WAITS: Final[Mapping[str, str]] = {
     "execute": "Not pushed yet",
     "merge": "Not merged yet",
     "deploy": "Not deployed yet",
+    "rollback": "Not rolled back yet",
 }
 
 

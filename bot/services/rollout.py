@@ -10,6 +10,7 @@ from bot.domain.draft import Draft
 from bot.domain.incident import IncidentState, RunState
 from bot.domain.risk import touches_ci_or_policy
 from bot.domain.statement import build_statement, commit_message
+from bot.domain.subject import Subject
 from bot.domain.timeline import write_anchor
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, UnitOfWork
@@ -18,7 +19,7 @@ from bot.services.announce import BOT, announce, refresh_card
 from bot.services.drafting import supersede_others
 from bot.services.pause import require_running
 from bot.services.rulebook import Rulebook
-from bot.services.standing import require_no_other, require_open
+from bot.services.standing import require_no_other, require_open, require_patch
 from bot.services.triage import start_triage
 
 COMMITTER = "Nightshift"
@@ -40,9 +41,10 @@ class PushPlan:
 
 
 def push_key(approval: Approval) -> str:
-    """Return the name of the one push of an approval; an approval that was asked for again has its own."""
+    """Return the name of the one push (or rollback) of an approval; one that was asked for again has its own."""
     again = f":{approval.renewals}" if approval.renewals else ""
-    return f"push:{approval.incident}:{approval.digest[:12]}{again}"
+    what = "push" if approval.subject is Subject.PATCH else approval.subject.value
+    return f"{what}:{approval.incident}:{approval.digest[:12]}{again}"
 
 
 def freeze_push(work: UnitOfWork, draft: Draft, approval: Approval, rules: Rulebook) -> None:
@@ -80,7 +82,9 @@ def find_statement(work: UnitOfWork, incident: str, digest: str) -> bytes:
 
 def plan_push(work: UnitOfWork, incident: str, digest: str) -> PushPlan | None:
     """Return the frozen push; None when it was given up."""
-    effect = work.effects.get(push_key(work.approvals.get(incident, digest)))
+    approval = work.approvals.get(incident, digest)
+    require_patch(approval)
+    effect = work.effects.get(push_key(approval))
     if effect is None or effect.state is EffectState.FAILED:
         return None
     draft = work.drafts.get(incident, digest)
@@ -109,6 +113,7 @@ def _commit_plan(payload: Mapping[str, str], draft: Draft) -> CommitPlan:
 def recheck(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> None:
     """The second check, just before the push. Raises `Refused`."""
     approval = work.approvals.get(incident, digest)
+    require_patch(approval)
     check_still_valid(approval, digest=digest, now=work.now, roster=rules.roster, policy=rules.policy)
     if approval.glass is not None and touches_ci_or_policy(work.drafts.get(incident, digest).patch):
         raise Refused("Break-glass never covers CI or policy files; nothing was pushed.", Reason.REVOKED)

@@ -204,7 +204,13 @@ def _brief(work: UnitOfWork, incident_id: str) -> Mapping[str, Any]:
         "alerts_seen": incident.alerts_seen,
         "firing": incident.firing,
         "approvals": [
-            {"digest": a.digest, "base": a.base, "state": a.state.value, "approved_by": list(a.approved_by)}
+            {
+                "digest": a.digest,
+                "subject": a.subject.value,
+                "base": a.base,
+                "state": a.state.value,
+                "approved_by": list(a.approved_by),
+            }
             for a in work.approvals.of(incident.id)
         ],
         "ci": [

@@ -138,11 +138,12 @@ def test_a_document_is_no_patch_and_a_patch_is_no_document():
 
 
 def test_a_rollback_always_takes_a_second_person_and_says_why():
-    plain = judge_rollback(["shop/cart.py"], is_whole=True)
-    assert kinds_of(plain.reasons) == (RiskKind.ROLLBACK,)
-    much = judge_rollback(["shop/cart.py", "shop/migrations/0007_totals.py"], is_whole=False)
-    assert kinds_of(much.reasons) == (RiskKind.ROLLBACK, RiskKind.MIGRATION, RiskKind.SIZE)
-    assert "goes back over a database migration: shop/migrations/0007_totals.py" in much.reasons
+    assert kinds_of(judge_rollback(["shop/cart.py"]).reasons) == (RiskKind.ROLLBACK,)
+    names = [f"shop/migrations/{number:04}_totals.py" for number in range(8)]
+    risk = judge_rollback(["shop/cart.py", *names])
+    assert kinds_of(risk.reasons) == (RiskKind.ROLLBACK, RiskKind.MIGRATION)
+    assert risk.reasons[1] == "goes back over a database migration: shop/migrations/0000_totals.py"
+    assert risk.reasons[-1] == "goes back over a database migration: 3 more of them"
 
 
 def test_its_order_has_a_key_of_its_own_that_a_button_can_name():

@@ -76,7 +76,13 @@ class TestIncidents:
         assert status == 200
         assert (told["id"], told["state"], told["owner"]) == ("INC-1", "acknowledged", "ada")
         assert told["approvals"] == [
-            {"digest": rolled.digest, "base": "b" * 40, "state": "approved", "approved_by": ["ada"]}
+            {
+                "digest": rolled.digest,
+                "subject": "patch",
+                "base": "b" * 40,
+                "state": "approved",
+                "approved_by": ["ada"],
+            }
         ]
         assert told["ci"] == [{"sha": SHA, "state": "queued", "attempt": 1, "digest": rolled.digest}]
         assert (await ask(served, "/v1/incidents"))[1] == {"incidents": [told]}

@@ -1,0 +1,124 @@
+"""The phases of a rollback: the releases are looked up and it is proposed; approved, its job is ordered once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import TypeVar
+
+import structlog
+
+from bot.domain.ci import CIRun, CIState
+from bot.domain.order import read_order
+from bot.domain.rollback import MAX_COMMITS, Release
+from bot.engine.phases import Phase
+from bot.engine.tools import Args, Tools, has_stood_still, in_unit
+from bot.errors import Reason, Refused, Unavailable
+from bot.ports.faults import reach
+from bot.ports.work import Store, UnitOfWork
+from bot.services import dispatch, pause, rollback, rollback_ask, rollout
+from bot.services.dispatch import Standing
+from bot.services.rollback import RollbackPlan
+from bot.services.rulebook import Rulebook
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class RollingBack:
+    """The phases release and rollback."""
+
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+        self._store = store
+        self._rules = rules
+        self._tools = tools
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase(name="release", run=self._look_up, failed=self._look_up_failed, together=2),
+            Phase(name="rollback", run=self._roll_back, failed=self._roll_back_failed),
+        )
+
+    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
+        return await in_unit(self._store, work)
+
+    async def _look_up(self, args: Args) -> None:
+        """Find the present release and the one before, and ask for the approval; may be repeated."""
+        incident, request = args["incident"], int(args["request"])
+        lookup = await self._in_unit(lambda w: rollback_ask.plan_lookup(w, incident, request, self._rules))
+        if lookup is None:
+            return
+        checkout = await self._tools.workspaces.open(lookup.repository, self._tools.folder / "release" / incident)
+        releases = await checkout.releases(lookup.branch, lookup.release_tags, 2)
+        current = await self._in_unit(lambda w: w.incidents.get(incident))
+        found = rollback_ask.write_rollback(current, lookup, releases, self._rules)
+        commits = await checkout.between(found.previous.sha, found.present.sha, MAX_COMMITS + 1)
+        told = [replace(commit, subject=self._tools.redact(commit.subject)) for commit in commits]
+        await self._in_unit(lambda w: rollback_ask.propose_rollback(w, found, told, args["person"], self._rules))
+
+    async def _look_up_failed(self, args: Args, why: str) -> None:
+        text = self._tools.redact(why)
+        await self._in_unit(lambda w: rollback_ask.refuse_lookup(w, args["incident"], int(args["request"]), text))
+
+    async def _roll_back(self, args: Args) -> None:
+        """Order it once. Its run cannot be told from others of that branch, so nothing is probed."""
+        if await self._in_unit(lambda w: pause.hold_phase(w, "rollback", args)):
+            return
+        plan = await self._in_unit(lambda w: rollback.plan_rollback(w, args, self._rules))
+        if plan is None:
+            return
+        try:
+            run = await self._order(plan)
+        except Refused as refusal:
+            await self._not_now(plan, refusal)
+            return
+        if run is not None:
+            ordered = run
+            await self._in_unit(lambda w: rollback.record_rollback(w, plan.order, ordered, self._rules))
+            reach("rollback.recorded")
+
+    async def _order(self, plan: RollbackPlan) -> CIRun | None:
+        """Send the order if nobody has; None where it was withdrawn, or a person was asked whether it arrived."""
+        sha = plan.request.sha
+        if plan.is_running:
+            return CIRun(id=plan.order.key, sha=sha, state=CIState.RUNNING)
+        releases = await self._find_releases(plan)
+        began = monotonic()
+        noted = await self._in_unit(lambda w: rollback.note_rollback(w, plan.order, releases, self._rules))
+        if noted is None:
+            return None
+        if noted.standing is Standing.NEW and not has_stood_still(began, self._tools.dispatch_patience):
+            run = await self._send(plan)
+            if run is not None:
+                return run
+        await self._in_unit(lambda w: dispatch.ask_about_order(w, plan.order, sha))
+        return None
+
+    async def _find_releases(self, plan: RollbackPlan) -> Sequence[Release]:
+        """Return the newest releases of this moment; none where the order may be on its way already."""
+        if await self._in_unit(lambda w: dispatch.is_noted(w, plan.order)):
+            return ()
+        folder = self._tools.folder / "release" / plan.order.incident
+        checkout = await self._tools.workspaces.open(plan.request.repository, folder)
+        return await checkout.releases(plan.request.branch, plan.release_tags, 2)
+
+    async def _send(self, plan: RollbackPlan) -> CIRun | None:
+        reach("rollback.dispatch.before")
+        try:
+            run = await self._tools.find_ci(plan.ci).start(plan.request)
+        except Unavailable as error:
+            log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
+            return None
+        reach("rollback.dispatch.after")
+        return run
+
+    async def _not_now(self, plan: RollbackPlan, refusal: Refused) -> None:
+        """What a pause stops is tried again and then kept for its end; any other refusal is told."""
+        if refusal.reason is Reason.PAUSED:
+            raise Unavailable("The pause began meanwhile.", Reason.PAUSED, 0.1)
+        text, again = self._tools.redact(str(refusal)), refusal.reason in rollout.RENEWABLE
+        await self._in_unit(lambda w: rollback.refuse_rollback(w, plan.order, text, renewable=again))
+
+    async def _roll_back_failed(self, args: Args, why: str) -> None:
+        text = self._tools.redact(why)
+        order = read_order(args["incident"], args["digest"], args["order"])
+        await self._in_unit(lambda w: rollback.refuse_rollback(w, order, text))
