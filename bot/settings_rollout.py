@@ -28,5 +28,7 @@ def check_rollout(where: str, service: ServiceSettings) -> Iterator[Problem]:
     if service.rollback_job and service.ci == BUILT_IN:
         what = "is a job of a CI system, and the local CI has none; set ci to a connection"
         yield Problem(where=f"{where}.rollback_job", what=what)
+    if service.rollback_job != service.rollback_job.strip():
+        yield Problem(where=f"{where}.rollback_job", what="has a space at its end; take it away")
     if not _TAGS.fullmatch(service.release_tags):
         yield Problem(where=f"{where}.release_tags", what='is a pattern of tag names, as in "v*" or "release/*"')

@@ -107,7 +107,7 @@ def parse_statement(data: bytes) -> Statement:
 
 
 def verify_statement(data: bytes, *, patch: bytes) -> Statement:
-    """Check that a statement is whole, covers exactly `patch` (or rollback), rests on enough votes. Raises `Refused`."""
+    """Check that a statement is whole, covers exactly these bytes, and rests on enough votes. Raises `Refused`."""
     statement = parse_statement(data)
     if hashlib.sha256(patch).hexdigest() != statement.digest:
         raise Refused("The statement is about another patch.", Reason.CONFLICT)

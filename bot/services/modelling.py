@@ -8,6 +8,7 @@ from bot.domain.approval import ApprovalState
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Drafted, Job
 from bot.domain.playbook import choose_playbook
+from bot.domain.subject import Subject
 from bot.domain.timeline import TimelineEvent
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step
 from bot.errors import Reason, Refused
@@ -88,7 +89,8 @@ def is_wanted(work: UnitOfWork, incident: str, run: str) -> bool:
     decided = {ApprovalState.APPROVED, ApprovalState.EXECUTED}
     if current.run != base_run(run) or not current.is_open:
         return False
-    if any(approval.state in decided for approval in work.approvals.of(incident)):
+    patches = [approval for approval in work.approvals.of(incident) if approval.subject is Subject.PATCH]
+    if any(approval.state in decided for approval in patches):
         return False
     return not has_ended(work, incident, run)
 

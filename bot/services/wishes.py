@@ -37,7 +37,7 @@ def list_feedback(work: UnitOfWork, incident: str, rules: Rulebook) -> tuple[Fee
     said += [
         _tell(FeedbackKind.REJECTED, rules.name_of(vote.person), vote.at, vote.reason, drafts[approval.digest])
         for approval in work.approvals.of(incident)
-        if (vote := approval.rejection) is not None
+        if (vote := approval.rejection) is not None and approval.digest in drafts  # not a rollback
     ]
     return tuple(sorted(said, key=lambda one: one.at)[-MAX_FEEDBACK:])
 

@@ -15,7 +15,7 @@ from bot.domain.statement import parse_statement, verify_statement
 from bot.domain.subject import Subject
 from bot.errors import Refused
 from bot.ports.workspace import Commit
-from bot.services import rollback, rollout
+from bot.services import modelling, rollback, rollout
 from bot.services.rollout import find_statement
 from tests.approvalkit import QUARTER, given
 from tests.rollout_world import RolloutWorld
@@ -439,6 +439,16 @@ class TestNeverAPatch:
         assert night.world.say("/patch show INC-1").text == "INC-1 has no patch."
         for verb in ("merge", "revert"):
             assert "no patch" in press(night, verb, approval).text
+
+    async def test_the_model_hears_of_patches_alone(self, night):
+        approval = await ask(night)
+        press(night, "reject", approval, reason="Too risky now")
+        run = night.world.incident().run
+        with night.world.unit() as work:
+            assert modelling.is_wanted(work, "INC-1", run)
+            job = modelling.plan_model(work, "INC-1", run=run, folder="/tmp/none", rules=night.world.rules)
+        assert job is not None
+        assert job.rejected == ()
 
     async def test_a_patch_is_no_rollback(self, night):
         patch = night.world.propose()

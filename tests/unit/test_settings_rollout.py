@@ -34,6 +34,10 @@ def load(tmp_path, monkeypatch):
             "services.shop.deploy_job",
             "the local CI has `deploy`",
         ),
+        ('rollback_job = "back"', "services.shop.rollback_job", "set ci to a connection"),
+        ('ci = "cloud"\nrollback_job = "back "', "services.shop.rollback_job", "a space at its end"),
+        ('release_tags = "-x"', "services.shop.release_tags", 'as in "v*"'),
+        ('release_tags = ""', "services.shop.release_tags", 'as in "v*"'),
         ('merge = "yes"', "services.shop.merge", "Input should be"),
         ("watch_minutes = 0", "services.shop.watch_minutes", "greater than 0"),
     ],
@@ -49,9 +53,10 @@ def test_what_could_never_work_is_named_with_what_to_do(load, service, where, wh
 def test_a_service_with_everything_is_read(load):
     settings = load(
         'ci = "cloud"\nforge = "cloud"\ntrigger = "pull_request"\nmerge = "green"\ndeploy_job = "ship"\n'
-        "watch_minutes = 3"
+        'rollback_job = "back"\nrelease_tags = "release/*"\nwatch_minutes = 3'
     )
     service = settings.service_map()["shop"]
+    assert (service.rollback_job, service.release_tags) == ("back", "release/*")
     assert (service.merge.value, service.deploy_job, service.watch.total_seconds()) == ("green", "ship", 180)
 
 

@@ -54,7 +54,13 @@ class CI:
             book["orders"] += 1
             is_lost = book["orders"] <= self._settings.loses
             if not is_lost:
-                run = {"sha": request.sha, "key": request.key, "job": request.job, "at": time.time()}
+                run = {
+                    "sha": request.sha,
+                    "key": request.key,
+                    "job": request.job,
+                    "tag": request.tag,
+                    "at": time.time(),
+                }
                 book["runs"].append(run)
         if is_lost:
             raise Unavailable("the order got lost", Reason.TIMEOUT)

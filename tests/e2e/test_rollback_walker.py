@@ -1,0 +1,92 @@
+"""R2 with a rollback: kill -9 at every point of it, and its job is ordered once and nothing is pushed."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_kill_walker import CULPRIT, check_trail, ids, is_of_rollback
+from tests.e2e.walk import Ground, Person, Walk, make_ground, shop_service
+from tests.fault_points import read_fault_points
+from tests.playbooks.world import run_git
+
+HOSTED = Path(__file__).parent / "hosted"
+SERVICE = """
+ci = "hosted"
+rollback_job = "back"
+watch_minutes = 0.01
+"""
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory) -> Ground:
+    made = make_ground(tmp_path_factory.mktemp("ground"), CULPRIT)
+    run_git(made.repository.folder, "tag", "v1.0", "main~2")
+    run_git(made.repository.folder, "tag", "v1.1", "main")
+    return made
+
+
+@pytest.fixture
+def walk(ground, tmp_path):
+    shutil.copytree(ground.repository.folder, tmp_path / "shop.git")
+    shutil.copy(ground.log, tmp_path / "app.log")
+    made = Walk(
+        folder=tmp_path,
+        service=shop_service(tmp_path),
+        service_lines=SERVICE,
+        tables=f'[connections.hosted]\nfolder = "{tmp_path / "hosted"}"\n',
+        python_path=(str(HOSTED),),
+        may_approve=lambda _: False,
+        also=roll_back,
+        is_over=has_been_watched,
+    )
+    yield made
+    made.stop()
+
+
+def read_runs(walk: Walk) -> list[dict]:
+    book = walk.folder / "hosted" / "book.json"
+    return json.loads(book.read_text())["runs"] if book.exists() else []
+
+
+async def roll_back(person: Person, incident: dict) -> bool:
+    """Ask for a rollback, let both approve it, and answer the question about its order as CI shows it."""
+    walk = person._walk
+    asked = walk.query("SELECT 1 FROM timeline WHERE kind = 'order_unanswered'")
+    if asked and not walk.query("SELECT 1 FROM timeline WHERE kind IN ('order_again', 'order_look')"):
+        await person.press("It runs" if read_runs(walk) else "Start it again")
+        return True
+    rollbacks = [approval for approval in incident["approvals"] if approval["subject"] == "rollback"]
+    if not rollbacks:
+        if not await person.happened("rollback_asked", 1):
+            await person.press("Send", text="/patch rollback INC-1")
+        return True
+    if rollbacks[-1]["state"] == "pending":
+        who = "ben" if "ana" in rollbacks[-1]["approved_by"] else "ana"
+        await person.press("Send", who, text=f"/patch approve INC-1 {rollbacks[-1]['digest'][:12]}")
+        return True
+    return False
+
+
+async def has_been_watched(person: Person) -> bool:
+    return await person.happened("watch_failed", 1)
+
+
+@pytest.mark.parametrize("point", [p for p in read_fault_points() if is_of_rollback(p)], ids=ids)
+async def test_a_kill_on_the_way_back_to_a_release_loses_nothing_and_orders_nothing_twice(point, walk):
+    await walk.run(point.name)
+    assert walk.starts == 2, f"{point.name} was never reached"
+    await asyncio.to_thread(check_outcome, walk)
+
+
+def check_outcome(walk: Walk) -> None:
+    assert walk.query("SELECT state FROM incident") == [("resolved",)]
+    previous = run_git(walk.repository, "rev-parse", "v1.0").decode().strip()
+    assert [(run["job"], run["tag"], run["sha"]) for run in read_runs(walk)] == [("back", "v1.0", previous)]
+    assert run_git(walk.repository, "for-each-ref", "refs/heads/nightshift/") == b""
+    for kind in ("rollback_ready", "rolled_back", "watch_failed"):
+        assert walk.query(f"SELECT COUNT(*) FROM timeline WHERE kind = '{kind}'") == [(1,)]
+    assert walk.repeated_posts("console") <= 1
+    check_trail(walk)
