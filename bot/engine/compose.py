@@ -22,7 +22,7 @@ from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import render_text
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
-from bot.render.rollback import list_commits, offer_rollback, render_rollback
+from bot.render.rollback import add_rollback, list_commits, render_rollback
 from bot.render.wish import changes_button, render_wish, revert_button
 from bot.services import modelling, reverting
 from bot.services.pause import find_pause
@@ -105,6 +105,8 @@ class Composer:
         pause = find_pause(work, incident.id) if running else None
         running = None if pause else running
         message = render_status(incident, results, running=running, failed=failed, now=work.now, notes=notes)
+        if failed:  # there may be no findings to offer it with
+            message = add_rollback(message, incident, self._rules.services.get(incident.service))
         return replace(message, headline=f"Investigation waits: {pause}", tone=Tone.WARN) if pause else message
 
     def _findings(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
@@ -112,9 +114,7 @@ class Composer:
         if not findings:
             return None
         message = render_findings(incident, findings, evidence)
-        service = self._rules.services.get(incident.service)
-        if service is not None and service.rollback_job and incident.is_open:
-            message = replace(message, buttons=(*message.buttons, offer_rollback(incident.id)))
+        message = add_rollback(message, incident, self._rules.services.get(incident.service))
         playbook = choose_playbook(self._rules.playbooks, incident.labels)
         if playbook is None:
             return message

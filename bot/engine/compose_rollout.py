@@ -10,7 +10,7 @@ from bot.domain.order import read_order
 from bot.domain.subject import Subject
 from bot.domain.timeline import TimelineEvent
 from bot.ports.work import UnitOfWork
-from bot.render.rollback import render_unproposed
+from bot.render.rollback import add_rollback, render_unproposed
 from bot.render.rollout import Question, add_change, add_consequence, render_question, render_watched
 from bot.services import deploy, dispatch, merging, reverting, rollback, rollback_ask
 from bot.services.proposing import find_change
@@ -85,7 +85,10 @@ class RolloutComposer:
         is_patch = work.approvals.get(incident.id, digest).subject is Subject.PATCH
         can_revert = is_patch and reverting.find_revert(work, incident) is not None
         offers = fires and incident.is_open and can_revert
-        return render_watched(incident.id, digest, told[-1].text, offers_revert=offers, ring=approvers if fires else ())
+        ring = approvers if fires else ()
+        message = render_watched(incident.id, digest, told[-1].text, offers_revert=offers, ring=ring)
+        service = self._rules.services.get(incident.service)
+        return add_rollback(message, incident, service) if fires and is_patch else message
 
 
 def _tell_unproposed(work: UnitOfWork, incident: Incident, request: str) -> Message | None:

@@ -1,13 +1,16 @@
 """The card of a rollback: what goes back from which release to which, and who decides. Never a diff."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, expire
 from bot.domain.chat import Block, Bullets, Button, Fields, File, Form, FormField, Message, Paragraph, Style, Tone
+from bot.domain.incident import Incident
 from bot.domain.presses import Verb, encode_press
 from bot.domain.rollback import Rollback
+from bot.domain.service import Service
 from bot.render.patch import REJECT_REASONS
 from bot.render.rollout import YES
 from bot.render.words import write_clock, write_count, write_line, write_list, write_people, write_sentence
@@ -69,9 +72,13 @@ def list_commits(commits: Sequence[str], left: int) -> tuple[str, ...]:
     return (*commits, f"and {write_count(left, 'commit')} before them") if left else tuple(commits)
 
 
-def offer_rollback(incident: str) -> Button:
-    """Return the button that asks for a rollback; it only asks."""
-    return Button(id=encode_press(Verb.ROLLBACK, incident), label="Roll back", key="o", style=Style.PLAIN)
+def add_rollback(message: Message, incident: Incident, service: Service | None) -> Message:
+    """Add the button that asks for a rollback, where there is a job for it. It only asks."""
+    if service is None or not service.rollback_job or not incident.is_open:
+        return message
+    press = encode_press(Verb.ROLLBACK, incident.id)
+    button = Button(id=press, label="Roll back", key="o", style=Style.PLAIN)
+    return replace(message, buttons=(*message.buttons, button))
 
 
 def render_unproposed(incident: str, request: str, text: str, *, ring: tuple[str, ...]) -> Message:
@@ -109,7 +116,7 @@ def _say_asked(rollback: Rollback, approval: Approval, now: datetime, names: Map
     votes = list(_say_votes(approval, now, names, approve=True))
     people = "1 more person" if approval.missing == 1 else f"{approval.missing} people"
     without = f" {write_people(approval.excluded, names)} cannot approve this one." if approval.excluded else ""
-    asked = f"{people} must approve; then {rollback.job} is ordered once, at once."
+    asked = f"{people} must approve; then {rollback.job} is ordered at once."
     if approval.requester is not None:
         asked = f"{write_people([approval.requester], names)} asks for it. {asked}"
     return " ".join([*votes, f"{asked} Expires at {write_clock(approval.expires_at, now)}.{without}"])

@@ -127,7 +127,7 @@ def refuse_lookup(work: UnitOfWork, incident: str, request: int, why: str) -> No
 
 
 def _supersede_older(work: UnitOfWork, incident: Incident) -> None:
-    """Withdraw rollbacks that ran out: there is one card to decide about."""
+    """Withdraw earlier rollbacks that nobody decided about: there is one card to look at."""
     for approval in work.approvals.of(incident.id):
         if approval.subject is Subject.ROLLBACK and approval.is_open:
             work.approvals.replace(approval, enter_state(approval, ApprovalState.SUPERSEDED))

@@ -8,14 +8,16 @@ import pytest
 
 from bot.domain.approval import Approval, ApprovalState
 from bot.domain.approval_policy import ApprovalRule
+from bot.domain.change import MergeRule
 from bot.domain.chat import Bullets, Message
+from bot.domain.incident import RunState
 from bot.domain.risk_kind import RiskKind
 from bot.domain.rollback import Release, parse_rollback
 from bot.domain.statement import parse_statement, verify_statement
 from bot.domain.subject import Subject
 from bot.errors import Refused
 from bot.ports.workspace import Commit
-from bot.services import modelling, rollback, rollout
+from bot.services import modelling, rollback, rollout, triage
 from bot.services.rollout import find_statement
 from tests.approvalkit import QUARTER, given
 from tests.rollout_world import RolloutWorld
@@ -141,6 +143,23 @@ class TestAsking:
         assert reply.text == "Looking up the releases. Nothing is rolled back before it is approved."
         await night.play()
         assert (newest(night).state, night.ci.sent) == (ApprovalState.PENDING, [])
+
+    async def test_the_button_stands_where_an_investigation_stopped_and_left_no_findings(self, night):
+        with night.world.unit() as work:
+            run = work.incidents.get("INC-1").run
+            triage.plan_job(work, "INC-1", run=run, folder="/tmp/none", rules=night.world.rules)
+            triage.finish_triage(work, "INC-1", state=RunState.FAILED, why="The investigation stopped: no log")
+        assert night.labels("status") == ["Roll back"]
+
+    async def test_the_button_stands_where_a_deployment_did_not_help(self, tmp_path, monkeypatch):
+        (tmp_path / "other").mkdir()
+        jobs = {"deploy_job": "deploy.yml", "rollback_job": "rollback.yml"}
+        night = RolloutWorld(tmp_path / "other", monkeypatch, forge="hub", merge=MergeRule.GREEN, **jobs)
+        night.approve()
+        await night.play()
+        night.world.clock.advance(minutes=10)
+        await night.play()
+        assert night.labels("notice") == ["Revert it", "Roll back"]
 
     async def test_without_a_job_it_is_refused(self, night):
         services = {"checkout": replace(night.world.rules.services["checkout"], rollback_job="")}
