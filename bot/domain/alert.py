@@ -1,7 +1,7 @@
 """Alerts as their senders describe them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -43,10 +43,28 @@ class Alert:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LastWord:
+    """The newest word that is known of one alert: when it began, and whether that is over."""
+
+    starts_at: datetime
+    is_over: bool
+
+    def settles(self, alert: Alert, *, repeats: bool) -> bool:
+        """Say whether a word is old: of an earlier start, or of one that is over.
+
+        A sender that `repeats` says again what still fires: that is a fact of now. Of any other it is an old delivery.
+        """
+        if alert.starts_at != self.starts_at:
+            return alert.starts_at < self.starts_at
+        return self.is_over or (not repeats and alert.status is AlertStatus.FIRING)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlertGroup:
     """One delivery: alerts that the sender grouped. `truncated` counts those it left out.
 
-    `commits` are full ids of commits whose CI or change has news: whoever waits for them looks again now.
+    `commits` are full ids of commits whose CI or change has news: whoever waits for them looks again now. `repeats`
+    says whether the sender repeats what still fires; one that does not tells of each event once.
     """
 
     source: str
@@ -55,3 +73,18 @@ class AlertGroup:
     truncated: int = 0
     dashboard_url: str = ""
     commits: tuple[str, ...] = ()
+    repeats: bool = True
+
+
+def drop_old_words(alerts: Sequence[Alert], known: Mapping[str, LastWord], *, repeats: bool) -> tuple[Alert, ...]:
+    """Return the words that are not settled by what is `known` by fingerprint, or by an end told before them."""
+    last = dict(known)
+    fresh: list[Alert] = []
+    for alert in alerts:
+        before = last.get(alert.fingerprint)
+        if before is not None and before.settles(alert, repeats=repeats):
+            continue
+        fresh.append(alert)
+        if alert.status is AlertStatus.RESOLVED:
+            last[alert.fingerprint] = LastWord(starts_at=alert.starts_at, is_over=True)
+    return tuple(fresh)

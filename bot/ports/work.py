@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from bot.domain.alert import Alert
+from bot.domain.alert import Alert, LastWord
 from bot.domain.approval import Approval
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun
@@ -55,6 +55,14 @@ class Alerts(Protocol):
 
     def firing(self, incident: str) -> int:
         """Return how many of the incident's alerts fire now."""
+        ...
+
+    def known(self, key: str, alerts: Sequence[Alert]) -> Mapping[str, LastWord]:
+        """Return by fingerprint the newest word of each alert in the incidents of a merge key, or kept without one."""
+        ...
+
+    def keep(self, key: str, alerts: Sequence[Alert]) -> None:
+        """Record, in order, what alerts of a merge key say for which there is no incident."""
         ...
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bot.domain.alert import Alert, AlertGroup, AlertStatus
+from bot.domain.alert import Alert, AlertGroup, AlertStatus, drop_old_words
 from bot.domain.incident import Incident, IncidentState, RunState, severity_of
 from bot.domain.routing import Route, choose_route, incident_key
 from bot.ports.work import UnitOfWork
@@ -71,6 +71,7 @@ def _unclaimed(alert: Alert, rules: Rulebook) -> Route:
 
 
 def _merge(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str | None:
+    _forget_old_words(work, problem)
     current = work.incidents.latest(problem.key)
     if current is not None and current.is_open:
         return _join(work, current, problem)
@@ -81,7 +82,18 @@ def _merge(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str | None:
             return None
         again = replace(current, alert_started_at=min(starts), alerts_seen=current.alerts_seen + problem.seen)
         return _reopen(work, again, rules)
-    return _open(work, problem, rules) if problem.firing else None
+    if problem.firing:
+        return _open(work, problem, rules)
+    if not problem.group.repeats:
+        work.alerts.keep(problem.key, problem.said)
+    return None
+
+
+def _forget_old_words(work: UnitOfWork, problem: _Problem) -> None:
+    """A delivery that is sent again, or late, says nothing of now: not even when its incident closed long ago."""
+    known = work.alerts.known(problem.key, problem.said)
+    fresh = drop_old_words(problem.said, known, repeats=problem.group.repeats)
+    problem.words = {(alert.fingerprint, alert.status, alert.starts_at): alert for alert in fresh}
 
 
 def _join(work: UnitOfWork, incident: Incident, problem: _Problem) -> str:

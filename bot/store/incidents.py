@@ -1,14 +1,15 @@
 """Incidents, their alerts, and the stages of their investigations."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, func, update
+from sqlalchemy import CursorResult, case, func, or_, update
 from sqlmodel import Session, col, select
 
-from bot.domain.alert import Alert, AlertStatus
+from bot.domain.alert import Alert, AlertStatus, LastWord
 from bot.domain.incident import Incident, IncidentState, states_before
 from bot.domain.investigation import Stage, StageResult
 from bot.errors import Reason, Refused
@@ -91,6 +92,13 @@ class SqlIncidents:
 
 AT_ONCE = 500
 """How many alerts are asked for in one statement: databases bound its values."""
+REMEMBERED = 50
+"""How many incidents of a key are looked through for an alert's newest word; older ones say nothing newer."""
+
+
+def _outside(key: str) -> str:
+    """Return the place of what is known of alerts without an incident; no incident has such an id."""
+    return f"key:{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()[:32]}"
 
 
 class SqlAlerts:
@@ -139,6 +147,24 @@ class SqlAlerts:
             if alert.status is AlertStatus.RESOLVED and row.ends_at is None:
                 row.ends_at = self._now
         return is_news
+
+    def known(self, key: str, alerts: Sequence[Alert]) -> Mapping[str, LastWord]:
+        newest = select(IncidentRow.number).where(IncidentRow.key == key).order_by(col(IncidentRow.number).desc())
+        places = [_outside(key), *(f"{PREFIX}{number}" for number in self._session.exec(newest.limit(REMEMBERED)))]
+        over = or_(col(AlertRow.status) == AlertStatus.RESOLVED.value, col(AlertRow.ends_at).is_not(None))
+        ended = func.max(case((over, col(AlertRow.starts_at))))
+        found: dict[str, LastWord] = {}
+        fingerprints = list({alert.fingerprint for alert in alerts})
+        for start in range(0, len(fingerprints), AT_ONCE):
+            some = col(AlertRow.fingerprint).in_(fingerprints[start : start + AT_ONCE])
+            query = select(AlertRow.fingerprint, func.max(AlertRow.starts_at), ended)
+            query = query.where(col(AlertRow.incident).in_(places), some).group_by(col(AlertRow.fingerprint))
+            for fingerprint, began, over_at in self._session.exec(query):
+                found[fingerprint] = LastWord(starts_at=began, is_over=over_at == began)
+        return found
+
+    def keep(self, key: str, alerts: Sequence[Alert]) -> None:
+        self.put(_outside(key), alerts)
 
     def firing(self, incident: str) -> int:
         query = (

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from bot.domain.alert import Alert, AlertStatus
+from bot.domain.alert import Alert, AlertStatus, LastWord
 from bot.domain.approval import Approval, ApprovalState, Vote
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun, CIState
@@ -244,6 +244,34 @@ class AlertMemoryContract:
             assert work.alerts.put("INC-1", [*crowd, *again]) == [*crowd, *again]
             assert work.alerts.firing("INC-1") == 1201
             assert work.alerts.put("INC-1", [*crowd, *again]) == []
+
+    def test_the_newest_word_of_an_alert_is_known_over_all_incidents_of_a_key(self, rig: StoreRig):
+        minute, word = timedelta(minutes=1), alert()
+        with rig.store.begin() as work:
+            for key in ("k", "k", "other", "k"):
+                work.incidents.add(incident(key))
+            work.alerts.put("INC-1", [alert(starts_at=NOW + minute), alert(firing=False, starts_at=NOW + minute)])
+            work.alerts.put("INC-2", [alert(starts_at=NOW, instance="b")])
+            work.alerts.put("INC-3", [alert(starts_at=NOW + 9 * minute)])
+            work.alerts.put("INC-4", [alert(starts_at=NOW)])
+        with rig.another().begin() as work:
+            b, c = alert(instance="b"), alert(instance="c")
+            assert work.alerts.known("k", [word, b, c]) == {
+                word.fingerprint: LastWord(starts_at=NOW + minute, is_over=True),
+                b.fingerprint: LastWord(starts_at=NOW, is_over=False),
+            }
+            assert work.alerts.known("nobody's", [word]) == {}
+            assert work.alerts.known("k", []) == {}
+
+    def test_a_word_without_an_incident_is_known_under_its_key(self, rig: StoreRig):
+        word, key = alert(firing=False, starts_at=NOW), ODD * 500
+        with rig.store.begin() as work:
+            work.alerts.keep(key, [word])
+            work.alerts.keep(key, [word, alert(firing=False, starts_at=NOW - timedelta(minutes=1))])
+        with rig.another().begin() as work:
+            assert work.alerts.known(key, [word]) == {word.fingerprint: LastWord(starts_at=NOW, is_over=True)}
+            assert work.alerts.known("k", [word]) == {}
+            assert not work.incidents.recent()
 
 
 class PatchContract:

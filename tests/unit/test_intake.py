@@ -235,6 +235,50 @@ class TestReopening:
         fire(world, starts_at=world.clock.now())
         assert [item.id for item in world.incidents()] == ["INC-2", "INC-1"]
 
+    def test_after_thirty_minutes_a_delivery_that_is_sent_again_opens_nothing(self, world):
+        fire(world)
+        clear(world)
+        world.forward(hours=40)
+        fire(world)
+        clear(world)
+        fire(world, starts_at=NOW - LATER)
+        assert [(item.id, item.state, item.alerts_seen) for item in world.incidents()] == [
+            ("INC-1", IncidentState.RESOLVED, 2)
+        ]
+
+    def test_what_was_over_long_ago_does_not_join_an_incident_of_the_same_group(self, world):
+        fire(world, instance="a")
+        clear(world, instance="a")
+        world.forward(hours=2)
+        fire(world, instance="b", starts_at=world.clock.now())
+        fire(world, instance="a")
+        assert world.incident("INC-2").firing == 1
+        clear(world, instance="b", starts_at=world.clock.now())
+        assert world.incident("INC-2").state is IncidentState.RESOLVED
+
+    def test_what_still_fires_hours_after_a_person_closed_it_opens_a_new_incident(self, world):
+        fire(world)
+        assert world.press("resolve:INC-1").ok
+        world.forward(hours=4)
+        fire(world)
+        assert [item.id for item in world.incidents()] == ["INC-2", "INC-1"]
+
+    def test_unless_its_sender_tells_of_each_event_once(self, world):
+        run = replace(group(alert()), repeats=False)
+        world.receive(run)
+        assert world.press("resolve:INC-1").ok
+        world.forward(hours=4)
+        world.receive(run)
+        assert [item.id for item in world.incidents()] == ["INC-1"]
+
+    def test_an_end_that_is_told_before_its_beginning_is_remembered(self, world):
+        green, red = (replace(group(alert(firing=firing)), repeats=False) for firing in (False, True))
+        world.receive(green)
+        world.forward(hours=1)
+        world.receive(red)
+        world.receive(green, red)
+        assert not world.incidents()
+
     def test_counts_every_alert_of_the_delivery(self, world):
         fire(world)
         clear(world)

@@ -1,6 +1,7 @@
 """Whatever alerts, presses and hours follow one another, an incident keeps its rules."""
 
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,6 +38,32 @@ def test_identical_words_change_nothing_but_the_count(spoken):
     assert ends[0] == ends[1]
 
 
+runs = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=5, unique_by=lambda run: run[0])
+
+
+@CHEAP
+@given(data=st.data(), history=runs, hours=st.integers(0, 30))
+def test_however_late_and_in_whatever_order_runs_are_told_again_the_newest_one_counts(data, history, hours):
+    """Of a sender that tells of each event once, like a CI system."""
+    newest = max(history)
+    with tempfile.TemporaryDirectory() as folder:
+        world = make_world(Path(folder))
+
+        def tell(minute: int, failed: bool) -> None:
+            world.receive(replace(group(say("a", failed, minute)), repeats=False))
+
+        for run in history:
+            tell(*run)
+        assert [item.firing for item in world.incidents() if item.is_open] == ([1] if newest[1] else [])
+        if newest[1] and data.draw(st.booleans(), label="a person closes it"):
+            world.press(f"resolve:{world.incidents()[0].id}")
+        world.forward(hours=hours, minutes=31)
+        before = [(item.id, item.state, item.firing, item.round) for item in world.incidents()]
+        for run in data.draw(st.permutations(history)):
+            tell(*run)
+        assert [(item.id, item.state, item.firing, item.round) for item in world.incidents()] == before
+
+
 class Night(RuleBasedStateMachine):
     """One problem through a night of deliveries, presses and time."""
 
@@ -44,6 +71,7 @@ class Night(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.world = make_world(Path(self.folder.name))
+        self.told: list[tuple[str, bool, int]] = []
 
     def teardown(self) -> None:
         self.world.store.engine.dispose()
@@ -56,9 +84,28 @@ class Night(RuleBasedStateMachine):
     def deliver(self, batch) -> None:
         before = {item.id: (item.state, self.pages(item.id)) for item in self.world.incidents()}
         self.world.receive(*(group(say(*word)) for word in batch))
+        self.told += batch
         for incident, (state, pages) in before.items():
             if state is IncidentState.ACKNOWLEDGED:
                 assert self.pages(incident) == pages, "a delivery never pages an acknowledged incident"
+
+    @rule(data=st.data())
+    def replay(self, data) -> None:
+        """What was over already is sent once more, alone, whatever has happened since."""
+        old = [word for word in self.told if self.is_over(*word)]
+        if not old:
+            return
+        before = [(item.id, item.state, item.firing, item.round) for item in self.world.incidents()]
+        self.world.receive(group(say(*data.draw(st.sampled_from(old)))))
+        assert [(item.id, item.state, item.firing, item.round) for item in self.world.incidents()] == before
+
+    def is_over(self, instance: str, firing: bool, minute: int) -> bool:
+        """Say whether the store was told that this word is over: of what it was never told it knows nothing."""
+        word, incidents = say(instance, firing, minute), self.world.incidents()
+        with self.world.unit() as work:
+            known = work.alerts.known(incidents[0].key, [word]) if incidents else {}
+        last = known.get(word.fingerprint)
+        return last is not None and last.settles(word, repeats=True)
 
     @rule(verb=st.sampled_from(["ack", "resolve", "silence"]), who=st.sampled_from(["ada@web", "cleo@web", "vic@web"]))
     def press(self, verb, who) -> None:

@@ -2,7 +2,8 @@
 
 The kind of event stands in a header that a stored delivery no longer has, so it is read from the body's shape: each
 event has a member of its own. An event that comes twice, or after a newer one, changes nothing of an incident that is
-there: an alert's time is the start of the run it tells of, and the store takes no word older than the one it has.
+there, and opens none: an alert's time is the start of the run it tells of, and intake takes no word that is not newer
+than what is known.
 """
 
 import hmac
@@ -53,6 +54,7 @@ class GitHubHooks:
             group_key=f"{alert.labels['repository']}@{alert.labels['branch']}" if alert else "",
             alerts=(alert,) if alert else (),
             commits=commits,
+            repeats=False,
         )
 
 
