@@ -1,17 +1,14 @@
 """What an investigation works with, as ports; the worker's start puts real ones in."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot.domain.service import LogPlace, Service
+from bot.domain.unseen import remove_unseen
 from bot.ports.logs import LogSource
 from bot.ports.sandbox import Sandbox
 from bot.ports.workspace import Workspaces
-
-_COLOUR = re.compile(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\))")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +28,11 @@ class Tools:
     def sanitize(self, text: str) -> str:
         """Return hostile text without colours, control and direction characters, then redacted: in that order, so
         that no secret hides behind a character nobody sees."""
-        return self.redact(_CONTROL.sub("", _COLOUR.sub("", text)))
+        return self.redact(remove_unseen(text))
 
     def sanitize_lines(self, lines: Sequence[str]) -> list[str]:
         """Do the same to the lines of one source, together: a private key runs over many of them."""
-        return self.redact_lines([_CONTROL.sub("", _COLOUR.sub("", line)) for line in lines])
+        return self.redact_lines([remove_unseen(line) for line in lines])
 
     def clean(self, text: str, limit: int) -> str:
         """Return sanitized text, its end kept within `limit`."""
