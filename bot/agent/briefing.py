@@ -7,6 +7,7 @@ from typing import Final
 from bot.agent.guard import defuse
 from bot.agent.prompts import render_task
 from bot.domain.conclusion import conclude, find_result, name_commit
+from bot.domain.evidence import Evidence
 from bot.domain.feedback import MAX_WISH, FeedbackKind
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.reproduction import word
@@ -14,6 +15,7 @@ from bot.domain.reproduction import word
 MAX_TASK: Final = 24_000
 MAX_PIECES: Final = 8
 MAX_PIECE: Final = 1_800
+MAX_CI_PIECE: Final = 8_000
 MAX_SUSPECTS: Final = 5
 MAX_FEEDBACK: Final = 3
 MAX_OLD_PATCH: Final = 4_000
@@ -55,15 +57,21 @@ def write_task(job: Job, *, head: str, checks: Sequence[str], clean: Callable[[s
         "checks": ", ".join(checks) or "none",
         "playbook": job.playbook.title,
         "findings": [f"{each.claim} ({each.confidence}, {', '.join(each.evidence)})" for each in findings],
-        "evidence": [
-            _Piece(id=each.id, kind=each.kind, cite=each.cite, text=each.text[:MAX_PIECE]) for each in ordered
-        ],
+        "evidence": [_Piece(id=each.id, kind=each.kind, cite=each.cite, text=_shorten(each)) for each in ordered],
         "suspects": list(_name_suspects(job)),
         "tried": list(_tell_tried(job)),
         "feedback": list(_tell_feedback(job)),
     }
     text = defuse(clean(render_task(facts)))
     return text if len(text) <= MAX_TASK else text[:MAX_TASK] + "\n… cut here\n"
+
+
+def _shorten(piece: Evidence) -> str:
+    """Return a piece's text within its room. CI's log has more of it, and keeps both of its ends."""
+    if piece.kind != "ci":
+        return piece.text[:MAX_PIECE]
+    half = MAX_CI_PIECE // 2
+    return piece.text if len(piece.text) <= MAX_CI_PIECE else f"{piece.text[:half]}\n…\n{piece.text[-half:]}"
 
 
 def _name_suspects(job: Job) -> Iterator[str]:

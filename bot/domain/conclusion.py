@@ -103,8 +103,9 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
 
 
 def _read_marks(collected: Collected | None) -> Iterator[Finding]:
-    """Say that the service ended, or what became slow: the first piece of each tells most."""
+    """Say what failed in CI, that the service ended, or what became slow: the first piece of each tells most."""
     for kind, who, refuted_by in (
+        ("ci", "In CI, ", "the same lines in the log of a green run"),
         ("exit", "The service ", "as many ends of the service before the alert"),
         ("slow", "", "the same times before the alert"),
     ):

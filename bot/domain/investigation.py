@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
+from bot.domain.ci_log import CILog
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, Suspect
 from bot.domain.feedback import Feedback
 from bot.domain.playbook import Playbook
@@ -27,7 +28,8 @@ class Collected:
     """Read from the logs. `notes` says in words what was missing ("no log line between … and …").
 
     `requests` are worth sending again: they failed, or were slow. `reproduce` is what the playbook will run;
-    `began_at` is when the logs show that it began, where they say so better than their errors.
+    `began_at` is when the logs show that it began, where they say so better than their errors. `ci_job` is the job that
+    CI's log shows failing, `ci_records` are the errors in it.
     """
 
     records: tuple[ErrorRecord, ...]
@@ -37,6 +39,8 @@ class Collected:
     notes: tuple[str, ...] = ()
     reproduce: Reproduce = Reproduce.REQUEST
     began_at: datetime | None = None
+    ci_job: str = ""
+    ci_records: tuple[ErrorRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,8 @@ StageResult = Collected | Suspected | Confirmed | Drafted | Verified
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
-    alert's, and hostile; `feedback` is what people said about earlier patches."""
+    alert's, and hostile; `feedback` is what people said about earlier patches. `ci_log` is of the commit that the
+    alert carries, `green_sha` the one that it names as green last."""
 
     run: str
     incident: str
@@ -120,3 +125,5 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     done: tuple[StageResult, ...] = field(default_factory=tuple)
     feedback: tuple[Feedback, ...] = ()
+    ci_log: CILog | None = None
+    green_sha: str = ""

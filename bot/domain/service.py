@@ -49,3 +49,8 @@ class Service:
     release_tags: str = "v*"
     watch: timedelta = timedelta(minutes=10)
     deploy: tuple[str, ...] = ()
+
+    @property
+    def is_ci_local(self) -> bool:
+        """Say whether Nightshift runs the checks itself, so that no other system has logs of them."""
+        return self.ci == "local"

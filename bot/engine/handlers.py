@@ -11,6 +11,7 @@ import structlog
 from bot.domain.incident import RunState
 from bot.domain.investigation import Job
 from bot.engine.changing import Changing
+from bot.engine.ci_log import fetch_ci_log
 from bot.engine.following import Following
 from bot.engine.phases import Phase
 from bot.engine.rolling_back import RollingBack
@@ -69,6 +70,7 @@ class Handlers:
         job = await self._in_unit(lambda w: triage.plan_job(w, incident, run=run, folder=folder, rules=self._rules))
         if job is None:
             return
+        job = replace(job, ci_log=await fetch_ci_log(job, self._tools))
         await self._investigate(await self.localize(job))
         reach("triage.investigated")
         await self._in_unit(lambda w: self._conclude(w, incident, run))

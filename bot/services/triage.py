@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from bot.domain.ci_log import find_last_green
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, StageResult, Suspected, Verified
 from bot.domain.playbook import choose_playbook
@@ -69,6 +70,7 @@ def plan_job(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: R
         folder=folder,
         labels=current.labels,
         done=work.investigations.of(current.run),
+        green_sha=find_last_green(current.labels, current.annotations),
     )
 
 

@@ -13,6 +13,7 @@ from bot.domain.requests import find_failing_requests
 from bot.domain.slowness import Slowdown, find_slowdowns
 from bot.errors import NightshiftError
 from bot.ports.logs import LogQuery
+from bot.worker.ci_log import add_ci_log
 from bot.worker.tools import Tools
 
 SKEW = timedelta(minutes=1)
@@ -30,6 +31,11 @@ def plan_query(job: Job) -> LogQuery:
 
 
 def collect(job: Job, tools: Tools) -> Collected:
+    """Read the service's logs, and what CI wrote where the alert is about a run of it."""
+    return add_ci_log(job, _read_logs(job, tools), tools)
+
+
+def _read_logs(job: Job, tools: Tools) -> Collected:
     """Read every log place. A place that is dead or empty becomes a note; the others still count.
 
     A source may say in `notes` what it had to leave out.

@@ -25,13 +25,14 @@ from bot.domain.records import find_records
 from bot.domain.reproduction import Reproduce
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.workspace import Checkout, Commit
+from bot.worker.ci_log import aim
 from bot.worker.collect import MAX_RECORDS, collect
 from bot.worker.confirm import confirm
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
 from bot.worker.revert import choose_target, draft_revert, verify_patch
 from bot.worker.seek import find_trial, seek
-from bot.worker.suspect import find_suspects, read_history
+from bot.worker.suspect import find_suspects, read_history, since_green
 from bot.worker.tools import Tools
 from bot.worker.trial import Trial
 
@@ -134,16 +135,26 @@ class _Case:
         except (Unavailable, Rejected) as error:
             why = self._tools.clean(str(error), 300)
             return Suspected(head="", suspects=(), notes=(f"the repository could not be read: {why}",))
+        records = (*collected.records, *collected.ci_records)
         if self._job.playbook.reproduce is Reproduce.CHECK:
-            collected = replace(collected, records=await self._read_check(head))
-        return await find_suspects(
-            self._job, collected, head=head, commits=self._commits, archive=archive, tools=self._tools
+            records = await self._read_check(head) or collected.ci_records
+        collected = replace(collected, records=records)
+        commits = since_green(self._commits, self._job.green_sha)
+        found = await find_suspects(
+            self._job, collected, head=head, commits=commits, archive=archive, tools=self._tools
         )
+        note = f"the suspects are the {len(commits)} commits since the last green run, {self._job.green_sha[:12]}"
+        return found if commits is self._commits else replace(found, notes=(*found.notes, note))
+
+    @property
+    def _aimed(self) -> Job:
+        """The job, with the check that CI's log names in the place of what the alert's labels say."""
+        return aim(self._job, self._get(Collected).ci_job)
 
     async def _read_check(self, head: str) -> tuple[ErrorRecord, ...]:
         """Return the errors that the failing check prints: they take the place of errors in a log."""
         bench = await self._prepare()
-        trial = (await seek(bench, (), head, job=self._job)).trial
+        trial = (await seek(bench, (), head, job=self._aimed)).trial
         if trial is None:
             return ()
         output = (await bench.run(trial, head)).output
@@ -156,7 +167,7 @@ class _Case:
         search_until = self._job.playbook.seconds * (1 - SEARCH_SHARE)
         confirmed, self._trial = await confirm(
             bench,
-            job=self._job,
+            job=self._aimed,
             requests=self._get(Collected).requests,
             suspects=suspected.suspects,
             commits=await self._get_commits(),
@@ -186,7 +197,7 @@ class _Case:
             if confirmed.culprit is not None:
                 requests = [confirmed.request] if confirmed.request else []
                 head = self._get(Suspected).head
-                self._trial = await find_trial(await self._prepare(), requests, head, job=self._job)
+                self._trial = await find_trial(await self._prepare(), requests, head, job=self._aimed)
             self._is_trial_known = True
         return self._trial
 

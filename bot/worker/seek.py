@@ -16,7 +16,7 @@ from bot.worker.trial import Bounds, Timing, Trial
 SOMETIMES: Final = 5
 MAX_SLOW: Final = 3
 MAX_CHECKS: Final = 20
-_CHECK_LABELS: Final = ("check", "job", "job_name", "ci_job", "workflow", "stage", "step", "test", "task", "name")
+CHECK_LABELS: Final = ("check", "job", "job_name", "ci_job", "workflow", "stage", "step", "test", "task", "name")
 _COMMIT_LABELS: Final = ("commit", "sha", "commit_sha", "head_sha", "git_sha", "revision", "git_commit")
 _SHA: Final = re.compile(r"[0-9a-f]{7,40}")
 _WORD: Final = re.compile(r"[a-z0-9]+")
@@ -169,7 +169,7 @@ def say_flaky(trial: Trial, at: str, note: str) -> str:
 
 def choose_checks(names: Sequence[str], labels: Mapping[str, str]) -> tuple[str, ...]:
     """Return the checks that the alert's labels name: exactly, else as one of several words ("ci / tests")."""
-    said = [labels[key][:200].lower() for key in _CHECK_LABELS if key in labels]
+    said = [labels[key][:200].lower() for key in CHECK_LABELS if key in labels]
     exact = [name for text in said for name in names if name.lower() == text]
     if exact:
         return tuple(dict.fromkeys(exact))

@@ -64,6 +64,12 @@ async def read_history(checkout: Checkout, branch: str, limit: int) -> tuple[str
     return head, await checkout.log(head, limit)
 
 
+def since_green(commits: Sequence[Commit], green: str) -> Sequence[Commit]:
+    """Return the commits after the last green one, newest first as given; all where it is not among them."""
+    place = next((number for number, commit in enumerate(commits) if commit.sha == green), 0)
+    return commits[:place] if place else commits
+
+
 def _change(commit: Commit, tools: Tools) -> Change:
     return Change(
         sha=commit.sha,

@@ -1,0 +1,39 @@
+"""CI's log of the commit that an alert carries: fetched here, where the credentials are, for the worker to read."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from bot.domain.ci_log import CILog, find_commit, plain_log
+from bot.domain.investigation import Collected, Job
+from bot.engine.tools import Tools
+from bot.errors import NightshiftError
+
+log = structlog.get_logger(__name__)
+LOG_SECONDS: Final = 20.0
+
+
+async def fetch_ci_log(job: Job, tools: Tools, *, seconds: float = LOG_SECONDS) -> CILog | None:
+    """Return it bounded and redacted, or with the reason why it cannot be had; an investigation never waits for it.
+
+    None where there is nothing to ask for: the alert names no commit, CI is local, or the logs were read before a kill.
+    """
+    ci, sha = job.service.ci, find_commit(job.labels)
+    if not sha or job.service.is_ci_local or any(isinstance(result, Collected) for result in job.done):
+        return None
+    try:
+        async with asyncio.timeout(seconds):
+            text = await tools.find_ci(ci).log(sha)
+    except TimeoutError:
+        fault = f"{ci} did not send it within {seconds:g} s"
+    except NightshiftError as error:
+        fault = tools.redact(str(error))[:500]
+    else:
+        return CILog(ci=ci, sha=sha, text=await asyncio.to_thread(_clean, text, tools))
+    log.info("ci_log_missing", ci=ci, sha=sha, error=fault)
+    return CILog(ci=ci, sha=sha, fault=fault)
+
+
+def _clean(text: str, tools: Tools) -> str:
+    return tools.redact(plain_log(text))

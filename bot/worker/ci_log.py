@@ -1,0 +1,47 @@
+"""What CI's log of the alert's commit adds: the failing step as evidence, its errors, and which check it is."""
+
+from dataclasses import replace
+from typing import Final
+
+from bot.domain.ci_log import CIFailure, CILog, find_failure
+from bot.domain.evidence import Evidence
+from bot.domain.investigation import Collected, Job
+from bot.worker.seek import CHECK_LABELS, choose_checks
+from bot.worker.tools import Tools
+
+KIND: Final = "ci"
+MAX_TEXT: Final = 12_000
+
+
+def add_ci_log(job: Job, collected: Collected, tools: Tools) -> Collected:
+    """Return what was collected with what CI's log shows; where it could not be had, with a note that says so."""
+    log = job.ci_log
+    if log is None:
+        return collected
+    failure = None if log.fault else _find_failure(job, log, tools)
+    if failure is None:
+        why = log.fault or f"{log.ci} keeps none of {log.sha[:12]}"
+        return replace(collected, notes=(*collected.notes, f"CI's log could not be read: {tools.clean(why, 300)}"))
+    piece = Evidence(id=f"E{len(collected.evidence) + 1}", kind=KIND, cite=failure.cite, text=_tell(failure))
+    return replace(collected, evidence=(*collected.evidence, piece), ci_job=failure.job, ci_records=failure.records)
+
+
+def aim(job: Job, ci_job: str) -> Job:
+    """Let the job that CI's log shows failing say which check it is, where the service has one of that name."""
+    name, _, step = ci_job.partition(": ")
+    said = {"job": name, "step": step}
+    if not choose_checks(tuple(job.service.checks), said):
+        return job
+    kept = {label: value for label, value in job.labels.items() if label not in CHECK_LABELS}
+    return replace(job, labels={**kept, **said})
+
+
+def _find_failure(job: Job, log: CILog, tools: Tools) -> CIFailure | None:
+    workflow = tools.clean(job.labels.get("workflow", ""), 200)
+    return find_failure(tools.sanitize_lines(log.text.split("\n")), workflow=workflow)
+
+
+def _tell(failure: CIFailure) -> str:
+    text = "\n".join((failure.summary, *failure.lines))
+    half = MAX_TEXT // 2
+    return text if len(text) <= MAX_TEXT else f"{text[:half]}\n…\n{text[-half:]}"
