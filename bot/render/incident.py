@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.chat import Block, Button, Fields, Link, Message, Paragraph, Style, Tone
+from bot.domain.ci_log import SHA_LABEL, find_commit
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.presses import SILENCE_CHOICES, UNTIL_RESOLVED, Verb, encode_press
 from bot.render.links import Links, link_to
@@ -157,6 +158,7 @@ def _facts(incident: Incident, now: datetime, names: Mapping[str, str]) -> Itera
     if value:
         yield "Value", write_line(value, 60)
     places = [f"{name}={incident.labels[name]}" for name in _PLACES if incident.labels.get(name)]
+    yield from (("CI run", said) for said in (_say_ci_run(incident),) if said)
     if places:
         yield "Where", write_line(" ".join(places[:4]), 120)
     yield "Alerts", f"{incident.firing:,} firing, {incident.alerts_seen:,} received"
@@ -168,11 +170,20 @@ def _facts(incident: Incident, now: datetime, names: Mapping[str, str]) -> Itera
         yield "Silenced", write_until(incident.silenced_until, now)
 
 
+def _say_ci_run(incident: Incident) -> str:
+    """Return which run the alert is about, "" where it is about none."""
+    workflow, branch, sha = (incident.labels.get(label, "") for label in ("workflow", "branch", SHA_LABEL))
+    if not workflow or not find_commit(incident.labels):
+        return ""
+    where = f" on branch {write_line(branch, 80)}" if branch else ""
+    return f"{write_line(workflow, 80)}{where}, commit {sha[:12]}"
+
+
 def _links(incident: Incident, links: Links) -> Iterator[Link]:
     candidates = (
         link_to("Runbook", incident.runbook_url),
         link_to("Dashboard", incident.dashboard_url),
-        link_to("Source", incident.source_url),
+        link_to("CI run" if _say_ci_run(incident) else "Source", incident.source_url),
         links.to_incident(incident.id),
     )
     yield from (link for link in candidates if link)
