@@ -134,7 +134,11 @@ def _find_step(lines: Sequence[str]) -> tuple[int, int]:
     """Return where the output of the failing step begins and ends; the whole log where it marks no steps."""
     end = next((number for number, line in enumerate(lines) if _ENDED.match(line)), 0)
     begin = next((number for number in reversed(range(end)) if _STEP.match(lines[number])), 0)
-    return (begin, end) if any(line.strip() for line in lines[begin:end]) else (0, len(lines))
+    if not any(line.strip() for line in lines[begin:end]):
+        begin, end = 0, len(lines)
+    while end > begin and not lines[end - 1].strip():
+        end -= 1
+    return begin, end
 
 
 def _choose_lines(lines: Sequence[LogLine], records: Sequence[ErrorRecord]) -> tuple[tuple[str, ...], int]:
