@@ -77,10 +77,10 @@ def _merge(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str | None:
         return _join(work, current, problem)
     if current is not None and current.may_reopen(work.now):
         news = work.alerts.put(current.id, problem.said)
-        starts = [alert.starts_at for alert in news if alert.status is AlertStatus.FIRING]
-        if not starts:
+        firing = [alert for alert in news if alert.status is AlertStatus.FIRING]
+        if not firing:
             return None
-        again = replace(current, alert_started_at=min(starts), alerts_seen=current.alerts_seen + problem.seen)
+        again = replace(_describe(current, firing), alerts_seen=current.alerts_seen + problem.seen)
         return _reopen(work, again, rules)
     if problem.firing:
         return _open(work, problem, rules)
@@ -94,6 +94,19 @@ def _forget_old_words(work: UnitOfWork, problem: _Problem) -> None:
     known = work.alerts.known(problem.key, problem.said)
     fresh = drop_old_words(problem.said, known, repeats=problem.group.repeats)
     problem.words = {(alert.fingerprint, alert.status, alert.starts_at): alert for alert in fresh}
+
+
+def _describe(incident: Incident, firing: Sequence[Alert]) -> Incident:
+    """Let an incident tell of what fires now: another commit, another run, than before it was closed."""
+    first = min(firing, key=lambda alert: alert.starts_at)
+    return replace(
+        incident,
+        title=first.summary,
+        labels=first.labels,
+        annotations=first.annotations,
+        alert_started_at=first.starts_at,
+        source_url=first.source_url,
+    )
 
 
 def _join(work: UnitOfWork, incident: Incident, problem: _Problem) -> str:

@@ -124,9 +124,7 @@ async def test_a_green_run_that_is_told_before_its_red_attempt_leaves_nothing_op
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one by one"])
-async def test_in_whatever_order_they_come_the_newest_run_counts(
-    github: Sender, order: tuple[int, ...], together: bool
-):
+async def test_whatever_their_order_the_newest_run_counts(github: Sender, order: tuple[int, ...], together: bool):
     news = [RED, GREEN_AGAIN, run("failure", attempt=3, sha=FIXED)]
     if together:
         await github.send(*(news[place] for place in order))
@@ -160,3 +158,11 @@ async def test_an_old_failure_of_one_workflow_does_not_join_the_incident_of_anot
     assert github.world.incident("INC-2").firing == 1
     await github.send(run("success", attempt=13, name="Nightly"))
     assert github.world.incident("INC-2").state is IncidentState.RESOLVED
+
+
+async def test_an_incident_that_opens_again_tells_of_the_run_that_failed_now(github: Sender):
+    await github.send(RED, GREEN_AGAIN)
+    await github.send(run("failure", attempt=3, sha=FIXED, html_url="https://github.com/octo/shop/actions/runs/8"))
+    incident = github.world.incident()
+    assert (incident.round, incident.labels["sha"]) == (2, FIXED)
+    assert incident.source_url == "https://github.com/octo/shop/actions/runs/8"
