@@ -174,6 +174,15 @@ async def test_its_secrets_and_hidden_characters_stay_out_of_everything(make_nig
         assert "\u202e" not in text
 
 
+async def test_where_the_check_cannot_be_reproduced_its_errors_in_ci_rank_the_commits(make_night):
+    night = await asyncio.to_thread(make_night, checks={})
+    await night.fail()
+    _, suspected, *_ = await night.triage()
+    assert suspected.suspects[0].commit == night.scenario.world.culprit
+    assert not any("nothing was found" in note for note in suspected.notes)
+    assert "In CI, tests: Run the tests failed" in night.shown("findings")
+
+
 @pytest.mark.parametrize(
     ("answer", "note"),
     [

@@ -53,6 +53,16 @@ def test_a_new_card_says_what_since_when_and_offers_everything() -> None:
     ]
 
 
+def test_the_card_of_a_red_run_names_it_and_links_to_it() -> None:
+    sha = "3484a3fb816e0859fd6e1cea078d76385ff50625"
+    run = {"alertname": "CIFailed", "workflow": "Build\nand test", "branch": "main", "sha": sha}
+    message = card(replace(INCIDENT, labels=run))
+    assert facts(message)["CI run"] == "Build and test on branch main, commit 3484a3fb816e"
+    assert "CI run" in [block.label for block in message.blocks if isinstance(block, Link)]
+    for other in ({**run, "sha": "main"}, {**run, "workflow": ""}):
+        assert "CI run" not in str(card(replace(INCIDENT, labels=other)))
+
+
 def test_every_button_can_be_read_back_and_pressed_with_one_key() -> None:
     buttons = card(INCIDENT).buttons
     assert {parse_press(button.id).incident for button in buttons} == {"INC-7"}
