@@ -18,11 +18,13 @@ _MAX_SHOWN_LINE: Final = 300
 _MAX_TRACE: Final = 90
 _MAX_RECORDS: Final = 20
 _MAX_NAME: Final = 100
+_MAX_SECTIONS: Final = 50
 
 _SHA: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _HEAD: Final = re.compile(r"=== (?P<name>\S.{0,400}?)(?:, attempt (?P<attempt>[0-9]{1,6}))? ===")
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z(?: |$)", re.ASCII)
 _STEP: Final = re.compile(r"##\[group\]Run ")
+_MARK: Final = "##[error]"
 _ENDED: Final = re.compile(r"##\[error\]Process completed with exit code \d+\.?", re.ASCII)
 
 
@@ -38,18 +40,25 @@ class CILog:
 
 @dataclass(frozen=True, kw_only=True)
 class CIFailure:
-    """The step that failed: `job` names job and step as CI does ("" where it does not), `lines` are worth reading."""
+    """What of a job's log is worth reading: `job` names job and step as CI does ("" where it does not).
+
+    `is_marked` says that the log itself marks an error: without that it shows errors, but not that the job failed.
+    """
 
     cite: str
     job: str
+    attempt: int
+    is_marked: bool
     records: tuple[ErrorRecord, ...]
     lines: tuple[str, ...]
 
     @property
     def summary(self) -> str:
-        """Return "tests: Run unittest failed: KeyError: 'rate'" as one line."""
+        """Return "tests: Run unittest failed: KeyError: 'rate'" as one line, and never more than the log shows."""
         said = self.records[0].headline if self.records else ""
-        return " ".join(f"{self.job or 'a job'} failed{': ' if said else ''}{said}".split())[:400]
+        verb = " failed" if self.is_marked else "" if said else " ends with"
+        said = said or ("" if self.is_marked else next((line for line in reversed(self.lines) if line.strip()), ""))
+        return " ".join(f"{self.job or 'a job'}{verb}{': ' if said else ''}{said}".split())[:400]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +92,20 @@ def plain_log(text: str) -> str:
 
 
 def find_failure(lines: Sequence[str], *, workflow: str) -> CIFailure | None:
-    """Return what failed in the newest attempt of a workflow; None where the log says nothing. `lines` are redacted."""
+    """Return what a workflow's log shows failing, None where it says nothing. `lines` are redacted.
+
+    A job that the log marks as failed comes before one that it does not, then the newest attempt counts.
+    """
     wanted = " ".join(workflow.split())[:_MAX_NAME]
     sections = [section for section in _split(lines) if any(line.strip() for line in section.lines)]
     ours = [section for section in sections if wanted and f"{section.name}, ".startswith(f"{wanted}, ")] or sections
-    newest = max((int(section.attempt or 0) for section in ours), default=0)
-    found = [_read(section, wanted) for section in ours if int(section.attempt or 0) == newest]
-    return max(found, key=_tells, default=None)
+    return max((_read(section, wanted) for section in ours[-_MAX_SECTIONS:]), key=_rank, default=None)
 
 
-def _tells(failure: CIFailure) -> int:
-    """Rank how much a section tells; of equals the first is taken, as CI lists them."""
-    return 2 if failure.records and failure.records[0].frames else 1 if failure.records else 0
+def _rank(failure: CIFailure) -> tuple[bool, int, int]:
+    """Order sections by how much they tell; of equals the first is taken, as CI lists them."""
+    told = 2 if failure.records and failure.records[0].frames else 1 if failure.records else 0
+    return failure.is_marked, failure.attempt, told
 
 
 def _split(lines: Sequence[str]) -> Iterator[_Section]:
@@ -119,7 +130,14 @@ def _read(section: _Section, workflow: str) -> CIFailure:
     ]
     records = find_records(numbered)[:_MAX_RECORDS]
     shown, first = _choose_lines(numbered, records)
-    return CIFailure(cite=f"{where}, line {first}", job=job, records=records, lines=shown)
+    return CIFailure(
+        cite=f"{where}, line {first}",
+        job=job,
+        attempt=int(section.attempt or 0),
+        is_marked=any(line.startswith(_MARK) for line in section.lines),
+        records=records,
+        lines=shown,
+    )
 
 
 def _name(name: str, workflow: str) -> tuple[str, str]:

@@ -6,7 +6,9 @@ from typing import Final
 import structlog
 
 from bot.domain.ci_log import CILog, find_commit, plain_log
+from bot.domain.conclusion import find_result
 from bot.domain.investigation import Collected, Job
+from bot.domain.reproduction import Reproduce
 from bot.engine.tools import Tools
 from bot.errors import NightshiftError
 
@@ -17,10 +19,10 @@ LOG_SECONDS: Final = 20.0
 async def fetch_ci_log(job: Job, tools: Tools, *, seconds: float = LOG_SECONDS) -> CILog | None:
     """Return it bounded and redacted, or with the reason why it cannot be had; an investigation never waits for it.
 
-    None where there is nothing to ask for: the alert names no commit, CI is local, or the logs were read before a kill.
+    None where there is nothing to ask for: the alert is about no run, CI is local, or the logs were read before a kill.
     """
     ci, sha = job.service.ci, find_commit(job.labels)
-    if not sha or job.service.is_ci_local or any(isinstance(result, Collected) for result in job.done):
+    if not sha or not _is_about_run(job) or job.service.is_ci_local or find_result(job.done, Collected):
         return None
     try:
         async with asyncio.timeout(seconds):
@@ -37,3 +39,8 @@ async def fetch_ci_log(job: Job, tools: Tools, *, seconds: float = LOG_SECONDS) 
 
 def _clean(text: str, tools: Tools) -> str:
     return tools.redact(plain_log(text))
+
+
+def _is_about_run(job: Job) -> bool:
+    """Say whether the alert tells of CI: one of another kind may carry the deployed commit, whose log says nothing."""
+    return job.playbook.reproduce is Reproduce.CHECK or bool(job.labels.get("workflow"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -82,8 +83,9 @@ class TestReading:
     def test_without_an_error_that_is_known_the_end_is_shown(self):
         failure = read(section(*(f"line {number}" for number in range(500))))
         assert failure.lines == tuple(f"line {number}" for number in range(380, 500))
-        assert failure.summary == "tests: Run it failed"
+        assert failure.summary == "tests: Run it ends with: line 499"
         assert failure.cite.endswith("line 381")
+        assert read(section("x", "##[error]The runner is lost")).summary == "tests: Run it failed: The runner is lost"
 
     def test_the_newest_attempt_of_the_alert_s_workflow_counts(self):
         text = "".join(
@@ -97,6 +99,11 @@ class TestReading:
         assert read(text).records[0].headline == "second"
         assert read(text, "Nightly").records[0].headline == "nightly"
 
+    def test_an_attempt_that_failed_is_shown_though_a_later_one_passed(self):
+        red = section(*TRACE, "##[error]Process completed with exit code 1.", head="CI, tests, attempt 1")
+        failure = read(red + section("ERROR: expected by a test", "2 passed", head="CI, tests, attempt 2"))
+        assert (failure.attempt, failure.summary) == (1, "tests failed: KeyError: 'rate'")
+
     def test_of_several_jobs_the_one_with_a_trace_is_shown(self):
         text = section("ERROR: x", head="CI, style, attempt 1") + section(*TRACE, head="CI, tests, attempt 1")
         assert read(text).job == "tests"
@@ -104,7 +111,7 @@ class TestReading:
     def test_a_log_without_a_title_is_the_workflow_s(self):
         failure = read("\n".join(TRACE), "nightly build")
         assert (failure.cite, failure.job) == ("CI log of nightly build, line 1", "")
-        assert failure.summary == "a job failed: KeyError: 'rate'"
+        assert failure.summary == "a job: KeyError: 'rate'"
         assert read("\n".join(TRACE), "").cite == "CI log of a job, line 1"
 
     def test_a_title_of_one_word_names_the_job(self):
@@ -176,7 +183,7 @@ class TestEvidence:
         log = CILog(ci="cloud", sha=SHA, text=section(*lines))
         collected = add_ci_log(make_job(log), EMPTY, TOOLS)
         (finding,), (piece,) = conclude([collected])
-        assert finding.claim == "In CI, tests: Run it failed: KeyError: 'rate'"
+        assert finding.claim == "In CI, tests: Run it: KeyError: 'rate'"
         assert finding.evidence == (piece.id,) == ("E1",)
         task = write_task(make_job(done=(collected,)), head=SHA, checks=["tests"], clean=lambda text: text)
         assert "CI log of CI, attempt 1, line 101" in task
@@ -262,7 +269,15 @@ class TestFetching:
         assert 'No CI is called "gone" any more' in log.fault
 
     @pytest.mark.parametrize(
-        "job", [make_job(ci="local"), make_job(sha="3484a3f"), make_job(sha=""), make_job(done=(EMPTY,))]
+        "job",
+        [
+            make_job(ci="local"),
+            make_job(sha="3484a3f"),
+            make_job(sha=""),
+            make_job(done=(EMPTY,)),
+            replace(make_job(workflow=""), playbook=replace(PLAYBOOK, reproduce=Reproduce.REQUEST)),
+        ],
+        ids=["local", "short", "no commit", "read before", "not about a run"],
     )
     async def test_nobody_is_asked_where_there_is_nothing_to_ask_for(self, job):
         ci = CI("x")
