@@ -14,7 +14,7 @@ from bot.engine.phases import Phase
 from bot.engine.tools import Args, Tools, has_stood_still, in_unit
 from bot.errors import Rejected, Unavailable
 from bot.metrics import CI_VERDICTS
-from bot.ports.ci import CIProvider
+from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.faults import reach
 from bot.ports.work import Store, UnitOfWork
 from bot.services import ci_follow, dispatch, merging, rollout
@@ -80,6 +80,8 @@ class Following:
         """Return the run; None where an order got no answer and a person was asked."""
         if plan.request.trigger is not Trigger.DISPATCH:
             return await provider.start(plan.request)
+        if isinstance(provider, KnowsOrders):
+            provider.expect(plan.request)
         run = await provider.status(plan.request.sha)
         if run is None and plan.since is None:
             run = await self._send_once(plan, provider)

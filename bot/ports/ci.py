@@ -1,7 +1,7 @@
 """CI systems."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.ci import CIRequest, CIRun
 from bot.ports.alerts import AlertSource
@@ -39,6 +39,18 @@ class CIProvider(Protocol):
 
     async def check(self) -> Health:
         """Say whether the system can be used now."""
+        ...
+
+
+@runtime_checkable
+class KnowsOrders(Protocol):
+    """A `CIProvider` that can tell the run which an order began from other runs of the same commit."""
+
+    def expect(self, request: CIRequest) -> None:
+        """From now on only the run that this order begins counts as the run of its commit.
+
+        Nothing is asked or sent, it may be repeated, and it is forgotten with the process.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from bot.errors import Reason, Rejected, Unavailable
 from connectors.ci.github import Connector, GitHubCI
 from tests.contract.ci_suite import CIContract, CIWorld
 from tests.contract.github_world import GitHubWorld, open_world
-from tests.forge.actions import FAILING, PASSING, JobPlan
+from tests.forge.actions import FAILING, PASSING, JobPlan, Workflow
 from tests.forge.faults import Answer
 from tests.forge.repository import Reported
 
@@ -127,6 +127,19 @@ async def test_checks_of_others_do_not_stand_for_a_dispatch(dispatching: GitHubW
     dispatching.forge.clock.advance(40)
     assert (await verdict(provider, request)).state is CIState.PASSED
     assert dispatching.count_orders("/dispatches") == 1
+
+
+async def test_after_a_restart_another_workflow_s_run_is_not_taken_for_the_one_that_is_ordered(tmp_path: Path):
+    async with open_world(tmp_path, "push") as github:
+        github.forge.workflows += (Workflow(file="checks.yml", on=frozenset({"workflow_dispatch"}), id=161336),)
+        request = replace(github.commit("pass"), job="checks.yml", trigger=Trigger.DISPATCH)
+        provider = github.connect().ci
+        assert await provider.status(request.sha) is not None, "the push began a run, and nobody said what is expected"
+        provider.expect(request)
+        assert await provider.status(request.sha) is None
+        assert github.count_orders("/dispatches") == 0
+        assert (await verdict(provider, request)).state is CIState.PASSED
+        assert github.count_orders("/dispatches") == 1
 
 
 async def test_a_dispatch_that_cannot_be_is_refused_in_words(dispatching: GitHubWorld):

@@ -38,6 +38,20 @@ async def test_a_run_that_is_there_already_is_found_and_nothing_is_sent(night):
     assert state(night, digest) is ApprovalState.EXECUTED
 
 
+@pytest.mark.parametrize("point", ["", "ci.dispatch.before", "ci.dispatch.after"])
+async def test_another_run_of_the_commit_is_never_taken_for_the_one_that_is_ordered(night, point):
+    night.ci.beside = True
+    night.approve()
+    night.kill_at(point)
+    await night.play()
+    if point == "ci.dispatch.before":  # killed before it was sent: nobody knows that, and people are asked
+        night.ci.expected.clear()
+        night.press("notice", "Start it again")
+        await night.play()
+    assert night.ci.jobs == [("checks.yml", night.git.pushes[0])]
+    assert len(night.world.promised("verdict")) == 1
+
+
 async def test_an_order_that_arrived_without_an_answer_is_found_however_late_it_is_listed(night):
     night.ci.answers, night.ci.lag = ["late"], 45
     digest = night.approve()

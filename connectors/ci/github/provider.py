@@ -79,6 +79,14 @@ class GitHubCI:
             raise Rejected(f"{text}; {_HINTS[request.trigger]}", Reason.NOT_FOUND)
         return CIRun(id=request.sha[:12], sha=request.sha, state=CIState.QUEUED, attempt=seen.awaited)
 
+    def expect(self, request: CIRequest) -> None:
+        """A workflow that the push began may run beside the one that is ordered: it is not its run."""
+        require_sha(request.sha)
+        seen, job = self._remember(request.sha), _job(request)
+        seen.name = read_repository_name(request.repository)
+        if seen.job != job:
+            seen.job, seen.looked_at = job, None
+
     async def status(self, sha: str) -> CIRun | None:
         if not is_sha(sha):
             return None
@@ -144,7 +152,7 @@ class GitHubCI:
         other runs, which say nothing of it.
         """
         async with self._locks.setdefault(request.sha, asyncio.Lock()):
-            job = request.job.rpartition("/")[2]
+            job = _job(request)
             if seen.sent == request.key:
                 return
             if not job:
@@ -239,6 +247,11 @@ class GitHubCI:
             gone, _ = self._seen.popitem(last=False)
             self._locks.pop(gone, None)
         return seen
+
+
+def _job(request: CIRequest) -> str:
+    """Return the workflow's file or id, however its path was written."""
+    return request.job.rpartition("/")[2]
 
 
 def _name(trigger: Trigger) -> str:
