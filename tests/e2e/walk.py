@@ -75,6 +75,7 @@ class Walk:
     service: Service
     expiry_minutes: float = 60
     escalate_after: float = 600
+    dispatch_seconds: float = 0.5
     sends_junk: bool = False
     refuses_push: bool = False
     reruns_ci: bool = False
@@ -120,7 +121,7 @@ state_dir = {json.dumps(str(self.state))}
 poll_seconds = 0.1
 sweep_seconds = 0.2
 ci_idle_seconds = 0.5
-dispatch_seconds = 0.5
+dispatch_seconds = {self.dispatch_seconds}
 [people.ana]
 name = "Ana"
 role = "admin"
