@@ -66,7 +66,7 @@ class ScriptedCI:
 
     `answers` says of each dispatch in turn: "ok", "lost" (nothing happens, no answer), "late" (it happens, no answer),
     "no" (refused). Not idempotent on purpose: each dispatch that arrives is one more run. `beside`: another run of each
-    commit is listed, and taken for the ordered one by who does not say what is expected.
+    commit is listed, and taken for the ordered one by who does not say what is expected. `loses_logs`: no log is had.
     """
 
     clock: FixedClock
@@ -76,6 +76,7 @@ class ScriptedCI:
     answers: list[str] = field(default_factory=list)
     down: int = 0
     beside: bool = False
+    loses_logs: bool = False
     expected: dict[str, str] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     jobs: list[tuple[str, str]] = field(default_factory=list)
@@ -118,6 +119,8 @@ class ScriptedCI:
         return CIRun(id="run-1", sha=sha, state=state, url="http://ci/1")
 
     async def log(self, sha: str) -> str:
+        if self.loses_logs:
+            raise unanswered()
         return "all is well"
 
     async def cancel(self, sha: str) -> CIRun:

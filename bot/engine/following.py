@@ -1,7 +1,8 @@
 """Following CI: the one run of a commit is started or found, asked about, and its verdict recorded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -24,7 +25,11 @@ from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Ask = Callable[[], Awaitable[CIRun | None]]
+Record = Callable[[CIRun], Awaitable[None]]
 LOG_KEPT: Final = 16 * 1024
+LOG_TRIES: Final = 3
+SILENT_SECONDS: Final = 1800.0
 SLOWER: Final = 1.5
 
 
@@ -57,12 +62,26 @@ class Following:
             if run is None:
                 return
             reach("ci.started")
-            pauses = self._pauses(plan.ci)
-            while not run.state.is_final:
-                await self._record(plan.order.incident, digest, run)
-                await news.wait(next(pauses))
-                run = await self._look(plan, provider) or run
-        await self._conclude(plan.order.incident, digest, provider, run)
+            ask = partial(self._look, plan, provider)
+            run = await self._until_verdict(run, ask, partial(self._record, plan.order.incident, digest), plan.ci, news)
+            await self._conclude(plan.order.incident, digest, provider, run, news)
+
+    async def _until_verdict(self, run: CIRun, ask: Ask, record: Record, ci: str, news: Listener) -> CIRun:
+        """Ask until the run has ended. Who gives no answer is asked again, but not for ever."""
+        pauses, answered, wait = self._pauses(ci), monotonic(), 0.0
+        while not run.state.is_final:
+            await record(run)
+            await news.wait(max(next(pauses), wait))
+            try:
+                run = await ask() or run
+            except Unavailable as error:
+                if monotonic() - answered > SILENT_SECONDS:
+                    raise
+                log.info("ci_silent", sha=run.sha, error=str(error))
+                wait = error.retry_after or 0.0
+            else:
+                answered, wait = monotonic(), 0.0
+        return run
 
     async def _look(self, plan: FollowPlan, provider: CIProvider) -> CIRun | None:
         """Ask about the run. One that only an order starts is never started here."""
@@ -151,21 +170,27 @@ class Following:
             run = await provider.status(sha)
             if run is not None and run.state.is_final and known is not None and run.attempt == known.attempt:
                 run = await provider.rerun(sha)
-            pauses = self._pauses(name)
-            while run is not None and not run.state.is_final:
-                await self._record(incident, digest, run)
-                await news.wait(next(pauses))
-                run = await provider.status(sha)
-        if run is not None:
-            await self._conclude(incident, digest, provider, run)
+            if run is not None:
+                ask, record = partial(provider.status, sha), partial(self._record, incident, digest)
+                run = await self._until_verdict(run, ask, record, name, news)
+                await self._conclude(incident, digest, provider, run, news)
 
-    async def _conclude(self, incident: str, digest: str, provider: CIProvider, run: CIRun) -> None:
-        try:
-            whole = (await provider.log(run.sha))[-LOG_KEPT:]
-        except Rejected as error:  # a verdict without its log is a verdict
-            log.warning("ci_log_rejected", sha=run.sha, error=str(error))
-            whole = ""
+    async def _conclude(self, incident: str, digest: str, provider: CIProvider, run: CIRun, news: Listener) -> None:
+        whole = await self._fetch_log(provider, run.sha, news)
         await self._record(incident, digest, replace(run, log_tail=whole or run.log_tail))
+
+    async def _fetch_log(self, provider: CIProvider, sha: str, news: Listener) -> str:
+        """Return the end of the log, "" where it cannot be had: a verdict without its log is a verdict."""
+        for _ in range(LOG_TRIES):
+            try:
+                return (await provider.log(sha))[-LOG_KEPT:]
+            except Unavailable as error:
+                log.info("ci_log_waits", sha=sha, error=str(error))
+                await news.wait(self._tools.poll_seconds)
+            except Rejected as error:
+                log.warning("ci_log_rejected", sha=sha, error=str(error))
+                return ""
+        return ""
 
     async def _record(self, incident: str, digest: str, run: CIRun) -> None:
         clean = replace(run, log_tail=self._tools.redact(run.log_tail))

@@ -243,3 +243,21 @@ async def test_ci_is_asked_less_and_less_often(tmp_path, monkeypatch):
     night.approve()
     await night.play()
     assert night.news.waits[:4] == [5.0, 7.5, 10.0, 10.0]
+
+
+async def test_a_ci_that_gives_no_answer_for_a_while_is_asked_again_and_nothing_begins_anew(tmp_path, monkeypatch):
+    night = RolloutWorld(tmp_path, monkeypatch)
+    night.on_point["ci.started"] = lambda: setattr(night.ci, "down", 40)
+    digest = night.approve()
+    await night.play()
+    assert night.points.count("ci.started") == 1
+    assert state(night, digest) is ApprovalState.EXECUTED
+    assert not night.world.texts("push_refused")
+
+
+async def test_a_verdict_waits_for_no_log(tmp_path, monkeypatch):
+    night = RolloutWorld(tmp_path, monkeypatch)
+    night.ci.loses_logs = True
+    digest = night.approve()
+    await night.play()
+    assert state(night, digest) is ApprovalState.EXECUTED
