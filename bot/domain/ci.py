@@ -30,8 +30,9 @@ class CIRequest:
     """What CI is asked to run. One SHA is one run, however often it is asked for.
 
     `trigger` says what starts it; only a dispatch is an order of ours. `job` names what is dispatched (a workflow
-    file, a job, a builder), `key` goes along with it, so that the run can be told from any other. With a `tag` it is
-    about that release, which stands at `sha` and not at the tip of `branch`: its run cannot be found by its commit.
+    file, a job, a builder), `key` goes along with it, so that the run can be told from any other. `is_check` is False
+    for a deployment and a rollback: their commit has other runs, so no run is looked for, neither before the order nor
+    after it. A rollback carries the `tag` of its release, which stands at `sha` and not at the tip of `branch`.
     """
 
     repository: str
@@ -41,6 +42,7 @@ class CIRequest:
     trigger: Trigger = Trigger.PUSH
     job: str = ""
     key: str = ""
+    is_check: bool = True
     tag: str = ""
 
 

@@ -56,6 +56,7 @@ def plan_deploy(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> D
         trigger=Trigger.DISPATCH,
         job=service.deploy_job,
         key=order.key,
+        is_check=False,
     )
     return DeployPlan(ci=service.ci, request=request, order=order, is_running="since" in args)
 

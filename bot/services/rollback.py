@@ -95,6 +95,7 @@ def plan_rollback(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) ->
         trigger=Trigger.DISPATCH,
         job=rollback.job,
         key=order.key,
+        is_check=False,
         tag=rollback.previous.tag,
     )
     return RollbackPlan(

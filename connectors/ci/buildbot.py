@@ -23,6 +23,7 @@ from connectors.ci.one_per_sha import OnePerSha, must, require_sha
 
 API: Final = "api/v2"
 KEY: Final = "nightshift_key"
+TAG: Final = "nightshift_tag"
 OWNER: Final = "nightshift"
 MAX_SETS: Final = 20
 MAX_BUILDS: Final = 20
@@ -80,12 +81,16 @@ class BuildbotCI:
 
     async def start(self, request: CIRequest) -> CIRun:
         sha = require_sha(request.sha)
+        if request.trigger is Trigger.DISPATCH and not request.job:
+            raise Rejected("Name the force scheduler as ci_job of the service.", Reason.BAD_INPUT)
+        given = {"branch": request.branch, KEY: request.key} | ({TAG: request.tag} if request.tag else {})
+        if not request.is_check:
+            await self._force(request.job, sha, given)
+            return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
             run = await self.status(sha)
             if run is None and request.trigger is Trigger.DISPATCH:
-                if not request.job:
-                    raise Rejected("Name the force scheduler as ci_job of the service.", Reason.BAD_INPUT)
-                await self._force(request.job, sha, {"branch": request.branch, KEY: request.key})
+                await self._force(request.job, sha, given)
                 run = await self.status(sha)
         return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
 

@@ -233,7 +233,9 @@ class HttpClient:
         timeout = aiohttp.ClientTimeout(
             total=self._settings.answer_seconds, sock_connect=self._settings.connect_seconds
         )
-        return aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+        # Each call has a connection of its own: servers cut those that idle, and an order must not be lost to that.
+        connector = aiohttp.TCPConnector(force_close=True)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
     def _unreached(self, error: Exception) -> NightshiftError:
         if isinstance(error, aiohttp.InvalidURL):

@@ -33,6 +33,8 @@ from connectors.ci.http_values import (
 from connectors.ci.one_per_sha import OnePerSha, must, require_sha
 
 PARAMETERS: Final = ("NIGHTSHIFT_SHA", "NIGHTSHIFT_BRANCH", "NIGHTSHIFT_KEY")
+TAG: Final = "NIGHTSHIFT_TAG"
+"""A rollback's job takes this too: its release."""
 LOG_KEPT: Final = 256 * 1024
 MAX_LOGS: Final = 10
 REMEMBERED: Final = 1000
@@ -125,6 +127,10 @@ class JenkinsCI:
             text = f"{as_text(request.job)!r} is none of the jobs of the Jenkins connection; set the service's ci_job."
             raise Rejected(text, Reason.NOT_FOUND)
         given = dict(zip(PARAMETERS, (sha, request.branch, request.key), strict=True))
+        if not request.is_check:
+            given |= {TAG: request.tag} if request.tag else {}
+            await self._build(request.job, given)
+            return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
             run = await self.status(sha)
             if run is None:
@@ -196,16 +202,21 @@ class JenkinsCI:
         return Health(ok=True, text=f"Jenkins: {len(self._jobs)} job(s) can be started")
 
     async def _order(self, sha: str, job: str, given: Mapping[str, str]) -> None:
-        """Order one build, once."""
+        """Order one build, once, and remember where it waits."""
+        item = await self._build(job, given)
+        order = self._orders.pop(sha, None) or _Order(job=job)
+        self._orders[sha] = order
+        order.job, order.item, order.given = job, item, given
+        while len(self._orders) > REMEMBERED:
+            self._orders.popitem(last=False)
+
+    async def _build(self, job: str, given: Mapping[str, str]) -> int:
+        """Order one build, once, and return the number of its place in the queue."""
         made = await self._post(f"{_path(job)}/buildWithParameters", given)
         item = _ITEM.search(urlsplit(made.headers.get("Location", "")[:2000]).path)
         if item is None:
             raise Unavailable("Jenkins does not say where the build waits.", Reason.SERVER_ERROR)
-        order = self._orders.pop(sha, None) or _Order(job=job)
-        self._orders[sha] = order
-        order.job, order.item, order.given = job, int(item[1]), given
-        while len(self._orders) > REMEMBERED:
-            self._orders.popitem(last=False)
+        return int(item[1])
 
     async def _post(self, path: str, form: Mapping[str, str] | None = None) -> Answer:
         """Send an order with a fresh crumb, and the session that the crumb belongs to."""

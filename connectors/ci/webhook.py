@@ -39,9 +39,11 @@ WINDOW: Final = 300.0
 MAX_COMMITS: Final = 100
 STAMP: Final = "X-Nightshift-Timestamp"
 SIGNATURE: Final = "X-Nightshift-Signature"
-SAMPLE: Final = dict.fromkeys(("repository", "sha", "branch", "incident", "job", "key"), "sample")
+SAMPLE: Final = dict.fromkeys(("repository", "sha", "branch", "incident", "job", "key", "tag"), "sample")
 BODY: Final = (
-    "{" + ", ".join(f'"{name}": {{{{ {name} }}}}' for name in ("repository", "sha", "branch", "job", "key")) + " }"
+    "{"
+    + ", ".join(f'"{name}": {{{{ {name} }}}}' for name in ("repository", "sha", "branch", "job", "key", "tag"))
+    + " }"
 )
 _BODIES: Final = SandboxedEnvironment(undefined=StrictUndefined, finalize=json.dumps)
 _PATHS: Final = SandboxedEnvironment(undefined=StrictUndefined, finalize=lambda value: quote(value, safe=""))
@@ -124,11 +126,15 @@ class WebhookCI:
     async def start(self, request: CIRequest) -> CIRun:
         sha = require_sha(request.sha)
         given = {name: getattr(request, name) for name in SAMPLE}
+        body = _BODIES.from_string(self._settings.start_body).render(given).encode()
+        path = _PATHS.from_string(self._settings.start_path).render(given)
+        if not request.is_check:
+            await self._order(path, body, request.key)
+            return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
             run = await self.status(sha)
             if run is None and request.trigger is Trigger.DISPATCH:
-                body = _BODIES.from_string(self._settings.start_body).render(given).encode()
-                await self._order(_PATHS.from_string(self._settings.start_path).render(given), body, request.key)
+                await self._order(path, body, request.key)
                 run = await self.status(sha)
         return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
 

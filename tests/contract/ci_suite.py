@@ -10,7 +10,7 @@ A world is the connector together with the far side of its service in the test's
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -25,13 +25,15 @@ PATIENCE = 30.0
 @dataclass(kw_only=True)
 class CIWorld:
     """`passing` prints "all is well"; `failing` prints "expected 2" and fails in the step "tests"; `slow` takes a
-    minute. `count_runs` asks the far side how many runs were ever created."""
+    minute. `count_runs` asks the far side how many runs were ever created, `count_orders` how many orders it got where
+    it gets any."""
 
     provider: CIProvider
     passing: CIRequest
     failing: CIRequest
     slow: CIRequest
     count_runs: Callable[[], int]
+    count_orders: Callable[[], int] | None = None
 
 
 async def wait_for(world: CIWorld, sha: str, claim: Callable[[CIRun], bool]) -> CIRun:
@@ -89,6 +91,20 @@ class CIContract:
         assert first.id == again.id == late.id
         assert (late.state, late.attempt) == (CIState.PASSED, 1)
         assert world.count_runs() == 1
+
+    async def test_an_order_that_is_no_check_is_given_although_the_commit_has_a_run(self, world: CIWorld):
+        if world.count_orders is None:
+            return  # nothing is ordered here
+        await world.provider.start(world.passing)
+        await wait_for(world, world.passing.sha, is_final)
+        before = world.count_orders()
+        deployment = replace(world.passing, is_check=False, key="nightshift-INC-1-0123456789ab-deploy")
+        assert (await world.provider.start(deployment)).state is CIState.QUEUED
+        deadline = time.monotonic() + PATIENCE
+        while world.count_orders() == before:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        assert world.count_orders() == before + 1
 
     async def test_asking_at_once_from_many_sides_is_one_run(self, world: CIWorld):
         runs = await asyncio.gather(*(world.provider.start(world.passing) for _ in range(16)))

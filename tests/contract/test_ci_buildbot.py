@@ -83,7 +83,10 @@ class TestCIBuildbot(CIContract):
         asked = {name: push(work, name, request.node.name) for name in SCRIPTS}
         ours = {one.sha for one in asked.values()}
         yield CIWorld(
-            provider=connector.ci, **asked, count_runs=lambda: len({sha for sha in revisions(url) if sha in ours})
+            provider=connector.ci,
+            **asked,
+            count_runs=lambda: len({sha for sha in revisions(url) if sha in ours}),
+            count_orders=lambda: len(revisions(url)),
         )
         for one in asked.values():
             if await connector.ci.status(one.sha):

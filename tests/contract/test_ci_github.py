@@ -159,7 +159,7 @@ async def test_a_dispatch_that_cannot_be_is_refused_in_words(dispatching: GitHub
 async def test_an_order_about_a_release_takes_no_other_run_of_that_commit_for_its_own(dispatching: GitHubWorld):
     request, provider = dispatching.commit("pass"), dispatching.connect().ci
     assert (await verdict(provider, request)).state is CIState.PASSED
-    back = replace(request, tag="v1.4.1", key="nightshift-INC-1-abc-rollback")
+    back = replace(request, is_check=False, tag="v1.4.1", key="nightshift-INC-1-abc-rollback")
     assert (await dispatching.connect().ci.start(back)).state is CIState.QUEUED
     assert dispatching.count_orders("/dispatches") == 2
     _, run = dispatching.forge.runner.runs

@@ -50,6 +50,7 @@ class TestCIGitLab(CIContract):
             failing=request(gitlab, "fail"),
             slow=request(gitlab, "slow"),
             count_runs=lambda: len(gitlab.pipelines),
+            count_orders=lambda: len(gitlab.pipelines),
         )
 
 

@@ -57,6 +57,7 @@ class TestCIJenkins(CIContract):
             failing=request(jenkins, "fail"),
             slow=request(jenkins, "slow"),
             count_runs=lambda: len({one.given["NIGHTSHIFT_SHA"] for one in jenkins.items}),
+            count_orders=lambda: len(jenkins.items),
         )
 
 

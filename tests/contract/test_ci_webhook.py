@@ -116,7 +116,10 @@ class TestCIWebhook(CIContract):
     async def world(self, own, connector):
         names = ("passing", "failing", "slow")
         return CIWorld(
-            provider=connector.ci, **{name: request(name) for name in names}, count_runs=lambda: len(own.runs)
+            provider=connector.ci,
+            **{name: request(name) for name in names},
+            count_runs=lambda: len(own.runs),
+            count_orders=lambda: len(own.orders),
         )
 
 

@@ -68,7 +68,7 @@ class GitHubCI:
         seen.name = read_repository_name(request.repository)
         if request.trigger is Trigger.DISPATCH:
             await self._dispatch(request, seen)
-            if request.tag:
+            if not request.is_check:
                 return CIRun(id=request.sha[:12], sha=request.sha, state=CIState.QUEUED)
         run = await self.status(request.sha)
         if run is not None:
@@ -148,8 +148,8 @@ class GitHubCI:
         """Order the workflow, unless its run is listed or this process ordered it before under the same key.
 
         It is sent once. Where GitHub may have taken an order whose answer was lost, nobody sends it again: the error
-        goes to the caller, who asks `status`. What is about a release runs at the tip of the branch: its commit lists
-        other runs, which say nothing of it.
+        goes to the caller, who asks `status`. A deployment or a rollback is no check of its commit, which lists other
+        runs: they say nothing of it.
         """
         async with self._locks.setdefault(request.sha, asyncio.Lock()):
             job = _job(request)
@@ -157,7 +157,7 @@ class GitHubCI:
                 return
             if not job:
                 raise Rejected("No workflow is named; set services.<name>.ci_job, as in ci.yml.", Reason.BAD_INPUT)
-            if not request.tag:
+            if request.is_check:
                 seen.job = job
                 if (await fetch_listing(self._api, seen.name, request.sha)).dispatched(job):
                     return

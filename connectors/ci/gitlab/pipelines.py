@@ -86,6 +86,9 @@ class GitLabCI:
         project = self._projects.get(request.repository)
         if project is None:
             raise Rejected(f"{request.repository} is no repository of the GitLab connection.", Reason.NOT_FOUND)
+        if not request.is_check:
+            await self._create(project, request)
+            return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
             self._remember(sha, project)
             run = await self._read(sha, [project])
@@ -142,14 +145,21 @@ class GitLabCI:
             return Health(ok=False, text=str(error))
         return Health(ok=True, text=f"GitLab {as_text(version, 40)}, {len(self._projects)} project(s)")
 
-    async def _dispatch(self, project: str, request: CIRequest) -> int:
-        """Create the pipeline, and return its number. Raises `Rejected` where the branch is elsewhere."""
+    async def _create(self, project: str, request: CIRequest) -> Mapping[str, Any]:
+        """Create a pipeline on the branch; its jobs read from the variables what it is about."""
         given = {"NIGHTSHIFT_KEY": request.key, "NIGHTSHIFT_SHA": request.sha}
+        given |= {"NIGHTSHIFT_JOB": request.job} if request.job else {}
+        given |= {"NIGHTSHIFT_TAG": request.tag} if request.tag else {}
         order = {"ref": request.branch, "variables": [{"key": key, "value": text} for key, text in given.items()]}
         made = as_object((await self._client.order("POST", f"{project}/pipeline", Sent(json=order))).value)
-        number = as_count(made.get("id"))
-        if not number:
+        if not as_count(made.get("id")):
             raise Unavailable("GitLab does not say which pipeline it made.", Reason.SERVER_ERROR)
+        return made
+
+    async def _dispatch(self, project: str, request: CIRequest) -> int:
+        """Create the pipeline, and return its number. Raises `Rejected` where the branch is elsewhere."""
+        made = await self._create(project, request)
+        number = as_count(made.get("id"))
         if made.get("sha") != request.sha:
             await self._client.order("POST", f"{project}/pipelines/{number}/cancel")
             raise Rejected(f"{request.branch} no longer stands at {request.sha[:12]}.", Reason.STALE)
