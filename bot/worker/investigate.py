@@ -143,7 +143,7 @@ class _Case:
         found = await find_suspects(
             self._job, collected, head=head, commits=commits, archive=archive, tools=self._tools
         )
-        note = f"the suspects are the {len(commits)} commits since the last green run, {self._job.green_sha[:12]}"
+        note = f"only commits after {self._job.green_sha[:12]}, where CI was last green, are suspects"
         return found if commits is self._commits else replace(found, notes=(*found.notes, note))
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
+from bot.domain.ci_log import find_failure
 from bot.errors import Reason, Rejected, Unavailable
 from connectors.ci.github import Connector, GitHubCI
 from tests.contract.ci_suite import CIContract, CIWorld
@@ -314,6 +315,9 @@ async def test_the_failed_job_and_step_are_named_with_their_log(tmp_path: Path):
         assert "E501" in log
         assert "all is well" not in log
         assert run.url.endswith(f"/actions/runs/{world.forge.runner.runs[0].id}")
+        failure = find_failure(log.split("\n"), workflow="CI")
+        assert failure is not None
+        assert (failure.cite, failure.job) == ("CI log of CI, attempt 1, line 1", "lint: ruff")
 
 
 async def test_only_failed_jobs_run_again(tmp_path: Path):

@@ -22,7 +22,7 @@ from bot.worker.investigate import Investigation
 from bot.worker.messages import ORDERS, Investigate, OrderFrame
 from connectors.ci.github.hooks import GitHubHooks
 from tests.playbooks.scenario import HERE, PLAYBOOKS, Scenario, play
-from tests.worldkit import CHANNELS, World, make_rules, make_world
+from tests.worldkit import CHANNELS, World, alert, group, make_rules, make_world
 
 LOG = (HERE / "ci-failure" / "hosted" / "ci.log").read_text()
 
@@ -181,6 +181,20 @@ async def test_where_the_check_cannot_be_reproduced_its_errors_in_ci_rank_the_co
     assert suspected.suspects[0].commit == night.scenario.world.culprit
     assert not any("nothing was found" in note for note in suspected.notes)
     assert "In CI, tests: Run the tests failed" in night.shown("findings")
+
+
+async def test_where_the_alert_says_what_was_green_last_only_the_commits_after_it_are_suspects(make_night):
+    night = await asyncio.to_thread(make_night)
+    commits = night.scenario.world.commits
+    green = commits[commits.index(night.scenario.world.culprit) - 1]
+    said = {"summary": "CI is red", "last_green_sha": green}
+    labels = {"repository": "octo/ledger", "workflow": "CI", "sha": night.scenario.world.head}
+    night.world.receive(group(alert("CIFailed", annotations=said, starts_at=night.world.clock.now(), **labels)))
+    _, suspected, confirmed, *_ = await night.triage()
+    after = commits[commits.index(green) + 1 :]
+    assert {suspect.commit for suspect in suspected.suspects} <= set(after)
+    assert f"only commits after {green[:12]}, where CI was last green, are suspects" in suspected.notes
+    assert confirmed.culprit == night.scenario.world.culprit
 
 
 @pytest.mark.parametrize(
