@@ -112,6 +112,17 @@ async def test_a_log_is_bounded_and_plain(tmp_path: Path):
         assert len(await provider.log(request.sha)) < 70_000
 
 
+async def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path):
+    log = "".join(f"line {number:05} of the log\n" for number in range(9_000))
+    async with open_world(tmp_path, plan=lambda *_: [replace(FAILING, log=log)]) as world:
+        request, provider = world.commit("x"), world.connect().ci
+        world.forge.clock.advance(1)
+        await provider.start(request)
+        _, *lines = (await provider.log(request.sha)).splitlines()
+        assert len(lines) > 2_000
+        assert {len(line) for line in lines if line} == {len("line 00000 of the log")}
+
+
 # The token stays here ------------------------------------------------------------------------------------------------
 async def test_the_log_store_is_not_shown_the_token(github: GitHubWorld):
     request, provider = github.commit("fail"), github.connect().ci

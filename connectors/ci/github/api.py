@@ -164,10 +164,13 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 async def _read_end(answer: aiohttp.ClientResponse, keep: int) -> bytes:
-    """Read a log and keep its end; past the limit what was read so far is the log."""
+    """Read a log and keep its end, from a whole line on where there is one: half a secret is not known for one.
+
+    Past the limit what was read so far is the log.
+    """
     end, size = bytearray(), 0
     while size < MAX_LOG_BYTES and (chunk := await answer.content.readany()):
         size += len(chunk)
         end += chunk
         del end[:-keep]
-    return bytes(end)
+    return bytes(end if size <= keep else end.partition(b"\n")[2] or end)
