@@ -26,7 +26,10 @@ class CIProvider(Protocol):
         ...
 
     async def log(self, sha: str) -> str:
-        """Return the run's log as kept so far, newest attempt last."""
+        """Return the run's log as kept so far, newest attempt last.
+
+        Where it holds several jobs, each has a title of its own: `=== <workflow>, <job>: <step>, attempt <n> ===`.
+        """
         ...
 
     async def cancel(self, sha: str) -> CIRun:
@@ -69,7 +72,11 @@ class Platform(Protocol):
 
     @property
     def hooks(self) -> AlertSource | None:
-        """Its webhooks, mounted at `POST /v1/alerts/<name>`; None where no webhook secret is configured."""
+        """Its webhooks, mounted at `POST /v1/alerts/<name>`; None where no webhook secret is configured.
+
+        Each run is told once: its groups have `repeats=False`. An alert about a run has the labels `repository`,
+        `workflow`, `branch`, and the whole commit id as `sha`, whose log is asked for.
+        """
         ...
 
     async def close(self) -> None: ...
