@@ -49,14 +49,11 @@ class LastWord:
     starts_at: datetime
     is_over: bool
 
-    def settles(self, alert: Alert, *, repeats: bool) -> bool:
-        """Say whether a word is old: of an earlier start, or of one that is over.
-
-        A sender that `repeats` says again what still fires: that is a fact of now. Of any other it is an old delivery.
-        """
+    def settles(self, alert: Alert) -> bool:
+        """Say whether an event was told before: it began earlier, it is over, or this is its beginning again."""
         if alert.starts_at != self.starts_at:
             return alert.starts_at < self.starts_at
-        return self.is_over or (not repeats and alert.status is AlertStatus.FIRING)
+        return self.is_over or alert.status is AlertStatus.FIRING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +73,13 @@ class AlertGroup:
     repeats: bool = True
 
 
-def drop_old_words(alerts: Sequence[Alert], known: Mapping[str, LastWord], *, repeats: bool) -> tuple[Alert, ...]:
+def drop_old_words(alerts: Sequence[Alert], known: Mapping[str, LastWord]) -> tuple[Alert, ...]:
     """Return the words that are not settled by what is `known` by fingerprint, or by an end told before them."""
     last = dict(known)
     fresh: list[Alert] = []
     for alert in alerts:
         before = last.get(alert.fingerprint)
-        if before is not None and before.settles(alert, repeats=repeats):
+        if before is not None and before.settles(alert):
             continue
         fresh.append(alert)
         if alert.status is AlertStatus.RESOLVED:

@@ -90,9 +90,14 @@ def _merge(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str | None:
 
 
 def _forget_old_words(work: UnitOfWork, problem: _Problem) -> None:
-    """A delivery that is sent again, or late, says nothing of now: not even when its incident closed long ago."""
-    known = work.alerts.known(problem.key, problem.said)
-    fresh = drop_old_words(problem.said, known, repeats=problem.group.repeats)
+    """An event that is sent again, or late, says nothing of now: not even when its incident closed long ago.
+
+    A sender that repeats what fires is believed instead: after a partition Alertmanager tells again of an alert that
+    it had let run out, with the start that it had before, and that must page.
+    """
+    if problem.group.repeats:
+        return
+    fresh = drop_old_words(problem.said, work.alerts.known(problem.key, problem.said))
     problem.words = {(alert.fingerprint, alert.status, alert.starts_at): alert for alert in fresh}
 
 

@@ -96,7 +96,7 @@ class Night(RuleBasedStateMachine):
         if not old:
             return
         before = [(item.id, item.state, item.firing, item.round) for item in self.world.incidents()]
-        self.world.receive(group(say(*data.draw(st.sampled_from(old)))))
+        self.world.receive(replace(group(say(*data.draw(st.sampled_from(old)))), repeats=False))
         assert [(item.id, item.state, item.firing, item.round) for item in self.world.incidents()] == before
 
     def is_over(self, instance: str, firing: bool, minute: int) -> bool:
@@ -105,7 +105,7 @@ class Night(RuleBasedStateMachine):
         with self.world.unit() as work:
             known = work.alerts.known(incidents[0].key, [word]) if incidents else {}
         last = known.get(word.fingerprint)
-        return last is not None and last.settles(word, repeats=True)
+        return last is not None and last.settles(word)
 
     @rule(verb=st.sampled_from(["ack", "resolve", "silence"]), who=st.sampled_from(["ada@web", "cleo@web", "vic@web"]))
     def press(self, verb, who) -> None:

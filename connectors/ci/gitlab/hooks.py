@@ -72,6 +72,7 @@ class GitLabHooks:
         alert = _read_alert(told, self._clock.now()) if told["object_kind"] == "pipeline" else None
         project = as_text(as_object(told.get("project")).get("path_with_namespace"))
         return AlertGroup(
+            repeats=False,
             source="gitlab",
             group_key=f"gitlab {project} {as_text(_subject(told).get('ref'))}",
             alerts=(alert,) if alert else (),
