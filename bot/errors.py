@@ -4,6 +4,7 @@ NightshiftError
 ├── ConfigError      the configuration is wrong; lists every problem at once
 ├── Refused          a rule said no; the text is written for the person who asked
 ├── Unavailable      a service did not answer; trying again may help
+│   └── NotSent      an order did not leave: it may be sent again
 ├── Rejected         a service said no for good; trying again will not help
 └── LimitReached     a budget, a size or a time limit was hit
 """
@@ -87,6 +88,10 @@ class Unavailable(NightshiftError):
     def __init__(self, message: str, reason: Reason, retry_after: float | None = None) -> None:
         super().__init__(message, reason)
         self.retry_after = retry_after
+
+
+class NotSent(Unavailable):
+    """An order that may be given only once did not leave, or was turned away for now: it may be sent again."""
 
 
 class Rejected(NightshiftError):

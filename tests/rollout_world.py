@@ -22,7 +22,7 @@ from bot.engine.commit_news import CommitNews, Listener
 from bot.engine.compose import Composer
 from bot.engine.handlers import Handlers
 from bot.engine.tools import Tools
-from bot.errors import NightshiftError, Reason, Rejected, Unavailable
+from bot.errors import NightshiftError, NotSent, Reason, Rejected, Unavailable
 from bot.ports.workspace import Commit, CommitPlan, RevertDraft
 from bot.render.links import Links
 from tests.worldkit import FixedClock, World, diff, make_rules, make_world
@@ -65,8 +65,9 @@ class ScriptedCI:
     """A CI that shows its runs `lag` seconds late and ends them after `takes` seconds with `verdict`.
 
     `answers` says of each dispatch in turn: "ok", "lost" (nothing happens, no answer), "late" (it happens, no answer),
-    "no" (refused). Not idempotent on purpose: each dispatch that arrives is one more run. `beside`: another run of each
-    commit is listed, and taken for the ordered one by who does not say what is expected. `loses_logs`: no log is had.
+    "no" (refused), "not sent" (certainly nothing happens). Not idempotent on purpose: each dispatch that arrives is one
+    more run. `beside`: another run of each commit is listed, and taken for the ordered one by who does not say what is
+    expected. `loses_logs`: no log is had.
     """
 
     clock: FixedClock
@@ -94,6 +95,8 @@ class ScriptedCI:
         answer = self.answers.pop(0) if self.answers else "ok"
         if answer == "no":
             raise Rejected("no such job", Reason.NOT_FOUND)
+        if answer == "not sent":
+            raise NotSent("GitHub asks for fewer calls", Reason.RATE_LIMITED, 3.0)
         if answer != "lost":
             self.jobs.append((request.job, request.sha))
             self.requests.append(request)

@@ -13,7 +13,7 @@ from bot.domain.order import read_order
 from bot.engine.commit_news import Listener
 from bot.engine.phases import Phase
 from bot.engine.tools import Args, Tools, has_stood_still, in_unit
-from bot.errors import Rejected, Unavailable
+from bot.errors import NotSent, Rejected, Unavailable
 from bot.metrics import CI_VERDICTS
 from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.faults import reach
@@ -68,20 +68,25 @@ class Following:
 
     async def _until_verdict(self, run: CIRun, ask: Ask, record: Record, ci: str, news: Listener) -> CIRun:
         """Ask until the run has ended. Who gives no answer is asked again, but not for ever."""
-        pauses, answered, wait = self._pauses(ci), monotonic(), 0.0
+        pauses = self._pauses(ci)
         while not run.state.is_final:
             await record(run)
-            await news.wait(max(next(pauses), wait))
-            try:
-                run = await ask() or run
-            except Unavailable as error:
-                if monotonic() - answered > SILENT_SECONDS:
-                    raise
-                log.info("ci_silent", sha=run.sha, error=str(error))
-                wait = error.retry_after or 0.0
-            else:
-                answered, wait = monotonic(), 0.0
+            await news.wait(next(pauses))
+            found = await self._persist(ask, ci, news)
+            run = run if found is None else found
         return run
+
+    async def _persist(self, ask: Callable[[], Awaitable[T]], ci: str, news: Listener) -> T:
+        """Ask until there is an answer: a lost one begins nothing anew. Raises `Unavailable` after a long silence."""
+        began, pauses = monotonic(), self._pauses(ci)
+        while True:
+            try:
+                return await ask()
+            except Unavailable as error:
+                if monotonic() - began > SILENT_SECONDS:
+                    raise
+                log.info("ci_silent", ci=ci, error=str(error))
+                await news.wait(max(next(pauses), error.retry_after or 0.0))
 
     async def _look(self, plan: FollowPlan, provider: CIProvider) -> CIRun | None:
         """Ask about the run. One that only an order starts is never started here."""
@@ -98,12 +103,12 @@ class Following:
     async def _start(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
         """Return the run; None where an order got no answer and a person was asked."""
         if plan.request.trigger is not Trigger.DISPATCH:
-            return await provider.start(plan.request)
+            return await self._persist(partial(provider.start, plan.request), plan.ci, news)
         if isinstance(provider, KnowsOrders):
             provider.expect(plan.request)
-        run = await provider.status(plan.request.sha)
+        run = await self._persist(partial(provider.status, plan.request.sha), plan.ci, news)
         if run is None and plan.since is None:
-            run = await self._send_once(plan, provider)
+            run = await self._send_once(plan, provider, news)
         if run is None:
             run = await self._probe(plan, provider, news)
         if run is not None:
@@ -112,22 +117,28 @@ class Following:
             reach("ci.dispatch.recorded")
         return run
 
-    async def _send_once(self, plan: FollowPlan, provider: CIProvider) -> CIRun | None:
+    async def _send_once(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
         """Note the order, then send it, at most once ever; None where that is not known to have worked."""
-        sha, began = plan.request.sha, monotonic()
+        sha, began, pauses = plan.request.sha, monotonic(), self._pauses(plan.ci)
         noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
         if noted.standing is Standing.DONE:  # it was there once, and is only not listed now
             return await self._in_unit(lambda w: ci_follow.known_run(w, plan.order.incident, sha))
-        if noted.standing is not Standing.NEW or has_stood_still(began, self._tools.dispatch_patience):
+        if noted.standing is not Standing.NEW:
             return None
-        reach("ci.dispatch.before")
-        try:
-            run = await provider.start(plan.request)
-        except Unavailable as error:
-            log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
-            return None
-        reach("ci.dispatch.after")
-        return run
+        while not has_stood_still(began, self._tools.dispatch_patience):
+            reach("ci.dispatch.before")
+            try:
+                run = await provider.start(plan.request)
+            except NotSent as error:
+                log.info("dispatch_not_sent", key=plan.order.key, error=str(error))
+                await news.wait(max(next(pauses), error.retry_after or 0.0))
+            except Unavailable as error:
+                log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
+                return None
+            else:
+                reach("ci.dispatch.after")
+                return run
+        return None
 
     async def _probe(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
         """Look for the run of an order until the patience with it ends; then ask a person."""

@@ -16,7 +16,8 @@ class CIProvider(Protocol):
         """Start the one run of `request.sha`, or return the run that is already there.
 
         May be repeated, but for a dispatch: that is an order to a service that may not know it twice. It is sent
-        once by the caller, who notes that first, and who asks `status` after an answer that did not come.
+        once by the caller, who notes that first, and who asks `status` after an answer that did not come. Only
+        after `NotSent` it may be sent again.
         A push or a pull request has started the run already: here it is only found, and queued until it shows.
         """
         ...

@@ -61,6 +61,15 @@ async def test_an_order_that_arrived_without_an_answer_is_found_however_late_it_
     assert not night.world.promised("notice")
 
 
+async def test_an_order_that_certainly_did_not_leave_is_sent_later_and_nobody_is_asked(night):
+    night.ci.answers = ["not sent", "not sent", "ok"]
+    digest = night.approve()
+    await night.play()
+    assert len(night.ci.jobs) == 1
+    assert state(night, digest) is ApprovalState.EXECUTED
+    assert not night.world.promised("notice")
+
+
 async def test_a_lost_order_is_not_repeated_and_the_approvers_are_asked(night):
     night.ci.answers = ["lost"]
     digest = night.approve()
@@ -170,8 +179,7 @@ async def test_a_kill_around_the_order_sends_no_second_one(night, point):
 
 
 async def test_a_process_that_stood_still_before_sending_does_not_send(night, monkeypatch):
-    times = iter([0.0])
-    monkeypatch.setattr(following, "monotonic", lambda: next(times))
+    monkeypatch.setattr(following, "monotonic", lambda: 0.0)
     monkeypatch.setattr(tools, "monotonic", lambda: 46.0)
     night.approve()
     await night.play()

@@ -8,12 +8,13 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
-from bot.errors import NightshiftError, Reason, Rejected, Unavailable
+from bot.errors import NightshiftError, NotSent, Reason, Rejected, Unavailable
 from bot.ports.chat import Health
 from connectors.ci.github.api import Api
 from connectors.ci.github.checks import collect_logs, explain, fetch_listing
@@ -70,6 +71,9 @@ class GitHubCI:
             await self._dispatch(request, seen)
             if not request.is_check:
                 return CIRun(id=request.sha[:12], sha=request.sha, state=CIState.QUEUED)
+            with suppress(Unavailable):  # the order has arrived, whether its run can be seen now or not
+                return await self.status(request.sha) or _queued(request.sha, seen)
+            return _queued(request.sha, seen)
         run = await self.status(request.sha)
         if run is not None:
             return run
@@ -77,7 +81,7 @@ class GitHubCI:
         if waited >= self._settings.appear_seconds:
             text = f"GitHub shows no run for {request.sha[:12]}, {waited:.0f} s after the {_name(request.trigger)}"
             raise Rejected(f"{text}; {_HINTS[request.trigger]}", Reason.NOT_FOUND)
-        return CIRun(id=request.sha[:12], sha=request.sha, state=CIState.QUEUED, attempt=seen.awaited)
+        return _queued(request.sha, seen)
 
     def expect(self, request: CIRequest) -> None:
         """A workflow that the push began may run beside the one that is ordered: it is not its run."""
@@ -159,7 +163,7 @@ class GitHubCI:
                 raise Rejected("No workflow is named; set services.<name>.ci_job, as in ci.yml.", Reason.BAD_INPUT)
             if request.is_check:
                 seen.job = job
-                if (await fetch_listing(self._api, seen.name, request.sha)).dispatched(job):
+                if (await self._list_before(request.sha, seen.name)).dispatched(job):
                     return
             path = f"/repos/{seen.name}/actions/workflows/{quote(job, safe='')}/dispatches"
             inputs = {KEY_INPUT: request.key, SHA_INPUT: request.sha}
@@ -172,10 +176,18 @@ class GitHubCI:
             except Unavailable as error:
                 if error.reason in _NOT_SENT:
                     seen.sent = None
+                    raise _not_sent(error) from error
                 raise
             except Rejected:
                 seen.sent = None
                 raise
+
+    async def _list_before(self, sha: str, name: str) -> Listing:
+        """Return what is listed before an order is sent. Raises `NotSent`."""
+        try:
+            return await fetch_listing(self._api, name, sha)
+        except Unavailable as error:
+            raise _not_sent(error) from error
 
     async def _order_cancel(self, name: str, run: int) -> None:
         try:
@@ -247,6 +259,14 @@ class GitHubCI:
             gone, _ = self._seen.popitem(last=False)
             self._locks.pop(gone, None)
         return seen
+
+
+def _queued(sha: str, seen: _Seen) -> CIRun:
+    return CIRun(id=sha[:12], sha=sha, state=CIState.QUEUED, attempt=seen.awaited)
+
+
+def _not_sent(error: Unavailable) -> NotSent:
+    return NotSent(str(error), error.reason, error.retry_after)
 
 
 def _job(request: CIRequest) -> str:
