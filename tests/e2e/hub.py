@@ -28,7 +28,6 @@ from tests.playbooks.world import run_git
 
 SECRET = "secret-of-the-webhook"
 EVENTS = {"push": "push", "pull_request": "pull_request", "dispatch": "workflow_dispatch"}
-AT_ONCE = 2
 QUESTIONS = "'order_unanswered', 'order_again', 'order_look'"
 
 
@@ -91,6 +90,7 @@ class Hub:
     shop: Hosted
     way: Way
     lane: Lane
+    at_once: int = 2
     deaths: int = 0
     pressed_at: dict[str, float] = field(default_factory=dict)
 
@@ -126,7 +126,7 @@ class Hub:
             has_run = any(run.inputs.get("nightshift_key") == key for run in self.forge.runner.runs)
             await self._press(browser, incident, "It runs" if has_run else "Start it again")
         pending = [incident for incident, state in states.items() if state == "pending"]
-        if pending and sum(state == "approved" for state in states.values()) < AT_ONCE:
+        if pending and sum(state == "approved" for state in states.values()) < self.at_once:
             await self._press(browser, pending[0], "Approve")
 
     async def _press(self, browser: Browser, incident: str, label: str) -> None:

@@ -121,6 +121,7 @@ state_dir = {json.dumps(str(self.state))}
 poll_seconds = 0.1
 sweep_seconds = 0.2
 ci_idle_seconds = 0.5
+ci_poll_seconds = 1
 dispatch_seconds = {self.dispatch_seconds}
 [people.ana]
 name = "Ana"
