@@ -57,12 +57,12 @@ def as_link(value: object) -> str:
 
 
 def as_time(value: object) -> datetime | None:
-    """Read "2016-08-12T15:23:28.000Z", and "2016-08-12 15:23:28 UTC" as older servers write it."""
+    """Read "2016-08-12T15:23:28.000Z", and "2016-08-12 15:23:28 UTC" as older servers write it; without a zone it is no time."""
     if not isinstance(value, str) or len(value) > 40:
         return None
     try:
         at = datetime.fromisoformat(value.replace(" UTC", "+00:00").replace(" +", "+"))
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+        return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
 

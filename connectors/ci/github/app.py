@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bot.errors import ConfigError, Problem, Reason, Unavailable
 from connectors.ci.github.settings import Settings
-from connectors.ci.github.text import read_time
 from connectors.ci.github.transport import Request, Transport, read_json
+from connectors.ci.http_values import as_time
 
 CLOCK_SKEW: Final = 60
 JWT_SECONDS: Final = 540
@@ -87,7 +87,7 @@ class AppIdentity:
                 raise await self._transport.refusal(answer)
             value = await read_json(answer)
         token = value.get("token") if isinstance(value, dict) else None
-        ends = read_time(value.get("expires_at")) if isinstance(value, dict) else None
+        ends = as_time(value.get("expires_at")) if isinstance(value, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or ends is None:
             raise Unavailable("GitHub answered without a token for the app.", Reason.SERVER_ERROR)
         self._token = token

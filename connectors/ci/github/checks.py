@@ -7,8 +7,9 @@ from typing import Any, Final
 from bot.domain.ci import CIRun, CIState
 from bot.errors import Rejected
 from connectors.ci.github.api import Api
-from connectors.ci.github.text import clean_log, read_number
+from connectors.ci.github.text import read_number
 from connectors.ci.github.verdict import Listing, did_fail, failed_step, first_failed, read_listing
+from connectors.ci.http_values import as_log
 
 TAIL_CHARS: Final = 2000
 LOG_KEPT: Final = 64 * 1024
@@ -67,4 +68,4 @@ async def _jobs(api: Api, name: str, run: int, attempt: int) -> Sequence[Mapping
 async def _job_log(api: Api, name: str, job: Mapping[str, Any]) -> str:
     number = read_number(job.get("id"))
     raw = await api.log(f"/repos/{name}/actions/jobs/{number}/logs", LOG_KEPT) if number else None
-    return clean_log(raw) if raw else ""
+    return as_log(raw) if raw else ""

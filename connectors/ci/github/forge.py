@@ -9,8 +9,9 @@ from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.chat import Health
 from connectors.ci.github.api import Api
 from connectors.ci.github.settings import Settings
-from connectors.ci.github.text import is_sha, read_number, read_repository_name, read_url, require_sha
+from connectors.ci.github.text import is_sha, read_number, read_repository_name, require_sha
 from connectors.ci.github.words import write_body, write_title
+from connectors.ci.http_values import as_link
 
 AGAIN_SECONDS: Final = 5.0
 
@@ -120,7 +121,7 @@ def read_change(entry: Mapping[str, Any]) -> Change:
         number=number,
         state=ChangeState.MERGED if is_merged else ChangeState.OPEN if state == "open" else ChangeState.CLOSED,
         sha=sha,
-        url=read_url(entry.get("html_url")),
+        url=as_link(entry.get("html_url")),
         merged_sha=merged if is_merged and isinstance(merged, str) and is_sha(merged) else "",
     )
 

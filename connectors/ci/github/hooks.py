@@ -16,7 +16,8 @@ from typing import Any, Final
 from bot.domain.alert import Alert, AlertGroup, AlertStatus, fingerprint_labels
 from bot.errors import Reason, Refused
 from bot.ports.http import WebRequest
-from connectors.ci.github.text import clean_text, is_sha, read_time, read_url
+from connectors.ci.github.text import is_sha
+from connectors.ci.http_values import as_link, as_text, as_time
 
 SOURCE: Final = "github"
 OWN_BRANCHES: Final = "nightshift/"
@@ -92,16 +93,16 @@ def _alert(event: Mapping[str, Any]) -> Alert | None:
     if _member(run, "head_repository").get("full_name") != name:
         return None
     started = _need_time(run, "run_started_at" if run.get("run_started_at") else "created_at")
-    return _describe(run, {"repository": clean_text(name), "branch": clean_text(branch)}, status, started)
+    return _describe(run, {"repository": as_text(name), "branch": as_text(branch)}, status, started)
 
 
 def _describe(run: Mapping[str, Any], place: Mapping[str, str], status: AlertStatus, started: datetime) -> Alert:
     """One workflow of one branch is one alert, whichever commit made it red."""
-    workflow = clean_text(run.get("name") or run.get("path"), 100) or "a workflow without a name"
+    workflow = as_text(run.get("name") or run.get("path"), 100) or "a workflow without a name"
     sha = run.get("head_sha")
     lasting = {"alertname": "CIFailed", **place, "workflow": workflow}
     what = "failed" if status is AlertStatus.FIRING else "passed"
-    subject = clean_text(run.get("display_title"))
+    subject = as_text(run.get("display_title"))
     return Alert(
         fingerprint=fingerprint_labels(lasting),
         status=status,
@@ -112,7 +113,7 @@ def _describe(run: Mapping[str, Any], place: Mapping[str, str], status: AlertSta
         },
         starts_at=started,
         ends_at=_need_time(run, "updated_at") if status is AlertStatus.RESOLVED else None,
-        source_url=read_url(run.get("html_url")),
+        source_url=as_link(run.get("html_url")),
     )
 
 
@@ -125,7 +126,7 @@ def _status(run: Mapping[str, Any]) -> AlertStatus | None:
 
 
 def _need_time(run: Mapping[str, Any], key: str) -> datetime:
-    at = read_time(run.get(key))
+    at = as_time(run.get(key))
     if at is None:
         raise Refused(f"workflow_run.{key}: no time with a zone", Reason.BAD_INPUT)
     return at

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
-from connectors.ci.github.text import clean_text
+from connectors.ci.http_values import as_text
 
 MAX_WAIT: Final = 3600.0
 SECONDARY_WAIT: Final = 60.0
@@ -35,7 +35,7 @@ def read_refusal(status: int, body: str, headers: Mapping[str, str], now: dateti
         text, reason = _FINAL[status]
         return Rejected(f"{text}{tail}", reason)
     if status == 403:
-        needs = clean_text(headers.get("X-Accepted-GitHub-Permissions"))
+        needs = as_text(headers.get("X-Accepted-GitHub-Permissions"))
         hint = f" (it needs {needs})" if needs else ""
         return Rejected(f"The GitHub token may not do that{hint}{tail}", Reason.NOT_ALLOWED)
     if status in {301, 302, 307, 308}:
@@ -89,4 +89,4 @@ def _message(body: str) -> str:
     errors = value.get("errors")
     first = errors[0] if isinstance(errors, list) and errors else None
     detail = first.get("message") if isinstance(first, dict) else first if isinstance(first, str) else ""
-    return ": ".join(part for part in (clean_text(value.get("message")), clean_text(detail)) if part)
+    return ": ".join(part for part in (as_text(value.get("message")), as_text(detail)) if part)

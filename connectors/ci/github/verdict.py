@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from bot.domain.ci import CIRun, CIState
-from connectors.ci.github.text import clean_text, read_number, read_time, read_url
+from connectors.ci.github.text import read_number
+from connectors.ci.http_values import as_link, as_text, as_time
 
 ACTIONS: Final = "github-actions"
 DISPATCHED: Final = "workflow_dispatch"
@@ -120,11 +121,11 @@ def first_failed(parts: Sequence[Part]) -> Part | None:
 
 def failed_step(job: Mapping[str, Any]) -> str:
     """Return "job: step" of a failed job, and once what has the same name twice."""
-    name = clean_text(job.get("name"), 80) or "a job without a name"
+    name = as_text(job.get("name"), 80) or "a job without a name"
     steps = job.get("steps")
     for step in steps if isinstance(steps, list) else ():
         if isinstance(step, dict) and step.get("conclusion") in ("failure", "timed_out"):
-            title = clean_text(step.get("name"), 80)
+            title = as_text(step.get("name"), 80)
             return name if title in {"", name} else f"{name}: {title}"
     return name
 
@@ -159,19 +160,19 @@ def _why(bad: Part | None) -> str:
 def _part(entry: Mapping[str, Any]) -> Part:
     state = _state_of(entry)
     output = entry.get("output")
-    words = [clean_text(output.get(key), 2000) for key in ("title", "summary")] if isinstance(output, dict) else []
-    file = clean_text(entry.get("path")).partition("@")[0].rpartition("/")[2]
+    words = [as_text(output.get(key), 2000) for key in ("title", "summary")] if isinstance(output, dict) else []
+    file = as_text(entry.get("path")).partition("@")[0].rpartition("/")[2]
     return Part(
         id=read_number(entry.get("id")),
-        name=clean_text(entry.get("name") or entry.get("path"), 80) or "a check without a name",
+        name=as_text(entry.get("name") or entry.get("path"), 80) or "a check without a name",
         state=state,
-        conclusion=clean_text(entry.get("conclusion"), 40),
+        conclusion=as_text(entry.get("conclusion"), 40),
         attempt=read_number(entry.get("run_attempt")) or 1,
-        started_at=read_time(entry.get("run_started_at") or entry.get("started_at") or entry.get("created_at")),
-        finished_at=read_time(entry.get("completed_at") or entry.get("updated_at")) if state.is_final else None,
-        url=read_url(entry.get("html_url")),
+        started_at=as_time(entry.get("run_started_at") or entry.get("started_at") or entry.get("created_at")),
+        finished_at=as_time(entry.get("completed_at") or entry.get("updated_at")) if state.is_final else None,
+        url=as_link(entry.get("html_url")),
         words="\n".join(word for word in words if word),
-        event=clean_text(entry.get("event"), 40),
+        event=as_text(entry.get("event"), 40),
         workflow=tuple(word for word in (file, str(read_number(entry.get("workflow_id")) or "")) if word),
     )
 
@@ -180,16 +181,16 @@ def _status(entry: Mapping[str, Any]) -> Part:
     """Read a commit status, which is how systems outside GitHub report; an unknown state is not green."""
     said = entry.get("state")
     known = _STATUS_STATES.get(said) if isinstance(said, str) else None
-    state, conclusion = known or (CIState.FAILED, clean_text(said, 40))
+    state, conclusion = known or (CIState.FAILED, as_text(said, 40))
     return Part(
         id=0,
-        name=clean_text(entry.get("context"), 80) or "a status without a name",
+        name=as_text(entry.get("context"), 80) or "a status without a name",
         state=state,
         conclusion=conclusion,
-        started_at=read_time(entry.get("created_at")),
-        finished_at=read_time(entry.get("updated_at")) if state.is_final else None,
-        url=read_url(entry.get("target_url")),
-        words=clean_text(entry.get("description"), 2000),
+        started_at=as_time(entry.get("created_at")),
+        finished_at=as_time(entry.get("updated_at")) if state.is_final else None,
+        url=as_link(entry.get("target_url")),
+        words=as_text(entry.get("description"), 2000),
     )
 
 

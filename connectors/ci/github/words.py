@@ -6,7 +6,7 @@ A title or a description may mention people, close issues or draw fake buttons. 
 import re
 from typing import Final
 
-from connectors.ci.github.text import clean_lines, clean_text
+from connectors.ci.http_values import as_text, clean_lines
 
 MAX_TITLE: Final = 200
 MAX_BODY: Final = 60_000
@@ -20,7 +20,7 @@ _FENCE: Final = re.compile(r"`{3,}")
 
 def write_title(text: str) -> str:
     """Return one line that mentions nobody and refers to nothing; it may become the subject of a commit."""
-    return _disarm(clean_text(text, MAX_TITLE)).replace("`", "'") or "Nightshift"
+    return _disarm(as_text(text, MAX_TITLE)).replace("`", "'") or "Nightshift"
 
 
 def write_body(text: str) -> str:
