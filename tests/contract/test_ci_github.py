@@ -247,6 +247,20 @@ async def test_github_is_asked_about_a_commit_once_in_a_while_but_at_once_after_
     assert connector.api.remaining == github.forge.faults.quota
 
 
+async def test_news_that_comes_while_github_is_asked_is_not_missed(github: GitHubWorld):
+    connector = github.connect(poll_seconds=600, webhook_secret="hush", appear_seconds=0)
+    request = github.commit("pass")
+    github.forge.faults.slow = 0.3
+    asking = asyncio.create_task(connector.ci.status(request.sha))
+    await asyncio.sleep(0.1)
+    github.forge.faults.slow = 0.0
+    connector.ci.forget_answers([request.sha])
+    await asking
+    calls = connector.api.calls
+    await connector.ci.status(request.sha)
+    assert connector.api.calls > calls
+
+
 # The verdict ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("reported", "state", "said"),

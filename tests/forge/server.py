@@ -90,6 +90,7 @@ class _Gate:
         if not request.path.startswith(self._forge.base_path + "/"):
             return await handler(request)
         path = request.rel_url.raw_path.removeprefix(self._forge.base_path)
+        await asyncio.sleep(self._forge.faults.slow)
         answer = await self._answer(request, path, handler)
         is_lost = answer is None or self._forge.faults.loses()
         self._note(request, path, 0 if answer is None or is_lost else answer.status)

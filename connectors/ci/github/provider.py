@@ -43,6 +43,7 @@ class _Seen:
     name: str = ""
     since: float
     looked_at: float | None = None
+    news: int = 0
     run: CIRun | None = None
     awaited: int = 1
     job: str = ""
@@ -98,11 +99,12 @@ class GitHubCI:
             seen = self._remember(sha)
             if seen.looked_at is not None and self._clock() - seen.looked_at < self._settings.poll_seconds:
                 return seen.run
-            found = await self._find(sha)
+            news, found = seen.news, await self._find(sha)
             if found is not None and not self._is_awaited(*found, seen):
                 found = None
             seen.run = None if found is None else await self._judge(*found, sha)
-            seen.looked_at = self._clock()
+            # what was asked before the news came may be of before it
+            seen.looked_at = self._clock() if seen.news == news else None
             return seen.run
 
     async def log(self, sha: str) -> str:
@@ -146,7 +148,7 @@ class GitHubCI:
         for sha in commits:
             seen = self._seen.get(sha)
             if seen is not None:
-                seen.looked_at = None
+                seen.looked_at, seen.news = None, seen.news + 1
 
     async def _dispatch(self, request: CIRequest, seen: _Seen) -> None:
         """Order the workflow, unless its run is listed or this process ordered it before under the same key.
