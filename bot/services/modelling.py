@@ -18,6 +18,7 @@ from bot.services.drafting import ask_approval, build_draft
 from bot.services.pause import require_running
 from bot.services.rulebook import Rulebook
 from bot.services.standing import find_requester
+from bot.services.triage import describe_job
 from bot.services.wishes import base_run, find_wish, list_feedback
 
 PHASE = "model"
@@ -68,19 +69,9 @@ def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules:
     playbook = choose_playbook(rules.playbooks, current.labels)
     if not is_wanted(work, incident, run) or playbook is None or current.service not in rules.services:
         return None
-    return Job(
-        run=run,
-        incident=incident,
-        service=rules.services[current.service],
-        playbook=playbook,
-        title=current.title,
-        alert_started_at=current.alert_started_at,
-        now=work.now + timedelta(seconds=1),
-        folder=folder,
-        labels=current.labels,
-        done=work.investigations.of(base_run(run)),
-        feedback=list_feedback(work, incident, rules),
-    )
+    job = describe_job(work, current, playbook, folder=folder, rules=rules)
+    done, feedback = work.investigations.of(base_run(run)), list_feedback(work, incident, rules)
+    return replace(job, run=run, done=done, feedback=feedback)
 
 
 def is_wanted(work: UnitOfWork, incident: str, run: str) -> bool:

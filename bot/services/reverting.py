@@ -1,7 +1,6 @@
 """Revert instead: a person asks for the revert of the confirmed culprit, or of a patch that was pushed before."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Final
 
 from bot.domain.approval import ApprovalState
@@ -17,6 +16,7 @@ from bot.services.drafting import ask_approval, build_draft
 from bot.services.pause import require_running
 from bot.services.proposing import find_change
 from bot.services.rulebook import Rulebook
+from bot.services.triage import describe_job
 from bot.services.wishes import base_run
 
 PHASE = "revert"
@@ -107,18 +107,8 @@ def plan_revert(work: UnitOfWork, incident: str, *, run: str, folder: str, rules
         how=f"{rules.name_of(asked.actor)} asked for its revert",
         reproduce=confirmed.reproduce if confirmed else playbook.reproduce,
     )
-    return Job(
-        run=run,
-        incident=incident,
-        service=rules.services[current.service],
-        playbook=playbook,
-        title=current.title,
-        alert_started_at=current.alert_started_at,
-        now=work.now + timedelta(seconds=1),
-        folder=folder,
-        labels=current.labels,
-        done=(*([collected] if collected else []), blamed, *work.investigations.of(run)),
-    )
+    done = (*([collected] if collected else []), blamed, *work.investigations.of(run))
+    return replace(describe_job(work, current, playbook, folder=folder, rules=rules), run=run, done=done)
 
 
 def conclude_revert(work: UnitOfWork, incident: str, run: str, rules: Rulebook) -> bool:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from bot.domain.ci_log import find_last_green
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, StageResult, Suspected, Verified
-from bot.domain.playbook import choose_playbook
+from bot.domain.playbook import Playbook, choose_playbook
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card
@@ -59,18 +59,22 @@ def plan_job(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: R
         work.incidents.save(replace(current, run_state=RunState.RUNNING))
         work.timeline.append(incident, "triage_started", BOT, "The investigation has started")
         announce(work, current, "status")
+    job = describe_job(work, current, playbook, folder=folder, rules=rules)
+    return replace(job, done=work.investigations.of(run), green_sha=find_last_green(job.labels, current.annotations))
+
+
+def describe_job(work: UnitOfWork, incident: Incident, playbook: Playbook, *, folder: str, rules: Rulebook) -> Job:
+    """Return what every job about an incident has in common, nothing of it done."""
     return Job(
-        run=current.run,
-        incident=incident,
-        service=rules.services[current.service],
+        run=incident.run,
+        incident=incident.id,
+        service=rules.services[incident.service],
         playbook=playbook,
-        title=current.title,
-        alert_started_at=current.alert_started_at,
+        title=incident.title,
+        alert_started_at=incident.alert_started_at,
         now=work.now + timedelta(seconds=1),
         folder=folder,
-        labels=current.labels,
-        done=work.investigations.of(current.run),
-        green_sha=find_last_green(current.labels, current.annotations),
+        labels=incident.labels,
     )
 
 
