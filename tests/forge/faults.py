@@ -28,7 +28,8 @@ class Answer:
 @dataclass(kw_only=True)
 class Faults:
     """`lose` is the share of calls that are carried out while the answer never comes: the connection is cut, after
-    `hang_seconds`. `slow` is how long every answer takes. `lag` is how many seconds later listings show a run. `quota` is what is left of the rate limit."""
+    `hang_seconds`. `slow` is how long every answer takes. `lag` is how many seconds later listings show a run. `quota`
+    is what is left of the rate limit."""
 
     lose: float = 0.0
     hang_seconds: float = 0.0
