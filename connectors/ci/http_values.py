@@ -57,7 +57,7 @@ def as_link(value: object) -> str:
 
 
 def as_time(value: object) -> datetime | None:
-    """Read "2016-08-12T15:23:28.000Z", and "2016-08-12 15:23:28 UTC" as older servers do; without a zone it is nothing."""
+    """Read "2016-08-12T15:23:28.000Z", or "2016-08-12 15:23:28 UTC" as older servers do; nothing without a zone."""
     if not isinstance(value, str) or len(value) > 40:
         return None
     try:
