@@ -22,6 +22,7 @@ from bot.ports.workspace import CommitPlan
 from bot.store.database import SqlStore, migrate, open_engine
 from bot.store.postgres import Member
 from tests import postgres
+from tests.bench.github import measure_github
 from tests.bench.report import Row, exactly, note, quantile, show, within
 from tests.bench.running import Bot
 from tests.e2e.kill_lane import Lane
@@ -274,5 +275,10 @@ def _commit_barely(path: Path) -> list[float]:
     return times
 
 
-PARTS: Final[Sequence[Callable[[Path], Awaitable[list[Row]]]]] = (measure_presses, measure_verdicts, measure_races)
-"""What is measured, one after the other. A forge's calls for each incident, against its rate limit, belong here."""
+PARTS: Final[Sequence[Callable[[Path], Awaitable[list[Row]]]]] = (
+    measure_presses,
+    measure_verdicts,
+    measure_github,
+    measure_races,
+)
+"""What is measured, one after the other."""

@@ -38,6 +38,7 @@ class Way:
 
     trigger: str = "push"
     hooked: bool = False
+    poll_seconds: float = 0.05
     service: str = ""
     connection: str = ""
 
@@ -46,7 +47,9 @@ class Way:
         return f'ci = "github"\nforge = "github"\ntrigger = "{self.trigger}"\n{job}{self.service}'
 
     def tables(self, forge: Forge) -> str:
-        hooks = f'webhook_secret = "{SECRET}"\npoll_seconds = 120' if self.hooked else "poll_seconds = 0.05"
+        hooks = (
+            f'webhook_secret = "{SECRET}"\npoll_seconds = 120' if self.hooked else f"poll_seconds = {self.poll_seconds}"
+        )
         return (
             f'[git.tokens]\n"127.0.0.1" = "{forge.token}"\n'
             f'[connections.github]\nurl = "{forge.api_url}"\ntoken = "{forge.token}"\n{hooks}\n{self.connection}'
