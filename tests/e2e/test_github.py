@@ -1,15 +1,17 @@
 """From Approve to green over GitHub, with the real bot, real git over smart HTTP and a forge in the test's hands."""
 
 import asyncio
+import shutil
 
 import pytest
 
-from tests.e2e.hub import Hub, Way, open_hub
+from tests.e2e.hub import Hub, Way, check_change, check_secrecy, go_over, open_hub, serve_hub
+from tests.e2e.test_kill_walker import CULPRIT, check_trail
+from tests.e2e.walk import Person, Walk, make_ground, shop_service
 from tests.fault_points import read_fault_points
 from tests.forge.faults import Answer
 
 MERGING = 'merge = "green"\ndeploy_job = "ship.yml"\nwatch_minutes = 600\n'
-
 WAY_TO_THE_VERDICT = (
     "phase.execute.",
     "push.",
@@ -20,6 +22,32 @@ WAY_TO_THE_VERDICT = (
     "phase.follow.",
     "ci.verdict.",
 )
+
+
+async def has_change_and_verdict(person: Person) -> bool:
+    return await person.happened("proposed", 1) and await person.happened("ci_passed", 1)
+
+
+async def test_an_alert_goes_all_the_way_to_a_pull_request_that_reverts_what_broke_it(tmp_path):
+    ground = make_ground(tmp_path / "ground", CULPRIT)
+    shutil.copy(ground.log, tmp_path / "app.log")
+    way = Way(trigger="pull_request", hooked=True)
+    async with serve_hub(tmp_path / "hub", way, ground.repository.folder) as (forge, shop):
+        walk = Walk(folder=tmp_path, service=shop_service(tmp_path), is_over=has_change_and_verdict)
+        walk = go_over(forge, shop, way, walk)
+        try:
+            await walk.run()
+        finally:
+            walk.stop()
+        assert walk.query("SELECT state FROM incident") == [("resolved",)]
+        ((branch, sha),) = [(name, head) for name, head in shop.origin.branches().items() if name != "main"]
+        await asyncio.to_thread(check_change, walk, shop, branch, sha)
+        assert [(run.sha, run.event) for run in forge.runner.runs] == [(sha, "pull_request")]
+        (pull,) = shop.pulls
+        assert CULPRIT.subject in pull.title
+        assert "tests" in pull.body, "what was verified is told"
+        await asyncio.to_thread(check_trail, walk)
+        await asyncio.to_thread(check_secrecy, walk, forge)
 
 
 @pytest.mark.parametrize(
