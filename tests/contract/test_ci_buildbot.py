@@ -76,6 +76,7 @@ def revisions(url: str) -> list[str]:
     return [one["sourcestamps"][0]["revision"] for one in sets]
 
 
+@pytest.mark.long
 class TestCIBuildbot(CIContract):
     @pytest.fixture
     async def world(self, master, connector, request):
@@ -94,6 +95,7 @@ class TestCIBuildbot(CIContract):
                 await wait_for(CIWorld(provider=connector.ci, **asked, count_runs=int), one.sha, is_final)
 
 
+@pytest.mark.long
 async def test_sixteen_askers_make_one_buildset_with_key_branch_and_revision(master, connector):
     url, work = master
     asked = push(work, "passing", "one buildset")
@@ -107,6 +109,7 @@ async def test_sixteen_askers_make_one_buildset_with_key_branch_and_revision(mas
         assert asked.key in json.dumps(json.load(told))
 
 
+@pytest.mark.long
 async def test_a_commit_that_does_not_exist_fails_at_the_checkout(connector, master):
     asked = replace(push(master[1], "passing", "gone"), sha=make_sha("gone"))
     await connector.ci.start(asked)
@@ -115,6 +118,7 @@ async def test_a_commit_that_does_not_exist_fails_at_the_checkout(connector, mas
     assert (run.state, run.failed_step) == (CIState.FAILED, "checkout")
 
 
+@pytest.mark.long
 async def test_a_scheduler_that_does_not_exist_is_rejected(connector, master):
     asked = replace(push(master[1], "passing", "no scheduler"), job="nobody")
     with pytest.raises((Rejected, Unavailable)):

@@ -106,7 +106,7 @@ def victim_at(fleet: Fleet, moment: str) -> Front | None:
     """Return the process that is at a moment of the walk, once it has come."""
     if moment == "ci":
         running = fleet.query("SELECT COUNT(*) FROM ci_run WHERE state IN ('queued', 'running')") != [(0,)]
-        return fleet.owner_of("execute") if running else None
+        return fleet.owner_of("follow") if running else None
     return fleet.owner_of(moment)
 
 
