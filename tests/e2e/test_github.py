@@ -90,7 +90,7 @@ def trouble(hub: Hub) -> None:
 
 async def test_whatever_github_loses_there_are_never_two_runs_and_never_none(tmp_path):
     way = Way(trigger="dispatch", connection="answer_seconds = 0.8")
-    async with open_hub(tmp_path, way, patches=8, dispatch_seconds=3) as hub:
+    async with open_hub(tmp_path, way, patches=6, dispatch_seconds=3) as hub:
         hub.at_once = 5
         trouble(hub)
         await hub.run(seconds=150)
@@ -103,6 +103,7 @@ def points_on_the_way() -> list[str]:
     return [point.name for point in read_fault_points() if point.name.startswith(WAY_TO_THE_VERDICT)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("half", [0, 1])
 async def test_a_kill_at_any_point_between_the_press_and_the_verdict_loses_nothing_and_doubles_nothing(half, tmp_path):
     points = points_on_the_way()[half::2]

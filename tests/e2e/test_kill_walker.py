@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -118,19 +118,33 @@ def is_on_every_walk(point: FaultPoint) -> bool:
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 async def test_kills_on_every_walk_lose_nothing_and_double_nothing(shard, make_walk):
-    """One walk dies at one point after another, as they come; what has gone by already is for the next walk."""
-    left = [point.name for point in sort_by_time(POINTS) if is_on_every_walk(point)][shard::SHARDS]
+    names = [point.name for point in sort_by_time(POINTS) if is_on_every_walk(point)]
+    await kill_at_each(names[shard::SHARDS], make_walk, check_outcome)
+
+
+ON_SPECIAL_WALKS = {str(options_for(point)): options_for(point) for point in POINTS if options_for(point)}
+
+
+@pytest.mark.parametrize("options", ON_SPECIAL_WALKS.values(), ids=ON_SPECIAL_WALKS)
+async def test_kills_where_something_else_has_to_happen_lose_nothing_and_double_nothing(options, make_walk):
+    names = [point.name for point in POINTS if options_for(point) == options]
+    await kill_at_each(names, lambda: make_walk(**options), check_outcome)
+
+
+async def kill_at_each(names: Sequence[str], make: Callable[[], Walk], check: Callable[[Walk], None]) -> None:
+    """Let one walk die at one point after another, as they come; what has gone by already is for the next walk."""
+    left = list(names)
     while left:
-        walk = make_walk()
+        walk = make()
         missed = await walk.run(*left, seconds=120)
-        assert missed[:1] != left[:1], f"{left[0]} was never reached"
-        await asyncio.to_thread(check_outcome, walk)
+        assert list(missed[:1]) != left[:1], f"{left[0]} was never reached"
+        await asyncio.to_thread(check, walk)
         walk.stop()
         left = list(missed)
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if not is_on_every_walk(point)], ids=ids)
-async def test_a_kill_loses_nothing_and_doubles_nothing(point, make_walk):
+@pytest.mark.parametrize("point", [point for point in POINTS if point.process != "front"], ids=ids)
+async def test_the_death_of_a_child_loses_nothing_and_doubles_nothing(point, make_walk):
     walk = make_walk(**options_for(point))
     await walk.run(point.name, child=CHILDREN.get(point.process, ""))
     assert walk.starts == 2, f"{point.name} was never reached"

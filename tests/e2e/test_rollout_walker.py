@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_kill_walker import CULPRIT, check_trail, is_of_rollout
+from tests.e2e.test_kill_walker import CULPRIT, check_trail, is_of_rollout, kill_at_each
 from tests.e2e.walk import Ground, Person, Walk, make_ground, shop_service
 from tests.fault_points import read_fault_points
 from tests.playbooks.world import run_git
 
 UNANSWERED = "ci.dispatch.unanswered"
-SHARDS = 4
+SHARDS = 2
 STAGES = ("phase.propose.before", "change.propose", "change.recorded", "phase.propose.after", "ci.dispatch",
           "phase.merge.before", "merge", "phase.merge.after", "phase.deploy.before", "deploy", "phase.deploy.after",
           "phase.watch")  # fmt: skip
@@ -97,14 +97,7 @@ def sort_by_time(names: Sequence[str]) -> list[str]:
 async def test_kills_on_the_way_to_the_deployment_lose_nothing_and_double_nothing(shard, make_walk):
     """As in test_kill_walker: one walk dies at one point after another."""
     names = [point.name for point in read_fault_points() if is_of_rollout(point) and point.name != UNANSWERED]
-    left = sort_by_time(names)[shard::SHARDS]
-    while left:
-        walk = make_walk(loses=0)
-        missed = await walk.run(*left, seconds=120)
-        assert missed[:1] != left[:1], f"{left[0]} was never reached"
-        await asyncio.to_thread(check_outcome, walk)
-        walk.stop()
-        left = list(missed)
+    await kill_at_each(sort_by_time(names)[shard::SHARDS], lambda: make_walk(loses=0), check_outcome)
 
 
 async def test_a_kill_before_a_person_is_asked_about_a_lost_order_loses_nothing(make_walk):
