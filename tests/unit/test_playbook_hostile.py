@@ -81,10 +81,10 @@ def test_a_key_of_another_kind_is_refused():
     ids=range(20),
 )
 def test_a_file_that_cannot_be_a_playbook_is_refused_at_once_and_in_few_words(text):
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(Refused) as caught:
         parse_playbook(text)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
     assert "playbook line " in str(caught.value)
     assert len(str(caught.value)) < 500
 
