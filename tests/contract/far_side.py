@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ def make_sha(name: str) -> str:
     return hashlib.sha1(name.encode()).hexdigest()
 
 
-class FarSide:
+class FarSide(ABC):
     """`faults` answer before everything else, one call each; `seen` keeps method, path and headers of every call."""
 
     def __init__(self) -> None:
@@ -21,8 +22,9 @@ class FarSide:
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.late_faults: list[Callable[[], web.StreamResponse]] = []
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
-        raise NotImplementedError
+        """Return what this server answers to."""
 
     @web.middleware
     async def _watch(self, request: web.Request, handler) -> web.StreamResponse:
