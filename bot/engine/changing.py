@@ -1,9 +1,7 @@
 """What follows a push on the forge: the change is proposed, merged, deployed, and watched."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
-from typing import TypeVar
 
 import structlog
 
@@ -11,29 +9,22 @@ from bot.domain.change import Change, ChangeRequest, ChangeState
 from bot.domain.ci import CIRun, CIState
 from bot.domain.order import read_order
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, Tools, has_stood_still, in_unit
+from bot.engine.tools import Args, PhaseWork, has_stood_still
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.faults import reach
 from bot.ports.forge import Forge
-from bot.ports.work import Store, UnitOfWork
+from bot.ports.work import UnitOfWork
 from bot.render.proposal import TRAILER, render_proposal
 from bot.services import deploy, dispatch, merging, pause, proposing
 from bot.services.deploy import DeployPlan
 from bot.services.dispatch import Standing
 from bot.services.merging import MergePlan
-from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 
-class Changing:
+class Changing(PhaseWork):
     """The phases propose, merge, deploy and watch."""
-
-    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
-        self._store = store
-        self._rules = rules
-        self._tools = tools
 
     def phases(self) -> tuple[Phase, ...]:
         return (
@@ -42,9 +33,6 @@ class Changing:
             Phase(name="deploy", run=self._deploy, failed=self._deploy_failed),
             Phase(name="watch", run=self._watch, failed=_note, together=16),
         )
-
-    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        return await in_unit(self._store, work)
 
     async def _propose(self, args: Args) -> None:
         """Find the change of the pushed branch, or propose it; both may be repeated."""

@@ -12,16 +12,15 @@ from bot.domain.ci import CIRun, Trigger
 from bot.domain.order import read_order
 from bot.engine.commit_news import Listener
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, Tools, has_stood_still, in_unit
+from bot.engine.tools import Args, PhaseWork, has_stood_still
 from bot.errors import NotSent, Rejected, Unavailable
 from bot.metrics import CI_VERDICTS
 from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.faults import reach
-from bot.ports.work import Store, UnitOfWork
+from bot.ports.work import UnitOfWork
 from bot.services import ci_follow, dispatch, merging, rollout
 from bot.services.ci_follow import FollowPlan
 from bot.services.dispatch import Standing
-from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -33,22 +32,14 @@ SILENT_SECONDS: Final = 1800.0
 SLOWER: Final = 1.5
 
 
-class Following:
+class Following(PhaseWork):
     """The phases follow (a pushed commit) and ci (a person's order: cancel, rerun)."""
-
-    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
-        self._store = store
-        self._rules = rules
-        self._tools = tools
 
     def phases(self) -> tuple[Phase, ...]:
         return (
             Phase(name="follow", run=self._follow_push, failed=self._follow_failed, together=64),
             Phase(name="ci", run=self._order, failed=self._order_failed, together=16),
         )
-
-    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        return await in_unit(self._store, work)
 
     async def _follow_push(self, args: Args) -> None:
         """Make sure that the one run of this commit exists, and follow it to its verdict."""

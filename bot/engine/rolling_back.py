@@ -1,9 +1,8 @@
 """The phases of a rollback: the releases are looked up and it is proposed; approved, its job is ordered once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import TypeVar
 
 import structlog
 
@@ -11,35 +10,24 @@ from bot.domain.ci import CIRun, CIState
 from bot.domain.order import read_order
 from bot.domain.rollback import MAX_COMMITS, Release
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, Tools, has_stood_still, in_unit
+from bot.engine.tools import Args, PhaseWork, has_stood_still
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.faults import reach
-from bot.ports.work import Store, UnitOfWork
 from bot.services import dispatch, pause, rollback, rollback_ask, rollout
 from bot.services.dispatch import Standing
 from bot.services.rollback import RollbackPlan
-from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 
-class RollingBack:
+class RollingBack(PhaseWork):
     """The phases release and rollback."""
-
-    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
-        self._store = store
-        self._rules = rules
-        self._tools = tools
 
     def phases(self) -> tuple[Phase, ...]:
         return (
             Phase(name="release", run=self._look_up, failed=self._look_up_failed, together=2),
             Phase(name="rollback", run=self._roll_back, failed=self._roll_back_failed),
         )
-
-    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        return await in_unit(self._store, work)
 
     async def _look_up(self, args: Args) -> None:
         """Find the present release and the one before, and ask for the approval; may be repeated."""

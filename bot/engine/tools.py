@@ -16,6 +16,7 @@ from bot.ports.investigator import Investigator
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Workspaces
 from bot.render.links import Links
+from bot.services.rulebook import Rulebook
 
 T = TypeVar("T")
 Args = Mapping[str, str]
@@ -63,6 +64,18 @@ async def in_unit(store: Store, work: Callable[[UnitOfWork], T]) -> T:
             return work(unit)
 
     return await asyncio.to_thread(run)
+
+
+class PhaseWork:
+    """What the classes that hold phases have in common: the store, the rules, and the outside."""
+
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+        self._store = store
+        self._rules = rules
+        self._tools = tools
+
+    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
+        return await in_unit(self._store, work)
 
 
 def has_stood_still(since: float, patience: timedelta) -> bool:
