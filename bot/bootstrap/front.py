@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -56,6 +57,8 @@ from connectors.workspaces.git import Settings as GitSettings
 
 log = structlog.get_logger(__name__)
 STOP_SECONDS = 5
+ALONE = 10
+"""How many times longer the sweeps wait where no other process writes: this one wakes itself after each commit."""
 TOKEN_FILE = "admin.token"  # noqa: S105 -- a file name
 
 
@@ -190,7 +193,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     stack.push_async_callback(engine.close, STOP_SECONDS)
 
     composer = Composer(store, rules, Links(base=settings.public_url or ""))
-    sweep = settings.limits.sweep_seconds
+    sweep = settings.limits.sweep_seconds * (ALONE if core.state.keeper is None else 1)
     dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep)
     store.on_commit(dispatcher.wake)
     drainer = Drainer(inbox, store, sources, rules, sweep=sweep, on_commits=tools.news.tell)
@@ -328,7 +331,7 @@ async def _listen_to(channel: Channel, chat: StoreInbox) -> None:
 def _tick(core: _Core) -> Ticker:
     ticker = Ticker()
     gauges = Gauges(core.state.store, core.state.inbox)
-    ticker.every(5, "gauges", gauges.refresh)
+    ticker.every(15, "gauges", gauges.refresh)
     ticker.every(3600, "prune", core.state.inbox.prune)
     ticker.start()
     return ticker
@@ -344,6 +347,7 @@ def free_port(host: str) -> int:
 async def _serve(settings: Settings) -> None:
     stop = listen_for_stop()
     async with open_front(settings) as front:
+        gc.freeze()  # what the start made stays for good: a full collection stopped everything for 80 ms (measured)
         print(f"Nightshift is ready: {settings.public_url or front.url}", flush=True)  # noqa: T201 -- the command's output
         await stop.wait()
 

@@ -1,7 +1,6 @@
 """Depths and ages, read every few seconds for the metrics."""
 
 import asyncio
-from collections import Counter
 
 from bot.domain.incident import IncidentState
 from bot.metrics import DEAD_LETTERS, EFFECTS_OLDEST, EFFECTS_OPEN, INBOX_OLDEST, INBOX_PENDING, INCIDENTS_OPEN, PAUSED
@@ -28,10 +27,10 @@ class Gauges:
         with self._store.begin() as work:
             waiting, oldest = work.effects.backlog()
             paused = find_pause(work) is not None
-            states = Counter(incident.state for incident in work.incidents.recent(1000))
+            states = work.incidents.count_open()
         EFFECTS_OPEN.set(waiting)
         EFFECTS_OLDEST.set(oldest)
         PAUSED.set(paused)
         for state in IncidentState:
             if state is not IncidentState.RESOLVED:
-                INCIDENTS_OPEN.labels(state=state.value).set(states[state])
+                INCIDENTS_OPEN.labels(state=state.value).set(states.get(state, 0))

@@ -18,6 +18,7 @@ from sqlalchemy import Engine as Database
 from sqlmodel import Session
 
 from bot.engine.attempts import Attempts
+from bot.engine.stillness import Stillness, spare
 from bot.errors import NightshiftError, Unavailable
 from bot.ports.faults import reach
 
@@ -140,6 +141,7 @@ class Engine:
         self._poll_seconds = poll_seconds
         self._runs = threading.Lock()
         self._is_running = False
+        self._stillness = Stillness(str(database.url.database)) if database.dialect.name == "sqlite" else None
         url = database.url.render_as_string(hide_password=False)
         self._dbos = DBOS(
             config={
@@ -150,6 +152,7 @@ class Engine:
                 "serializer": DBOSPortableJSONSerializer(),
                 "log_level": "WARNING",
                 "max_executor_threads": 32,
+                "scheduler_polling_interval_sec": 3600.0,
                 **(_SHARED if database.dialect.name == "postgresql" else {}),
             }
         )
@@ -164,6 +167,8 @@ class Engine:
         _phases.clear()
         _phases.update({phase.name: phase for phase in phases})
         DBOS.launch()
+        if self._stillness is not None:
+            spare(self._dbos._sys_db, self._stillness)  # noqa: SLF001 -- there is no public way; see stillness.py
         together: dict[str, int] = {}
         for phase in phases:
             together[queue_of(phase.name)] = max(together.get(queue_of(phase.name), 0), phase.together)
@@ -193,6 +198,8 @@ class Engine:
         await _attempts.close(seconds)
         await asyncio.to_thread(DBOS.destroy)
         self._client.destroy()
+        if self._stillness is not None:
+            self._stillness.close()
         # dbos put its own default executor into the loop and has shut it down now.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="after-engine"))
 

@@ -47,6 +47,10 @@ class Incidents(Protocol):
         """Return open incidents first, newest first."""
         ...
 
+    def count_open(self) -> Mapping[IncidentState, int]:
+        """Return how many incidents are in each state but resolved."""
+        ...
+
 
 class Alerts(Protocol):
     def put(self, incident: str, alerts: Sequence[Alert]) -> Sequence[Alert]:

@@ -89,6 +89,11 @@ class SqlIncidents:
         query = select(IncidentRow).order_by(col(IncidentRow.state) == resolved, newest).limit(limit)
         return [_incident(row) for row in self._session.exec(query)]
 
+    def count_open(self) -> Mapping[IncidentState, int]:
+        state = col(IncidentRow.state)
+        query = select(state, func.count()).where(state != IncidentState.RESOLVED.value).group_by(state)
+        return {IncidentState(name): count for name, count in self._session.exec(query)}
+
 
 AT_ONCE = 500
 """How many alerts are asked for in one statement: databases bound its values."""

@@ -210,6 +210,15 @@ class IncidentContract:
             assert [item.id for item in work.incidents.recent()] == ["INC-3", "INC-1", "INC-4", "INC-2"]
             assert [item.id for item in work.incidents.recent(1)] == ["INC-3"]
 
+    def test_open_ones_are_counted_by_state(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            assert work.incidents.count_open() == {}
+            for _ in range(4):
+                work.incidents.add(incident())
+            work.incidents.advance("INC-4", IncidentState.RESOLVED, NOW)
+            work.incidents.advance("INC-2", IncidentState.ACKNOWLEDGED, NOW)
+            assert work.incidents.count_open() == {IncidentState.TRIGGERED: 2, IncidentState.ACKNOWLEDGED: 1}
+
 
 class AlertMemoryContract:
     def test_only_news_counts(self, rig: StoreRig):
