@@ -40,7 +40,8 @@ def refresh_card(work: UnitOfWork, incident: str) -> Incident:
 
 
 def refresh_counts(work: UnitOfWork, incident: str) -> None:
-    """Promise the card's new counts at the next whole second: a storm of one alert is one edit a second."""
+    """Promise the card's new counts at the next even second: chats let a message be edited about once a second (Slack
+    50 times a minute), and other news of the incident need some of that."""
     current = work.incidents.get(incident)
-    second = work.now.replace(microsecond=0) + timedelta(seconds=1)
-    announce(work, current, "card", not_before=second)
+    now = work.now.replace(microsecond=0)
+    announce(work, current, "card", not_before=now + timedelta(seconds=2 - now.second % 2))

@@ -1,5 +1,6 @@
 """Intake: alerts become incidents, or join the one that is there."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -48,14 +49,16 @@ def receive_alerts(work: UnitOfWork, groups: Sequence[AlertGroup], rules: Rulebo
 
 
 def _gather(groups: Sequence[AlertGroup], rules: Rulebook) -> Sequence[_Problem]:
-    """Alerts that merge are looked at together, so that a storm of one alert costs one look at the store."""
+    """Alerts that merge are looked at together, so that a storm of one alert costs one look at the store. What came
+    again word for word stands in `groups` as the same group again, and costs one look at its words."""
     problems: dict[str, _Problem] = {}
-    for group in groups:
+    times = Counter(map(id, groups))
+    for group in {id(group): group for group in groups}.values():
         for alert in group.alerts:
             route = choose_route(rules.routes, alert.labels) or _unclaimed(alert, rules)
             key = incident_key(group, route.service, alert.name)
             problem = problems.setdefault(key, _Problem(key=key, route=route, group=group))
-            problem.seen += 1
+            problem.seen += times[id(group)]
             problem.truncated = max(problem.truncated, group.truncated)
             problem.words.setdefault((alert.fingerprint, alert.status, alert.starts_at), alert)
     return list(problems.values())
@@ -115,11 +118,11 @@ def _describe(incident: Incident, firing: Sequence[Alert]) -> Incident:
 
 
 def _join(work: UnitOfWork, incident: Incident, problem: _Problem) -> str:
-    work.alerts.put(incident.id, problem.said)
+    news = work.alerts.put(incident.id, problem.said)
     work.incidents.save(
         replace(
             incident,
-            firing=work.alerts.firing(incident.id),
+            firing=work.alerts.firing(incident.id) if news else incident.firing,
             alerts_seen=incident.alerts_seen + problem.seen,
             truncated=max(incident.truncated, problem.truncated),
         )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.clock import Clock
@@ -57,7 +57,12 @@ class Link(Protocol):
     def close(self) -> None: ...
 
 
-_Job = tuple[Callable[[Link], object], "Future[object]"]
+class Job(NamedTuple):
+    """Work for the thread. What is one statement commits by itself when nothing else waits."""
+
+    work: Callable[[Link], object]
+    future: "Future[object]"
+    is_one_statement: bool
 
 
 class Inbox:
@@ -67,7 +72,7 @@ class Inbox:
         self._path = path
         self._clock = clock
         self._max_pending = max_pending
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         # How many deliveries wait, and by how many this transaction changes that: written by the thread alone.
         self._pending = 0
         self._change = 0
@@ -100,7 +105,7 @@ class Inbox:
             self._has_news = True
             return self._insert(connection, (source, received, body))
 
-        number = await self._do(insert)
+        number = await self._do(insert, is_one_statement=True)
         return int(str(number))
 
     async def next(self, limit: int = BATCH) -> Sequence[Delivery]:
@@ -118,11 +123,11 @@ class Inbox:
 
     async def settle(self, numbers: Sequence[int]) -> None:
         """Mark deliveries as taken in. Repeating it is harmless."""
-        await self._mark([(number, "done", "") for number in numbers])
+        await self._mark(numbers, "done")
 
     async def bury(self, number: int, error: str) -> None:
         """Keep a delivery that cannot be read as a dead letter."""
-        await self._mark([(number, "dead", error)])
+        await self._mark([number], "dead", error)
 
     async def revive(self, number: int) -> None:
         """Put a dead letter back in line. Raises `Refused` when there is none of that number."""
@@ -159,11 +164,13 @@ class Inbox:
         limit = self._clock.now().timestamp() - KEEP_SECONDS
         await self._do(lambda c: c.execute("DELETE FROM delivery WHERE state = 'done' AND received_at < ?", (limit,)))
 
-    async def _mark(self, changes: Sequence[tuple[int, str, str]]) -> None:
+    async def _mark(self, numbers: Sequence[int], state: str, error: str = "") -> None:
         def update(connection: Link) -> object:
-            statement = "UPDATE delivery SET state = ?, error = ? WHERE id = ? AND state = 'pending'"
-            for number, state, error in changes:
-                self._change -= connection.execute(statement, (state, error, number)).rowcount
+            for start in range(0, len(numbers), BATCH):
+                some = numbers[start : start + BATCH]
+                places = ",".join("?" * len(some))
+                statement = f"UPDATE delivery SET state = ?, error = ? WHERE state = 'pending' AND id IN ({places})"  # noqa: S608 -- places alone
+                self._change -= connection.execute(statement, (state, error, *some)).rowcount
             return None
 
         await self._do(update)
@@ -180,11 +187,11 @@ class Inbox:
         assert isinstance(rows, list)
         return rows
 
-    async def _do(self, work: Callable[[Link], object]) -> object:
+    async def _do(self, work: Callable[[Link], object], *, is_one_statement: bool = False) -> object:
         if not self._thread.is_alive():
             raise Unavailable("The inbox is closed.", Reason.UNREACHABLE)
         future: Future[object] = Future()
-        self._jobs.put((work, future))
+        self._jobs.put(Job(work, future, is_one_statement))
         return await asyncio.wrap_future(future)
 
     def _serve(self) -> None:
@@ -217,6 +224,10 @@ class Inbox:
         connection.executescript(_SCHEMA)
         return connection
 
+    def _commits_alone(self, job: Job) -> bool:
+        """Return whether a job needs no BEGIN and COMMIT: each waits for the interpreter beside a busy thread."""
+        return job.is_one_statement
+
     def _begin(self, connection: Link) -> None:
         connection.execute("BEGIN IMMEDIATE")
 
@@ -229,24 +240,29 @@ class Inbox:
         statement = "INSERT INTO delivery (source, received_at, body) VALUES (?, ?, ?)"
         return connection.execute(statement, values).lastrowid
 
-    def _commit(self, connection: Link, asked: Sequence[_Job]) -> None:
-        jobs = [job for job in asked if job[1].set_running_or_notify_cancel()]
+    def _commit(self, connection: Link, asked: Sequence[Job]) -> None:
+        jobs = [job for job in asked if job.future.set_running_or_notify_cancel()]
         results: list[object] = []
         self._change, self._has_news = 0, False
         try:
-            self._begin(connection)
-            results.extend(work(connection) for work, _ in jobs)
+            is_alone = len(jobs) == 1 and self._commits_alone(jobs[0])
+            if not is_alone:
+                self._begin(connection)
+                results.extend(job.work(connection) for job in jobs)
             reach("inbox.commit.before")
-            connection.execute("COMMIT")
+            if is_alone:
+                results.append(jobs[0].work(connection))
+            else:
+                connection.execute("COMMIT")
             reach("inbox.commit.after")
         except Exception as error:  # noqa: BLE001 -- the inbox's border: the thread must outlive what it cannot store
             self._roll_back(connection)
             failure = Unavailable(f"The inbox could not store it: {error}", Reason.OVERLOADED, 5.0)
-            for _, future in jobs:
-                future.set_exception(failure)
+            for job in jobs:
+                job.future.set_exception(failure)
             return
         self._pending += self._change
-        for (_, future), result in zip(jobs, results, strict=True):
-            future.set_result(result)
+        for job, result in zip(jobs, results, strict=True):
+            job.future.set_result(result)
         for listener in self._listeners if self._has_news else ():
             listener()

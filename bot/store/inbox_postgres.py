@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from bot.errors import Reason, Unavailable
 from bot.ports.clock import Clock
-from bot.store.inbox import COUNT, Answer, Inbox, Link
+from bot.store.inbox import COUNT, Answer, Inbox, Job, Link
 from bot.store.postgres import CONNECT, libpq_url
 
 RECOUNT_SECONDS: Final = 1.0
@@ -73,6 +73,10 @@ class PostgresInbox(Inbox):
 
     def _open(self) -> Link:
         return _Link(self._url)
+
+    def _commits_alone(self, job: Job) -> bool:  # noqa: ARG002 -- the base's signature
+        """A lost connection is found at BEGIN."""
+        return False
 
     def _begin(self, connection: Link) -> None:
         assert isinstance(connection, _Link)

@@ -140,7 +140,6 @@ class SqlAlerts:
             )
             self._session.add(row)
             return True
-        row.seen_at = self._now
         is_news = alert.starts_at >= row.starts_at and (
             row.status != alert.status.value or alert.starts_at > row.starts_at
         )
@@ -148,6 +147,7 @@ class SqlAlerts:
         if resolved_already and alert.starts_at <= row.starts_at:
             is_news = False
         if is_news:
+            row.seen_at = self._now
             row.status, row.starts_at, row.ends_at = alert.status.value, alert.starts_at, alert.ends_at
             if alert.status is AlertStatus.RESOLVED and row.ends_at is None:
                 row.ends_at = self._now

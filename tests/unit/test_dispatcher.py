@@ -123,22 +123,22 @@ class TestSending:
         assert {ref for ref, _ in chat.edits} == {"m1", "m2"}
         assert chat.edits[-1][1].rings == ()
 
-    async def test_new_counts_are_one_edit_a_second_that_holds_nothing_up(self, rig, chat):
+    async def test_new_counts_are_one_edit_in_two_seconds_that_holds_nothing_up(self, rig, chat):
         await rig.settle()
         for instance in "abc":
             rig.world.receive(group(alert(instance=instance)))
         assert 0 < await rig.settle() <= 1
-        assert not chat.edits, "the counts wait for the second"
+        assert not chat.edits, "the counts wait for their second"
         rig.world.press("escalate:INC-1")
         await rig.settle()
         assert "page:1" in chat.slots, "what is due is sent first"
         assert len(chat.edits) == 2, "card and page; the card that is sent for another reason shows the counts too"
         assert "Alerts" in str(chat.edits[0][1]) or "Alerts" in str(chat.edits[1][1])
-        rig.world.clock.advance(seconds=1)
+        rig.world.clock.advance(seconds=2)
         assert await rig.settle() == 30
         rig.world.receive(group(alert(instance="d")))
         rig.world.receive(group(alert(instance="e")))
-        rig.world.clock.advance(seconds=1)
+        rig.world.clock.advance(seconds=2)
         before = len(chat.edits)
         await rig.settle()
         assert len(chat.edits) == before + 1
