@@ -15,7 +15,7 @@ from tests.e2e.kill_lane import Lane
 KILLS = int(os.environ.get("KILLS") or "600")
 SEED = os.environ.get("SEED") or str(random.SystemRandom().randrange(10**6))
 LANES = 2
-SECONDS = 840.0
+SECONDS = 1500.0
 EVERY = 15.0
 
 
