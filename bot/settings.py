@@ -146,7 +146,8 @@ class Settings(BaseSettings):
 
     def approval_policy(self) -> ApprovalPolicy:
         follows = {name: [s.merge.value, s.deploy_job] for name, s in self.services.items() if s.merge != "never"}
-        return build_policy(self.approval, self.people, follows)
+        binaries = {name: service.binary_paths for name, service in self.services.items() if service.binary_paths}
+        return build_policy(self.approval, self.people, follows, binaries=binaries)
 
     def sender(self, name: str) -> SenderSettings:
         """Return how a sender identifies itself; `NIGHTSHIFT_ALERT_TOKEN` serves every sender without its own."""
@@ -205,6 +206,7 @@ def _service(name: str, value: ServiceSettings) -> Service:
         checks=value.checks,
         setup=value.setup,
         paths=value.paths,
+        binary_paths=value.binary_paths,
         env=value.env,
         ci=value.ci,
         ci_job=value.ci_job,

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
+from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -83,16 +84,22 @@ class ApprovalSettings(Section):
 
 
 def build_policy(
-    approval: ApprovalSettings, people: Mapping[str, PersonSettings], follows: Mapping[str, Sequence[str]]
+    approval: ApprovalSettings,
+    people: Mapping[str, PersonSettings],
+    follows: Mapping[str, Sequence[str]],
+    *,
+    binaries: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> ApprovalPolicy:
     """Return the policy with a version that changes whenever a rule, a freeze or a role does.
 
-    `follows` is what a push sets going for each service, beyond CI: that is part of what people say yes to.
+    `follows` is what a push sets going for each service, beyond CI, `binaries` where its patches may hold what nobody
+    can read: both are part of what people say yes to.
     """
     rules = approval.model_dump(mode="json") | {
         "roles": {key: person.role.value for key, person in sorted(people.items())}
     }
     rules |= {"follows": dict(follows)} if follows else {}
+    rules |= {"binaries": dict(binaries)} if binaries else {}
     return ApprovalPolicy(
         version=hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16],
         approvers=approval.approvers,

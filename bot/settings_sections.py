@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -63,6 +63,7 @@ class ServiceSettings(Section):
     checks: dict[str, tuple[str, ...]] = {}
     setup: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    binary_paths: tuple[Annotated[str, Field(pattern=r"\S")], ...] = ()
     env: dict[str, str] = {}
     ci: str = "local"
     ci_job: str = ""

@@ -221,7 +221,7 @@ class FakeGit:
     async def resolve(self, ref: str) -> str:
         return "f" * 40
 
-    async def revert(self, culprit: str, base: str) -> RevertDraft | None:
+    async def revert(self, culprit: str, base: str, *, binary_paths: object = ()) -> RevertDraft | None:
         return None if self.revert_diff is None else RevertDraft(diff=self.revert_diff)
 
 

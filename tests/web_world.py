@@ -33,7 +33,7 @@ from bot.domain.evidence import Check, CheckRun
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Verified
 from bot.domain.oncall import Person, Role, Roster
-from bot.domain.patch_reader import PatchReader
+from bot.domain.patch import parse_patch
 from bot.domain.statement import build_statement
 from bot.domain.timeline import TimelineEvent
 from bot.errors import Refused
@@ -180,7 +180,7 @@ RUNS = (
 )
 DRAFT = Draft(
     incident="INC-12",
-    patch=Patch(text=PATCH.encode(), files=tuple(diff.change for diff in PatchReader(PATCH.encode()).read_files())),
+    patch=Patch(text=PATCH.encode(), files=parse_patch(PATCH.encode()).files),
     base="9d01e7c" + "0" * 33,
     branch="main",
     title="Revert 4f2c9ab “Let coupons carry their base”",

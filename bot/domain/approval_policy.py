@@ -12,7 +12,7 @@ from typing import Final
 
 from bot.domain.freeze import Freeze, Frozen, find_freeze
 from bot.domain.oncall import Role, Roster
-from bot.domain.risk import covers_path
+from bot.domain.patch_names import covers_path
 from bot.domain.risk_kind import RiskKind
 
 NOBODY: Final = "Nobody may approve patches: the policy names no approvers. Add them to [approval] approvers."

@@ -16,8 +16,20 @@ class ChangeKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BinaryChange:
+    """How large a binary file is before and after, and the sha256 of what it is then (deleted: of what it was)."""
+
+    old_size: int
+    new_size: int
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"binary, {self.old_size:,} → {self.new_size:,} bytes, sha256 {self.sha256}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileChange:
-    """One file of a patch. `mode` is "" or "644→755" / "755→644"."""
+    """One file of a patch. `mode` is "" or "644→755" / "755→644"; `binary` is None for text."""
 
     path: str
     kind: ChangeKind
@@ -25,6 +37,7 @@ class FileChange:
     removed: int
     old_path: str = ""
     mode: str = ""
+    binary: BinaryChange | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 `parse_patch` reads a git diff, or a unified diff as models write it, refuses whatever a reader could miss,
 and renders bytes that depend on nothing but the change: files sorted, names unquoted and always `a/…` `b/…`,
-no index lines, no section text behind hunk headers. Parsing the rendered bytes gives the same bytes again.
+no index lines but for binary files, no section text behind hunk headers. Parsing the rendered bytes gives the same
+bytes again.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from functools import partial
 from typing import Final
 
 from bot.domain.draft import ChangeKind, FileChange, Patch
+from bot.domain.patch_binary import render_binary
 from bot.domain.patch_file import FileDiff, Hunk
-from bot.domain.patch_names import find_hidden, fold_name, list_folders, refuse, show
+from bot.domain.patch_names import covers_path, find_hidden, fold_name, list_folders, refuse, show
 from bot.domain.patch_reader import PatchReader
 
 NO_NEWLINE: Final = b"\\ No newline at end of file\n"
@@ -23,11 +25,16 @@ HasAlready = Callable[[str, str], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class PatchLimits:
-    """The largest patch that is still read by a person: raw bytes, files, lines added and removed."""
+    """The largest patch that is still read by a person: bytes, files, lines added and removed; and the folders, files
+    or patterns in which it may hold what nobody can read."""
 
     bytes: int = 512 * 1024
     files: int = 100
     lines: int = 10_000
+    binary_paths: tuple[str, ...] = ()
+
+    def allows_binary(self, path: str) -> bool:
+        return any(covers_path(pattern, path) for pattern in self.binary_paths)
 
 
 def parse_patch(
@@ -36,19 +43,24 @@ def parse_patch(
     """Return the canonical patch, or raise `Refused` (`Reason.HOSTILE_PATCH`) with the reason in plain words."""
     if len(raw) > limits.bytes:
         raise refuse(f"it has {len(raw):,} bytes; at most {limits.bytes:,} are allowed")
-    diffs = sorted(PatchReader(raw).read_files(), key=lambda diff: diff.change.path.encode())
+    reader = PatchReader(raw, room=limits.bytes, allows_binary=limits.allows_binary)
+    diffs = sorted(reader.read_files(), key=lambda diff: diff.change.path.encode())
     if not diffs:
         raise refuse("it is empty")
     _check_size(diffs, limits)
     _check_collisions(diffs)
     for diff in diffs:
         _check_added_text(diff, allowed_existing)
-    return Patch(text=b"".join(map(render_file, diffs)), files=tuple(diff.change for diff in diffs))
+    text = b"".join(map(render_file, diffs))
+    if len(text) > limits.bytes:
+        raise refuse(f"written out it has {len(text):,} bytes; at most {limits.bytes:,} are allowed")
+    return Patch(text=text, files=tuple(diff.change for diff in diffs))
 
 
 def read_patch(patch: Patch) -> tuple[FileDiff, ...]:
     """Return the files of a canonical patch with their hunks."""
-    return tuple(PatchReader(patch.text).read_files())
+    reader = PatchReader(patch.text, room=len(patch.text), allows_binary=lambda _path: True)
+    return tuple(reader.read_files())
 
 
 def render_file(diff: FileDiff) -> bytes:
@@ -72,6 +84,8 @@ def _render_header(diff: FileDiff) -> Iterator[bytes]:
         yield b"old mode %b\nnew mode %b\n" % (diff.old_mode.encode(), diff.new_mode.encode())
     if change.kind is ChangeKind.RENAMED:
         yield b"rename from %b\nrename to %b\n" % (old, new)
+    if diff.binary is not None:
+        yield from render_binary(diff.binary, change.kind)
     if diff.hunks:
         yield b"--- /dev/null\n" if change.kind is ChangeKind.ADDED else b"--- a/%b\n" % old
         yield b"+++ /dev/null\n" if change.kind is ChangeKind.DELETED else b"+++ b/%b\n" % new
@@ -149,7 +163,12 @@ def _check_line(path: str, text: str, had: Callable[[str], bool]) -> None:
 
 
 def apply_hunks(diff: FileDiff, old: bytes) -> bytes:
-    """Apply one file's hunks at exactly the lines they name; raise `Refused` where a line differs."""
+    """Apply one file's hunks at exactly the lines they name, or a binary file to exactly the content it names; raise
+    `Refused` where a line or the content differs."""
+    if diff.binary is not None:
+        if old != diff.binary.old:
+            raise refuse(f"{show(diff.change.path)} has other bytes than the patch expects")
+        return diff.binary.new
     lines = _split(old)
     result: list[bytes] = []
     position = 0

@@ -1,8 +1,9 @@
 """One file of a patch with its hunks."""
 
+import hashlib
 from dataclasses import dataclass
 
-from bot.domain.draft import FileChange
+from bot.domain.draft import BinaryChange, FileChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,28 @@ def _range(start: int, count: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BinaryDiff:
+    """Both whole sides of a binary file; b"" where there is no file. Its object ids have `id_length` digits."""
+
+    old: bytes
+    new: bytes
+    id_length: int
+
+    def describe(self) -> BinaryChange:
+        content = self.new or self.old
+        sha256 = hashlib.sha256(content).hexdigest()
+        return BinaryChange(old_size=len(self.old), new_size=len(self.new), sha256=sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileDiff:
-    """One file's change. Modes are git's six digits, "" where the patch names none."""
+    """One file's change, in hunks or whole. Modes are git's six digits, "" where the patch names none."""
 
     change: FileChange
     hunks: tuple[Hunk, ...] = ()
     old_mode: str = ""
     new_mode: str = ""
+    binary: BinaryDiff | None = None
 
     def texts(self, sign: bytes) -> list[str]:
         """Return the text of all lines of one sign, decoded for reading."""

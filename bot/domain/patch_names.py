@@ -6,6 +6,7 @@ is refused here with the reason in plain words.
 
 import re
 import unicodedata
+from fnmatch import fnmatchcase
 from typing import Final
 
 from bot.errors import Reason, Refused
@@ -140,6 +141,14 @@ def _fault_of_part(part: str) -> str:
     if is_git or _GIT_SHORT_NAME.fullmatch(folded):
         return "belongs to git itself"
     return "names a stream of a file, not a file" if _STREAM.search(part) else ""
+
+
+def covers_path(pattern: str, path: str) -> bool:
+    """A folder covers what is below it; a pattern is matched against the whole path."""
+    plain = pattern.strip().removeprefix("./").strip("/")
+    if plain in {"", "."}:
+        return True
+    return path == plain or path.startswith(f"{plain}/") or fnmatchcase(path, plain)
 
 
 def fold_name(path: str) -> str:

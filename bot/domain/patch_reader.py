@@ -1,12 +1,13 @@
 """Reads git diffs and plain unified diffs, strictly: every byte is accounted for or the patch is refused."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from bot.domain.draft import ChangeKind, FileChange
-from bot.domain.patch_file import DiffLine, FileDiff, Hunk
+from bot.domain.patch_binary import GIT_BINARY, check_binary, read_half
+from bot.domain.patch_file import BinaryDiff, DiffLine, FileDiff, Hunk
 from bot.domain.patch_names import check_path, refuse, show, take_name
 
 _HUNK: Final = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(?: .*)?", re.DOTALL)
@@ -33,7 +34,7 @@ _HEADERS: Final = (
     b"copy from ",
     b"copy to ",
 )
-_BINARY: Final = (b"GIT binary patch", b"Binary files ")
+_NO_BYTES: Final = b"Binary files "
 
 
 @dataclass
@@ -47,9 +48,10 @@ class _Header:
 
 
 class PatchReader:
-    """Reads one patch from its first byte to its last."""
+    """Reads one patch from its first byte to its last: at most `room` bytes of binary files, and only in paths that
+    `allows_binary`."""
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, *, room: int, allows_binary: Callable[[str], bool]) -> None:
         if b"\x00" in raw:
             raise refuse("it holds a NUL byte")
         self._lines = raw.split(b"\n")
@@ -57,6 +59,8 @@ class PatchReader:
             self._lines.pop()
         self._end = max((number for number, line in enumerate(self._lines, 1) if line), default=0)
         self._at = 0
+        self._room = room
+        self._allows_binary = allows_binary
 
     def read_files(self) -> Iterator[FileDiff]:
         """Yield each file in the order of the text."""
@@ -70,7 +74,10 @@ class PatchReader:
                 raise refuse(f"line {self._at + 1} begins a second file inside another: {show(line)}")
             is_git = starts_git
             header = self._read_header()
-            yield _build(header, tuple(self._read_hunks()))
+            if header.git_line is not None and self._peek() == GIT_BINARY:
+                yield self._read_binary(header)
+            else:
+                yield _build(header, tuple(self._read_hunks()))
 
     def _peek(self) -> bytes | None:
         return self._lines[self._at] if self._at < len(self._lines) else None
@@ -94,8 +101,8 @@ class PatchReader:
 
     def _read_fields(self, header: _Header) -> None:
         while (line := self._peek()) is not None:
-            if line.startswith(_BINARY):
-                raise refuse(f"it changes a binary file: {show(header.git_line or b'')}")
+            if line.startswith(_NO_BYTES):
+                raise refuse(f"it changes a binary file without its bytes: {show(header.git_line or b'')}")
             name = next((name for name in _HEADERS if line.startswith(name)), None)
             if name is None:
                 return
@@ -105,6 +112,27 @@ class PatchReader:
                 raise refuse(f"a header line stands twice: {show(line)}")
             header.fields[name] = line[len(name) :]
             self._at += 1
+
+    def _read_binary(self, header: _Header) -> FileDiff:
+        old_name, new_name, kind = _read_names(header)
+        path = new_name or old_name or ""
+        if header.old_line is not None:
+            raise refuse(f"{show(path)} is a binary file with '---' and '+++'")
+        for name in {old_name, new_name}:
+            if name is not None and not self._allows_binary(name):
+                raise refuse(
+                    f"it changes a binary file: {show(name)}; nobody can read it, and binary_paths of the service "
+                    "does not name it"
+                )
+        self._at += 1
+        new, old = self._read_half(), self._read_half()
+        binary = check_binary(path, kind, header.fields.get(b"index ", b""), old=old, new=new)
+        return _build(header, (), binary)
+
+    def _read_half(self) -> bytes:
+        content, self._at = read_half(self._lines, self._at, self._room)
+        self._room -= len(content)
+        return content
 
     def _read_hunks(self) -> Iterator[Hunk]:
         while (line := self._peek()) is not None and line.startswith(b"@@"):
@@ -146,7 +174,7 @@ class PatchReader:
         return b""
 
 
-def _build(header: _Header, hunks: tuple[Hunk, ...]) -> FileDiff:
+def _build(header: _Header, hunks: tuple[Hunk, ...], binary: BinaryDiff | None = None) -> FileDiff:
     old, new, kind = _read_names(header)
     old_mode, new_mode = _read_modes(header, kind)
     path = new or old
@@ -155,7 +183,7 @@ def _build(header: _Header, hunks: tuple[Hunk, ...]) -> FileDiff:
         raise refuse(f"{show(path)} has hunks without '---' and '+++'")
     _check_hunks(path, kind, hunks)
     mode = f"{old_mode[3:]}→{new_mode[3:]}" if kind in {ChangeKind.MODIFIED, ChangeKind.RENAMED} and old_mode else ""
-    if kind is ChangeKind.MODIFIED and not hunks and not mode:
+    if kind is ChangeKind.MODIFIED and not hunks and not mode and binary is None:
         raise refuse(f"it names {show(path)} but changes nothing in it")
     signs = [line.sign for hunk in hunks for line in hunk.lines]
     change = FileChange(
@@ -165,8 +193,9 @@ def _build(header: _Header, hunks: tuple[Hunk, ...]) -> FileDiff:
         removed=signs.count(b"-"),
         old_path=(old or "") if kind is ChangeKind.RENAMED else "",
         mode=mode,
+        binary=binary.describe() if binary else None,
     )
-    return FileDiff(change=change, hunks=hunks, old_mode=old_mode, new_mode=new_mode)
+    return FileDiff(change=change, hunks=hunks, old_mode=old_mode, new_mode=new_mode, binary=binary)
 
 
 def _read_names(header: _Header) -> tuple[str | None, str | None, ChangeKind]:

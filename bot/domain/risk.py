@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Final
 
 from bot.domain.draft import ChangeKind, FileChange, Patch, Risk
 from bot.domain.patch import read_patch
 from bot.domain.patch_file import FileDiff
-from bot.domain.patch_names import show
+from bot.domain.patch_names import covers_path, show
 from bot.domain.patch_sight import find_unreadable
 
 _CI_FOLDERS: Final = (
@@ -89,7 +88,7 @@ def is_test_file(path: str) -> bool:
 
 def classify_risk(patch: Patch, *, facts: RiskFacts) -> Risk:
     """Return every reason for a second person, each naming its file. A verified pure revert is held only by CI and
-    policy files: it brings back what was reviewed before."""
+    policy files and by what nobody can read: it brings back what was reviewed before."""
     diffs = read_patch(patch)
     guarded = [reason for diff in diffs for reason in _guard_reasons(diff.change)]
     if facts.is_pure_revert and facts.is_verified:
@@ -118,6 +117,8 @@ def _guard_reasons(change: FileChange) -> Iterator[str]:
             yield f"changes a CI file: {show(path)}"
         elif _is_policy(path):
             yield f"changes a policy file: {show(path)}"
+    if change.binary is not None:
+        yield f"holds a binary file nobody can read: {show(change.path)}"
 
 
 def _file_reasons(diff: FileDiff, facts: RiskFacts) -> Iterator[str]:
@@ -146,14 +147,6 @@ def _name_reasons(path: str, facts: RiskFacts) -> Iterator[str]:
         yield f"changes authentication: {show(path)}"
     if facts.service_paths and not any(covers_path(pattern, path) for pattern in facts.service_paths):
         yield f"changes a file outside the service's paths: {show(path)}"
-
-
-def covers_path(pattern: str, path: str) -> bool:
-    """A folder covers what is below it; a pattern is matched against the whole path."""
-    plain = pattern.strip().removeprefix("./").strip("/")
-    if plain in {"", "."}:
-        return True
-    return path == plain or path.startswith(f"{plain}/") or fnmatchcase(path, plain)
 
 
 def _test_reasons(diff: FileDiff) -> Iterator[str]:

@@ -14,6 +14,7 @@ class RiskKind(StrEnum):
     AUTHENTICATION = "authentication"
     OUTSIDE = "outside"
     MODE = "mode"
+    BINARY = "binary"
     TESTS = "tests"
     SIZE = "size"
     UNVERIFIED = "unverified"
@@ -33,6 +34,7 @@ _BEGINNINGS: Final[Mapping[str, RiskKind]] = {
     "changes authentication": RiskKind.AUTHENTICATION,
     "changes a file outside": RiskKind.OUTSIDE,
     "changes the mode": RiskKind.MODE,
+    "holds a binary file": RiskKind.BINARY,
     "removes a test file": RiskKind.TESTS,
     "removes tests": RiskKind.TESTS,
     "removes assertions": RiskKind.TESTS,

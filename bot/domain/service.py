@@ -24,6 +24,7 @@ class Service:
     `checks` are the commands a change must pass, in order, by name ("tests", "lint").
     `setup` is trusted, runs outside the sandbox with network, and fills the folder `$NIGHTSHIFT_TOOLCHAIN`.
     `paths` are the folders a patch may touch without being called risky; empty = the whole repository.
+    `binary_paths` are the folders, files or patterns in which a patch may hold a binary file; empty = nowhere.
     `ci` and `forge` name connections; `forge` empty = plain git, nobody is shown a pull request. `ci_job` is what a
     dispatch starts there. `merge` says who merges what is green; `deploy_job` is dispatched on the merged commit, and
     the alert watched for `watch` afterwards. `rollback_job` is dispatched to go back to the release before; releases
@@ -38,6 +39,7 @@ class Service:
     checks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     setup: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    binary_paths: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     ci: str = "local"
     ci_job: str = ""

@@ -73,8 +73,11 @@ class Checkout(Protocol):
         """Return one file's bytes at a commit, None where there is none. Never follows symbolic links."""
         ...
 
-    async def revert(self, culprit: str, base: str) -> RevertDraft | None:
-        """Draft a revert of `culprit` on `base`; hunk by hunk where the whole no longer applies; None: nothing does."""
+    async def revert(self, culprit: str, base: str, *, binary_paths: Sequence[str] = ()) -> RevertDraft | None:
+        """Draft a revert of `culprit` on `base`; hunk by hunk where the whole no longer applies; None: nothing does.
+
+        Binary files are left out, but for those that `binary_paths` cover.
+        """
         ...
 
     async def patched_tree(self, base: str, patch: bytes) -> str:

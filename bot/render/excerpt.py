@@ -22,10 +22,11 @@ _HEADERS: Final = (
 def cut_excerpt(diff: str, file: str) -> str:
     """Return at most 30 lines: the changed lines with two lines around them, file by file; what is left out is said.
 
-    A short diff is returned whole and untouched.
+    A short diff is returned whole and untouched, but for the bytes of a binary file, which nobody can read.
     """
-    lines = diff.rstrip("\n").split("\n")
-    if len(lines) <= LINES and all(len(line) <= _WIDTH for line in lines):
+    whole = diff.rstrip("\n").split("\n")
+    lines = list(_drop_binaries(whole))
+    if len(lines) == len(whole) and len(lines) <= LINES and all(len(line) <= _WIDTH for line in lines):
         return diff.rstrip("\n")
     kept = list(_keep(lines))
     if len(kept) > LINES - 1:
@@ -34,6 +35,18 @@ def cut_excerpt(diff: str, file: str) -> str:
     cut = [line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…" for line in kept]
     rest = f"… {left} more changed lines in {file}" if left else f"… the whole diff is in {file}"
     return "\n".join([*cut, rest])
+
+
+def _drop_binaries(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of text files. In a diff only a header begins with these words, and only a name follows bytes."""
+    is_binary = False
+    for line in lines:
+        if line.startswith("diff --git "):
+            is_binary = False
+        if line == "GIT binary patch":
+            is_binary = True
+        if not is_binary:
+            yield line
 
 
 def _is_change(line: str) -> bool:

@@ -184,6 +184,8 @@ def _say_file(change: FileChange) -> str:
         change.kind, f", was {change.old_path}"
     )
     mode = f", mode {change.mode}" if change.mode else ""
+    if change.binary is not None:
+        return f"{change.path}: {change.binary}{kind}{mode}"
     return f"+{change.added} {_MINUS}{change.removed} {change.path}{kind}{mode}"
 
 

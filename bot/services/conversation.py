@@ -235,8 +235,9 @@ def _show_patch(work: UnitOfWork, said: Said, _person: Person, rest: list[str], 
     drafts = work.drafts.of(incident)
     if not drafts:
         raise Refused(f"{incident} has no patch.", Reason.NOT_FOUND)
-    standing = tell_change(work, incident, drafts[-1].digest)
-    return "\n".join([*([standing] if standing else []), drafts[-1].patch.text.decode(errors="replace")])
+    standing, patch = tell_change(work, incident, drafts[-1].digest), drafts[-1].patch
+    binaries = [f"{change.path}: {change.binary}" for change in patch.files if change.binary is not None]
+    return "\n".join([*([standing] if standing else []), *binaries, patch.text.decode(errors="replace")])
 
 
 def _ci_status(work: UnitOfWork, said: Said, _person: Person, rest: list[str], rules: Rulebook) -> str:

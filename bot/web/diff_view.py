@@ -166,6 +166,8 @@ def _say_about(change: FileChange) -> Iterator[str]:
         yield words[change.kind]
     if change.mode:
         yield f"mode {change.mode}"
+    if change.binary is not None:
+        yield str(change.binary)
 
 
 def _view_runs(path: str, hunk: Hunk, shown: Sequence[DiffLine], room: _Room) -> Iterator[Run]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, Suspect
 from bot.domain.investigation import Confirmed, Drafted, Verified
-from bot.domain.patch import parse_patch, read_patch, render_file
+from bot.domain.patch import PatchLimits, parse_patch, read_patch, render_file
 from bot.domain.reproduction import REPRODUCTION, Reproduce
 from bot.domain.risk import is_test_file
 from bot.domain.suspicion import is_document
@@ -70,10 +70,11 @@ async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial 
     if not target.commit:
         return Judged(drafted=empty)
     try:
-        revert = await bench.checkout.revert(target.commit, head)
+        paths = bench.service.binary_paths
+        revert = await bench.checkout.revert(target.commit, head, binary_paths=paths)
         if revert is None:
             return _give_up(empty, f"{target.commit[:12]} cannot be reverted: later commits changed the same lines")
-        whole = parse_patch(revert.diff)
+        whole = parse_patch(revert.diff, PatchLimits(binary_paths=paths))
     except (Refused, Rejected, Unavailable) as error:
         return _give_up(
             empty, f"no revert of {target.commit[:12]} could be drafted: {bench.tools.clean(str(error), 300)}"

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from bot.domain.patch import PatchLimits
 from bot.domain.rollback import Release
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports import faults
 from bot.ports.workspace import Checkout, Commit, CommitPlan, RevertDraft
+from connectors.workspaces.git_binary import show_binaries
 from connectors.workspaces.git_clone import open_clone
 from connectors.workspaces.git_commands import Repo, Settings
 from connectors.workspaces.git_history import (
@@ -64,17 +66,23 @@ class GitCheckout:
     async def read(self, commit: str, path: str) -> bytes | None:
         return await read_file(self._repo, await self._object(commit), path)
 
-    async def revert(self, culprit: str, base: str, *, sources_only: bool = False) -> RevertDraft | None:
+    async def revert(
+        self, culprit: str, base: str, *, binary_paths: Sequence[str] = (), sources_only: bool = False
+    ) -> RevertDraft | None:
         """See the port; `sources_only` leaves the culprit's test files as they are and names them in `partial`."""
         commits = await asyncio.gather(self.resolve(culprit), self.resolve(base))
-        return await draft_revert(self._repo, *commits, sources_only=sources_only)
+        limits = PatchLimits(
+            bytes=self._repo.settings.patch_bytes, files=1, lines=1_000_000, binary_paths=tuple(binary_paths)
+        )
+        return await draft_revert(self._repo, *commits, limits=limits, sources_only=sources_only)
 
     async def patched_tree(self, base: str, patch: bytes) -> str:
         return await write_patched_tree(self._repo, await self.resolve(base), patch)
 
     async def diff(self, old: str, new: str) -> bytes:
         """Return the git diff between two commits or trees, ready for `parse_patch`."""
-        return await diff_trees(self._repo, await self._object(old), await self._object(new))
+        diff = await diff_trees(self._repo, await self._object(old), await self._object(new))
+        return await show_binaries(self._repo, diff, self._repo.settings.patch_bytes)
 
     async def write_commit(self, plan: CommitPlan) -> str:
         """Write the planned commit; everything that decides its SHA comes from the plan."""

@@ -12,6 +12,7 @@ from bot.domain.patch_names import show
 from bot.domain.risk import is_test_file
 from bot.errors import Refused
 from bot.ports.workspace import RevertDraft
+from connectors.workspaces.git_binary import show_binaries
 from connectors.workspaces.git_commands import EMPTY_TREE, Repo
 from connectors.workspaces.git_tree import diff_trees, temporary_index
 
@@ -26,11 +27,17 @@ class _Piece:
     diff: FileDiff
 
 
-async def draft_revert(repo: Repo, culprit: str, base: str, *, sources_only: bool) -> RevertDraft | None:
-    """Return the change that takes `culprit` (a merge: its first-parent side) back on `base`, None if nothing does."""
+async def draft_revert(
+    repo: Repo, culprit: str, base: str, *, limits: PatchLimits, sources_only: bool
+) -> RevertDraft | None:
+    """Return the change that takes `culprit` (a merge: its first-parent side) back on `base`, None if nothing does.
+
+    `limits` are those of each of its files.
+    """
     parents = (await repo.run("rev-list", "--parents", "-n1", culprit)).text.split()[1:]
     reverse = await diff_trees(repo, culprit, parents[0] if parents else EMPTY_TREE)
-    pieces, left_out = _split(reverse, repo.settings.patch_bytes, sources_only=sources_only)
+    reverse = await show_binaries(repo, reverse, limits.bytes)
+    pieces, left_out = _split(reverse, limits, sources_only=sources_only)
     if not pieces:
         return None
     async with temporary_index(repo, base) as env:
@@ -39,14 +46,15 @@ async def draft_revert(repo: Repo, culprit: str, base: str, *, sources_only: boo
             for piece in pieces:
                 left_out += await _apply_piece(repo, env, piece)
         tree = (await repo.run("write-tree", env=env)).text
-    kept, unfit = _split(await diff_trees(repo, base, tree), repo.settings.patch_bytes, sources_only=False)
+    change = await show_binaries(repo, await diff_trees(repo, base, tree), limits.bytes)
+    kept, unfit = _split(change, limits, sources_only=False)
     if not kept:
         return None
     diffs = sorted((piece.diff for piece in kept), key=lambda diff: diff.change.path.encode())
     return RevertDraft(diff=b"".join(map(render_file, diffs)), partial=tuple(dict.fromkeys(left_out + unfit)))
 
 
-def _split(diff: bytes, limit: int, *, sources_only: bool) -> tuple[list[_Piece], list[str]]:
+def _split(diff: bytes, limits: PatchLimits, *, sources_only: bool) -> tuple[list[_Piece], list[str]]:
     """Cut git's diff into files; those that no patch may hold are named instead.
 
     In git's output only a header begins with "diff --git": every line of content has its sign before it.
@@ -56,7 +64,7 @@ def _split(diff: bytes, limit: int, *, sources_only: bool) -> tuple[list[_Piece]
     for start, end in zip(starts, [*starts[1:], len(diff)], strict=False):
         raw = diff[start:end]
         try:
-            parsed = parse_patch(raw, PatchLimits(bytes=limit, files=1, lines=1_000_000))
+            parsed = parse_patch(raw, limits)
         except Refused as error:
             name = show(raw.partition(b"\n")[0].removeprefix(b"diff --git "))
             left_out.append(f"{name}: {str(error).removeprefix('This patch is refused: ')}")
@@ -84,7 +92,7 @@ async def _apply_piece(repo: Repo, env: dict[str, str], piece: _Piece) -> list[s
     if await _apply(repo, env, piece.raw, three_way=True):
         return []
     change = piece.diff.change
-    if change.kind is not ChangeKind.MODIFIED:
+    if change.kind is not ChangeKind.MODIFIED or change.binary is not None:
         return [f"{change.path}: it was changed again since, left out"]
     left_out = []
     for single in _hunk_patches(piece.diff):

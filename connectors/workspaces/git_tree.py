@@ -1,7 +1,6 @@
 """Reads and writes trees: archives without git's attribute tricks, single files, and patches applied exactly."""
 
 import asyncio
-import hashlib
 import io
 import tarfile
 import tempfile
@@ -13,6 +12,7 @@ from typing import Final
 
 from bot.domain.draft import ChangeKind
 from bot.domain.patch import PatchLimits, apply_hunks, parse_patch, read_patch
+from bot.domain.patch_binary import blob_id
 from bot.domain.patch_file import FileDiff
 from bot.domain.patch_names import fold_name, list_folders
 from bot.errors import Reason, Refused, Rejected
@@ -154,7 +154,7 @@ async def write_patched_tree(repo: Repo, base: str, patch: bytes) -> str:
 
 
 def _read_canonical(repo: Repo, patch: bytes) -> tuple[FileDiff, ...]:
-    limits = PatchLimits(bytes=repo.settings.patch_bytes, files=10_000, lines=1_000_000)
+    limits = PatchLimits(bytes=repo.settings.patch_bytes, files=10_000, lines=1_000_000, binary_paths=(".",))
     try:
         parsed = parse_patch(patch, limits, allowed_existing=lambda _path, _character: True)
     except Refused as error:
@@ -208,7 +208,7 @@ async def _expect(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> dict[str,
         new = _apply(diff, old)
         if change.kind is not ChangeKind.DELETED:
             mode = diff.new_mode or (entry.mode if entry is not None else "")
-            expected[change.path] = (mode, _blob_id(new, len(base)))
+            expected[change.path] = (mode, blob_id(new, len(base)))
     return expected
 
 
@@ -237,12 +237,6 @@ def _apply(diff: FileDiff, old: bytes) -> bytes:
     if diff.change.kind is ChangeKind.DELETED and new:
         raise Rejected(f"{diff.change.path} is deleted, but the patch shows only a part of it", Reason.HOSTILE_PATCH)
     return new
-
-
-def _blob_id(content: bytes, length: int) -> str:
-    digest = hashlib.sha256() if length == 64 else hashlib.sha1(usedforsecurity=False)
-    digest.update(b"blob %d\0" % len(content) + content)
-    return digest.hexdigest()
 
 
 async def _changed(repo: Repo, base: str, tree: str) -> dict[str, tuple[str, str]]:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from bot.domain.patch import PatchLimits, parse_patch
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports import faults
 from connectors.workspaces.git import Git, Settings
@@ -231,6 +232,55 @@ async def test_a_merge_is_reverted_on_its_first_parent(tmp_path, origin):
     assert b"deleted file mode" in draft.diff
     assert b"side.py" in draft.diff
     assert base in commits
+
+
+def draw_logo(origin: Origin, content: bytes) -> str:
+    return origin.commit("Draw a logo", {"assets/logo.png": content, "README": f"{len(content)} bytes\n"})
+
+
+async def test_a_revert_brings_back_a_binary_file_where_that_is_allowed(tmp_path, origin):
+    old = b"\x89PNG\0" + bytes(range(256)) * 40
+    draw_logo(origin, old)
+    culprit = draw_logo(origin, old[:5_000] + b"broken" + old[5_000:])  # git would write the difference alone
+    checkout = await Git().open(str(origin.bare), tmp_path / "clone")
+    draft = await checkout.revert(culprit, "main", binary_paths=("*.png",))
+    assert draft is not None
+    assert draft.partial == ()
+    assert b"delta" not in draft.diff
+    patch = parse_patch(draft.diff, PatchLimits(binary_paths=("*.png",)))
+    tree = await checkout.patched_tree("main", patch.text)
+    assert await checkout.read(tree, "assets/logo.png") == old
+    assert parse_patch(await checkout.diff("main", tree), PatchLimits(binary_paths=("*.png",))) == patch
+
+
+async def test_a_revert_leaves_a_binary_file_out_where_nothing_allows_it(tmp_path, origin):
+    draw_logo(origin, b"\0old")
+    culprit = draw_logo(origin, b"\0newer")
+    checkout = await Git().open(str(origin.bare), tmp_path / "clone")
+    draft = await checkout.revert(culprit, "main", binary_paths=("other/",))
+    assert draft is not None
+    assert b"logo.png" not in draft.diff
+    assert "logo.png" in draft.partial[0]
+    assert "binary_paths" in draft.partial[0]
+
+
+async def test_a_revert_leaves_a_binary_file_out_that_was_changed_again(tmp_path, origin):
+    draw_logo(origin, b"\0old")
+    culprit = draw_logo(origin, b"\0newer")
+    origin.commit("Draw it again", {"assets/logo.png": b"\0newest"})
+    checkout = await Git().open(str(origin.bare), tmp_path / "clone")
+    draft = await checkout.revert(culprit, "main", binary_paths=("assets",))
+    assert draft is not None
+    assert draft.partial == ("assets/logo.png: it was changed again since, left out",)
+
+
+async def test_a_binary_file_that_is_too_large_is_left_out(tmp_path, origin):
+    draw_logo(origin, b"\0old")
+    culprit = draw_logo(origin, bytes(40_000))
+    checkout = await Git(Settings(patch_bytes=20_000)).open(str(origin.bare), tmp_path / "clone")
+    draft = await checkout.revert(culprit, "main", binary_paths=("assets",))
+    assert draft is not None
+    assert "without its bytes" in draft.partial[0]
 
 
 async def test_a_revert_of_sources_only_keeps_the_tests(tmp_path, origin):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from tests.patches import hostile_binary
+
 
 class Fate(StrEnum):
     REFUSED = "refused"
@@ -51,6 +53,8 @@ FILES: Final[Mapping[bytes, tuple[str, bytes]]] = {
     b"logs/b": ("100644", b"b\n"),
     b"empty": ("100644", b""),
     b"data.bin": ("100644", b"\x00\x01\x02"),
+    hostile_binary.LOGO_PATH: ("100644", hostile_binary.LOGO),
+    b"assets/note.txt": ("100644", b"Drawn by hand.\n"),
     b"schema.sql": ("100644", b"-- a table\nSELECT 1;\n"),
     b"link": ("120000", b"app.py"),
     b"folder-link": ("120000", b"docs"),
@@ -388,6 +392,11 @@ _RISKY: Final[Mapping[str, tuple[bytes, str]]] = {
     "more files than a person reads": (b"".join(add(b"f%d.py" % n, b"x") for n in range(11)), "11 files"),
 }
 
-REFUSED: Final = {name: Case(raw=raw, fate=Fate.REFUSED, words=words) for name, (raw, words) in _REFUSED.items()}
-CONFLICTS: Final = {name: Case(raw=raw, fate=Fate.CONFLICT, words=words) for name, (raw, words) in _CONFLICTS.items()}
-RISKY: Final = {name: Case(raw=raw, fate=Fate.RISKY, words=words) for name, (raw, words) in _RISKY.items()}
+
+def _cases(fate: Fate, *collections: Mapping[str, tuple[bytes, str]]) -> dict[str, Case]:
+    return {name: Case(raw=raw, fate=fate, words=words) for each in collections for name, (raw, words) in each.items()}
+
+
+REFUSED: Final = _cases(Fate.REFUSED, _REFUSED, hostile_binary.REFUSED)
+CONFLICTS: Final = _cases(Fate.CONFLICT, _CONFLICTS, hostile_binary.CONFLICTS)
+RISKY: Final = _cases(Fate.RISKY, _RISKY, hostile_binary.RISKY)

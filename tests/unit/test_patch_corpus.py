@@ -1,17 +1,20 @@
 """Every hostile diff of the collection, the whole way: reading, drafting, risk, exact apply on a real repository."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from bot.domain.approval import request_approval
+from bot.domain.draft import ChangeKind
 from bot.domain.investigation import Drafted
-from bot.domain.patch import parse_patch, read_patch
+from bot.domain.patch import PatchLimits, parse_patch, read_patch
 from bot.errors import Reason, Refused, Rejected
 from bot.services.drafting import build_draft
 from connectors.workspaces.git import Git
 from tests.patches.hostile import CONFLICTS, FILES, GOOD, REFUSED, RISKY, add, chmod, delete, edit, rename
+from tests.patches.hostile_binary import ALLOWED
 from tests.patches.repository import BareRepository
 from tests.worldkit import NOW, make_world, verified
 
@@ -53,7 +56,8 @@ ORDINARY = {
     "a program": chmod(b"docs/guide.md", b"100644", b"100755"),
 }
 # The workspace takes what a file has already, and leaves the size to the reader.
-JUDGED_BEFORE = ("a line added to", "at most")
+JUDGED_BEFORE = ("a line added to", "at most", "binary_paths", "are left")
+LIMITS = PatchLimits(binary_paths=ALLOWED)
 RISKY_ALL_THE_SAME = {"a program", "a file instead of a folder"}
 
 
@@ -64,7 +68,10 @@ def far(tmp_path_factory):
     bare = BareRepository(folder / "far.git")
     base = bare.commit(FILES)
     checkout = asyncio.run(Git().open(str(bare.folder), folder / "clone"))
-    return SimpleNamespace(bare=bare, base=base, checkout=checkout, world=make_world(folder, opened=True))
+    world = make_world(folder, opened=True)
+    checked = {name: replace(service, binary_paths=ALLOWED) for name, service in world.rules.services.items()}
+    world.rules = replace(world.rules, services=checked)
+    return SimpleNamespace(bare=bare, base=base, checkout=checkout, world=world)
 
 
 def drafted(far, raw: bytes):
@@ -84,7 +91,7 @@ def apply(far, patch: bytes) -> str:
 
 
 def test_the_collection_is_large():
-    assert len(REFUSED) + len(CONFLICTS) + len(RISKY) >= 180
+    assert len(REFUSED) + len(CONFLICTS) + len(RISKY) >= 235
 
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
@@ -101,7 +108,7 @@ def test_a_diff_that_hides_something_becomes_no_draft(far, case):
 
 @pytest.mark.parametrize("case", CONFLICTS.values(), ids=CONFLICTS.keys())
 def test_a_diff_that_says_what_is_not_so_is_applied_nowhere(far, case):
-    patch = parse_patch(case.raw)
+    patch = parse_patch(case.raw, LIMITS)
     with pytest.raises(Rejected, match=case.words):
         apply(far, patch.text)
 
@@ -111,7 +118,10 @@ def test_a_dangerous_diff_needs_two_people_and_says_why(far, case):
     draft, approval = drafted(far, case.raw)
     assert any(case.words in reason for reason in draft.risk.reasons), draft.risk.reasons
     assert approval.needs == 2
-    assert apply(far, draft.patch.text)
+    tree = apply(far, draft.patch.text)
+    assert parse_patch(draft.patch.text, LIMITS) == draft.patch
+    if any(change.binary and change.kind is not ChangeKind.RENAMED for change in draft.patch.files):
+        assert parse_patch(asyncio.run(far.checkout.diff(far.base, tree)), LIMITS).digest == draft.digest
 
 
 @pytest.mark.parametrize(("name", "raw"), ORDINARY.items(), ids=ORDINARY.keys())

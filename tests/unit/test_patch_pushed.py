@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.domain.chat import Bullets, Message
 from bot.domain.draft import Patch
 from bot.domain.investigation import Drafted
-from bot.domain.patch import parse_patch
+from bot.domain.patch import PatchLimits, parse_patch
 from bot.domain.service import Service
 from bot.errors import Refused
 from bot.render.patch import render_patch
@@ -31,6 +33,13 @@ TEXTS = [
     "é, 世界 ⚠️".encode(), b"crlf\r", b" space at the end ",
 ]  # fmt: skip
 UNSHOWABLE = b"caf\xe9"
+BINARY_PATHS = ("assets/**", "*.bin")
+LIMITS = PatchLimits(binary_paths=BINARY_PATHS)
+BINARY_NAMES = [b"assets/logo.png", "assets/grün/世界".encode(), b"odd name.bin"]
+BINARIES = st.one_of(
+    st.binary(max_size=300).map(lambda tail: b"\0" + tail),
+    st.integers(1, 140_000).map(lambda size: b"\0" * size),
+)
 LINES = st.lists(st.sampled_from(TEXTS), max_size=12)
 OLD_LINES = st.lists(st.sampled_from([*TEXTS, UNSHOWABLE]), max_size=12)
 MODES = st.sampled_from(["100644", "100644", "100755"])
@@ -38,6 +47,25 @@ MODES = st.sampled_from(["100644", "100644", "100755"])
 
 def join(lines: list[bytes], has_end: bool) -> bytes:
     return b"\n".join(lines) + (b"\n" if has_end and lines else b"")
+
+
+@st.composite
+def binary_changes(draw) -> tuple[Files, Files]:
+    """Draw binary files, and what they are after some edits, additions, deletions and renames."""
+    names = draw(st.lists(st.sampled_from(BINARY_NAMES), unique=True))
+    old = {name: (draw(MODES), draw(BINARIES)) for name in names}
+    new = dict(old)
+    for name in names:
+        edit = draw(st.sampled_from(["keep", "bytes", "text", "delete", "rename"]))
+        if edit in {"bytes", "text"}:
+            new[name] = (draw(MODES), draw(BINARIES) if edit == "bytes" else join(draw(LINES), has_end=True))
+        elif edit in {"delete", "rename"}:
+            del new[name]
+            if edit == "rename":
+                new[b"assets/moved/" + name] = (draw(MODES), old[name][1])
+    if draw(st.booleans()):
+        new[b"assets/new"] = (draw(MODES), draw(BINARIES))
+    return old, new
 
 
 @st.composite
@@ -64,7 +92,8 @@ def changes(draw) -> tuple[Files, Files]:
                 new[b"moved/" + name] = (draw(MODES), content)
     if draw(st.booleans()):
         new[b"new/" + draw(st.sampled_from(NAMES))] = (draw(MODES), join(draw(LINES), draw(st.booleans())))
-    return old, new
+    was, becomes = draw(binary_changes())
+    return old | was, new | becomes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +126,7 @@ class Ground:
         git = Git()
         checkout = await git.open(str(self.bare.folder), self.folder / "clone")
         try:
-            patch = parse_patch(await checkout.diff(base, wanted))
+            patch = parse_patch(await checkout.diff(base, wanted), LIMITS)
         except Refused:
             return None
         world = self._propose(base, patch)
@@ -115,6 +144,7 @@ class Ground:
     def _propose(self, base: str, patch: Patch) -> World:
         world = make_world(Path(tempfile.mkdtemp(dir=self.folder)), opened=True)
         service = Service(name="checkout", repository=str(self.bare.folder), run=("serve", "{port}"))
+        service = replace(service, binary_paths=BINARY_PATHS)
         world.rules = make_rules(services={"checkout": service})
         with world.unit() as work:
             run = work.incidents.get("INC-1").run
@@ -129,6 +159,10 @@ class Ground:
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory):
     return Ground(tmp_path_factory.mktemp("pushed"))
+
+
+def say_bullets(card: Message) -> Iterator[str]:
+    return (item for block in card.blocks if isinstance(block, Bullets) for item in block.items)
 
 
 def check_bytes(ground: Ground, old: Files, new: Files) -> None:
@@ -151,7 +185,13 @@ def check_bytes(ground: Ground, old: Files, new: Files) -> None:
     if UNSHOWABLE in patch.text:
         assert any("not UTF-8" in reason for reason in draft.risk.reasons)
     else:
-        assert card.files[0].text.encode() == typed.encode() == patch.text
+        lines = [f"{change.path}: {change.binary}\n" for change in patch.files if change.binary]
+        assert card.files[0].text.encode() == patch.text
+        assert typed.encode() == "".join(lines).encode() + patch.text
+        assert all(line.strip() in "\n".join(say_bullets(card)) for line in lines)
+    if any(change.binary for change in patch.files):
+        assert approval.needs == 2
+        assert any("nobody can read" in reason for reason in draft.risk.reasons)
     check_far_side(ground, pushed, draft.base, new)
 
 
@@ -160,8 +200,9 @@ def check_far_side(ground: Ground, pushed: Pushed, base: str, new: Files) -> Non
     bare = ground.bare
     assert bare.read("rev-parse", f"refs/heads/{pushed.branch}") == pushed.sha
     assert bare.read("rev-parse", f"{pushed.sha}^") == base
-    raw = bare.run("diff", "--full-index", "-M", base, pushed.sha).stdout
-    assert parse_patch(raw).text == pushed.patch.text
+    checkout = asyncio.run(Git().open(str(bare.folder), ground.folder / "clone"))
+    raw = asyncio.run(checkout.diff(base, pushed.sha))
+    assert parse_patch(raw, LIMITS).text == pushed.patch.text
     wanted = bare.commit(new, "again")
     assert bare.read("rev-parse", f"{pushed.sha}^{{tree}}") == bare.read("rev-parse", f"{wanted}^{{tree}}")
 

@@ -8,7 +8,7 @@ import pytest
 from bot.domain.approval import ApprovalState, Vote
 from bot.domain.chat import Bullets, Code, Fields, Message, Paragraph, Tone
 from bot.domain.ci import CIState
-from bot.domain.draft import ChangeKind, FileChange, Patch, Risk
+from bot.domain.draft import BinaryChange, ChangeKind, FileChange, Patch, Risk
 from bot.domain.evidence import Check, CheckRun
 from bot.render.excerpt import LINES, cut_excerpt
 from bot.render.patch import render_patch, render_verdict
@@ -110,12 +110,16 @@ def test_what_was_tested_is_said_exactly(verified, says: str) -> None:  # type: 
     assert says in texts(patch(replace(DRAFT, verified=verified)))
 
 
+LOGO = BinaryChange(old_size=1_234, new_size=2_345, sha256="ab" * 32)
+
+
 def test_files_say_how_they_change() -> None:
     files = (
         FileChange(path="new.py", kind=ChangeKind.ADDED, added=3, removed=0),
         FileChange(path="b.py", kind=ChangeKind.RENAMED, added=0, removed=0, old_path="a.py"),
         FileChange(path="run.sh", kind=ChangeKind.MODIFIED, added=0, removed=0, mode="644→755"),
         FileChange(path="old.py", kind=ChangeKind.DELETED, added=0, removed=9),
+        FileChange(path="logo.png", kind=ChangeKind.MODIFIED, added=0, removed=0, binary=LOGO),
     )
     (shown,) = [
         block
@@ -127,6 +131,7 @@ def test_files_say_how_they_change() -> None:
         "+0 −0 b.py, was a.py",
         "+0 −0 run.sh, mode 644→755",
         "+0 −9 old.py, deleted",
+        f"logo.png: binary, 1,234 → 2,345 bytes, sha256 {'ab' * 32}",
     )
 
 

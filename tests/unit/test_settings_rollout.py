@@ -40,6 +40,7 @@ def load(tmp_path, monkeypatch):
         ('release_tags = ""', "services.shop.release_tags", 'as in "v*"'),
         ('merge = "yes"', "services.shop.merge", "Input should be"),
         ("watch_minutes = 0", "services.shop.watch_minutes", "greater than 0"),
+        ('binary_paths = [" "]', "services.shop.binary_paths.0", "should match pattern"),
     ],
 )
 def test_what_could_never_work_is_named_with_what_to_do(load, service, where, what):
@@ -66,3 +67,9 @@ def test_what_follows_an_approval_is_part_of_the_policy_it_was_asked_under(load)
         for more in ("", 'merge = "green"', 'merge = "green"\ndeploy_job = "ship"')
     }
     assert len(versions) == 3
+
+
+def test_where_nobody_can_read_a_patch_is_part_of_the_policy_it_was_asked_under(load):
+    settings = load('binary_paths = ["assets/**", "*.png"]')
+    assert settings.service_map()["shop"].binary_paths == ("assets/**", "*.png")
+    assert settings.approval_policy().version != load("").approval_policy().version
