@@ -27,7 +27,7 @@ from bot.ports.workspace import Commit, CommitPlan, RevertDraft
 from bot.render.links import Links
 from tests.worldkit import FixedClock, World, diff, make_rules, make_world
 
-PLAYED = ("execute", "follow", "propose", "merge", "deploy", "watch", "revert", "ci", "release", "rollback")
+PLAYED = ("execute", "follow", "propose", "look", "merge", "deploy", "watch", "revert", "ci", "release", "rollback")
 BACK = diff(before="b", after="a")
 
 

@@ -60,8 +60,9 @@ class LastWord:
 class AlertGroup:
     """One delivery: alerts that the sender grouped. `truncated` counts those it left out.
 
-    `commits` are full ids of commits whose CI or change has news: whoever waits for them looks again now. `repeats`
-    says whether the sender repeats what still fires; one that does not tells of each event once.
+    `commits` are full ids of commits whose CI or change has news: whoever waits for them looks again now; at those in
+    `ended` a change was merged or closed. `repeats` says whether the sender repeats what still fires; one that does not
+    tells of each event once.
     """
 
     source: str
@@ -70,6 +71,7 @@ class AlertGroup:
     truncated: int = 0
     dashboard_url: str = ""
     commits: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
     repeats: bool = True
 
 

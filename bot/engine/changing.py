@@ -1,7 +1,9 @@
 """What follows a push on the forge: the change is proposed, merged, deployed, and watched."""
 
 from dataclasses import replace
+from datetime import timedelta
 from time import monotonic
+from typing import Final
 
 import structlog
 
@@ -15,12 +17,13 @@ from bot.ports.faults import reach
 from bot.ports.forge import Forge
 from bot.ports.work import UnitOfWork
 from bot.render.proposal import TRAILER, render_proposal
-from bot.services import deploy, dispatch, merging, pause, proposing
+from bot.services import change_watch, deploy, dispatch, merging, pause, proposing
 from bot.services.deploy import DeployPlan
 from bot.services.dispatch import Standing
 from bot.services.merging import MergePlan
 
 log = structlog.get_logger(__name__)
+LOOK_SECONDS: Final = 60.0
 
 
 class Changing(PhaseWork):
@@ -29,6 +32,7 @@ class Changing(PhaseWork):
     def phases(self) -> tuple[Phase, ...]:
         return (
             Phase(name="propose", run=self._propose, failed=self._propose_failed),
+            Phase(name="look", run=self._look, failed=self._look_failed, patience=120),
             Phase(name="merge", run=self._merge, failed=self._merge_failed, patience=900),
             Phase(name="deploy", run=self._deploy, failed=self._deploy_failed),
             Phase(name="watch", run=self._watch, failed=_note, together=16),
@@ -48,10 +52,12 @@ class Changing(PhaseWork):
             change = await forge.propose(request)
             reach("change.propose.after")
         found = change
+        first = timedelta(seconds=self._tools.longest_poll.get(plan.forge, LOOK_SECONDS))
 
         def record(work: UnitOfWork) -> None:
             proposing.record_change(work, incident, digest, found, pushed=sha, rules=self._rules)
             merging.merge_if_green(work, incident, digest, self._rules)
+            change_watch.start_watching(work, incident, digest, first=first)
 
         await self._in_unit(record)
         reach("change.recorded")
@@ -73,6 +79,19 @@ class Changing(PhaseWork):
     async def _propose_failed(self, args: Args, why: str) -> None:
         text = self._tools.redact(why)
         await self._in_unit(lambda w: proposing.refuse_change(w, args["incident"], args["digest"], text, self._rules))
+
+    async def _look(self, args: Args) -> None:
+        """Ask the forge whether people have merged or closed a change; if not, plan when to ask next."""
+        incident, digest = args["incident"], args["digest"]
+        plan = await self._in_unit(lambda w: change_watch.plan_look(w, incident, digest, self._rules))
+        if plan is not None:
+            found = await self._tools.find_forge(plan.forge).find(plan.repository, plan.branch)
+            await self._in_unit(lambda w: change_watch.record_look(w, incident, digest, found, self._rules))
+        await self._in_unit(lambda w: change_watch.look_again(w, args))
+
+    async def _look_failed(self, args: Args, why: str) -> None:
+        log.warning("change_unseen", incident=args["incident"], error=self._tools.redact(why))
+        await self._in_unit(lambda w: change_watch.look_again(w, args))
 
     async def _merge(self, args: Args) -> None:
         """Look, check once more, merge. A pause keeps it for its end."""

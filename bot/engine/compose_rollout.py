@@ -11,9 +11,17 @@ from bot.domain.subject import Subject
 from bot.domain.timeline import TimelineEvent
 from bot.ports.work import UnitOfWork
 from bot.render.rollback import add_rollback, render_unproposed
-from bot.render.rollout import Question, add_change, add_consequence, render_question, render_watched
+from bot.render.rollout import (
+    Question,
+    add_change,
+    add_consequence,
+    render_ended,
+    render_question,
+    render_watched,
+)
+from bot.render.words import write_clock
 from bot.services import deploy, dispatch, merging, reverting, rollback, rollback_ask
-from bot.services.proposing import find_change
+from bot.services.proposing import find_change, find_ending
 from bot.services.rulebook import Rulebook
 
 _STILL_OPEN: Final = "The alert is still open. Look at the patch card and decide what to do next."
@@ -42,6 +50,9 @@ class RolloutComposer:
         approvers = work.approvals.get(incident.id, digest).approved_by
         if topic == "watch":
             return self._watched(work, incident, digest, approvers)
+        if topic == "hand":
+            ended = find_ending(work, incident.id, digest)
+            return render_ended(incident.id, digest, ended.text, ended.data["about"]) if ended else None
         if topic in _PLAIN:
             kind, advice = _PLAIN[topic]
             ring = () if topic == "asked" else approvers
@@ -55,14 +66,15 @@ class RolloutComposer:
         service = self._rules.services.get(work.incidents.get(draft.incident).service)
         if service is not None:
             message = add_consequence(message, service)
-        return add_change(message, draft, find_change(work, draft.incident, draft.digest), may_merge=False)
+        change = find_change(work, draft.incident, draft.digest)
+        return add_change(message, draft, change, may_merge=False, ended=_tell_ending(work, draft))
 
     def add_to_verdict(self, work: UnitOfWork, draft: Draft, message: Message) -> Message:
         """Add to a verdict the change, and the offer to merge it where that is a person's to do."""
         service = self._rules.services.get(work.incidents.get(draft.incident).service)
         may_merge = service is not None and merging.may_merge(work, draft.incident, draft.digest, service)
         change = find_change(work, draft.incident, draft.digest)
-        return add_change(message, draft, change, may_merge=may_merge)
+        return add_change(message, draft, change, may_merge=may_merge, ended=_tell_ending(work, draft))
 
     def _question(self, work: UnitOfWork, incident: Incident, topic: str, digest: str) -> Message | None:
         order = read_order(incident.id, work.approvals.get(incident.id, digest).digest, topic)
@@ -96,6 +108,12 @@ def _tell_unproposed(work: UnitOfWork, incident: Incident, request: str) -> Mess
     asked = [event.actor for event in told if event.kind == rollback_ask.ASKED and str(event.seq) == request]
     why = [e.text for e in told if e.kind == rollback_ask.NONE_FOUND and e.data["request"] == request]
     return render_unproposed(incident.id, request, why[-1], ring=tuple(asked)) if why else None
+
+
+def _tell_ending(work: UnitOfWork, draft: Draft) -> str:
+    """Return how and when people ended the change of a patch, "" where they did not."""
+    ended = find_ending(work, draft.incident, draft.digest)
+    return f"{ended.text}; seen at {write_clock(ended.at, work.now)}." if ended else ""
 
 
 def _page_of(repository: str) -> str:

@@ -15,6 +15,7 @@ from bot.ports.alerts import AlertSource
 from bot.ports.deliveries import Delivery, DeliveryQueue
 from bot.ports.faults import reach
 from bot.ports.work import Store
+from bot.services.change_watch import hear_changes
 from bot.services.deadletters import report_dead_letter
 from bot.services.intake import receive_alerts
 from bot.services.rulebook import Rulebook
@@ -141,7 +142,9 @@ class Drainer:
         """Take in what no other process has taken in meanwhile."""
         with self._store.begin() as work:
             ours = set(work.deliveries.take([delivery.id for delivery, _ in read]))
-            return receive_alerts(work, [group for delivery, group in read if delivery.id in ours], self._rules)
+            groups = [group for delivery, group in read if delivery.id in ours]
+            hear_changes(work, [sha for group in groups for sha in group.ended])
+            return receive_alerts(work, groups, self._rules)
 
     def _report(self, delivery: Delivery, why: str) -> None:
         with self._store.begin() as work:

@@ -129,6 +129,10 @@ class CIRuns(Protocol):
         """Return (patch digest, run) of an incident, oldest first."""
         ...
 
+    def find(self, sha: str) -> tuple[str, str] | None:
+        """Return (incident, patch digest) of a commit that was pushed, None for one of somebody else."""
+        ...
+
 
 class EffectState(StrEnum):
     INTENDED = "intended"

@@ -97,8 +97,17 @@ def _is(button: Button, verb: Verb) -> bool:
     return button.id.startswith(f"{verb.value}:")
 
 
-def add_change(message: Message, draft: Draft, change: Change | None, *, may_merge: bool) -> Message:
-    """Add the link to the change, how it stands, and the button that merges it where a person may."""
+def render_ended(incident: str, digest: str, text: str, about: str) -> Message:
+    """Return that people merged or closed a change themselves, and what that means. Nobody is called for it."""
+    slot = f"notice:hand.{digest[:_SHORT]}"
+    return Message(incident=incident, slot=slot, headline=text, tone=Tone.CALM, blocks=(Paragraph(text=about),))
+
+
+def add_change(message: Message, draft: Draft, change: Change | None, *, may_merge: bool, ended: str = "") -> Message:
+    """Add the link to the change, how it stands, and the button that merges it where a person may.
+
+    `ended` says how people ended it themselves.
+    """
     if change is None:
         return message
     name = f"Change {change.number}"
@@ -108,7 +117,7 @@ def add_change(message: Message, draft: Draft, change: Change | None, *, may_mer
         ChangeState.MERGED: f"{name} is merged into {draft.branch}.",
         ChangeState.CLOSED: f"{name} was closed without a merge.",
     }
-    blocks = (*message.blocks, Paragraph(text=states[change.state]), *([link] if link else []))
+    blocks = (*message.blocks, Paragraph(text=ended or states[change.state]), *([link] if link else []))
     return replace(
         message, blocks=blocks, buttons=(*message.buttons, *(_merge_button(draft, change) if may_merge else ()))
     )

@@ -33,7 +33,7 @@ def merge_if_green(work: UnitOfWork, incident: str, digest: str, rules: Rulebook
     service = rules.services.get(current.service)
     if service is None or not current.is_open:  # whoever resolved it decides about the rest
         return
-    if not _merges_itself(work, incident, digest, service):
+    if not merges_itself(work, incident, digest, service):
         return
     change = find_change(work, incident, digest)
     run = _green_run(work, incident, digest)
@@ -43,7 +43,13 @@ def merge_if_green(work: UnitOfWork, incident: str, digest: str, rules: Rulebook
         _start_merge(work, incident, digest, change, run.sha)
 
 
-def _merges_itself(work: UnitOfWork, incident: str, digest: str, service: Service) -> bool:
+def is_merging(work: UnitOfWork, incident: str, digest: str) -> bool:
+    """Say whether a merge was decided here and has not ended."""
+    effect = work.effects.get(_merge_key(work, incident, digest))
+    return effect is not None and effect.state is EffectState.INTENDED
+
+
+def merges_itself(work: UnitOfWork, incident: str, digest: str, service: Service) -> bool:
     """Say whether the policy merges what is green: today's, and the one under which people approved."""
     push = work.effects.get(push_key(work.approvals.get(incident, digest)))
     agreed = push.payload.get("merge") if push is not None else None
@@ -57,7 +63,7 @@ def may_merge(work: UnitOfWork, incident: str, digest: str, service: Service) ->
         return False
     waits = work.effects.get(_merge_key(work, incident, digest)) is not None
     is_left = _refusals(work, incident, digest) > 0 or not work.incidents.get(incident).is_open
-    is_asked = is_left or not _merges_itself(work, incident, digest, service)
+    is_asked = is_left or not merges_itself(work, incident, digest, service)
     return is_asked and not waits and _green_run(work, incident, digest) is not None
 
 

@@ -7,6 +7,7 @@ from bot.domain.change import Change, ChangeRequest, ChangeState
 from bot.domain.ci import Trigger
 from bot.domain.order import Order
 from bot.domain.statement import build_statement, statement_digest
+from bot.domain.timeline import TimelineEvent
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
 from bot.services.ci_follow import service_of
@@ -14,8 +15,8 @@ from bot.services.dispatch import start_order
 from bot.services.rollout import give_up_push
 from bot.services.rulebook import Rulebook
 
-PROPOSED, MERGED = "proposed", "merged"
-KINDS: Final = frozenset({PROPOSED, MERGED})
+PROPOSED, MERGED, ENDED_BY_HAND = "proposed", "merged", "change_ended"
+KINDS: Final = frozenset({PROPOSED, MERGED, ENDED_BY_HAND})
 FOLLOWING: Final = frozenset({"merge_refused", "deploy_refused", "watch_cleared", "watch_failed"})
 """What is told of a change after it was proposed."""
 
@@ -43,6 +44,12 @@ def find_change(work: UnitOfWork, incident: str, digest: str) -> Change | None:
         url=data["url"],
         merged_sha=data["merged"],
     )
+
+
+def find_ending(work: UnitOfWork, incident: str, digest: str) -> TimelineEvent | None:
+    """Return the event that tells that people merged or closed the change of a patch themselves."""
+    told = [event for event in work.timeline.of(incident) if event.kind == ENDED_BY_HAND]
+    return next((event for event in told if event.data["digest"].startswith(digest)), None)
 
 
 def tell_change(work: UnitOfWork, incident: str, digest: str) -> str:

@@ -181,3 +181,7 @@ class SqlCIRuns:
     def of(self, incident: str) -> Sequence[tuple[str, CIRun]]:
         query = select(CIRunRow).where(CIRunRow.incident == incident).order_by(col(CIRunRow.created_at))
         return [(row.digest, CI_RUN.load(row.body)) for row in self._session.exec(query)]
+
+    def find(self, sha: str) -> tuple[str, str] | None:
+        row = self._session.get(CIRunRow, sha)
+        return None if row is None else (row.incident, row.digest)

@@ -351,6 +351,8 @@ class PatchContract:
             assert not put("INC-1", "d", queued)
             assert not put("INC-1", "d", replace(passed, state=CIState.FAILED))
             assert work.ci_runs.of("INC-1") == [("d", passed)]
+            assert work.ci_runs.find("s") == ("INC-1", "d")
+            assert work.ci_runs.find("t") is None
             assert put("INC-1", "d", replace(queued, attempt=2))
             assert put("INC-1", "e", replace(queued, sha="t"))
         with rig.another().begin() as work:

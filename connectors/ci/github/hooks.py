@@ -55,6 +55,7 @@ class GitHubHooks:
             group_key=f"{alert.labels['repository']}@{alert.labels['branch']}" if alert else "",
             alerts=(alert,) if alert else (),
             commits=commits,
+            ended=_ended(event),
             repeats=False,
         )
 
@@ -79,6 +80,12 @@ def _commits(event: Mapping[str, Any]) -> Sequence[str]:
     if "context" in event and "state" in event:
         found.append(event.get("sha"))
     return [sha for sha in found if isinstance(sha, str) and is_sha(sha)]
+
+
+def _ended(event: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the head of a pull request that was merged or closed."""
+    head = _member(_member(event, "pull_request"), "head").get("sha")
+    return (head,) if event.get("action") == "closed" and isinstance(head, str) and is_sha(head) else ()
 
 
 def _alert(event: Mapping[str, Any]) -> Alert | None:

@@ -77,6 +77,7 @@ class GitLabHooks:
             group_key=f"gitlab {project} {as_text(_subject(told).get('ref'))}",
             alerts=(alert,) if alert else (),
             commits=_read_commits(told),
+            ended=_read_ended(told),
         )
 
 
@@ -97,6 +98,14 @@ def _read_commits(told: Mapping[str, Any]) -> tuple[str, ...]:
         ],
     }.get(told["object_kind"], [])
     return tuple(dict.fromkeys(sha for value in named if (sha := as_sha(value))))
+
+
+def _read_ended(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the head of a merge request that was merged or closed."""
+    subject = _subject(told)
+    is_over = told["object_kind"] == "merge_request" and as_text(subject.get("action")) in {"merge", "close"}
+    head = as_sha(as_object(subject.get("last_commit")).get("id"))
+    return (head,) if is_over and head else ()
 
 
 def _read_alert(told: Mapping[str, Any], now: datetime) -> Alert | None:
