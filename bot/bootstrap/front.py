@@ -27,6 +27,7 @@ from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
 from bot.engine.dispatcher import Channel, Dispatcher
 from bot.engine.drainer import Drainer
+from bot.engine.freezes import FreezeWatch
 from bot.engine.gauges import Gauges
 from bot.engine.handlers import Handlers
 from bot.engine.pausing import Pausing
@@ -335,6 +336,7 @@ def _tick(core: _Core) -> Ticker:
     ticker = Ticker()
     gauges = Gauges(core.state.store, core.state.inbox)
     ticker.every(15, "gauges", gauges.refresh)
+    ticker.every(15, "freezes", FreezeWatch(core.state.store, core.rules).look)
     ticker.every(3600, "prune", core.state.inbox.prune)
     ticker.start()
     return ticker

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 _MOST_JOINED: Final = 400
 _DAY: Final = timedelta(days=1)
+_WEEK: Final = 9
+"""Days in which every weekly freeze begins and ends once, in any zone."""
 _SOON: Final = timedelta(days=6)
 
 
@@ -50,12 +52,17 @@ class Freeze:
         """Return when the freeze that holds at `now` ends; None = it does not hold."""
         return max((end for start, end in self._windows(now) if start <= now < end), default=None)
 
-    def _windows(self, now: datetime) -> Iterator[tuple[datetime, datetime]]:
+    def borders(self, since: datetime, now: datetime) -> Iterator[datetime]:
+        """Yield when it began and ended after `since` and until `now`, as far back as the newest of these can be."""
+        for window in self._windows(now, days=_WEEK):
+            yield from (border for border in window if since < border <= now)
+
+    def _windows(self, now: datetime, days: int = 2) -> Iterator[tuple[datetime, datetime]]:
         if self.since is not None and self.until is not None:
             yield self.since, self.until
         zone = ZoneInfo(self.zone)
         today = now.astimezone(zone).date()
-        for day in (today - _DAY, today):
+        for day in (today - _DAY * back for back in range(days)):
             if _DAYS[day.weekday()] in self.weekdays:
                 following = day if self.end > self.start else day + _DAY
                 yield _at(day, self.start, zone), _at(following, self.end, zone)
@@ -87,6 +94,13 @@ def find_freeze(freezes: Sequence[Freeze], *, service: str, now: datetime) -> Fr
             break
         until = further
     return Frozen(until=until.astimezone(UTC), reasons=tuple(dict.fromkeys(reasons)))
+
+
+def find_border(freezes: Sequence[Freeze], *, service: str, since: datetime, now: datetime) -> datetime | None:
+    """Return the newest moment after `since` and until `now` at which a freeze of a service began or ended."""
+    mine = [freeze for freeze in freezes if freeze.covers(service)]
+    newest = max((border for freeze in mine for border in freeze.borders(since, now)), default=None)
+    return newest.astimezone(UTC) if newest is not None else None
 
 
 def _at(day: date, clock: time, zone: ZoneInfo) -> datetime:

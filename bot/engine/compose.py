@@ -8,6 +8,7 @@ from bot.domain.approval import Approval, ApprovalState, who_may_approve, who_ma
 from bot.domain.chat import File, Message, Paragraph, Tone
 from bot.domain.conclusion import conclude
 from bot.domain.draft import Draft
+from bot.domain.freeze import find_border
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Stage, StageResult
 from bot.domain.oncall import plan_page
@@ -156,9 +157,10 @@ class Composer:
         return tuple(sorted(ring, key=lambda person: person != incident.owner))[: approval.needs]
 
     def _find_gate(self, approval: Approval, now: datetime) -> Gate:
-        policy = self._rules.policy
+        policy, service = self._rules.policy, approval.scope.service
         return Gate(
             frozen=policy.find_freeze(approval.scope, now),
+            thawed=find_border(policy.freezes, service=service, since=approval.requested_at, now=now),
             breakers=who_may_break_glass(approval, roster=self._rules.roster, policy=policy),
         )
 

@@ -115,6 +115,10 @@ class Approvals(Protocol):
 
     def of(self, incident: str) -> Sequence[Approval]: ...
 
+    def waiting(self) -> Sequence[Approval]:
+        """Return those of all incidents that nobody has decided, the oldest first."""
+        ...
+
     def replace(self, before: Approval, after: Approval) -> bool:
         """Write `after` if the stored state and votes are still those of `before` (compare-and-set)."""
         ...

@@ -16,9 +16,11 @@ _SHORT: Final = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What holds a patch at this moment. `breakers` are the people who could break the glass for it."""
+    """What holds a patch at this moment. `breakers` are the people who could break the glass for it; `thawed` is when
+    the freeze ended that held it before."""
 
     frozen: Frozen | None = None
+    thawed: datetime | None = None
     breakers: tuple[str, ...] = ()
 
 
@@ -33,6 +35,8 @@ def add_gate(message: Message, approval: Approval, gate: Gate, *, now: datetime,
     if gate.frozen is not None:
         possible = " Break-glass is possible." if gate.breakers else ""
         blocks = (Paragraph(text=gate.frozen.say(now) + possible), *blocks)
+    elif gate.thawed is not None:
+        blocks = (Paragraph(text=f"The freeze ended at {write_clock(gate.thawed, now)}; Approve works now."), *blocks)
     buttons = message.buttons
     if gate.breakers and (gate.frozen is not None or approval.needs > 1):
         buttons = (*buttons, _break_button(approval, gate.breakers, names))

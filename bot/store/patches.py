@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from bot.domain.approval import Approval
+from bot.domain.approval import Approval, ApprovalState
 from bot.domain.ci import CIRun
 from bot.domain.draft import Draft, DraftState, Patch
 from bot.errors import Reason, Refused
@@ -128,6 +128,11 @@ class SqlApprovals:
 
     def of(self, incident: str) -> Sequence[Approval]:
         query = select(ApprovalRow).where(ApprovalRow.incident == incident).order_by(col(ApprovalRow.requested_at))
+        return [APPROVAL.load(row.body) for row in self._session.exec(query)]
+
+    def waiting(self) -> Sequence[Approval]:
+        pending = ApprovalRow.state == ApprovalState.PENDING.value
+        query = select(ApprovalRow).where(pending).order_by(col(ApprovalRow.requested_at))
         return [APPROVAL.load(row.body) for row in self._session.exec(query)]
 
     def replace(self, before: Approval, after: Approval) -> bool:

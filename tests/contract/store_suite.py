@@ -321,11 +321,13 @@ class PatchContract:
         first = approval()
         with rig.store.begin() as work:
             work.approvals.add(first)
+            assert work.approvals.waiting() == [first]
             assert work.approvals.replace(first, voted(first))
             assert not work.approvals.replace(first, voted(first, "ben"))
             assert work.approvals.get("INC-1", first.digest) == voted(first)
         with rig.another().begin() as work:
             assert work.approvals.of("INC-1") == [voted(first)]
+            assert not work.approvals.waiting()
             assert work.approvals.replace(voted(first), replace(voted(first), state=ApprovalState.EXECUTED))
 
     def test_two_votes_at_once_are_one_vote(self, rig: StoreRig):
