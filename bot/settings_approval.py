@@ -18,6 +18,8 @@ from bot.errors import Problem
 from bot.settings_sections import LONGEST, PersonSettings, Section
 
 MIDNIGHT: Final = time(0)
+_ROLE: Final = "role:"
+_BREAKERS: Final = (Role.APPROVER, Role.ADMIN)
 _LAST: Final = datetime(2999, 1, 1, tzinfo=UTC)
 
 
@@ -109,8 +111,24 @@ def build_policy(
         self_approval=approval.self_approval,
         rules=tuple(rule.build() for rule in approval.rules),
         freezes=tuple(freeze.build() for freeze in approval.freezes),
-        break_glass=approval.break_glass,
+        break_glass=_name_breakers(approval, people),
     )
+
+
+def _name_breakers(approval: ApprovalSettings, people: Mapping[str, PersonSettings]) -> tuple[str, ...]:
+    """Return the people that `break_glass` names; "role:admin" stands for the approvers who have that role at least."""
+    named: dict[str, None] = {}
+    for entry in approval.break_glass:
+        named |= dict.fromkeys(_people_of(entry, approval, people) if entry.startswith(_ROLE) else (entry,))
+    return tuple(named)
+
+
+def _people_of(entry: str, approval: ApprovalSettings, people: Mapping[str, PersonSettings]) -> tuple[str, ...]:
+    known = {f"{_ROLE}{role.value}": role for role in _BREAKERS}
+    if entry not in known:
+        return ()
+    able = _BREAKERS[_BREAKERS.index(known[entry]) :]
+    return tuple(person for person in approval.approvers if person in people and people[person].role in able)
 
 
 def check_approval(
@@ -122,7 +140,7 @@ def check_approval(
             yield Problem(where="approval.approvers", what=f'no person "{person}"; add [people.{person}]')
         elif people[person].role not in {Role.APPROVER, Role.ADMIN}:
             yield Problem(where="approval.approvers", what=f'give {person} the role "approver" or "admin"')
-    yield from _check_named("approval.break_glass", approval.break_glass, approval)
+    yield from _check_breakers("approval.break_glass", approval, people)
     for number, rule in enumerate(approval.rules):
         where = f"approval.rules.{number}"
         yield from _check_services(where, rule.services, services)
@@ -137,6 +155,15 @@ def _check_named(where: str, named: tuple[str, ...], approval: ApprovalSettings)
     for person in named:
         if person not in approval.approvers:
             yield Problem(where=where, what=f'add "{person}" to approval.approvers too: others can approve nothing')
+
+
+def _check_breakers(where: str, approval: ApprovalSettings, people: Mapping[str, PersonSettings]) -> Iterator[Problem]:
+    yield from _check_named(where, tuple(e for e in approval.break_glass if not e.startswith(_ROLE)), approval)
+    for entry in approval.break_glass:
+        if entry.startswith(_ROLE) and entry.removeprefix(_ROLE) not in _BREAKERS:
+            yield Problem(where=where, what=f'"{entry}" is no role that approves; use "role:approver" or "role:admin"')
+        elif entry.startswith(_ROLE) and not _people_of(entry, approval, people):
+            yield Problem(where=where, what=f'"{entry}" names nobody: no person in approval.approvers has that role')
 
 
 def _check_services(where: str, named: tuple[str, ...], services: Mapping[str, object]) -> Iterator[Problem]:

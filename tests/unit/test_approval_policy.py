@@ -213,6 +213,24 @@ approvers = ["ada"]
 """
 
 
+TEAM = """
+[people.ada]
+name = "Ada"
+role = "admin"
+[people.ben]
+name = "Ben"
+role = "approver"
+[people.cleo]
+name = "Cleo"
+role = "admin"
+[people.dan]
+name = "Dan"
+role = "admin"
+[approval]
+approvers = ["ada", "ben", "cleo"]
+"""
+
+
 def load(tmp_path, monkeypatch, text: str, base: str = BASE):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nightshift.toml").write_text(base + text, encoding="utf-8")
@@ -258,6 +276,42 @@ until = 2027-01-02T00:00:00Z
     def test_the_version_covers_every_part(self, tmp_path, monkeypatch, text):
         plain = load(tmp_path, monkeypatch, "").approval_policy().version
         assert load(tmp_path, monkeypatch, text).approval_policy().version != plain
+
+    @pytest.mark.parametrize(
+        ("break_glass", "people"),
+        [
+            ('["role:admin"]', ("ada", "cleo")),
+            ('["role:approver"]', ("ada", "ben", "cleo")),
+            ('["ben", "role:admin", "ada"]', ("ben", "ada", "cleo")),
+            ("[]", ()),
+        ],
+    )
+    def test_break_glass_names_people_and_the_approvers_of_a_role(self, tmp_path, monkeypatch, break_glass, people):
+        policy = load(tmp_path, monkeypatch, f"break_glass = {break_glass}", TEAM).approval_policy()
+        assert policy.break_glass == people
+
+    def test_a_role_that_somebody_gets_or_loses_changes_the_policy(self, tmp_path, monkeypatch):
+        before = load(tmp_path, monkeypatch, 'break_glass = ["role:admin"]', TEAM).approval_policy()
+        demoted = TEAM.replace('name = "Cleo"\nrole = "admin"', 'name = "Cleo"\nrole = "approver"')
+        after = load(tmp_path, monkeypatch, 'break_glass = ["role:admin"]', demoted).approval_policy()
+        assert (before.break_glass, after.break_glass) == (("ada", "cleo"), ("ada",))
+        assert before.version != after.version
+
+    @pytest.mark.parametrize(
+        ("break_glass", "what"),
+        [
+            ('["role:boss"]', '"role:boss" is no role that approves; use "role:approver" or "role:admin"'),
+            ('["role:responder"]', "is no role that approves"),
+            ('["role:"]', "is no role that approves"),
+            ('["role:admin"]', '"role:admin" names nobody: no person in approval.approvers has that role'),
+        ],
+    )
+    def test_a_role_that_can_approve_nothing_is_said_at_the_start(self, tmp_path, monkeypatch, break_glass, what):
+        with pytest.raises(ConfigError) as wrong:
+            load(tmp_path, monkeypatch, f"break_glass = {break_glass}")
+        (problem,) = wrong.value.problems
+        assert problem.where == "approval.break_glass"
+        assert what in problem.what
 
     def test_all_that_is_wrong_is_said_at_the_start(self, tmp_path, monkeypatch):
         text = """
