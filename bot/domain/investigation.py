@@ -65,7 +65,11 @@ class Confirmed:
 
 @dataclass(frozen=True, kw_only=True)
 class Drafted:
-    """A patch in canonical form on `base`; empty `patch` when none could be drafted, and `notes` says why."""
+    """A patch in canonical form on `base`; empty `patch` when none could be drafted, and `notes` says why.
+
+    `existing` are hidden characters of its added lines that the worker found in the base: (path, code point). They are
+    looked for again when the patch is applied for the push.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
 
@@ -74,6 +78,7 @@ class Drafted:
     title: str
     culprit: str | None
     notes: tuple[str, ...] = ()
+    existing: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

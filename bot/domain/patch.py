@@ -8,19 +8,26 @@ bytes again.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from bot.domain.draft import ChangeKind, FileChange, Patch
 from bot.domain.patch_binary import render_binary
 from bot.domain.patch_file import FileDiff, Hunk
-from bot.domain.patch_names import covers_path, find_hidden, fold_name, list_folders, refuse, show
+from bot.domain.patch_names import covers_path, fold_name, list_folders, refuse, show
 from bot.domain.patch_reader import PatchReader
+from bot.domain.patch_sight import find_added_hidden, list_hidden
 
 NO_NEWLINE: Final = b"\\ No newline at end of file\n"
 
 HasAlready = Callable[[str, str], bool]
 """Says whether the base already holds a hidden character: (path, character) -> bool."""
+
+Existing = tuple[str, int]
+"""A hidden character that a file of the base holds: (path, code point)."""
+
+
+def _nothing(_path: str, _character: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +44,12 @@ class PatchLimits:
         return any(covers_path(pattern, path) for pattern in self.binary_paths)
 
 
-def parse_patch(
-    raw: bytes, limits: PatchLimits = PatchLimits(), *, allowed_existing: HasAlready | None = None
-) -> Patch:
-    """Return the canonical patch, or raise `Refused` (`Reason.HOSTILE_PATCH`) with the reason in plain words."""
+def parse_patch(raw: bytes, limits: PatchLimits = PatchLimits(), *, allowed_existing: HasAlready = _nothing) -> Patch:
+    """Return the canonical patch, or raise `Refused` (`Reason.HOSTILE_PATCH`) with the reason in plain words.
+
+    Added lines may hold a hidden character where the patch shows that its file has it already, and where
+    `allowed_existing` says so.
+    """
     if len(raw) > limits.bytes:
         raise refuse(f"it has {len(raw):,} bytes; at most {limits.bytes:,} are allowed")
     reader = PatchReader(raw, room=limits.bytes, allows_binary=limits.allows_binary)
@@ -135,31 +144,33 @@ def _check_folders(left: list[FileChange]) -> None:
                 raise refuse(f"it has a folder in two spellings: {show(folders[folded])} and {show(folder)}")
 
 
-def _check_added_text(diff: FileDiff, has_already: HasAlready | None) -> None:
-    """Refuse hidden characters in added lines, but for those that the file's own lines in the patch hold already: a
-    patch applies only where these lines stand."""
+def _check_added_text(diff: FileDiff, has_already: HasAlready) -> None:
+    """Refuse added lines that nobody can read, and hidden characters in them that the file does not hold already."""
     path = diff.change.path
-    shown = set("".join(diff.texts(b"-") + diff.texts(b" ")))
-    had = shown.__contains__ if has_already is None else partial(has_already, path)
-    for hunk in diff.hunks:
-        for line in hunk.lines:
-            if line.sign != b"+":
-                continue
-            try:
-                text = line.text.removesuffix(b"\n").decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise refuse(f"a line added to {show(path)} is not UTF-8 text") from error
-            _check_line(path, text, had)
+    for line in diff.added:
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise refuse(f"a line added to {show(path)} is not UTF-8 text") from error
+    for hidden in find_added_hidden(diff):
+        if not has_already(path, hidden.character):
+            code = f"U+{ord(hidden.character):04X}"
+            raise refuse(f"a line added to {show(path)} holds {hidden.kind} ({code}): {show(hidden.text)}")
 
 
-def _check_line(path: str, text: str, had: Callable[[str], bool]) -> None:
-    hidden = find_hidden(text)
-    while hidden is not None:
-        character, kind = hidden
-        if not had(character):
-            raise refuse(f"a line added to {show(path)} holds {kind} (U+{ord(character):04X}): {show(text)}")
-        text = text.replace(character, "")
-        hidden = find_hidden(text)
+def list_existing(patch: Patch) -> tuple[Existing, ...]:
+    """Return what the base must hold: (path, code point) of hidden characters that added lines bring and the patch's
+    other lines of that file do not show."""
+    found = (
+        (diff.change.path, ord(hidden.character)) for diff in read_patch(patch) for hidden in find_added_hidden(diff)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def check_existing(diff: FileDiff, old: bytes) -> None:
+    """Hold the hidden characters of added lines against the file that the patch is applied to. Raises `Refused`."""
+    held = list_hidden(old) if any(find_added_hidden(diff)) else frozenset[str]()
+    _check_added_text(diff, lambda _path, character: character in held)
 
 
 def apply_hunks(diff: FileDiff, old: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """One file of a patch with its hunks."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bot.domain.draft import BinaryChange, FileChange
@@ -71,6 +72,11 @@ class FileDiff:
     old_mode: str = ""
     new_mode: str = ""
     binary: BinaryDiff | None = None
+
+    @property
+    def added(self) -> Iterator[bytes]:
+        """Yield the added lines as they are, with their ends."""
+        return (line.text for hunk in self.hunks for line in hunk.lines if line.sign == b"+")
 
     def texts(self, sign: bytes) -> list[str]:
         """Return the text of all lines of one sign, decoded for reading."""

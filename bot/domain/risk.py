@@ -10,7 +10,7 @@ from bot.domain.draft import ChangeKind, FileChange, Patch, Risk
 from bot.domain.patch import read_patch
 from bot.domain.patch_file import FileDiff
 from bot.domain.patch_names import covers_path, show
-from bot.domain.patch_sight import find_unreadable
+from bot.domain.patch_sight import find_unreadable, say_added_hidden
 
 _CI_FOLDERS: Final = (
     ".github/workflows/", ".github/actions/", ".gitlab/ci/", ".circleci/", ".buildkite/", ".gitea/workflows/",
@@ -90,7 +90,7 @@ def classify_risk(patch: Patch, *, facts: RiskFacts) -> Risk:
     """Return every reason for a second person, each naming its file. A verified pure revert is held only by CI and
     policy files and by what nobody can read: it brings back what was reviewed before."""
     diffs = read_patch(patch)
-    guarded = [reason for diff in diffs for reason in _guard_reasons(diff.change)]
+    guarded = [reason for diff in diffs for reason in (*_guard_reasons(diff.change), *say_added_hidden(diff))]
     if facts.is_pure_revert and facts.is_verified:
         return Risk(reasons=tuple(guarded))
     reasons = guarded + [reason for diff in diffs for reason in _file_reasons(diff, facts)]

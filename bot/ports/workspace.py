@@ -37,10 +37,12 @@ class CommitPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RevertDraft:
-    """A revert of `culprit` on top of `base`, as a git diff. `partial` lists hunks left out because they conflict."""
+    """A revert of `culprit` on top of `base`, as a git diff. `partial` lists hunks left out because they conflict;
+    `existing` hidden characters in added lines that the file holds in `base` already: (path, code point)."""
 
     diff: bytes
     partial: tuple[str, ...] = ()
+    existing: tuple[tuple[str, int], ...] = ()
 
 
 class Checkout(Protocol):

@@ -52,7 +52,9 @@ def build_draft(
 ) -> Draft:
     """Return the draft of a patch, its risk judged by the rules. Raises `Refused`."""
     service = rules.services[incident.service]
-    patch = parse_patch(drafted.patch, replace(rules.patch_limits, binary_paths=service.binary_paths))
+    limits = replace(rules.patch_limits, binary_paths=service.binary_paths)
+    found = frozenset(drafted.existing)
+    patch = parse_patch(drafted.patch, limits, allowed_existing=lambda path, char: (path, ord(char)) in found)
     if _COMMIT.fullmatch(drafted.base) is None:
         raise Refused("it does not stand on a commit, so nobody could say what it changes.", Reason.HOSTILE_PATCH)
     facts = RiskFacts(

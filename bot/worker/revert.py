@@ -74,7 +74,12 @@ async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial 
         revert = await bench.checkout.revert(target.commit, head, binary_paths=paths)
         if revert is None:
             return _give_up(empty, f"{target.commit[:12]} cannot be reverted: later commits changed the same lines")
-        whole = parse_patch(revert.diff, PatchLimits(binary_paths=paths))
+        found = frozenset(revert.existing)
+        whole = parse_patch(
+            revert.diff,
+            PatchLimits(binary_paths=paths),
+            allowed_existing=lambda path, character: (path, ord(character)) in found,
+        )
     except (Refused, Rejected, Unavailable) as error:
         return _give_up(
             empty, f"no revert of {target.commit[:12]} could be drafted: {bench.tools.clean(str(error), 300)}"
@@ -86,6 +91,7 @@ async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial 
         title=f'Revert "{subject}"',
         culprit=target.commit,
         notes=(*target.notes, *(bench.tools.clean(note, 300) for note in partial)),
+        existing=revert.existing,
     )
     sources = _sources_only(whole)
     if sources is None or trial is None:
@@ -110,6 +116,7 @@ async def _choose(bench: Bench, drafted: Drafted, sources: bytes, trial: Trial) 
         title=drafted.title,
         culprit=drafted.culprit,
         notes=(*drafted.notes, note),
+        existing=drafted.existing,
     )
     second = await verify_patch(bench, smaller, trial)
     if second.is_verified:

@@ -1,20 +1,21 @@
 """Drafts reverts: the whole commit where it still applies, else those of its hunks that do; never conflict markers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bot.domain.draft import ChangeKind
-from bot.domain.patch import PatchLimits, parse_patch, read_patch, render_file
+from bot.domain.draft import ChangeKind, Patch
+from bot.domain.patch import PatchLimits, check_existing, list_existing, parse_patch, read_patch, render_file
 from bot.domain.patch_file import FileDiff
 from bot.domain.patch_names import show
+from bot.domain.patch_sight import find_added_hidden
 from bot.domain.risk import is_test_file
 from bot.errors import Refused
 from bot.ports.workspace import RevertDraft
 from connectors.workspaces.git_binary import show_binaries
 from connectors.workspaces.git_commands import EMPTY_TREE, Repo
-from connectors.workspaces.git_tree import diff_trees, temporary_index
+from connectors.workspaces.git_tree import diff_trees, read_old, temporary_index
 
 _FILE_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)
 
@@ -48,10 +49,35 @@ async def draft_revert(
         tree = (await repo.run("write-tree", env=env)).text
     change = await show_binaries(repo, await diff_trees(repo, base, tree), limits.bytes)
     kept, unfit = _split(change, limits, sources_only=False)
-    if not kept:
+    existing, unseen = await _find_existing(repo, base, [piece.diff for piece in kept])
+    diffs = sorted(existing, key=lambda diff: diff.change.path.encode())
+    if not diffs:
         return None
-    diffs = sorted((piece.diff for piece in kept), key=lambda diff: diff.change.path.encode())
-    return RevertDraft(diff=b"".join(map(render_file, diffs)), partial=tuple(dict.fromkeys(left_out + unfit)))
+    text = b"".join(map(render_file, diffs))
+    patch = Patch(text=text, files=tuple(diff.change for diff in diffs))
+    return RevertDraft(
+        diff=text, partial=tuple(dict.fromkeys(left_out + unfit + unseen)), existing=list_existing(patch)
+    )
+
+
+async def _find_existing(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> tuple[list[FileDiff], list[str]]:
+    """Leave out files whose added lines hide something that the file in `base` does not hold already."""
+    hiding = [diff for diff in diffs if any(find_added_hidden(diff))]
+    there = await read_old(repo, base, [diff.change.old_path or diff.change.path for diff in hiding]) if hiding else {}
+    kept, left_out = [diff for diff in diffs if diff not in hiding], list[str]()
+    for diff in hiding:
+        known = there.get(diff.change.old_path or diff.change.path)
+        try:
+            check_existing(diff, known[1] if known else b"")
+        except Refused as error:
+            left_out.append(_say_left_out(show(diff.change.path), error))
+        else:
+            kept.append(diff)
+    return kept, left_out
+
+
+def _say_left_out(name: str, refusal: Refused) -> str:
+    return f"{name}: {str(refusal).removeprefix('This patch is refused: ')}"
 
 
 def _split(diff: bytes, limits: PatchLimits, *, sources_only: bool) -> tuple[list[_Piece], list[str]]:
@@ -64,10 +90,10 @@ def _split(diff: bytes, limits: PatchLimits, *, sources_only: bool) -> tuple[lis
     for start, end in zip(starts, [*starts[1:], len(diff)], strict=False):
         raw = diff[start:end]
         try:
-            parsed = parse_patch(raw, limits)
+            parsed = parse_patch(raw, limits, allowed_existing=lambda _path, _character: True)
         except Refused as error:
             name = show(raw.partition(b"\n")[0].removeprefix(b"diff --git "))
-            left_out.append(f"{name}: {str(error).removeprefix('This patch is refused: ')}")
+            left_out.append(_say_left_out(name, error))
             continue
         if sources_only and is_test_file(parsed.files[0].path):
             left_out.append(f"{parsed.files[0].path}: a test file, kept as it is")

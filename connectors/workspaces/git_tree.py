@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.domain.draft import ChangeKind
-from bot.domain.patch import PatchLimits, apply_hunks, parse_patch, read_patch
+from bot.domain.patch import PatchLimits, apply_hunks, check_existing, parse_patch, read_patch
 from bot.domain.patch_binary import blob_id
 from bot.domain.patch_file import FileDiff
 from bot.domain.patch_names import fold_name, list_folders
@@ -164,7 +164,7 @@ def _read_canonical(repo: Repo, patch: bytes) -> tuple[FileDiff, ...]:
     return read_patch(parsed)
 
 
-async def _read_old(repo: Repo, base: str, paths: Iterable[str]) -> dict[str, tuple[Entry, bytes]]:
+async def read_old(repo: Repo, base: str, paths: Iterable[str]) -> dict[str, tuple[Entry, bytes]]:
     """Return entry and content of those paths that are in `base`; two commands for all of them."""
     wanted = {path.encode(): path for path in paths}
     listing = await repo.run("ls-tree", "-z", "-l", "--full-tree", base, "--", *wanted.values())
@@ -193,7 +193,7 @@ async def _read_blobs(repo: Repo, entries: list[Entry]) -> dict[str, memoryview]
 async def _expect(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> dict[str, tuple[str, str]]:
     """Return mode and blob id of each path that the patch, read literally, leaves changed ("" = gone)."""
     expected: dict[str, tuple[str, str]] = {}
-    before = await _read_old(repo, base, [diff.change.old_path or diff.change.path for diff in diffs])
+    before = await read_old(repo, base, [diff.change.old_path or diff.change.path for diff in diffs])
     for diff in diffs:
         change = diff.change
         old_path = change.old_path or change.path
@@ -205,6 +205,7 @@ async def _expect(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> dict[str,
             raise Rejected(f"{old_path} has mode {has}, not the one that the patch names", Reason.CONFLICT)
         if change.kind in _LEAVES:
             expected[old_path] = ("", "")
+        _check_existing(diff, old)
         new = _apply(diff, old)
         if change.kind is not ChangeKind.DELETED:
             mode = diff.new_mode or (entry.mode if entry is not None else "")
@@ -227,6 +228,14 @@ async def _check_spellings(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> 
             there = spelled.get(fold_name(place))
             if there is not None and place not in known:
                 raise Rejected(f"{place} is there already, spelled {there}", Reason.HOSTILE_PATCH)
+
+
+def _check_existing(diff: FileDiff, old: bytes) -> None:
+    """Whoever drafted the patch said that the file holds these hidden characters: here is the file."""
+    try:
+        check_existing(diff, old)
+    except Refused as error:
+        raise Rejected(str(error), error.reason) from error
 
 
 def _apply(diff: FileDiff, old: bytes) -> bytes:

@@ -55,8 +55,8 @@ ORDINARY = {
     "a file instead of a folder": delete(b"app/migrations/0001.py", b"up = 1") + add(b"app", b"x"),
     "a program": chmod(b"docs/guide.md", b"100644", b"100755"),
 }
-# The workspace takes what a file has already, and leaves the size to the reader.
-JUDGED_BEFORE = ("a line added to", "at most", "binary_paths", "are left")
+# The workspace leaves the size, and where binary files are allowed, to the reader.
+JUDGED_BEFORE = ("at most", "binary_paths", "are left")
 LIMITS = PatchLimits(binary_paths=ALLOWED)
 RISKY_ALL_THE_SAME = {"a program", "a file instead of a folder"}
 

@@ -90,6 +90,7 @@ LINES = {
     "ansi colour": (b"x\x1b[8mhidden\x1b[0m", "ANSI escape"),
     "ansi erase": (b"evil()\x1b[2K\rok()", "ANSI escape"),
     "carriage return": (b"evil()\rok()", "control character"),
+    "carriage return twice at the end": (b"ok()\r\r", "control character"),
     "backspace": (b"evil\x08\x08", "control character"),
     "form feed": (b"\x0c", "control character"),
     "bell": (b"\x07", "control character"),
