@@ -15,8 +15,9 @@ from bot.domain.chat import Link, Press, Reply
 from bot.domain.ci import CIRun, CIState
 from bot.domain.draft import Draft, Risk
 from bot.domain.evidence import Check, CheckRun
-from bot.domain.patch import parse_patch
+from bot.domain.patch import PatchLimits, parse_patch
 from bot.ports.board import PatchPage
+from tests.patches.hostile_binary import LOGO, NEW_LOGO, whole
 from tests.web_html import Element, read_html
 from tests.web_world import (
     APPROVE,
@@ -138,6 +139,17 @@ async def test_a_risky_patch_that_failed_its_checks_says_so_in_words(world: Worl
     told = page.one("section", id="patch-approval").text
     for words in (*risk, "2 approvals, 1 more to come", "Ada Lovelace at 03:12 UTC", "Bo Chen"):
         assert words in told
+
+
+async def test_a_binary_file_is_shown_by_its_sizes_and_its_sha256(world: World) -> None:
+    patch = parse_patch(whole(LOGO, NEW_LOGO), PatchLimits(binary_paths=("assets/",)))
+    (change,) = patch.files
+    put(world, patch.digest, draft=replace(DRAFT, patch=patch), approval=replace(ASKED, digest=patch.digest))
+    page = await open_patch(world, PATH.replace(DIGEST[:12], patch.digest[:12]))
+    shown = page.one("details", id="file-1").text
+    assert "assets/logo.png" in shown
+    assert str(change.binary) in shown
+    assert "Nobody can read this file here" in shown
 
 
 async def test_a_draft_that_never_ran_and_was_never_asked_for_says_so(world: World) -> None:
