@@ -1,7 +1,7 @@
 """Puts the bytes of binary files into git's diffs, whole: git itself may write only what differs between two sides."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +9,7 @@ from bot.domain.draft import ChangeKind
 from bot.domain.patch_binary import render_binary
 from bot.domain.patch_file import BinaryDiff
 from connectors.workspaces.git_commands import Repo
+from connectors.workspaces.git_tree import Entry, read_blobs
 
 # In git's output every line of content has a sign before it: only a header begins like this.
 _BINARY: Final = re.compile(
@@ -27,6 +28,10 @@ class _Place:
     new: str
 
     @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(oid for oid in (self.old, self.new) if oid.strip("0"))
+
+    @property
     def kind(self) -> ChangeKind:
         if not self.old.strip("0"):
             return ChangeKind.ADDED
@@ -41,17 +46,18 @@ async def show_binaries(repo: Repo, diff: bytes, limit: int) -> bytes:
     ]
     if not places:
         return diff
-    wanted = list(dict.fromkeys(oid for place in places for oid in (place.old, place.new) if oid.strip("0")))
-    sizes = await _read_sizes(repo, wanted)
-    shown, at, left = list[bytes](), 0, limit
+    sizes = await _read_sizes(repo, list(dict.fromkeys(oid for place in places for oid in place.ids)))
+    chosen, left = list[_Place](), limit
     for place in places:
-        ids = [oid for oid in (place.old, place.new) if oid.strip("0")]
-        size = sum(sizes[oid] for oid in ids)
-        if size > left:
-            continue
-        left -= size
-        contents = {oid: (await repo.run("cat-file", "blob", oid)).out for oid in ids}
-        shown += [diff[at : place.start], *_render(place, contents)]
+        size = sum(sizes[oid] for oid in place.ids)
+        if size <= left:
+            left -= size
+            chosen.append(place)
+    ids = dict.fromkeys(oid for place in chosen for oid in place.ids)
+    blobs = await read_blobs(repo, [Entry(mode="", kind="blob", id=oid, size=sizes[oid], path=b"") for oid in ids])
+    shown, at = list[bytes](), 0
+    for place in chosen:
+        shown += [diff[at : place.start], *_render(place, blobs)]
         at = place.end
     return b"".join([*shown, diff[at:]])
 
@@ -62,6 +68,6 @@ async def _read_sizes(repo: Repo, ids: list[str]) -> dict[str, int]:
     return {oid: int(size) for oid, size in (line.split() for line in listing.text.splitlines())}
 
 
-def _render(place: _Place, contents: dict[str, bytes]) -> Iterator[bytes]:
-    old, new = contents.get(place.old, b""), contents.get(place.new, b"")
+def _render(place: _Place, blobs: Mapping[str, memoryview]) -> Iterator[bytes]:
+    old, new = (bytes(blobs[oid]) if oid in blobs else b"" for oid in (place.old, place.new))
     return render_binary(BinaryDiff(old=old, new=new, id_length=len(place.old)), place.kind)

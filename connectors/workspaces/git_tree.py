@@ -65,7 +65,7 @@ async def read_archive(repo: Repo, tree: str) -> bytes:
     size = sum(entry.size for entry in entries)
     if size > repo.settings.tree_bytes:
         raise Rejected(f"the tree has {size:,} bytes; at most {repo.settings.tree_bytes:,} fit", Reason.TOO_LARGE)
-    return await asyncio.to_thread(_build_tar, entries, await _read_blobs(repo, entries))
+    return await asyncio.to_thread(_build_tar, entries, await read_blobs(repo, entries))
 
 
 def _split_batch(out: bytes, ids: Iterable[str]) -> dict[str, memoryview]:
@@ -172,11 +172,11 @@ async def read_old(repo: Repo, base: str, paths: Iterable[str]) -> dict[str, tup
     for path, entry in entries.items():
         if entry.mode not in _FILE_MODES:
             raise Rejected(f"{path} is a link, a folder or a submodule in {base[:12]}", Reason.HOSTILE_PATCH)
-    blobs = await _read_blobs(repo, list(entries.values()))
+    blobs = await read_blobs(repo, list(entries.values()))
     return {path: (entry, bytes(blobs[entry.id])) for path, entry in entries.items()}
 
 
-async def _read_blobs(repo: Repo, entries: list[Entry]) -> dict[str, memoryview]:
+async def read_blobs(repo: Repo, entries: list[Entry]) -> dict[str, memoryview]:
     ids = list(dict.fromkeys(entry.id for entry in entries))
     if not ids:
         return {}
