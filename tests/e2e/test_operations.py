@@ -34,7 +34,7 @@ def ground(tmp_path_factory) -> Ground:
 def walk(ground, tmp_path):
     shutil.copytree(ground.repository.folder, tmp_path / "shop.git")
     shutil.copy(ground.log, tmp_path / "app.log")
-    walk = Walk(folder=tmp_path, service=replace(shop_service(tmp_path), checks=SLOW))
+    walk = Walk(folder=tmp_path, service=replace(shop_service(tmp_path), checks=SLOW), starts_cold=True)
     yield walk
     walk.stop()
 

@@ -24,6 +24,7 @@ import aiohttp
 
 from bot.demo.browser import Browser, PageError
 from bot.domain.service import LogPlace, Service
+from tests.e2e.nursery import Child, start_run
 from tests.playbooks.world import BAD, GOOD, Repository, Step, export, history, serve_and_fail, write_repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +79,7 @@ def free_port() -> int:
 class Walk:
     """One walk in its own folder. `expiry_minutes` and `escalate_after` make timers due on the way, `may_approve` holds
     the people back. `also` is what else people do: it says whether there was something. `is_over` says when the
-    alert may clear."""
+    alert may clear. `starts_cold` loads the code anew at each start."""
 
     folder: Path
     service: Service
@@ -102,7 +103,8 @@ class Walk:
     may_approve: Callable[["Walk"], bool] = lambda _: True
     port: int = field(default_factory=free_port)
     starts: int = 0
-    process: subprocess.Popen | None = None
+    starts_cold: bool = False
+    process: "subprocess.Popen[bytes] | Child | None" = None
 
     @property
     def state(self) -> Path:
@@ -176,16 +178,16 @@ expiry_minutes = {self.expiry_minutes}
             env |= {"NIGHTSHIFT_MODEL_URL": self.model_url, **self.model_env}
         if fault:
             env |= {"NIGHTSHIFT_FAULT_POINT": fault, "NIGHTSHIFT_ALLOW_FAULTS": "1"}
-        with (self.folder / "console.txt").open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bot", "run", "-c", "nightshift.toml"],
-                cwd=self.folder,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-            )
+        self.process = self._launch(env)
         self.starts += 1
+
+    def _launch(self, env: Mapping[str, str]) -> "subprocess.Popen[bytes] | Child":
+        console = self.folder / "console.txt"
+        if not self.starts_cold and not self.python_path:
+            return start_run(self.folder, env, console)
+        argv = [sys.executable, "-m", "bot", "run", "-c", "nightshift.toml"]
+        with console.open("ab") as out:
+            return subprocess.Popen(argv, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     async def wait_ready(self, session: aiohttp.ClientSession, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
