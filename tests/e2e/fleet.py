@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 
 from bot.store.postgres import libpq_url
+from tests.e2e.nursery import Child, start_run
 from tests.e2e.walk import LOOK, PEOPLE, ROOT, TOKEN, Person, Walk, free_port, new_session
 
 LEASE_SECONDS = 5.0
@@ -28,7 +29,7 @@ class Front:
 
     name: str
     port: int = field(default_factory=free_port)
-    process: "subprocess.Popen[bytes]"
+    process: Child
     is_stopped: bool = False
 
     @property
@@ -77,15 +78,7 @@ class Fleet(Walk):
         }
         if fault:
             own |= {"NIGHTSHIFT_FAULT_POINT": fault, "NIGHTSHIFT_ALLOW_FAULTS": "1"}
-        with (self.folder / "console.txt").open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "bot", "run", "-c", "nightshift.toml"],
-                cwd=self.folder,
-                env=self.environment() | own,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-            )
+        process = start_run(self.folder, self.environment() | own, self.folder / "console.txt")
         self.fronts.append(Front(name=name, port=port, process=process))
         self.starts += 1
 

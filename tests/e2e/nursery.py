@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import bot.bootstrap.front  # noqa: F401 -- loaded here once, for every process that is started
+import connectors.chat.console  # noqa: F401 -- like the two above: loaded here once, for every process that is started
 from bot import cli
 from bot.ports import faults
 
