@@ -94,9 +94,9 @@ def test_the_error_before_an_end_comes_first():
     ids=range(12),
 )
 def test_hostile_lines_are_read_at_once_and_told_in_few_words(texts):
-    began = time.monotonic()
+    began = time.process_time()
     found = find_exits(lines(*texts))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     if found is not None:
         assert len(found.codes) <= 8
         assert len(found.text) <= 500

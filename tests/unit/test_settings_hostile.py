@@ -77,9 +77,9 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_cannot_be_a_configuration_is_refused_in_few_words(name):
-    began = time.perf_counter()
+    began = time.process_time()
     assert "problem" in refuse(FILES[name])
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_file_without_end_is_read_no_further_than_the_limit():
@@ -196,9 +196,9 @@ def test_a_ci_that_does_not_exist_is_named(kind):
 def test_a_pattern_that_would_keep_others_busy_for_ever_costs_nothing():
     settings = load(changed('"check.*"', '"(a+)+$|(.*)*x"'))
     (route,) = settings.route_list()
-    began = time.perf_counter()
+    began = time.process_time()
     assert not route.matches({"service": "a" * 100_000 + "!"})
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert Matcher(label="x", pattern="(?P<").fault().isprintable()
 
 

@@ -70,9 +70,9 @@ def test_a_duration_is_read_with_its_unit(text, seconds):
     ids=range(16),
 )
 def test_a_hostile_duration_is_none_or_sound_and_read_at_once(text):
-    began = time.monotonic()
+    began = time.process_time()
     found = read_duration(text)
-    assert time.monotonic() - began < 0.5
+    assert time.process_time() - began < 0.5
     assert found is None or 0 <= found <= 86_400
 
 
@@ -161,9 +161,9 @@ def test_the_order_of_time_counts_not_the_order_of_the_files():
 )
 def test_hostile_lines_yield_bounded_candidates_that_stay_on_this_service(texts):
     hostile = [LogLine(source="app.log", number=number, text=text) for number, text in enumerate(texts, 1)]
-    began = time.monotonic()
+    began = time.process_time()
     found = find_slowdowns(hostile, factor=2.5, floor=0.04)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     assert len(found) <= MAX_SLOW
     for slow in found:
         assert slow.request.target.startswith("/")
