@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,9 +18,11 @@ from pydantic import Field, SecretStr
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import Health
-from connectors.ci.http_client import HttpClient, HttpSettings, Sent
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_settings import HttpSettings
+from connectors.ci.http_transport import Sent, Transport, not_sent
 from connectors.ci.http_values import SHA, as_count, as_entries, as_moment, as_object, as_text, clean_lines, take_tail
-from connectors.ci.one_per_sha import OnePerSha, must, require_sha
+from connectors.ci.one_per_sha import OnePerSha, must, order_once, require_sha
 
 API: Final = "api/v2"
 KEY: Final = "nightshift_key"
@@ -88,10 +91,9 @@ class BuildbotCI:
             await self._force(request.job, sha, given)
             return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
-            run = await self.status(sha)
-            if run is None and request.trigger is Trigger.DISPATCH:
-                await self._force(request.job, sha, given)
-                run = await self.status(sha)
+            look = partial(self.status, sha)
+            is_order = request.trigger is Trigger.DISPATCH
+            run = await (order_once(look, partial(self._force, request.job, sha, given)) if is_order else look())
         return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
 
     async def status(self, sha: str) -> CIRun | None:
@@ -169,7 +171,8 @@ class BuildbotCI:
 
     async def _control(self, path: str, method: str, params: Mapping[str, str]) -> None:
         call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        sent = Sent(json=call, headers=await self._sign_in())
+        with not_sent():
+            sent = Sent(json=call, headers=await self._sign_in())
         await self._client.order("POST", f"{API}/{path}", sent)
 
     async def _sign_in(self) -> Mapping[str, str]:
@@ -282,7 +285,7 @@ class Connector:
     """`bot.ports.ci.Platform` for Buildbot."""
 
     def __init__(self, settings: Settings, repositories: Sequence[str]) -> None:  # noqa: ARG002 -- builders know theirs
-        self._client = HttpClient("Buildbot", settings, {})
+        self._client = HttpClient(Transport("Buildbot", settings, {}))
         self.ci = BuildbotCI(self._client, settings)
         self.forge = None
         self.hooks = None

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -18,7 +19,9 @@ from pydantic import Field, SecretStr, field_validator
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import Health
-from connectors.ci.http_client import Answer, HttpClient, HttpSettings, Sent
+from connectors.ci.http_client import Answer, HttpClient
+from connectors.ci.http_settings import HttpSettings
+from connectors.ci.http_transport import Sent, Transport, not_sent
 from connectors.ci.http_values import (
     SHA,
     as_count,
@@ -30,7 +33,7 @@ from connectors.ci.http_values import (
     as_text,
     take_tail,
 )
-from connectors.ci.one_per_sha import OnePerSha, must, require_sha
+from connectors.ci.one_per_sha import OnePerSha, must, order_once, require_sha
 
 PARAMETERS: Final = ("NIGHTSHIFT_SHA", "NIGHTSHIFT_BRANCH", "NIGHTSHIFT_KEY")
 TAG: Final = "NIGHTSHIFT_TAG"
@@ -132,10 +135,7 @@ class JenkinsCI:
             await self._build(request.job, given)
             return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
-            run = await self.status(sha)
-            if run is None:
-                await self._order(sha, request.job, given)
-                run = await self.status(sha)
+            run = await order_once(partial(self.status, sha), partial(self._order, sha, request.job, given))
         return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
 
     async def status(self, sha: str) -> CIRun | None:
@@ -221,7 +221,8 @@ class JenkinsCI:
     async def _post(self, path: str, form: Mapping[str, str] | None = None) -> Answer:
         """Send an order with a fresh crumb, and the session that the crumb belongs to."""
         headers: dict[str, str] = {}
-        crumb = await self._client.find("crumbIssuer/api/json")
+        with not_sent():
+            crumb = await self._client.find("crumbIssuer/api/json")
         if crumb is not None:
             told = as_object(crumb.value)
             name, value = as_text(told.get("crumbRequestField"), 100), as_text(told.get("crumb"), 400)
@@ -339,7 +340,8 @@ class Connector:
 
     def __init__(self, settings: Settings, repositories: Sequence[str]) -> None:  # noqa: ARG002 -- jobs know theirs
         pair = f"{settings.user}:{settings.token.get_secret_value()}".encode()
-        self._client = HttpClient("Jenkins", settings, {"Authorization": f"Basic {base64.b64encode(pair).decode()}"})
+        credentials = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        self._client = HttpClient(Transport("Jenkins", settings, credentials))
         self.ci = JenkinsCI(self._client, settings)
         self.forge = None
         self.hooks = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from bot.domain.ci import CIRequest, CIRun, CIState
-from bot.errors import Rejected
+from bot.errors import NotSent, Rejected, Unavailable
 from bot.ports.ci import CIProvider
 
 UNKNOWN = "0123456789abcdef" * 2 + "01234567"
@@ -26,7 +26,8 @@ PATIENCE = 30.0
 class CIWorld:
     """`passing` prints "all is well"; `failing` prints "expected 2" and fails in the step "tests"; `slow` takes a
     minute. `count_runs` asks the far side how many runs were ever created, `count_orders` how many orders it got where
-    it gets any."""
+    it gets any; there `unreached` is a provider of a service that nobody answers for, and `lose_answer` has the next
+    order carried out and its answer lost, where the far side can do that."""
 
     provider: CIProvider
     passing: CIRequest
@@ -34,6 +35,8 @@ class CIWorld:
     slow: CIRequest
     count_runs: Callable[[], int]
     count_orders: Callable[[], int] | None = None
+    unreached: CIProvider | None = None
+    lose_answer: Callable[[], None] | None = None
 
 
 async def wait_for(world: CIWorld, sha: str, claim: Callable[[CIRun], bool]) -> CIRun:
@@ -105,6 +108,25 @@ class CIContract:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
         assert world.count_orders() == before + 1
+
+    @pytest.mark.parametrize("is_check", [True, False])
+    async def test_an_order_that_did_not_leave_is_said_to_be_not_sent(self, world: CIWorld, *, is_check: bool):
+        if world.count_orders is None:
+            return  # nothing is ordered here
+        assert world.unreached is not None
+        with pytest.raises(NotSent):
+            await world.unreached.start(replace(world.passing, is_check=is_check))
+        assert world.count_runs() == 0
+
+    @pytest.mark.parametrize("is_check", [True, False])
+    async def test_an_order_whose_answer_is_lost_is_never_said_to_be_not_sent(self, world: CIWorld, *, is_check: bool):
+        if world.count_orders is None or world.lose_answer is None:
+            return  # nothing is ordered here, or nothing gets lost
+        world.lose_answer()
+        with pytest.raises(Unavailable) as caught:
+            await world.provider.start(replace(world.passing, is_check=is_check))
+        assert not isinstance(caught.value, NotSent)
+        assert world.count_orders() == 1
 
     async def test_asking_at_once_from_many_sides_is_one_run(self, world: CIWorld):
         runs = await asyncio.gather(*(world.provider.start(world.passing) for _ in range(16)))

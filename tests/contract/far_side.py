@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+NOBODY = "http://127.0.0.1:9"
+"""An address at which nobody listens."""
+
 
 def make_sha(name: str) -> str:
     return hashlib.sha1(name.encode()).hexdigest()
@@ -37,6 +40,10 @@ class FarSide(ABC):
         if self.late_faults and request.method == "POST":
             return self.late_faults.pop(0)()
         return answer
+
+    def lose_answer(self) -> None:
+        """Let the next order be carried out, and its answer be lost."""
+        self.late_faults.append(lambda: web.Response(status=502))
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:

@@ -10,7 +10,7 @@ from bot.domain.ci import CIRequest, CIState, Trigger
 from bot.errors import ConfigError, Reason, Rejected, Unavailable
 from connectors.ci.gitlab import Connector, Settings
 from tests.contract.ci_suite import CIContract, CIWorld, is_final, wait_for
-from tests.contract.far_side import answer, make_sha
+from tests.contract.far_side import NOBODY, answer, make_sha
 from tests.contract.gitlab_server import TOKEN, GitLabServer
 
 REPOSITORY = "https://gitlab.example.com/team/shop.git"
@@ -44,14 +44,18 @@ def request(gitlab, plan: str, trigger: Trigger = Trigger.DISPATCH) -> CIRequest
 class TestCIGitLab(CIContract):
     @pytest.fixture
     async def world(self, gitlab, connector):
-        return CIWorld(
+        nobody = Connector(Settings(url=NOBODY, token=TOKEN, projects={REPOSITORY: "team/shop"}), [REPOSITORY])
+        yield CIWorld(
             provider=connector.ci,
             passing=request(gitlab, "pass"),
             failing=request(gitlab, "fail"),
             slow=request(gitlab, "slow"),
             count_runs=lambda: len(gitlab.pipelines),
             count_orders=lambda: len(gitlab.pipelines),
+            unreached=nobody.ci,
+            lose_answer=gitlab.lose_answer,
         )
+        await nobody.close()
 
 
 async def test_a_dispatch_takes_its_key_and_commit_along(gitlab, connector):

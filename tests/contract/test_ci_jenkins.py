@@ -9,7 +9,7 @@ from bot.domain.ci import CIRequest, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
 from connectors.ci.jenkins import LOG_KEPT, Connector, Settings
 from tests.contract.ci_suite import CIContract, CIWorld
-from tests.contract.far_side import answer, make_sha
+from tests.contract.far_side import NOBODY, answer, make_sha
 from tests.contract.jenkins_server import JOB, PATH, TOKEN, USER, Item, JenkinsServer
 
 
@@ -51,14 +51,18 @@ def built(jenkins, sha: str, **more: object) -> Item:
 class TestCIJenkins(CIContract):
     @pytest.fixture
     async def world(self, jenkins, connector):
-        return CIWorld(
+        nobody = Connector(Settings(url=NOBODY, user=USER, token=TOKEN, jobs=(JOB,)), [])
+        yield CIWorld(
             provider=connector.ci,
             passing=request(jenkins, "pass"),
             failing=request(jenkins, "fail"),
             slow=request(jenkins, "slow"),
             count_runs=lambda: len({one.given["NIGHTSHIFT_SHA"] for one in jenkins.items}),
             count_orders=lambda: len(jenkins.items),
+            unreached=nobody.ci,
+            lose_answer=jenkins.lose_answer,
         )
+        await nobody.close()
 
 
 async def test_many_askers_leave_one_item_in_the_queue(jenkins, connector):

@@ -11,7 +11,7 @@ from bot.errors import Reason, Refused, Rejected, Unavailable
 from bot.ports.http import WebRequest
 from connectors.ci.webhook import SIGNATURE, STAMP, Connector, Settings, WebhookHooks, point, sign
 from tests.contract.ci_suite import CIContract, CIWorld
-from tests.contract.far_side import FarSide, answer, make_sha
+from tests.contract.far_side import NOBODY, FarSide, answer, make_sha
 
 SECRET = "0123456789abcdef-signing"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -115,12 +115,16 @@ class TestCIWebhook(CIContract):
     @pytest.fixture
     async def world(self, own, connector):
         names = ("passing", "failing", "slow")
-        return CIWorld(
+        nobody = Connector(Settings(url=NOBODY, signing_secret=SECRET), [])
+        yield CIWorld(
             provider=connector.ci,
             **{name: request(name) for name in names},
             count_runs=lambda: len(own.runs),
             count_orders=lambda: len(own.orders),
+            unreached=nobody.ci,
+            lose_answer=own.lose_answer,
         )
+        await nobody.close()
 
 
 async def test_values_stay_values_whatever_is_in_them(own, connector):

@@ -5,15 +5,18 @@ A retried job stays in the pipeline beside its successor, so the attempt is how 
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import Health
 from connectors.ci.gitlab.settings import API
-from connectors.ci.http_client import HttpClient, Sent
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_transport import Sent
 from connectors.ci.http_values import (
     SHA,
     as_count,
@@ -24,9 +27,8 @@ from connectors.ci.http_values import (
     as_time,
     take_tail,
 )
-from connectors.ci.one_per_sha import OnePerSha, must, require_sha
+from connectors.ci.one_per_sha import OnePerSha, must, order_once, require_sha
 
-MAX_PAGES: Final = 10
 MAX_PIPELINES: Final = 10
 MAX_TRACES: Final = 40
 TRACE_KEPT: Final = 256 * 1024
@@ -91,14 +93,13 @@ class GitLabCI:
             return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
             self._remember(sha, project)
-            run = await self._read(sha, [project])
-            if run is not None:
-                return run
+            look = partial(self._read, sha, [project])
             if request.trigger is Trigger.DISPATCH:
-                self._remember(sha, project, await self._dispatch(project, request))
-                run = await self._read(sha, [project])
+                run = await order_once(look, partial(self._dispatch, project, request))
             else:
-                await self._client.get(project)
+                run = await look()
+                if run is None:
+                    await self._client.get(project)
             return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
 
     async def status(self, sha: str) -> CIRun | None:
@@ -156,14 +157,15 @@ class GitLabCI:
             raise Unavailable("GitLab does not say which pipeline it made.", Reason.SERVER_ERROR)
         return made
 
-    async def _dispatch(self, project: str, request: CIRequest) -> int:
-        """Create the pipeline, and return its number. Raises `Rejected` where the branch is elsewhere."""
+    async def _dispatch(self, project: str, request: CIRequest) -> None:
+        """Create the pipeline, and remember it. Raises `Rejected` where the branch is elsewhere."""
         made = await self._create(project, request)
         number = as_count(made.get("id"))
         if made.get("sha") != request.sha:
-            await self._client.order("POST", f"{project}/pipelines/{number}/cancel")
+            with suppress(Unavailable):  # it runs for another commit; only the order of this one must not come again
+                await self._client.order("POST", f"{project}/pipelines/{number}/cancel")
             raise Rejected(f"{request.branch} no longer stands at {request.sha[:12]}.", Reason.STALE)
-        return number
+        self._remember(request.sha, project, number)
 
     async def _read(self, sha: str, projects: Sequence[str]) -> CIRun | None:
         """Return the run, looked for in some projects."""
@@ -225,17 +227,12 @@ class GitLabCI:
 
     async def _list(self, path: str, query: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
         """Return every entry of a listing; none where GitLab has no such place."""
-        found: list[Mapping[str, Any]] = []
-        page = "1"
-        for _ in range(MAX_PAGES):
-            answer = await self._client.find(path, {**query, "per_page": "100", "page": page})
-            if answer is None:
-                return found
-            found += self._client.require_list(answer.value)
-            page = answer.headers.get("X-Next-Page", "").strip()
-            if not (page.isascii() and page.isdecimal()):
-                return found
-        raise Rejected(f"GitLab lists more than {MAX_PAGES} pages of {path.rpartition('/')[2]}.", Reason.TOO_LARGE)
+        try:
+            return await self._client.list(path, {**query, "per_page": "100", "page": "1"})
+        except Rejected as error:
+            if error.reason is Reason.NOT_FOUND:
+                return []
+            raise
 
     def _remember(self, sha: str, project: str, number: int = 0) -> None:
         known = self._known.pop(sha, ("", 0))
