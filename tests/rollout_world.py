@@ -17,7 +17,7 @@ from bot.domain.chat import Message
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.domain.rollback import Release
 from bot.domain.service import Service
-from bot.engine import changing, following, handlers, rolling_back
+from bot.engine import changing, following, handlers, ordering, rolling_back
 from bot.engine.commit_news import CommitNews, Listener
 from bot.engine.compose import Composer
 from bot.engine.handlers import Handlers
@@ -251,7 +251,7 @@ class RolloutWorld:
         self.on_point: dict[str, Callable[[], object]] = {}
         self._deadly = ""
         self._done: set[tuple[str, str]] = set()
-        for module in (changing, following, handlers, rolling_back):
+        for module in (changing, following, handlers, ordering, rolling_back):
             monkeypatch.setattr(module, "reach", self._reach)
 
     def _reach(self, name: str) -> None:

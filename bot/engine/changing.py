@@ -8,8 +8,9 @@ import structlog
 from bot.domain.change import Change, ChangeRequest, ChangeState
 from bot.domain.ci import CIRun, CIState
 from bot.domain.order import read_order
+from bot.engine.ordering import send_order
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, PhaseWork, has_stood_still
+from bot.engine.tools import Args, PhaseWork
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.faults import reach
 from bot.ports.forge import Forge
@@ -134,16 +135,9 @@ class Changing(PhaseWork):
             return CIRun(id=plan.order.key, sha=sha, state=CIState.RUNNING)
         began = monotonic()
         noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
-        if noted.standing is not Standing.NEW or has_stood_still(began, self._tools.dispatch_patience):
+        if noted.standing is not Standing.NEW:
             return None
-        reach("deploy.dispatch.before")
-        try:
-            run = await self._tools.find_ci(plan.ci).start(plan.request)
-        except Unavailable as error:
-            log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
-            return None
-        reach("deploy.dispatch.after")
-        return run
+        return await send_order(self._tools, plan.ci, plan.request, order=plan.order, noted=began)
 
     async def _deploy_failed(self, args: Args, why: str) -> None:
         text = self._tools.redact(why)

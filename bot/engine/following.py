@@ -1,6 +1,6 @@
 """Following CI: the one run of a commit is started or found, asked about, and its verdict recorded."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -11,9 +11,10 @@ import structlog
 from bot.domain.ci import CIRun, Trigger
 from bot.domain.order import read_order
 from bot.engine.commit_news import Listener
+from bot.engine.ordering import send_order
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, PhaseWork, has_stood_still
-from bot.errors import NotSent, Rejected, Unavailable
+from bot.engine.tools import Args, PhaseWork
+from bot.errors import Rejected, Unavailable
 from bot.metrics import CI_VERDICTS
 from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.faults import reach
@@ -29,7 +30,6 @@ Record = Callable[[CIRun], Awaitable[None]]
 LOG_KEPT: Final = 16 * 1024
 LOG_TRIES: Final = 3
 SILENT_SECONDS: Final = 1800.0
-SLOWER: Final = 1.5
 
 
 class Following(PhaseWork):
@@ -59,7 +59,7 @@ class Following(PhaseWork):
 
     async def _until_verdict(self, run: CIRun, ask: Ask, record: Record, ci: str, news: Listener) -> CIRun:
         """Ask until the run has ended. Who gives no answer is asked again, but not for ever."""
-        pauses = self._pauses(ci)
+        pauses = self._tools.pauses(ci)
         while not run.state.is_final:
             await record(run)
             await news.wait(next(pauses))
@@ -69,7 +69,7 @@ class Following(PhaseWork):
 
     async def _persist(self, ask: Callable[[], Awaitable[T]], ci: str, news: Listener) -> T:
         """Ask until there is an answer: a lost one begins nothing anew. Raises `Unavailable` after a long silence."""
-        began, pauses = monotonic(), self._pauses(ci)
+        began, pauses = monotonic(), self._tools.pauses(ci)
         while True:
             try:
                 return await ask()
@@ -99,7 +99,7 @@ class Following(PhaseWork):
             provider.expect(plan.request)
         run = await self._persist(partial(provider.status, plan.request.sha), plan.ci, news)
         if run is None and plan.since is None:
-            run = await self._send_once(plan, provider, news)
+            run = await self._send_once(plan)
         if run is None:
             run = await self._probe(plan, provider, news)
         if run is not None:
@@ -108,32 +108,19 @@ class Following(PhaseWork):
             reach("ci.dispatch.recorded")
         return run
 
-    async def _send_once(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
+    async def _send_once(self, plan: FollowPlan) -> CIRun | None:
         """Note the order, then send it, at most once ever; None where that is not known to have worked."""
-        sha, began, pauses = plan.request.sha, monotonic(), self._pauses(plan.ci)
+        sha, began = plan.request.sha, monotonic()
         noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
         if noted.standing is Standing.DONE:  # it was there once, and is only not listed now
             return await self._in_unit(lambda w: ci_follow.known_run(w, plan.order.incident, sha))
         if noted.standing is not Standing.NEW:
             return None
-        while not has_stood_still(began, self._tools.dispatch_patience):
-            reach("ci.dispatch.before")
-            try:
-                run = await provider.start(plan.request)
-            except NotSent as error:
-                log.info("dispatch_not_sent", key=plan.order.key, error=str(error))
-                await news.wait(max(next(pauses), error.retry_after or 0.0))
-            except Unavailable as error:
-                log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
-                return None
-            else:
-                reach("ci.dispatch.after")
-                return run
-        return None
+        return await send_order(self._tools, plan.ci, plan.request, order=plan.order, noted=began)
 
     async def _probe(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
         """Look for the run of an order until the patience with it ends; then ask a person."""
-        sha, pauses = plan.request.sha, self._pauses(plan.ci)
+        sha, pauses = plan.request.sha, self._tools.pauses(plan.ci)
         noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
         until = (plan.since or noted.at) + self._tools.dispatch_patience
         while True:
@@ -150,14 +137,6 @@ class Following(PhaseWork):
         reach("ci.dispatch.unanswered")
         await self._in_unit(lambda w: dispatch.ask_about_order(w, plan.order, sha))
         return None
-
-    def _pauses(self, ci: str) -> Iterator[float]:
-        """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""
-        first = self._tools.poll_seconds
-        longest = max(first, self._tools.longest_poll.get(ci, first))
-        while True:
-            yield first
-            first = min(first * SLOWER, longest)
 
     async def _order(self, args: Args) -> None:
         """Carry out a person's order, and follow a rerun to its verdict."""

@@ -1,12 +1,12 @@
 """The outside, as the phases need it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from bot.engine.commit_news import CommitNews
 from bot.errors import Reason, Refused
@@ -20,6 +20,7 @@ from bot.services.rulebook import Rulebook
 
 T = TypeVar("T")
 Args = Mapping[str, str]
+SLOWER: Final = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,14 @@ class Tools:
     dispatch_patience: timedelta = timedelta(seconds=90)
     links: Links = field(default_factory=Links)
     has_model: bool = False
+
+    def pauses(self, ci: str) -> Iterator[float]:
+        """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""
+        first = self.poll_seconds
+        longest = max(first, self.longest_poll.get(ci, first))
+        while True:
+            yield first
+            first = min(first * SLOWER, longest)
 
     def find_ci(self, name: str) -> CIProvider:
         """Raises `Refused` where no connection has that name any more."""

@@ -39,6 +39,12 @@ class TestOrdering:
         assert len(night.ci.sent) == 1
         assert night.labels("notice") == ["It runs", "Start it again"]
 
+    async def test_what_surely_did_not_leave_is_sent_later_and_nobody_is_asked(self, night):
+        night.ci.answers = ["not sent", "not sent", "ok"]
+        await deployed(night)
+        assert night.ci.jobs == [("deploy.yml", MERGED)]
+        assert not night.world.promised("notice")
+
     async def test_a_person_who_says_it_runs_starts_the_watch(self, night):
         night.ci.answers = ["late"]
         await deployed(night)
