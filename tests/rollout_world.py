@@ -67,7 +67,7 @@ class ScriptedCI:
     `answers` says of each dispatch in turn: "ok", "lost" (nothing happens, no answer), "late" (it happens, no answer),
     "no" (refused), "not sent" (certainly nothing happens). Not idempotent on purpose: each dispatch that arrives is one
     more run. `beside`: another run of each commit is listed, and taken for the ordered one by who does not say what is
-    expected. `loses_logs`: no log is had.
+    expected. `loses_logs`: no log is had. `reruns`: it runs again what is asked for, and green.
     """
 
     clock: FixedClock
@@ -78,6 +78,8 @@ class ScriptedCI:
     down: int = 0
     beside: bool = False
     loses_logs: bool = False
+    reruns: bool = False
+    attempt: int = 1
     expected: dict[str, str] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     jobs: list[tuple[str, str]] = field(default_factory=list)
@@ -119,7 +121,7 @@ class ScriptedCI:
             return None
         age = (self.clock.now() - began[0]).total_seconds()
         state = self.verdict if age >= self.takes else CIState.RUNNING
-        return CIRun(id="run-1", sha=sha, state=state, url="http://ci/1")
+        return CIRun(id="run-1", sha=sha, state=state, attempt=self.attempt, url="http://ci/1")
 
     async def log(self, sha: str) -> str:
         if self.loses_logs:
@@ -130,7 +132,12 @@ class ScriptedCI:
         raise Rejected("not here", Reason.NOT_FOUND)
 
     async def rerun(self, sha: str) -> CIRun:
-        raise Rejected("not here", Reason.NOT_FOUND)
+        if not self.reruns:
+            raise Rejected("not here", Reason.NOT_FOUND)
+        self.verdict = CIState.PASSED
+        self.began[sha] = [self.clock.now()]
+        self.attempt += 1
+        return CIRun(id="run-1", sha=sha, state=CIState.QUEUED, attempt=self.attempt)
 
 
 @dataclass

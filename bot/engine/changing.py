@@ -10,7 +10,7 @@ from bot.domain.ci import CIRun, CIState
 from bot.domain.order import read_order
 from bot.engine.ordering import send_order
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, PhaseWork
+from bot.engine.tools import Args, PhaseWork, expect_ordered
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.faults import reach
 from bot.ports.forge import Forge
@@ -98,7 +98,9 @@ class Changing(PhaseWork):
             raise Refused(f"change {plan.number} was closed", Reason.CONFLICT)
         if found.sha != plan.sha:
             raise Refused(f"somebody pushed to {plan.branch}; CI was green for {plan.sha[:12]}", Reason.CONFLICT)
-        run = await self._tools.find_ci(plan.ci).status(plan.sha)
+        provider = self._tools.find_ci(plan.ci)
+        expect_ordered(provider, plan.checks)
+        run = await provider.status(plan.sha)
         if run is None:
             raise Unavailable(f"CI does not list its run of {plan.sha[:12]}", Reason.SERVER_ERROR)
         if run.state is not CIState.PASSED:

@@ -13,10 +13,10 @@ from bot.domain.order import read_order
 from bot.engine.commit_news import Listener
 from bot.engine.ordering import send_order
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, PhaseWork
+from bot.engine.tools import Args, PhaseWork, expect_ordered
 from bot.errors import Rejected, Unavailable
 from bot.metrics import CI_VERDICTS
-from bot.ports.ci import CIProvider, KnowsOrders
+from bot.ports.ci import CIProvider
 from bot.ports.faults import reach
 from bot.ports.work import UnitOfWork
 from bot.services import ci_follow, dispatch, merging, rollout
@@ -95,8 +95,7 @@ class Following(PhaseWork):
         """Return the run; None where an order got no answer and a person was asked."""
         if plan.request.trigger is not Trigger.DISPATCH:
             return await self._persist(partial(provider.start, plan.request), plan.ci, news)
-        if isinstance(provider, KnowsOrders):
-            provider.expect(plan.request)
+        expect_ordered(provider, plan.request)
         run = await self._persist(partial(provider.status, plan.request.sha), plan.ci, news)
         if run is None and plan.since is None:
             run = await self._send_once(plan)
@@ -141,8 +140,9 @@ class Following(PhaseWork):
     async def _order(self, args: Args) -> None:
         """Carry out a person's order, and follow a rerun to its verdict."""
         incident, digest, sha = args["incident"], args["digest"], args["sha"]
-        name = await self._in_unit(lambda w: ci_follow.service_of(w, incident, self._rules).ci)
-        provider = self._tools.find_ci(name)
+        plan = await self._in_unit(lambda w: ci_follow.plan_wish(w, args, self._rules))
+        provider = self._tools.find_ci(plan.ci)
+        expect_ordered(provider, plan.request)
         if args["order"] == "cancel":
             await self._record(incident, digest, await provider.cancel(sha))
             return
@@ -153,7 +153,7 @@ class Following(PhaseWork):
                 run = await provider.rerun(sha)
             if run is not None:
                 ask, record = partial(provider.status, sha), partial(self._record, incident, digest)
-                run = await self._until_verdict(run, ask, record, name, news)
+                run = await self._until_verdict(run, ask, record, plan.ci, news)
                 await self._conclude(incident, digest, provider, run, news)
 
     async def _conclude(self, incident: str, digest: str, provider: CIProvider, run: CIRun, news: Listener) -> None:

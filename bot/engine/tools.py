@@ -8,9 +8,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, TypeVar
 
+from bot.domain.ci import CIRequest, Trigger
 from bot.engine.commit_news import CommitNews
 from bot.errors import Reason, Refused
-from bot.ports.ci import CIProvider
+from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.forge import Forge
 from bot.ports.investigator import Investigator
 from bot.ports.work import Store, UnitOfWork
@@ -63,6 +64,12 @@ class Tools:
         if name not in self.forges:
             raise Refused(f'No forge is called "{name}" any more; look at the configuration.', Reason.NOT_FOUND)
         return self.forges[name]
+
+
+def expect_ordered(provider: CIProvider, request: CIRequest) -> None:
+    """Say which run is meant before it is asked about: a process that was just started does not know it."""
+    if request.trigger is Trigger.DISPATCH and isinstance(provider, KnowsOrders):
+        provider.expect(request)
 
 
 async def in_unit(store: Store, work: Callable[[UnitOfWork], T]) -> T:

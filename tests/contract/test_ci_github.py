@@ -130,6 +130,18 @@ async def test_a_dispatch_is_found_by_another_process_and_not_sent_again(dispatc
     assert dispatching.count_orders("/dispatches") == 1
 
 
+@pytest.mark.parametrize("same", [True, False], ids=["of one commit", "of two merges"])
+async def test_two_deployments_close_together_are_two_orders_and_two_runs(dispatching: GitHubWorld, *, same: bool):
+    first = replace(dispatching.commit("pass", "main"), is_check=False, key="nightshift-INC-1-aaaaaaaaaaaa-deploy")
+    sha = first.sha if same else dispatching.commit("other", "main").sha
+    second = replace(first, sha=sha, incident="INC-2", key="nightshift-INC-2-bbbbbbbbbbbb-deploy")
+    provider = dispatching.connect().ci
+    answers = await asyncio.gather(*(provider.start(one) for one in (first, second)))
+    assert [run.state for run in answers] == [CIState.QUEUED] * 2
+    assert sorted(run.inputs["nightshift_key"] for run in dispatching.forge.runner.runs) == [first.key, second.key]
+    assert {run.inputs["nightshift_sha"] for run in dispatching.forge.runner.runs} == {first.sha, second.sha}
+
+
 async def test_checks_of_others_do_not_stand_for_a_dispatch(dispatching: GitHubWorld):
     request, provider = dispatching.commit("pass"), dispatching.connect().ci
     dispatching.shop.reported[request.sha] = [Reported(name="licences")]
