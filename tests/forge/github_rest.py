@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from typing import Any
 
 from aiohttp import web
@@ -32,6 +33,7 @@ class Rest:
         for method, path, handle in (
             ("GET", REPO, self._repository),
             ("GET", REPO + "/branches/{branch:.+}", self._branch),
+            ("GET", REPO + "/rules/branches/{branch:.+}", self._rules),
             ("GET", REPO + "/pulls", self._list_pulls),
             ("POST", REPO + "/pulls", self._open_pull),
             ("GET", REPO + "/pulls/{number}", self._pull),
@@ -63,6 +65,11 @@ class Rest:
         if not hosted.head(branch):
             return refuse(404, "Branch not found")
         return web.json_response(self._forge.shapes.branch(hosted, branch))
+
+    async def _rules(self, request: web.Request) -> web.Response:
+        hosted, branch = self._hosted(request), request.match_info["branch"]
+        found = [rule for rule in hosted.rules if fnmatch(branch, rule.branches)]
+        return self._page(request, [self._forge.shapes.rule(hosted, rule) for rule in found])
 
     # Pull requests -------------------------------------------------------------------------------------------------
     async def _list_pulls(self, request: web.Request) -> web.Response:

@@ -1,20 +1,19 @@
 """Pull requests on GitHub, as a forge."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from bot.domain.change import BranchRules, Change, ChangeRequest, ChangeState
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.chat import Health
+from connectors.ci.github.rules import AGAIN_SECONDS, fetch_demands, require_green
 from connectors.ci.github.settings import Settings
 from connectors.ci.github.text import is_sha, read_number, read_repository_name, require_sha
 from connectors.ci.github.words import write_body, write_title
 from connectors.ci.http_client import HttpClient
 from connectors.ci.http_transport import Sent
-from connectors.ci.http_values import as_link, as_object
-
-AGAIN_SECONDS: Final = 5.0
+from connectors.ci.http_values import as_link, as_object, as_text
 
 
 class GitHubForge:
@@ -31,16 +30,11 @@ class GitHubForge:
         default = (await self._client.get_object(f"/repos/{name}")).get("default_branch")
         if not isinstance(default, str) or not default:
             raise Unavailable("GitHub does not say which branch is the default.", Reason.SERVER_ERROR)
-        try:
-            found = await self._client.get_object(f"/repos/{name}/branches/{quote(branch, safe='')}")
-        except Rejected as error:
-            if error.reason is not Reason.NOT_FOUND:
-                raise
-            return BranchRules(exists=False, is_default=branch == default, is_protected=False)
+        found = await fetch_demands(self._client, name, branch)
         return BranchRules(
-            exists=found.get("name") == branch,  # GitHub sends on from a branch's old name to its new one
-            is_default=default in {branch, found.get("name")},
-            is_protected=found.get("protected") is not False,
+            exists=found.name == branch,  # GitHub sends on from a branch's old name to its new one
+            is_default=default in {branch, found.name},
+            is_protected=found.is_protected,
         )
 
     async def find(self, repository: str, branch: str) -> Change | None:
@@ -81,7 +75,8 @@ class GitHubForge:
     async def merge(self, repository: str, number: int, sha: str) -> Change:
         require_sha(sha)
         name = read_repository_name(repository)
-        current = read_change(await self._client.get_object(f"/repos/{name}/pulls/{number}"))
+        told = await self._client.get_object(f"/repos/{name}/pulls/{number}")
+        current = read_change(told)
         if current.state is ChangeState.MERGED:
             return current
         if current.state is ChangeState.CLOSED:
@@ -89,6 +84,9 @@ class GitHubForge:
         if current.sha != sha:
             text = f"Pull request {number} stands at {current.sha[:12]} now, not at the approved {sha[:12]}"
             raise Rejected(f"{text}; it was not merged.", Reason.CONFLICT)
+        target = as_text(as_object(told.get("base")).get("ref"), 500)
+        demands = await fetch_demands(self._client, name, target)
+        await require_green(self._client, name, sha, demands.checks)
         order = {"sha": sha, "merge_method": self._settings.merge_method}
         try:
             answer = await self._client.order("PUT", f"/repos/{name}/pulls/{number}/merge", Sent(json=order))
