@@ -1,14 +1,9 @@
-"""What follows a push on the forge: the change is proposed, merged, deployed, and watched."""
+"""What follows a push on the forge: the change is proposed and merged."""
 
 from dataclasses import replace
-from time import monotonic
-
-import structlog
 
 from bot.domain.change import Change, ChangeRequest, ChangeState
-from bot.domain.ci import CIRun, CIState
-from bot.domain.order import read_order
-from bot.engine.ordering import send_order
+from bot.domain.ci import CIState
 from bot.engine.phases import Phase
 from bot.engine.tools import Args, PhaseWork, expect_ordered
 from bot.errors import Reason, Refused, Unavailable
@@ -16,23 +11,17 @@ from bot.ports.faults import reach
 from bot.ports.forge import Forge
 from bot.ports.work import UnitOfWork
 from bot.render.proposal import TRAILER, render_proposal
-from bot.services import deploy, dispatch, merging, pause, proposing
-from bot.services.deploy import DeployPlan
-from bot.services.dispatch import Standing
+from bot.services import merging, pause, proposing
 from bot.services.merging import MergePlan
-
-log = structlog.get_logger(__name__)
 
 
 class Changing(PhaseWork):
-    """The phases propose, merge, deploy and watch."""
+    """The phases propose and merge."""
 
     def phases(self) -> tuple[Phase, ...]:
         return (
             Phase(name="propose", run=self._propose, failed=self._propose_failed),
             Phase(name="merge", run=self._merge, failed=self._merge_failed, patience=900),
-            Phase(name="deploy", run=self._deploy, failed=self._deploy_failed),
-            Phase(name="watch", run=self._watch, failed=_note, together=16),
         )
 
     async def _propose(self, args: Args) -> None:
@@ -115,45 +104,3 @@ class Changing(PhaseWork):
     async def _merge_failed(self, args: Args, why: str) -> None:
         text = self._tools.redact(why)
         await self._in_unit(lambda w: merging.refuse_merge(w, args["incident"], args["digest"], text))
-
-    async def _deploy(self, args: Args) -> None:
-        """Order the deployment once. Its run cannot be told from others of that commit, so nothing is probed."""
-        if await self._in_unit(lambda w: pause.hold_phase(w, "deploy", args)):
-            return
-        plan = await self._in_unit(lambda w: deploy.plan_deploy(w, args, self._rules))
-        if plan is None:
-            return
-        run = await self._order_deploy(plan)
-        if run is None:
-            await self._in_unit(lambda w: dispatch.ask_about_order(w, plan.order, plan.request.sha))
-            return
-        await self._in_unit(lambda w: deploy.record_deploy(w, plan.order, run, self._rules))
-        reach("deploy.recorded")
-
-    async def _order_deploy(self, plan: DeployPlan) -> CIRun | None:
-        """Send the order if nobody has; None where nobody knows whether it arrived."""
-        sha = plan.request.sha
-        if plan.is_running:
-            return CIRun(id=plan.order.key, sha=sha, state=CIState.RUNNING)
-        began = monotonic()
-        noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
-        if noted.standing is not Standing.NEW:
-            return None
-        return await send_order(self._tools, plan.ci, plan.request, order=plan.order, noted=began)
-
-    async def _deploy_failed(self, args: Args, why: str) -> None:
-        text = self._tools.redact(why)
-
-        def refuse(work: UnitOfWork) -> None:
-            dispatch.refuse_order(work, read_order(args["incident"], args["digest"], args["order"]), text)
-            deploy.refuse_deploy(work, args["incident"], args["digest"], text)
-
-        await self._in_unit(refuse)
-
-    async def _watch(self, args: Args) -> None:
-        after = args.get("after", "the deployment")
-        await self._in_unit(lambda w: deploy.watch_due(w, args["incident"], args["digest"], self._rules, after=after))
-
-
-async def _note(args: Args, why: str) -> None:
-    log.error("timer_failed", args=dict(args), error=why)

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
 from bot.domain.ci import CIRun, Trigger
 from bot.domain.order import read_order
+from bot.engine.asking import ask_until_answered
 from bot.engine.commit_news import Listener
 from bot.engine.ordering import send_order
 from bot.engine.phases import Phase
@@ -24,12 +25,10 @@ from bot.services.ci_follow import FollowPlan
 from bot.services.dispatch import Standing
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 Ask = Callable[[], Awaitable[CIRun | None]]
 Record = Callable[[CIRun], Awaitable[None]]
 LOG_KEPT: Final = 16 * 1024
 LOG_TRIES: Final = 3
-SILENT_SECONDS: Final = 1800.0
 
 
 class Following(PhaseWork):
@@ -63,21 +62,9 @@ class Following(PhaseWork):
         while not run.state.is_final:
             await record(run)
             await news.wait(next(pauses))
-            found = await self._persist(ask, ci, news)
+            found = await ask_until_answered(self._tools, ci, ask, news)
             run = run if found is None else found
         return run
-
-    async def _persist(self, ask: Callable[[], Awaitable[T]], ci: str, news: Listener) -> T:
-        """Ask until there is an answer: a lost one begins nothing anew. Raises `Unavailable` after a long silence."""
-        began, pauses = monotonic(), self._tools.pauses(ci)
-        while True:
-            try:
-                return await ask()
-            except Unavailable as error:
-                if monotonic() - began > SILENT_SECONDS:
-                    raise
-                log.info("ci_silent", ci=ci, error=str(error))
-                await news.wait(max(next(pauses), error.retry_after or 0.0))
 
     async def _look(self, plan: FollowPlan, provider: CIProvider) -> CIRun | None:
         """Ask about the run. One that only an order starts is never started here."""
@@ -94,9 +81,9 @@ class Following(PhaseWork):
     async def _start(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
         """Return the run; None where an order got no answer and a person was asked."""
         if plan.request.trigger is not Trigger.DISPATCH:
-            return await self._persist(partial(provider.start, plan.request), plan.ci, news)
+            return await ask_until_answered(self._tools, plan.ci, partial(provider.start, plan.request), news)
         expect_ordered(provider, plan.request)
-        run = await self._persist(partial(provider.status, plan.request.sha), plan.ci, news)
+        run = await ask_until_answered(self._tools, plan.ci, partial(provider.status, plan.request.sha), news)
         if run is None and plan.since is None:
             run = await self._send_once(plan)
         if run is None:

@@ -12,6 +12,7 @@ from bot.domain.incident import RunState
 from bot.domain.investigation import Job
 from bot.engine.changing import Changing
 from bot.engine.ci_log import fetch_ci_log
+from bot.engine.deploying import Deploying
 from bot.engine.following import Following
 from bot.engine.phases import Phase
 from bot.engine.rolling_back import RollingBack
@@ -38,6 +39,7 @@ class Handlers:
         self._tools = tools
         self._following = Following(store, rules, tools)
         self._changing = Changing(store, rules, tools)
+        self._deploying = Deploying(store, rules, tools)
         self._rolling_back = RollingBack(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}
 
@@ -49,6 +51,7 @@ class Handlers:
             Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
             *self._following.phases(),
             *self._changing.phases(),
+            *self._deploying.phases(),
             *self._rolling_back.phases(),
         )
 

@@ -16,7 +16,17 @@ from bot.services.rulebook import Rulebook
 
 PROPOSED, MERGED = "proposed", "merged"
 KINDS: Final = frozenset({PROPOSED, MERGED})
-FOLLOWING: Final = frozenset({"merge_refused", "deploy_refused", "watch_cleared", "watch_failed"})
+FOLLOWING: Final = frozenset(
+    {
+        "merge_refused",
+        "deploy_refused",
+        "deployed",
+        "deploy_failed",
+        "deploy_unknown",
+        "watch_cleared",
+        "watch_failed",
+    }
+)
 """What is told of a change after it was proposed."""
 
 
