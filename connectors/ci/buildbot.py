@@ -98,8 +98,15 @@ class BuildbotCI:
 
     async def status(self, sha: str) -> CIRun | None:
         sets = await self._find(sha)
-        if not sets:
-            return None
+        return await self._report(sha, sets) if sets else None
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        for one in reversed(await self._find(request.sha)):
+            if (await self._properties(one)).get(KEY) == request.key:
+                return await self._report(request.sha, [one])
+        return None
+
+    async def _report(self, sha: str, sets: Sequence[_Set]) -> CIRun:
         every = [request for one in sets for request in one.requests]
         latest = list({request.builder: request for request in every}.values())
         state = next((state for state in WORST if any(one.state is state for one in latest)), CIState.QUEUED)

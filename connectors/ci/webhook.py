@@ -73,6 +73,7 @@ class Settings(HttpSettings):
     start_path: str = "/runs"
     start_body: str = BODY
     status_path: str = "/runs/{{ sha }}"
+    order_path: str = ""
     log_path: str = ""
     cancel_path: str = ""
     rerun_path: str = ""
@@ -93,6 +94,11 @@ class Settings(HttpSettings):
     @classmethod
     def _require_sha_path(cls, source: str) -> str:
         return _require_path(source, {"sha": SAMPLE["sha"]}) if source else source
+
+    @field_validator("order_path")
+    @classmethod
+    def _require_key_path(cls, source: str) -> str:
+        return _require_path(source, {"key": SAMPLE["key"]}) if source else source
 
     @field_validator("start_body")
     @classmethod
@@ -145,6 +151,13 @@ class WebhookCI:
             return None
         answer = await self._client.find(self._path(self._settings.status_path, sha))
         return await self._read(sha, answer.value) if answer else None
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        """It says so at `order_path`; without one, None."""
+        if not self._settings.order_path:
+            return None
+        answer = await self._client.find(_PATHS.from_string(self._settings.order_path).render(key=request.key))
+        return await self._read(request.sha, answer.value) if answer else None
 
     async def log(self, sha: str) -> str:
         must(await self.status(sha), "The CI", sha)

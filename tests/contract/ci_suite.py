@@ -16,7 +16,7 @@ import pytest
 
 from bot.domain.ci import CIRequest, CIRun, CIState
 from bot.errors import NotSent, Rejected, Unavailable
-from bot.ports.ci import CIProvider
+from bot.ports.ci import CIProvider, FindsOrders
 
 UNKNOWN = "0123456789abcdef" * 2 + "01234567"
 PATIENCE = 30.0
@@ -26,7 +26,7 @@ PATIENCE = 30.0
 class CIWorld:
     """`passing` prints "all is well"; `failing` prints "expected 2" and fails in the step "tests"; `slow` takes a
     minute. `count_runs` asks the far side how many runs were ever created, `count_orders` how many orders it got where
-    it gets any; there `unreached` is a provider of a service that nobody answers for, and `lose_answer` has the next
+    it gets any; there `unreached` is a provider of a service that nobody answers for, `restarted` a new one of this service, and `lose_answer` has the next
     order carried out and its answer lost, where the far side can do that."""
 
     provider: CIProvider
@@ -36,6 +36,7 @@ class CIWorld:
     count_runs: Callable[[], int]
     count_orders: Callable[[], int] | None = None
     unreached: CIProvider | None = None
+    restarted: CIProvider | None = None
     lose_answer: Callable[[], None] | None = None
 
 
@@ -47,6 +48,17 @@ async def wait_for(world: CIWorld, sha: str, claim: Callable[[CIRun], bool]) -> 
         if run is not None and claim(run):
             return run
         assert time.monotonic() < deadline, f"still {run}; log:\n{run and await world.provider.log(sha)}"
+        await asyncio.sleep(0.05)
+
+
+async def wait_for_order(provider: FindsOrders, order: CIRequest) -> CIRun:
+    """Poll as the bot does until the run of an order has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        run = await provider.find_order(order)
+        if run is not None and run.state.is_final:
+            return run
+        assert time.monotonic() < deadline, f"still {run}"
         await asyncio.sleep(0.05)
 
 
@@ -108,6 +120,22 @@ class CIContract:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
         assert world.count_orders() == before + 1
+
+    async def test_the_run_of_an_order_is_found_by_its_key_and_its_end_is_told(self, world: CIWorld):
+        if world.count_orders is None:
+            return  # nothing is ordered here
+        assert world.restarted is not None
+        good = replace(world.passing, is_check=False, key="nightshift-INC-1-0123456789ab-deploy")
+        bad = replace(world.failing, is_check=False, key=f"{good.key}-2")
+        for provider in (world.provider, world.restarted):
+            assert isinstance(provider, FindsOrders)
+            assert await provider.find_order(good) is None
+        for order, state, step in ((good, CIState.PASSED, ""), (bad, CIState.FAILED, "tests")):
+            await world.provider.start(order)
+            for provider in (world.restarted, world.provider):
+                run = await wait_for_order(provider, order)
+                assert (run.state, run.failed_step, run.sha) == (state, step, order.sha)
+            assert await provider.find_order(replace(order, key=f"{order.key}-3")) is None
 
     @pytest.mark.parametrize("is_check", [True, False])
     async def test_an_order_that_did_not_leave_is_said_to_be_not_sent(self, world: CIWorld, *, is_check: bool):

@@ -84,14 +84,17 @@ class TestCIBuildbot(CIContract):
         asked = {name: push(work, name, request.node.name) for name in SCRIPTS}
         ours = {one.sha for one in asked.values()}
         nobody = Connector(Settings(url=NOBODY), [])
+        restarted = Connector(Settings(url=url), [])
         yield CIWorld(
             provider=connector.ci,
             **asked,
             count_runs=lambda: len({sha for sha in revisions(url) if sha in ours}),
             count_orders=lambda: len(revisions(url)),
             unreached=nobody.ci,
+            restarted=restarted.ci,
         )
         await nobody.close()
+        await restarted.close()
         for one in asked.values():
             if await connector.ci.status(one.sha):
                 await connector.ci.cancel(one.sha)

@@ -46,6 +46,7 @@ def as_contract(github: GitHubWorld) -> CIWorld:
         orders = {
             "count_orders": lambda: github.count_orders("/dispatches"),
             "unreached": github.connect(url=NOBODY).ci,
+            "restarted": github.connect().ci,
             "lose_answer": lambda: github.forge.faults.answers.append(lost),
         }
     return CIWorld(

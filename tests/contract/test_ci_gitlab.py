@@ -45,6 +45,7 @@ class TestCIGitLab(CIContract):
     @pytest.fixture
     async def world(self, gitlab, connector):
         nobody = Connector(Settings(url=NOBODY, token=TOKEN, projects={REPOSITORY: "team/shop"}), [REPOSITORY])
+        restarted = Connector(Settings(url=gitlab.url, token=TOKEN, projects={REPOSITORY: "team/shop"}), [REPOSITORY])
         yield CIWorld(
             provider=connector.ci,
             passing=request(gitlab, "pass"),
@@ -53,9 +54,11 @@ class TestCIGitLab(CIContract):
             count_runs=lambda: len(gitlab.pipelines),
             count_orders=lambda: len(gitlab.pipelines),
             unreached=nobody.ci,
+            restarted=restarted.ci,
             lose_answer=gitlab.lose_answer,
         )
         await nobody.close()
+        await restarted.close()
 
 
 async def test_a_dispatch_takes_its_key_and_commit_along(gitlab, connector):

@@ -52,6 +52,7 @@ class TestCIJenkins(CIContract):
     @pytest.fixture
     async def world(self, jenkins, connector):
         nobody = Connector(Settings(url=NOBODY, user=USER, token=TOKEN, jobs=(JOB,)), [])
+        restarted = Connector(Settings(url=jenkins.url, user=USER, token=TOKEN, jobs=(JOB,)), [])
         yield CIWorld(
             provider=connector.ci,
             passing=request(jenkins, "pass"),
@@ -60,9 +61,11 @@ class TestCIJenkins(CIContract):
             count_runs=lambda: len({one.given["NIGHTSHIFT_SHA"] for one in jenkins.items}),
             count_orders=lambda: len(jenkins.items),
             unreached=nobody.ci,
+            restarted=restarted.ci,
             lose_answer=jenkins.lose_answer,
         )
         await nobody.close()
+        await restarted.close()
 
 
 async def test_many_askers_leave_one_item_in_the_queue(jenkins, connector):

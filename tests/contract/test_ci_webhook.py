@@ -15,7 +15,9 @@ from tests.contract.far_side import NOBODY, FarSide, answer, make_sha
 
 SECRET = "0123456789abcdef-signing"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-PATHS = {f"{name}_path": f"/runs/{{{{ sha }}}}/{name}" for name in ("log", "cancel", "rerun")}
+PATHS = {"order_path": "/orders/{{ key }}"} | {
+    f"{name}_path": f"/runs/{{{{ sha }}}}/{name}" for name in ("log", "cancel", "rerun")
+}
 AT = "2026-01-02T03:04:05Z"
 
 
@@ -31,6 +33,7 @@ class OwnCI(FarSide):
         return [
             web.post("/runs", self.start),
             web.get("/runs/{sha}", self.status),
+            web.get("/orders/{sha}", self.status),
             web.get("/runs/{sha}/log", self.log),
             web.post("/runs/{sha}/cancel", self.cancel),
             web.post("/runs/{sha}/rerun", self.rerun),
@@ -47,7 +50,7 @@ class OwnCI(FarSide):
         order = await self.check(request)
         self.orders.append(order)
         plan = order["branch"].rpartition("/")[2]
-        self.runs[order["sha"]] = {
+        self.runs[order["sha"]] = self.runs[order["key"]] = {
             "state": "queued",
             "plan": plan,
             "attempt": 1,
@@ -116,15 +119,18 @@ class TestCIWebhook(CIContract):
     async def world(self, own, connector):
         names = ("passing", "failing", "slow")
         nobody = Connector(Settings(url=NOBODY, signing_secret=SECRET), [])
+        restarted = Connector(Settings(url=own.url, signing_secret=SECRET, **PATHS), [])
         yield CIWorld(
             provider=connector.ci,
             **{name: request(name) for name in names},
-            count_runs=lambda: len(own.runs),
+            count_runs=lambda: len({order["sha"] for order in own.orders}),
             count_orders=lambda: len(own.orders),
             unreached=nobody.ci,
+            restarted=restarted.ci,
             lose_answer=own.lose_answer,
         )
         await nobody.close()
+        await restarted.close()
 
 
 async def test_values_stay_values_whatever_is_in_them(own, connector):

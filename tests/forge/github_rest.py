@@ -41,6 +41,7 @@ class Rest:
             ("GET", REPO + "/commits/{sha}/check-runs", self._list_checks),
             ("GET", REPO + "/commits/{sha}/status", self._statuses),
             ("GET", actions + "/runs", self._list_runs),
+            ("GET", actions + "/workflows/{workflow}/runs", self._list_runs),
             ("GET", actions + "/runs/{number}/attempts/{attempt}/jobs", self._list_jobs),
             ("POST", actions + "/runs/{number}/cancel", self._cancel),
             ("POST", actions + "/runs/{number}/rerun", self._rerun),
@@ -157,6 +158,8 @@ class Rest:
     async def _list_runs(self, request: web.Request) -> web.Response:
         hosted, now = self._hosted(request), self._forge.clock.now()
         runs = self._listed(hosted, request.query.get("head_sha", ""))
+        wanted, event = request.match_info.get("workflow", ""), request.query.get("event", "")
+        runs = [run for run in runs if wanted in {"", run.workflow.file} and event in {"", run.event}]
         return self._page(request, [self._forge.shapes.run(run, now) for run in runs], "workflow_runs")
 
     async def _list_jobs(self, request: web.Request) -> web.Response:

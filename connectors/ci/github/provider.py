@@ -5,6 +5,7 @@ the log of what failed is shown. A dispatch is sent once, and then found the sam
 """
 
 import asyncio
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -19,9 +20,10 @@ from bot.ports.chat import Health
 from connectors.ci.github.checks import collect_logs, explain, fetch_listing
 from connectors.ci.github.settings import Settings
 from connectors.ci.github.text import is_sha, read_repository_name, require_sha
-from connectors.ci.github.verdict import Listing, decide
+from connectors.ci.github.verdict import DISPATCHED, Listing, decide, read_listing
 from connectors.ci.http_client import HttpClient
 from connectors.ci.http_transport import Sent, not_sent
+from connectors.ci.http_values import as_text
 
 MAX_KNOWN: Final = 1000
 AGAIN_SECONDS: Final = 5.0
@@ -106,6 +108,18 @@ class GitHubCI:
             # what was asked before the news came may be of before it
             seen.looked_at = self._clock() if seen.news == news else None
             return seen.run
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        """A run bears its key in its name, where the workflow's `run-name` says so."""
+        name = read_repository_name(request.repository)
+        path = f"/repos/{name}/actions/workflows/{quote(_job(request), safe='')}/runs"
+        runs = await self._client.list(f"{path}?event={DISPATCHED}&per_page=100", key="workflow_runs", pages=1)
+        found = [run for run in runs if _bears(run.get("display_title"), request.key)]
+        listing = read_listing(found[:1], (), ())
+        if not found:
+            return None
+        run = decide(listing, request.sha, ())
+        return await explain(self._client, name, listing, run) if run.state is CIState.FAILED else run
 
     async def log(self, sha: str) -> str:
         name, listing = await self._must_find(sha)
@@ -260,6 +274,10 @@ def _queued(sha: str, seen: _Seen) -> CIRun:
 def _job(request: CIRequest) -> str:
     """Return the workflow's file or id, however its path was written."""
     return request.job.rpartition("/")[2]
+
+
+def _bears(title: object, key: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", as_text(title, 500)) is not None
 
 
 def _name(trigger: Trigger) -> str:
