@@ -25,9 +25,12 @@ PATIENCE = 30.0
 @dataclass(kw_only=True)
 class CIWorld:
     """`passing` prints "all is well"; `failing` prints "expected 2" and fails in the step "tests"; `slow` takes a
-    minute. `count_runs` asks the far side how many runs were ever created, `count_orders` how many orders it got where
-    it gets any; there `unreached` is a provider of a service that nobody answers for, `restarted` a new one of this service, and `lose_answer` has the next
-    order carried out and its answer lost, where the far side can do that."""
+    minute. `count_runs` asks the far side how many runs were ever created.
+
+    Where it takes orders, `count_orders` says how many; `unreached` is a provider of a service that nobody answers for,
+    `restarted` a new one of this service, and `lose_answer` has the next order carried out and its answer lost, where
+    the far side can do that.
+    """
 
     provider: CIProvider
     passing: CIRequest

@@ -15,9 +15,8 @@ from tests.contract.far_side import NOBODY, FarSide, answer, make_sha
 
 SECRET = "0123456789abcdef-signing"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-PATHS = {"order_path": "/orders/{{ key }}"} | {
-    f"{name}_path": f"/runs/{{{{ sha }}}}/{name}" for name in ("log", "cancel", "rerun")
-}
+PATHS = {f"{name}_path": f"/runs/{{{{ sha }}}}/{name}" for name in ("log", "cancel", "rerun")}
+PATHS["order_path"] = "/orders/{{ key }}"
 AT = "2026-01-02T03:04:05Z"
 
 
