@@ -2,9 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
 import structlog
 
@@ -16,7 +14,7 @@ from bot.engine.deploying import Deploying
 from bot.engine.following import Following
 from bot.engine.phases import Phase
 from bot.engine.rolling_back import RollingBack
-from bot.engine.tools import Args, Tools, in_unit
+from bot.engine.tools import Args, PhaseWork, Tools
 from bot.errors import NightshiftError, Reason, Refused, Unavailable
 from bot.metrics import PUSHES, STAGES
 from bot.ports.faults import reach
@@ -27,16 +25,13 @@ from bot.services.rollout import PushPlan
 from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 
-class Handlers:
+class Handlers(PhaseWork):
     """The phases triage, escalate, expire and execute; those that follow a push stand beside them."""
 
     def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
-        self._store = store
-        self._rules = rules
-        self._tools = tools
+        super().__init__(store, rules, tools)
         self._following = Following(store, rules, tools)
         self._changing = Changing(store, rules, tools)
         self._deploying = Deploying(store, rules, tools)
@@ -54,9 +49,6 @@ class Handlers:
             *self._deploying.phases(),
             *self._rolling_back.phases(),
         )
-
-    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        return await in_unit(self._store, work)
 
     async def _escalate(self, args: Args) -> None:
         round_, level = int(args["round"]), int(args["level"])

@@ -72,26 +72,29 @@ def expect_ordered(provider: CIProvider, request: CIRequest) -> None:
         provider.expect(request)
 
 
-async def in_unit(store: Store, work: Callable[[UnitOfWork], T]) -> T:
-    """Run something inside one unit of work, in a thread of its own."""
+class UnitWork:
+    """What phases have in common: the store, in units of work, and the rules."""
 
-    def run() -> T:
-        with store.begin() as unit:
-            return work(unit)
-
-    return await asyncio.to_thread(run)
-
-
-class PhaseWork:
-    """What the classes that hold phases have in common: the store, the rules, and the outside."""
-
-    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+    def __init__(self, store: Store, rules: Rulebook) -> None:
         self._store = store
         self._rules = rules
-        self._tools = tools
 
     async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        return await in_unit(self._store, work)
+        """Run something inside one unit of work, in a thread of its own."""
+
+        def run() -> T:
+            with self._store.begin() as unit:
+                return work(unit)
+
+        return await asyncio.to_thread(run)
+
+
+class PhaseWork(UnitWork):
+    """Phases that reach the outside too."""
+
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+        super().__init__(store, rules)
+        self._tools = tools
 
 
 def has_stood_still(since: float, patience: timedelta) -> bool:

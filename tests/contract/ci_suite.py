@@ -19,7 +19,7 @@ from bot.errors import NotSent, Rejected, Unavailable
 from bot.ports.ci import CIProvider, FindsOrders
 
 UNKNOWN = "0123456789abcdef" * 2 + "01234567"
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 @dataclass(kw_only=True)
