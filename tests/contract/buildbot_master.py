@@ -21,8 +21,7 @@ REQUIREMENTS = Path(__file__).with_name("buildbot_requirements.txt")
 CACHE = Path(__file__).resolve().parents[2] / ".venv" / "share"
 PATIENCE = 120.0
 MEMORY = Path("/dev/shm")
-"""Where the master's state lies, if it can: its one database thread answers everybody, and after each write it opens
-and closes SQLite, which syncs several times; on a busy disk that kept every question waiting for 20 s and more."""
+"""Where the master's state lies, if it can: one thread of it writes and answers everybody, and syncs on each write."""
 MASTER = """
 import os
 from buildbot.plugins import schedulers, steps, util, worker

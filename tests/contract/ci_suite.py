@@ -9,14 +9,17 @@ A world is the connector together with the far side of its service in the test's
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from bot.domain.ci import CIRequest, CIRun, CIState
 from bot.errors import NotSent, Rejected, Unavailable
-from bot.ports.ci import CIProvider, FindsOrders
+from bot.ports.ci import CIProvider, FindsOrders, Platform
+from tests.contract.far_side import NOBODY
 
 UNKNOWN = "0123456789abcdef" * 2 + "01234567"
 PATIENCE = 90.0
@@ -43,11 +46,25 @@ class CIWorld:
     lose_answer: Callable[[], None] | None = None
 
 
+@asynccontextmanager
+async def open_ci(connect: Callable[[str], Platform], url: str, **more: Any) -> AsyncIterator[CIWorld]:
+    """Yield a world of three connectors: at a service, at the same one after a restart, and where nobody listens."""
+    made = [connect(at) for at in (url, url, NOBODY)]
+    providers = [one.ci for one in made]
+    try:
+        yield CIWorld(provider=providers[0], restarted=providers[1], unreached=providers[2], **more)
+    finally:
+        for one in made:
+            await one.close()
+
+
 async def wait_for(world: CIWorld, sha: str, claim: Callable[[CIRun], bool]) -> CIRun:
-    """Poll as the bot does until the run is as claimed."""
+    """Poll as the bot does, which bears a lost answer, until the run is as claimed."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        run = await world.provider.status(sha)
+        run = None
+        with suppress(Unavailable):
+            run = await world.provider.status(sha)
         if run is not None and claim(run):
             return run
         assert time.monotonic() < deadline, f"still {run}; log:\n{run and await world.provider.log(sha)}"
@@ -58,7 +75,9 @@ async def wait_for_order(provider: FindsOrders, order: CIRequest) -> CIRun:
     """Poll as the bot does until the run of an order has ended."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        run = await provider.find_order(order)
+        run = None
+        with suppress(Unavailable):
+            run = await provider.find_order(order)
         if run is not None and run.state.is_final:
             return run
         assert time.monotonic() < deadline, f"still {run}"

@@ -18,11 +18,15 @@ def make_sha(name: str) -> str:
 
 
 class FarSide(ABC):
-    """`faults` answer before everything else, one call each; `seen` keeps method, path and headers of every call."""
+    """`faults` answer before everything else, one call each; `seen` keeps method, path and headers of every call.
+
+    `url` is where it is served.
+    """
 
     def __init__(self) -> None:
         self.faults: list[Callable[[web.Request], web.StreamResponse | None]] = []
         self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.url = ""
         self.late_faults: list[Callable[[], web.StreamResponse]] = []
 
     @abstractmethod
@@ -51,8 +55,9 @@ class FarSide(ABC):
         app.add_routes(self.routes())
         server = TestServer(app)
         await server.start_server()
+        self.url = f"http://127.0.0.1:{server.port}"
         try:
-            yield f"http://127.0.0.1:{server.port}"
+            yield self.url
         finally:
             await server.close()
 

@@ -10,8 +10,8 @@ from bot.domain.ci import CIRequest, Trigger
 from bot.errors import Reason, Refused, Rejected, Unavailable
 from bot.ports.http import WebRequest
 from connectors.ci.webhook import SIGNATURE, STAMP, Connector, Settings, WebhookHooks, point, sign
-from tests.contract.ci_suite import CIContract, CIWorld
-from tests.contract.far_side import NOBODY, FarSide, answer, make_sha
+from tests.contract.ci_suite import CIContract, open_ci
+from tests.contract.far_side import FarSide, answer, make_sha
 
 SECRET = "0123456789abcdef-signing"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -94,14 +94,17 @@ class OwnCI(FarSide):
 @pytest.fixture
 async def own():
     server = OwnCI()
-    async with server.serve() as url:
-        server.url = url
+    async with server.serve():
         yield server
+
+
+def connect(url: str) -> Connector:
+    return Connector(Settings(url=url, signing_secret=SECRET, **PATHS), [])
 
 
 @pytest.fixture
 async def connector(own):
-    made = Connector(Settings(url=own.url, signing_secret=SECRET, **PATHS), [])
+    made = connect(own.url)
     yield made
     await made.close()
 
@@ -115,21 +118,16 @@ def request(name: str, **changes: str) -> CIRequest:
 
 class TestCIWebhook(CIContract):
     @pytest.fixture
-    async def world(self, own, connector):
-        names = ("passing", "failing", "slow")
-        nobody = Connector(Settings(url=NOBODY, signing_secret=SECRET), [])
-        restarted = Connector(Settings(url=own.url, signing_secret=SECRET, **PATHS), [])
-        yield CIWorld(
-            provider=connector.ci,
-            **{name: request(name) for name in names},
+    async def world(self, own):
+        async with open_ci(
+            connect,
+            own.url,
+            **{name: request(name) for name in ("passing", "failing", "slow")},
             count_runs=lambda: len({order["sha"] for order in own.orders}),
             count_orders=lambda: len(own.orders),
-            unreached=nobody.ci,
-            restarted=restarted.ci,
             lose_answer=own.lose_answer,
-        )
-        await nobody.close()
-        await restarted.close()
+        ) as world:
+            yield world
 
 
 async def test_values_stay_values_whatever_is_in_them(own, connector):
