@@ -17,7 +17,7 @@ from bot.domain.chat import Message
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.domain.rollback import Release
 from bot.domain.service import Service
-from bot.engine import changing, following, handlers, rolling_back
+from bot.engine import changing, deploying, following, handlers, ordering, rolling_back
 from bot.engine.commit_news import CommitNews, Listener
 from bot.engine.compose import Composer
 from bot.engine.handlers import Handlers
@@ -27,7 +27,10 @@ from bot.ports.workspace import Commit, CommitPlan, RevertDraft
 from bot.render.links import Links
 from tests.worldkit import FixedClock, World, diff, make_rules, make_world
 
-PLAYED = ("execute", "follow", "propose", "look", "merge", "deploy", "watch", "revert", "ci", "release", "rollback")
+PLAYED = (
+    *("execute", "follow", "propose", "look", "merge", "deploy", "deployed"),
+    *("watch", "revert", "ci", "release", "rollback"),
+)
 BACK = diff(before="b", after="a")
 
 
@@ -67,7 +70,8 @@ class ScriptedCI:
     `answers` says of each dispatch in turn: "ok", "lost" (nothing happens, no answer), "late" (it happens, no answer),
     "no" (refused), "not sent" (certainly nothing happens). Not idempotent on purpose: each dispatch that arrives is one
     more run. `beside`: another run of each commit is listed, and taken for the ordered one by who does not say what is
-    expected. `loses_logs`: no log is had.
+    expected. `loses_logs`: no log is had. `reruns`: it runs again what is asked for, and green.
+    The run of an order that is no check ends with `order_verdict`, unless `hides_orders`.
     """
 
     clock: FixedClock
@@ -78,10 +82,15 @@ class ScriptedCI:
     down: int = 0
     beside: bool = False
     loses_logs: bool = False
+    reruns: bool = False
+    order_verdict: CIState = CIState.PASSED
+    hides_orders: bool = False
+    attempt: int = 1
     expected: dict[str, str] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     jobs: list[tuple[str, str]] = field(default_factory=list)
     requests: list[CIRequest] = field(default_factory=list)
+    ordered: dict[str, datetime] = field(default_factory=dict)
     began: dict[str, list[datetime]] = field(default_factory=dict)
 
     def begin(self, sha: str) -> None:
@@ -100,6 +109,7 @@ class ScriptedCI:
         if answer != "lost":
             self.jobs.append((request.job, request.sha))
             self.requests.append(request)
+            self.ordered[request.key] = self.clock.now()
             self.begin(request.sha)
         if answer != "ok":
             raise unanswered()
@@ -119,7 +129,19 @@ class ScriptedCI:
             return None
         age = (self.clock.now() - began[0]).total_seconds()
         state = self.verdict if age >= self.takes else CIState.RUNNING
-        return CIRun(id="run-1", sha=sha, state=state, url="http://ci/1")
+        return CIRun(id="run-1", sha=sha, state=state, attempt=self.attempt, url="http://ci/1")
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        if self.down > 0:
+            self.down -= 1
+            raise unanswered()
+        began = self.ordered.get(request.key)
+        if began is None or self.hides_orders or self.clock.now() < began + timedelta(seconds=self.lag):
+            return None
+        age = (self.clock.now() - began).total_seconds()
+        state = self.order_verdict if age >= self.takes else CIState.RUNNING
+        step = "push the image" if state is CIState.FAILED else ""
+        return CIRun(id="run-9", sha=request.sha, state=state, failed_step=step, url="http://ci/9")
 
     async def log(self, sha: str) -> str:
         if self.loses_logs:
@@ -130,7 +152,12 @@ class ScriptedCI:
         raise Rejected("not here", Reason.NOT_FOUND)
 
     async def rerun(self, sha: str) -> CIRun:
-        raise Rejected("not here", Reason.NOT_FOUND)
+        if not self.reruns:
+            raise Rejected("not here", Reason.NOT_FOUND)
+        self.verdict = CIState.PASSED
+        self.began[sha] = [self.clock.now()]
+        self.attempt += 1
+        return CIRun(id="run-1", sha=sha, state=CIState.QUEUED, attempt=self.attempt)
 
 
 @dataclass
@@ -251,7 +278,7 @@ class RolloutWorld:
         self.on_point: dict[str, Callable[[], object]] = {}
         self._deadly = ""
         self._done: set[tuple[str, str]] = set()
-        for module in (changing, following, handlers, rolling_back):
+        for module in (changing, deploying, following, handlers, ordering, rolling_back):
             monkeypatch.setattr(module, "reach", self._reach)
 
     def _reach(self, name: str) -> None:

@@ -1,25 +1,21 @@
-"""What follows a push on the forge: the change is proposed, merged, deployed, and watched."""
+"""What follows a push on the forge: the change is proposed and merged."""
 
 from dataclasses import replace
 from datetime import timedelta
-from time import monotonic
 from typing import Final
 
 import structlog
 
 from bot.domain.change import Change, ChangeRequest, ChangeState
-from bot.domain.ci import CIRun, CIState
-from bot.domain.order import read_order
+from bot.domain.ci import CIState
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, PhaseWork, has_stood_still
+from bot.engine.tools import Args, PhaseWork, expect_ordered
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.faults import reach
 from bot.ports.forge import Forge
 from bot.ports.work import UnitOfWork
 from bot.render.proposal import TRAILER, render_proposal
-from bot.services import change_watch, deploy, dispatch, merging, pause, proposing
-from bot.services.deploy import DeployPlan
-from bot.services.dispatch import Standing
+from bot.services import change_watch, merging, pause, proposing
 from bot.services.merging import MergePlan
 
 log = structlog.get_logger(__name__)
@@ -27,15 +23,13 @@ LOOK_SECONDS: Final = 60.0
 
 
 class Changing(PhaseWork):
-    """The phases propose, merge, deploy and watch."""
+    """The phases propose and merge."""
 
     def phases(self) -> tuple[Phase, ...]:
         return (
             Phase(name="propose", run=self._propose, failed=self._propose_failed),
             Phase(name="look", run=self._look, failed=self._look_failed, patience=120),
             Phase(name="merge", run=self._merge, failed=self._merge_failed, patience=900),
-            Phase(name="deploy", run=self._deploy, failed=self._deploy_failed),
-            Phase(name="watch", run=self._watch, failed=_note, together=16),
         )
 
     async def _propose(self, args: Args) -> None:
@@ -116,7 +110,9 @@ class Changing(PhaseWork):
             raise Refused(f"change {plan.number} was closed", Reason.CONFLICT)
         if found.sha != plan.sha:
             raise Refused(f"somebody pushed to {plan.branch}; CI was green for {plan.sha[:12]}", Reason.CONFLICT)
-        run = await self._tools.find_ci(plan.ci).status(plan.sha)
+        provider = self._tools.find_ci(plan.ci)
+        expect_ordered(provider, plan.checks)
+        run = await provider.status(plan.sha)
         if run is None:
             raise Unavailable(f"CI does not list its run of {plan.sha[:12]}", Reason.SERVER_ERROR)
         if run.state is not CIState.PASSED:
@@ -131,52 +127,3 @@ class Changing(PhaseWork):
     async def _merge_failed(self, args: Args, why: str) -> None:
         text = self._tools.redact(why)
         await self._in_unit(lambda w: merging.refuse_merge(w, args["incident"], args["digest"], text))
-
-    async def _deploy(self, args: Args) -> None:
-        """Order the deployment once. Its run cannot be told from others of that commit, so nothing is probed."""
-        if await self._in_unit(lambda w: pause.hold_phase(w, "deploy", args)):
-            return
-        plan = await self._in_unit(lambda w: deploy.plan_deploy(w, args, self._rules))
-        if plan is None:
-            return
-        run = await self._order_deploy(plan)
-        if run is None:
-            await self._in_unit(lambda w: dispatch.ask_about_order(w, plan.order, plan.request.sha))
-            return
-        await self._in_unit(lambda w: deploy.record_deploy(w, plan.order, run, self._rules))
-        reach("deploy.recorded")
-
-    async def _order_deploy(self, plan: DeployPlan) -> CIRun | None:
-        """Send the order if nobody has; None where nobody knows whether it arrived."""
-        sha = plan.request.sha
-        if plan.is_running:
-            return CIRun(id=plan.order.key, sha=sha, state=CIState.RUNNING)
-        began = monotonic()
-        noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
-        if noted.standing is not Standing.NEW or has_stood_still(began, self._tools.dispatch_patience):
-            return None
-        reach("deploy.dispatch.before")
-        try:
-            run = await self._tools.find_ci(plan.ci).start(plan.request)
-        except Unavailable as error:
-            log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
-            return None
-        reach("deploy.dispatch.after")
-        return run
-
-    async def _deploy_failed(self, args: Args, why: str) -> None:
-        text = self._tools.redact(why)
-
-        def refuse(work: UnitOfWork) -> None:
-            dispatch.refuse_order(work, read_order(args["incident"], args["digest"], args["order"]), text)
-            deploy.refuse_deploy(work, args["incident"], args["digest"], text)
-
-        await self._in_unit(refuse)
-
-    async def _watch(self, args: Args) -> None:
-        after = args.get("after", "the deployment")
-        await self._in_unit(lambda w: deploy.watch_due(w, args["incident"], args["digest"], self._rules, after=after))
-
-
-async def _note(args: Args, why: str) -> None:
-    log.error("timer_failed", args=dict(args), error=why)

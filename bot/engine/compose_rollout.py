@@ -31,6 +31,10 @@ _PLAIN: Final[Mapping[str, tuple[str, str]]] = {
     "merge": ("merge_refused", "Nothing was forced. Look at the change and decide what to do next."),
     "asked": ("ci_order_failed", "Nothing was changed."),
     "deployed": ("deploy_refused", "Deploy it by hand, or look at CI."),
+    "deployment": (
+        deploy.FAILED,
+        "Look at CI: what runs may be the old release or half of the new one.",
+    ),
     "rollback": (rollback.REFUSED, "What runs is as it was. Look at the card, or roll back by hand."),
 }
 """Topic of a notice → the event that it tells, and what to do."""

@@ -1,21 +1,23 @@
 """Following CI: the one run of a commit is started or found, asked about, and its verdict recorded."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
 from bot.domain.ci import CIRun, Trigger
 from bot.domain.order import read_order
+from bot.engine.asking import ask_until_answered
 from bot.engine.commit_news import Listener
+from bot.engine.ordering import send_order
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, PhaseWork, has_stood_still
-from bot.errors import NotSent, Rejected, Unavailable
+from bot.engine.tools import Args, PhaseWork, expect_ordered
+from bot.errors import Rejected, Unavailable
 from bot.metrics import CI_VERDICTS
-from bot.ports.ci import CIProvider, KnowsOrders
+from bot.ports.ci import CIProvider
 from bot.ports.faults import reach
 from bot.ports.work import UnitOfWork
 from bot.services import ci_follow, dispatch, merging, rollout
@@ -23,13 +25,10 @@ from bot.services.ci_follow import FollowPlan
 from bot.services.dispatch import Standing
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 Ask = Callable[[], Awaitable[CIRun | None]]
 Record = Callable[[CIRun], Awaitable[None]]
 LOG_KEPT: Final = 16 * 1024
 LOG_TRIES: Final = 3
-SILENT_SECONDS: Final = 1800.0
-SLOWER: Final = 1.5
 
 
 class Following(PhaseWork):
@@ -59,25 +58,13 @@ class Following(PhaseWork):
 
     async def _until_verdict(self, run: CIRun, ask: Ask, record: Record, ci: str, news: Listener) -> CIRun:
         """Ask until the run has ended. Who gives no answer is asked again, but not for ever."""
-        pauses = self._pauses(ci)
+        pauses = self._tools.pauses(ci)
         while not run.state.is_final:
             await record(run)
             await news.wait(next(pauses))
-            found = await self._persist(ask, ci, news)
+            found = await ask_until_answered(self._tools, ci, ask, news)
             run = run if found is None else found
         return run
-
-    async def _persist(self, ask: Callable[[], Awaitable[T]], ci: str, news: Listener) -> T:
-        """Ask until there is an answer: a lost one begins nothing anew. Raises `Unavailable` after a long silence."""
-        began, pauses = monotonic(), self._pauses(ci)
-        while True:
-            try:
-                return await ask()
-            except Unavailable as error:
-                if monotonic() - began > SILENT_SECONDS:
-                    raise
-                log.info("ci_silent", ci=ci, error=str(error))
-                await news.wait(max(next(pauses), error.retry_after or 0.0))
 
     async def _look(self, plan: FollowPlan, provider: CIProvider) -> CIRun | None:
         """Ask about the run. One that only an order starts is never started here."""
@@ -94,12 +81,11 @@ class Following(PhaseWork):
     async def _start(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
         """Return the run; None where an order got no answer and a person was asked."""
         if plan.request.trigger is not Trigger.DISPATCH:
-            return await self._persist(partial(provider.start, plan.request), plan.ci, news)
-        if isinstance(provider, KnowsOrders):
-            provider.expect(plan.request)
-        run = await self._persist(partial(provider.status, plan.request.sha), plan.ci, news)
+            return await ask_until_answered(self._tools, plan.ci, partial(provider.start, plan.request), news)
+        expect_ordered(provider, plan.request)
+        run = await ask_until_answered(self._tools, plan.ci, partial(provider.status, plan.request.sha), news)
         if run is None and plan.since is None:
-            run = await self._send_once(plan, provider, news)
+            run = await self._send_once(plan)
         if run is None:
             run = await self._probe(plan, provider, news)
         if run is not None:
@@ -108,32 +94,19 @@ class Following(PhaseWork):
             reach("ci.dispatch.recorded")
         return run
 
-    async def _send_once(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
+    async def _send_once(self, plan: FollowPlan) -> CIRun | None:
         """Note the order, then send it, at most once ever; None where that is not known to have worked."""
-        sha, began, pauses = plan.request.sha, monotonic(), self._pauses(plan.ci)
+        sha, began = plan.request.sha, monotonic()
         noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
         if noted.standing is Standing.DONE:  # it was there once, and is only not listed now
             return await self._in_unit(lambda w: ci_follow.known_run(w, plan.order.incident, sha))
         if noted.standing is not Standing.NEW:
             return None
-        while not has_stood_still(began, self._tools.dispatch_patience):
-            reach("ci.dispatch.before")
-            try:
-                run = await provider.start(plan.request)
-            except NotSent as error:
-                log.info("dispatch_not_sent", key=plan.order.key, error=str(error))
-                await news.wait(max(next(pauses), error.retry_after or 0.0))
-            except Unavailable as error:
-                log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
-                return None
-            else:
-                reach("ci.dispatch.after")
-                return run
-        return None
+        return await send_order(self._tools, plan.ci, plan.request, order=plan.order, noted=began)
 
     async def _probe(self, plan: FollowPlan, provider: CIProvider, news: Listener) -> CIRun | None:
         """Look for the run of an order until the patience with it ends; then ask a person."""
-        sha, pauses = plan.request.sha, self._pauses(plan.ci)
+        sha, pauses = plan.request.sha, self._tools.pauses(plan.ci)
         noted = await self._in_unit(lambda w: dispatch.note_order(w, plan.order, sha))
         until = (plan.since or noted.at) + self._tools.dispatch_patience
         while True:
@@ -151,19 +124,12 @@ class Following(PhaseWork):
         await self._in_unit(lambda w: dispatch.ask_about_order(w, plan.order, sha))
         return None
 
-    def _pauses(self, ci: str) -> Iterator[float]:
-        """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""
-        first = self._tools.poll_seconds
-        longest = max(first, self._tools.longest_poll.get(ci, first))
-        while True:
-            yield first
-            first = min(first * SLOWER, longest)
-
     async def _order(self, args: Args) -> None:
         """Carry out a person's order, and follow a rerun to its verdict."""
         incident, digest, sha = args["incident"], args["digest"], args["sha"]
-        name = await self._in_unit(lambda w: ci_follow.service_of(w, incident, self._rules).ci)
-        provider = self._tools.find_ci(name)
+        plan = await self._in_unit(lambda w: ci_follow.plan_wish(w, args, self._rules))
+        provider = self._tools.find_ci(plan.ci)
+        expect_ordered(provider, plan.request)
         if args["order"] == "cancel":
             await self._record(incident, digest, await provider.cancel(sha))
             return
@@ -174,7 +140,7 @@ class Following(PhaseWork):
                 run = await provider.rerun(sha)
             if run is not None:
                 ask, record = partial(provider.status, sha), partial(self._record, incident, digest)
-                run = await self._until_verdict(run, ask, record, name, news)
+                run = await self._until_verdict(run, ask, record, plan.ci, news)
                 await self._conclude(incident, digest, provider, run, news)
 
     async def _conclude(self, incident: str, digest: str, provider: CIProvider, run: CIRun, news: Listener) -> None:

@@ -2,9 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
 import structlog
 
@@ -12,10 +10,11 @@ from bot.domain.incident import RunState
 from bot.domain.investigation import Job
 from bot.engine.changing import Changing
 from bot.engine.ci_log import fetch_ci_log
+from bot.engine.deploying import Deploying
 from bot.engine.following import Following
 from bot.engine.phases import Phase
 from bot.engine.rolling_back import RollingBack
-from bot.engine.tools import Args, Tools, in_unit
+from bot.engine.tools import Args, PhaseWork, Tools
 from bot.errors import NightshiftError, Reason, Refused, Unavailable
 from bot.metrics import PUSHES, STAGES
 from bot.ports.faults import reach
@@ -26,18 +25,16 @@ from bot.services.rollout import PushPlan
 from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 
-class Handlers:
+class Handlers(PhaseWork):
     """The phases triage, escalate, expire and execute; those that follow a push stand beside them."""
 
     def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
-        self._store = store
-        self._rules = rules
-        self._tools = tools
+        super().__init__(store, rules, tools)
         self._following = Following(store, rules, tools)
         self._changing = Changing(store, rules, tools)
+        self._deploying = Deploying(store, rules, tools)
         self._rolling_back = RollingBack(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}
 
@@ -49,11 +46,9 @@ class Handlers:
             Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
             *self._following.phases(),
             *self._changing.phases(),
+            *self._deploying.phases(),
             *self._rolling_back.phases(),
         )
-
-    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        return await in_unit(self._store, work)
 
     async def _escalate(self, args: Args) -> None:
         round_, level = int(args["round"]), int(args["level"])

@@ -6,7 +6,6 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
@@ -14,18 +13,18 @@ from bot.agent.transcript import fold, redact_step
 from bot.domain.investigation import Job
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.phases import Phase
+from bot.engine.tools import UnitWork
 from bot.errors import Reason, Refused, Unavailable
 from bot.metrics import MODEL_RUNS, MODEL_TOKENS
 from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
 from bot.ports.model import ModelPlace
-from bot.ports.work import Store, UnitOfWork
+from bot.ports.work import Store
 from bot.services import modelling
 from bot.services.modelling import ModelArgs, read_args
 from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 LOOK = 1.0
 
 
@@ -43,23 +42,15 @@ class ModelTools:
     together: int = 2
 
 
-class ModelPhase:
+class ModelPhase(UnitWork):
     """Runs the model for one incident after another."""
 
     def __init__(self, store: Store, rules: Rulebook, tools: ModelTools) -> None:
-        self._store = store
-        self._rules = rules
+        super().__init__(store, rules)
         self._tools = tools
 
     def phase(self) -> Phase:
         return Phase(name="model", run=self._run, failed=self._failed, together=self._tools.together, patience=0)
-
-    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        def run() -> T:
-            with self._store.begin() as unit:
-                return work(unit)
-
-        return await asyncio.to_thread(run)
 
     async def _run(self, raw: Mapping[str, str]) -> None:
         args = read_args(raw)

@@ -1,34 +1,26 @@
 """The phase in which a revert is drafted and tested because a person asked for it."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from bot.domain.investigation import StageResult
 from bot.engine.handlers import Handlers
 from bot.engine.phases import Phase
-from bot.engine.tools import Tools, in_unit
+from bot.engine.tools import PhaseWork, Tools
 from bot.ports.faults import reach
-from bot.ports.work import Store, UnitOfWork
+from bot.ports.work import Store
 from bot.services import reverting, triage
 from bot.services.rulebook import Rulebook
 
-T = TypeVar("T")
 
-
-class RevertPhase:
+class RevertPhase(PhaseWork):
     """Runs the investigator's last stages for a commit that is known; its stored stages say where to go on."""
 
     def __init__(self, store: Store, rules: Rulebook, *, tools: Tools, handlers: Handlers) -> None:
-        self._store = store
-        self._rules = rules
-        self._tools = tools
+        super().__init__(store, rules, tools)
         self._handlers = handlers
 
     def phase(self) -> Phase:
         return Phase(name="revert", run=self._run, failed=self._failed, together=2, patience=600)
-
-    async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        return await in_unit(self._store, work)
 
     async def _run(self, args: Mapping[str, str]) -> None:
         incident, run = args["incident"], args["run"]

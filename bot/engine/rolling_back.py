@@ -4,20 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 
-import structlog
-
 from bot.domain.ci import CIRun, CIState
 from bot.domain.order import read_order
 from bot.domain.rollback import MAX_COMMITS, Release
+from bot.engine.ordering import send_order
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, PhaseWork, has_stood_still
+from bot.engine.tools import Args, PhaseWork
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.faults import reach
 from bot.services import dispatch, pause, rollback, rollback_ask, rollout
 from bot.services.dispatch import Standing
 from bot.services.rollback import RollbackPlan
-
-log = structlog.get_logger(__name__)
 
 
 class RollingBack(PhaseWork):
@@ -74,8 +71,8 @@ class RollingBack(PhaseWork):
         noted = await self._in_unit(lambda w: rollback.note_rollback(w, plan.order, releases, self._rules))
         if noted is None:
             return None
-        if noted.standing is Standing.NEW and not has_stood_still(began, self._tools.dispatch_patience):
-            run = await self._send(plan)
+        if noted.standing is Standing.NEW:
+            run = await send_order(self._tools, plan.ci, plan.request, order=plan.order, noted=began)
             if run is not None:
                 return run
         await self._in_unit(lambda w: dispatch.ask_about_order(w, plan.order, sha))
@@ -88,16 +85,6 @@ class RollingBack(PhaseWork):
         folder = self._tools.folder / "release" / plan.order.incident
         checkout = await self._tools.workspaces.open(plan.request.repository, folder)
         return await checkout.releases(plan.request.branch, plan.release_tags, 2)
-
-    async def _send(self, plan: RollbackPlan) -> CIRun | None:
-        reach("rollback.dispatch.before")
-        try:
-            run = await self._tools.find_ci(plan.ci).start(plan.request)
-        except Unavailable as error:
-            log.warning("dispatch_unanswered", key=plan.order.key, error=str(error))
-            return None
-        reach("rollback.dispatch.after")
-        return run
 
     async def _not_now(self, plan: RollbackPlan, refusal: Refused) -> None:
         """What a pause stops is tried again and then kept for its end; any other refusal is told."""

@@ -1,16 +1,17 @@
 """The outside, as the phases need it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from bot.domain.ci import CIRequest, Trigger
 from bot.engine.commit_news import CommitNews
 from bot.errors import Reason, Refused
-from bot.ports.ci import CIProvider
+from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.forge import Forge
 from bot.ports.investigator import Investigator
 from bot.ports.work import Store, UnitOfWork
@@ -20,6 +21,7 @@ from bot.services.rulebook import Rulebook
 
 T = TypeVar("T")
 Args = Mapping[str, str]
+SLOWER: Final = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,14 @@ class Tools:
     links: Links = field(default_factory=Links)
     has_model: bool = False
 
+    def pauses(self, ci: str) -> Iterator[float]:
+        """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""
+        first = self.poll_seconds
+        longest = max(first, self.longest_poll.get(ci, first))
+        while True:
+            yield first
+            first = min(first * SLOWER, longest)
+
     def find_ci(self, name: str) -> CIProvider:
         """Raises `Refused` where no connection has that name any more."""
         if name not in self.ci:
@@ -56,26 +66,35 @@ class Tools:
         return self.forges[name]
 
 
-async def in_unit(store: Store, work: Callable[[UnitOfWork], T]) -> T:
-    """Run something inside one unit of work, in a thread of its own."""
-
-    def run() -> T:
-        with store.begin() as unit:
-            return work(unit)
-
-    return await asyncio.to_thread(run)
+def expect_ordered(provider: CIProvider, request: CIRequest) -> None:
+    """Say which run is meant before it is asked about: a process that was just started does not know it."""
+    if request.trigger is Trigger.DISPATCH and isinstance(provider, KnowsOrders):
+        provider.expect(request)
 
 
-class PhaseWork:
-    """What the classes that hold phases have in common: the store, the rules, and the outside."""
+class UnitWork:
+    """What phases have in common: the store, in units of work, and the rules."""
 
-    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+    def __init__(self, store: Store, rules: Rulebook) -> None:
         self._store = store
         self._rules = rules
-        self._tools = tools
 
     async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
-        return await in_unit(self._store, work)
+        """Run something inside one unit of work, in a thread of its own."""
+
+        def run() -> T:
+            with self._store.begin() as unit:
+                return work(unit)
+
+        return await asyncio.to_thread(run)
+
+
+class PhaseWork(UnitWork):
+    """Phases that reach the outside too."""
+
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+        super().__init__(store, rules)
+        self._tools = tools
 
 
 def has_stood_still(since: float, patience: timedelta) -> bool:

@@ -58,6 +58,15 @@ class KnowsOrders(Protocol):
         ...
 
 
+@runtime_checkable
+class FindsOrders(Protocol):
+    """A `CIProvider` that finds the run of an order by its key, whatever other runs the commit has."""
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        """Return the run that this order began, None where none shows (yet). It changes nothing."""
+        ...
+
+
 class Platform(Protocol):
     """What a file of `connectors/ci` offers as `Connector`, made as `Connector(settings, repositories)`.
 

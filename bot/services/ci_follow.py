@@ -55,22 +55,34 @@ def plan_follow(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> F
     draft = work.drafts.get(incident, args["digest"])
     if any(run.sha == sha and run.state.is_final for _, run in work.ci_runs.of(incident)):
         return None
-    effect = work.effects.get(push_key(work.approvals.get(incident, draft.digest)))
+    order = read_order(incident, draft.digest, args["order"])
+    since = datetime.fromisoformat(args["since"]) if "since" in args else None
+    return FollowPlan(ci=service.ci, request=ask_checks(work, order, sha, service), order=order, since=since)
+
+
+def plan_wish(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> FollowPlan:
+    """Return which run a person asks to have cancelled or run again. Raises `Refused`."""
+    incident = args["incident"]
+    service = service_of(work, incident, rules)
+    order = Order(incident=incident, digest=work.drafts.get(incident, args["digest"]).digest)
+    return FollowPlan(ci=service.ci, request=ask_checks(work, order, args["sha"], service), order=order)
+
+
+def ask_checks(work: UnitOfWork, order: Order, sha: str, service: Service) -> CIRequest:
+    """Return how CI is asked for the checks of a pushed commit. Raises `Refused`."""
+    effect = work.effects.get(push_key(work.approvals.get(order.incident, order.digest)))
     if effect is None:
         raise Refused("Nothing was pushed.", Reason.NOT_FOUND)
-    order = read_order(incident, draft.digest, args["order"])
     is_order = service.trigger is Trigger.DISPATCH
-    request = CIRequest(
+    return CIRequest(
         repository=effect.payload["repository"],
         sha=sha,
         branch=effect.payload["branch"],
-        incident=incident,
+        incident=order.incident,
         trigger=service.trigger,
         job=service.ci_job if is_order else "",
         key=order.key if is_order else "",
     )
-    since = datetime.fromisoformat(args["since"]) if "since" in args else None
-    return FollowPlan(ci=service.ci, request=request, order=order, since=since)
 
 
 def known_run(work: UnitOfWork, incident: str, sha: str) -> CIRun | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bot.domain.ci import CIRequest, CIRun, Trigger
+from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.domain.order import Order, Ordered, read_order
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
@@ -13,6 +13,9 @@ from bot.services.ci_follow import service_of
 from bot.services.dispatch import ANSWERED, record_answer, start_order
 from bot.services.rulebook import Rulebook
 
+DEPLOYED, FAILED, UNKNOWN = "deployed", "deploy_failed", "deploy_unknown"
+"""How a deployment ended; unknown where CI does not show its run."""
+ENDS: Final = frozenset({DEPLOYED, FAILED, UNKNOWN})
 CLEARED, STILL_FIRES = "watch_cleared", "watch_failed"
 WATCHED: Final = frozenset({CLEARED, STILL_FIRES})
 
@@ -39,13 +42,21 @@ def start_deploy(work: UnitOfWork, incident: str, digest: str, sha: str, rules: 
 
 def plan_deploy(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> DeployPlan | None:
     """Return the deployment to order; None when it has started. Raises `Refused`."""
+    plan = _plan(work, args, rules)
+    return None if _said(work, plan.order, frozenset({ANSWERED})) else plan
+
+
+def plan_follow(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> DeployPlan | None:
+    """Return the deployment whose run is followed; None when its end is known. Raises `Refused`."""
+    plan = _plan(work, args, rules)
+    return None if _said(work, plan.order, ENDS) else plan
+
+
+def _plan(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> DeployPlan:
     incident = args["incident"]
     service = service_of(work, incident, rules)
     draft = work.drafts.get(incident, args["digest"])
     order = read_order(incident, draft.digest, args["order"])
-    told = [event for event in work.timeline.of(incident) if event.kind == ANSWERED]
-    if any(event.data["key"] == order.key for event in told):
-        return None
     if not service.deploy_job:
         raise Refused("no deployment is configured any more", Reason.NOT_FOUND)
     request = CIRequest(
@@ -61,13 +72,43 @@ def plan_deploy(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> D
     return DeployPlan(ci=service.ci, request=request, order=order, is_running="since" in args)
 
 
-def record_deploy(work: UnitOfWork, order: Order, run: CIRun, rules: Rulebook) -> None:
-    """The deployment has begun: show it, and look at the alert when the configured time is over."""
+def record_deploy(work: UnitOfWork, order: Order, run: CIRun) -> None:
+    """The deployment has begun: show it, and follow it to its end."""
     record_answer(work, order, run)
     show_progress(work, order.incident, order.digest)
+    args = {"incident": order.incident, "digest": order.digest, "sha": run.sha, "order": order.arg}
+    work.phases.enqueue("deployed", f"{order.incident}:{order.digest[:12]}:{order.arg}", args)
+
+
+def conclude_deploy(work: UnitOfWork, order: Order, run: CIRun | None, rules: Rulebook) -> None:
+    """The deployment has ended, or (None) CI does not tell how. The alert is watched unless it surely failed."""
+    if _said(work, order, ENDS):
+        return
+    kind, text = _say_end(run)
+    data = {"key": order.key, "digest": order.digest, "url": run.url if run else ""}
+    work.timeline.append(order.incident, kind, BOT, text, data)
+    show_progress(work, order.incident, order.digest)
+    if kind == FAILED:
+        once = f"deploy-failed-{order.arg}"
+        announce(work, work.incidents.get(order.incident), "notice", arg=f"deployment.{order.digest[:12]}", once=once)
+        return
     watch = service_of(work, order.incident, rules).watch
     args = {"incident": order.incident, "digest": order.digest}
     work.phases.enqueue("watch", f"{order.incident}:{order.digest[:12]}:{order.attempt}", args, delay=watch)
+
+
+def _say_end(run: CIRun | None) -> tuple[str, str]:
+    if run is None:
+        return UNKNOWN, "Deployment ordered; CI does not show its run, so how it ended is not known"
+    if run.state is CIState.PASSED:
+        return DEPLOYED, f"Deployed {run.sha[:12]}"
+    how = "was cancelled" if run.state is CIState.CANCELLED else "failed"
+    return FAILED, f"Merged, but the deployment {how}" + (f" at {run.failed_step}" if run.failed_step else "")
+
+
+def _said(work: UnitOfWork, order: Order, kinds: frozenset[str]) -> bool:
+    told = work.timeline.of(order.incident)
+    return any(event.kind in kinds and event.data.get("key") == order.key for event in told)
 
 
 def refuse_deploy(work: UnitOfWork, incident: str, digest: str, why: str) -> None:

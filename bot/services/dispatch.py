@@ -57,6 +57,11 @@ def is_noted(work: UnitOfWork, order: Order) -> bool:
     return _find(work, order) is not None
 
 
+def answered_at(work: UnitOfWork, order: Order) -> datetime:
+    """Return when CI took an order, now where it has not yet."""
+    return next((event.at for event in _events(work, order, ANSWERED)), work.now)
+
+
 def record_answer(work: UnitOfWork, order: Order, run: CIRun) -> None:
     """Note that an order has arrived; it may be found after a person was asked."""
     work.effects.settle(_name(order), EffectState.DONE)

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from bot.domain.change import Change, ChangeState, MergeRule
-from bot.domain.ci import CIRun, CIState
+from bot.domain.ci import CIRequest, CIRun, CIState
+from bot.domain.order import Order
 from bot.domain.service import Service
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, UnitOfWork
 from bot.services.announce import BOT, announce
-from bot.services.ci_follow import service_of
+from bot.services.ci_follow import ask_checks, service_of
 from bot.services.deploy import show_progress, start_deploy
 from bot.services.proposing import MERGED, change_data, find_change
 from bot.services.rollout import push_key
@@ -17,7 +18,7 @@ from bot.services.rulebook import Rulebook
 
 @dataclass(frozen=True, kw_only=True)
 class MergePlan:
-    """A merge that was decided: change `number` at `sha`, and where to ask once more whether CI is green for it."""
+    """A merge that was decided: change `number` at `sha`, and how to ask once more whether CI is green for it."""
 
     forge: str
     ci: str
@@ -25,6 +26,7 @@ class MergePlan:
     branch: str
     number: int
     sha: str
+    checks: CIRequest
 
 
 def merge_if_green(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) -> None:
@@ -108,6 +110,7 @@ def plan_merge(work: UnitOfWork, incident: str, digest: str, rules: Rulebook) ->
         branch=draft.push_branch,
         number=int(effect.payload["number"]),
         sha=run.sha,
+        checks=ask_checks(work, Order(incident=incident, digest=draft.digest), run.sha, service),
     )
 
 

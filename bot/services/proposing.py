@@ -17,7 +17,17 @@ from bot.services.rulebook import Rulebook
 
 PROPOSED, MERGED, ENDED_BY_HAND = "proposed", "merged", "change_ended"
 KINDS: Final = frozenset({PROPOSED, MERGED, ENDED_BY_HAND})
-FOLLOWING: Final = frozenset({"merge_refused", "deploy_refused", "watch_cleared", "watch_failed"})
+FOLLOWING: Final = frozenset(
+    {
+        "merge_refused",
+        "deploy_refused",
+        "deployed",
+        "deploy_failed",
+        "deploy_unknown",
+        "watch_cleared",
+        "watch_failed",
+    }
+)
 """What is told of a change after it was proposed."""
 
 

@@ -4,11 +4,14 @@ A run is found by the revision of its buildsets, so builds that a push started a
 buildset of that revision: the attempt is how often one builder was asked for it.
 """
 
+import asyncio
 import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,9 +20,11 @@ from pydantic import Field, SecretStr
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import Health
-from connectors.ci.http_client import HttpClient, HttpSettings, Sent
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_settings import HttpSettings
+from connectors.ci.http_transport import Sent, Transport, not_sent
 from connectors.ci.http_values import SHA, as_count, as_entries, as_moment, as_object, as_text, clean_lines, take_tail
-from connectors.ci.one_per_sha import OnePerSha, must, require_sha
+from connectors.ci.one_per_sha import OnePerSha, must, order_once, require_sha
 
 API: Final = "api/v2"
 KEY: Final = "nightshift_key"
@@ -28,6 +33,11 @@ OWNER: Final = "nightshift"
 MAX_SETS: Final = 20
 MAX_BUILDS: Final = 20
 LOG_LINES: Final = 2000
+REASON: Final = "stopped by Nightshift"
+SETTLE_SECONDS: Final = 2.0
+"""What an idle worker has not taken after so long waits for a busy one."""
+CANCEL_SECONDS: Final = 20.0
+LOOK_SECONDS: Final = 0.25
 STATES: Final = {
     0: CIState.PASSED,
     1: CIState.PASSED,
@@ -60,6 +70,16 @@ class _Request:
     number: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    is_claimed: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return not self.state.is_final
+
+    @property
+    def path(self) -> str:
+        """Return where it is stopped: at its build, or before there is one."""
+        return f"builds/{self.build}" if self.build else f"buildrequests/{self.id}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +108,22 @@ class BuildbotCI:
             await self._force(request.job, sha, given)
             return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
-            run = await self.status(sha)
-            if run is None and request.trigger is Trigger.DISPATCH:
-                await self._force(request.job, sha, given)
-                run = await self.status(sha)
+            look = partial(self.status, sha)
+            is_order = request.trigger is Trigger.DISPATCH
+            run = await (order_once(look, partial(self._force, request.job, sha, given)) if is_order else look())
         return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
 
     async def status(self, sha: str) -> CIRun | None:
         sets = await self._find(sha)
-        if not sets:
-            return None
+        return await self._report(sha, sets) if sets else None
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        for one in reversed(await self._find(request.sha)):
+            if (await self._properties(one)).get(KEY) == request.key:
+                return await self._report(request.sha, [one])
+        return None
+
+    async def _report(self, sha: str, sets: Sequence[_Set]) -> CIRun:
         every = [request for one in sets for request in one.requests]
         latest = list({request.builder: request for request in every}.values())
         state = next((state for state in WORST if any(one.state is state for one in latest)), CIState.QUEUED)
@@ -130,12 +156,28 @@ class BuildbotCI:
         return "\n".join(parts)
 
     async def cancel(self, sha: str) -> CIRun:
-        for request in [request for one in await self._must_find(sha) for request in one.requests]:
-            if request.state is CIState.RUNNING and request.build:
-                await self._control(f"builds/{request.build}", "stop", {"reason": "stopped by Nightshift"})
-            elif not request.state.is_final:
-                await self._control(f"buildrequests/{request.id}", "cancel", {"reason": "stopped by Nightshift"})
-        return must(await self.status(sha), "Buildbot", sha)
+        """Stop builds that run, and cancel what waits for a worker.
+
+        A request that a worker has taken is left alone until its build shows: cancelled in between, Buildbot (4.3, as
+        `Build.startBuild` returns then without an end) keeps the worker busy for ever.
+        """
+        began, done = monotonic(), set[str]()
+        while True:
+            open_requests = [one for part in await self._must_find(sha) for one in part.requests if one.is_open]
+            waits = monotonic() - began
+            for one in open_requests:
+                if one.build and one.path not in done:
+                    await self._control(one.path, "stop", {"reason": REASON})
+                elif not one.build and not one.is_claimed and waits >= SETTLE_SECONDS and one.path not in done:
+                    await self._control(one.path, "cancel", {"reason": REASON})
+                else:
+                    continue
+                done.add(one.path)
+            if all(one.path in done for one in open_requests):
+                return must(await self.status(sha), "Buildbot", sha)
+            if waits >= CANCEL_SECONDS:
+                raise Unavailable("Buildbot is starting a build that cannot be stopped yet.", Reason.CONFLICT)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def rerun(self, sha: str) -> CIRun:
         async with self._one(sha):
@@ -169,7 +211,8 @@ class BuildbotCI:
 
     async def _control(self, path: str, method: str, params: Mapping[str, str]) -> None:
         call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        sent = Sent(json=call, headers=await self._sign_in())
+        with not_sent():
+            sent = Sent(json=call, headers=await self._sign_in())
         await self._client.order("POST", f"{API}/{path}", sent)
 
     async def _sign_in(self) -> Mapping[str, str]:
@@ -222,6 +265,7 @@ class BuildbotCI:
             number=as_count(build.get("number")),
             started_at=as_moment(build.get("started_at")),
             finished_at=ended if state.is_final else None,
+            is_claimed=told.get("claimed") is True,
         )
 
     async def _failure(self, request: _Request) -> tuple[str, str]:
@@ -282,7 +326,7 @@ class Connector:
     """`bot.ports.ci.Platform` for Buildbot."""
 
     def __init__(self, settings: Settings, repositories: Sequence[str]) -> None:  # noqa: ARG002 -- builders know theirs
-        self._client = HttpClient("Buildbot", settings, {})
+        self._client = HttpClient(Transport("Buildbot", settings, {}))
         self.ci = BuildbotCI(self._client, settings)
         self.forge = None
         self.hooks = None

@@ -1,60 +1,33 @@
-"""The HTTP client of CI systems and forges: one error model, bounded answers, credentials for one server only.
+"""The HTTP client of CI systems and forges: bounded answers, credentials for one server only.
 
-It tries once. `read_refusal` is the one place that says which answers are worth another try.
+It tries once. Answers are remembered by their ETag, so that polling what has not changed costs no rate limit.
 """
 
-import asyncio
-import ssl
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from bot.errors import NightshiftError, Reason, Rejected, Unavailable
-from connectors.ci.http_values import as_entries, as_object, as_text, load_json
+from bot.errors import NotSent, Reason, Rejected, Unavailable
+from connectors.ci.http_refusals import REDIRECTS, read_count
+from connectors.ci.http_settings import read_origin
+from connectors.ci.http_transport import NOTHING, Call, Sent, Transport, read_body
+from connectors.ci.http_values import load_json
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_LOG_BYTES: Final = 64 * 1024 * 1024
-MAX_ERROR_BYTES: Final = 64 * 1024
 MAX_REDIRECTS: Final = 3
-MAX_WAIT: Final = 3600.0
-WAIT: Final = 60.0
-"""Seconds without a call after "too many" from a server that does not say how long."""
+MAX_PAGES: Final = 10
+MAX_REMEMBERED: Final = 128
+MAX_REMEMBERED_BYTES: Final = 512 * 1024
 
-
-class HttpSettings(BaseModel):
-    """How a server is reached."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    url: str
-    proxy: str = ""
-    ca_file: str = ""
-    connect_seconds: float = Field(default=10.0, gt=0, le=300)
-    answer_seconds: float = Field(default=30.0, gt=0, le=300)
-
-    @field_validator("url")
-    @classmethod
-    def _require_address(cls, url: str) -> str:
-        require_address(url)
-        return url.rstrip("/")
-
-
-def require_address(url: str) -> None:
-    """Raises `ValueError` for what is no plain web address."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ValueError("write an address such as https://ci.example.com")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("no user, query or fragment in the address; credentials have settings of their own")
-    if not url.isprintable() or " " in url:
-        raise ValueError("the address has characters that cannot be seen")
+_NEXT: Final = re.compile(r'<([^<>]{1,2000})>\s*;[^,]{0,200}rel="next"')
+_UNSENT: Final = frozenset({Reason.UNREACHABLE, Reason.RATE_LIMITED, Reason.REVOKED})
+"""Reasons of `Unavailable` after which an order was surely not carried out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,51 +40,49 @@ class Answer:
     cookies: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """What goes out with a call: a form, JSON or bytes, and headers of its own.
+class HttpClient:
+    """What is asked of one server, and ordered there. Raises `Unavailable` or `Rejected`.
 
-    `may_redirect`: a server that answers an order with the page of its result has carried it out; nobody goes there.
+    `unchanged` counts the answers that cost no rate limit.
     """
 
-    form: Mapping[str, str] | None = None
-    json: Any = None
-    body: bytes | None = None
-    headers: Mapping[str, str] | None = None
-    may_redirect: bool = False
+    def __init__(self, transport: Transport) -> None:
+        self.name = transport.name
+        self.unchanged = 0
+        self._transport = transport
+        self._origin = read_origin(transport.url)
+        self._remembered: OrderedDict[str, tuple[str, Answer]] = OrderedDict()
 
+    @property
+    def calls(self) -> int:
+        """Calls that left so far, a log store's included."""
+        return self._transport.calls
 
-NOTHING: Final = Sent()
-
-
-class HttpClient:
-    """Calls of one server. Raises `Unavailable` or `Rejected`; `name` is how people call the server."""
-
-    def __init__(self, name: str, settings: HttpSettings, credentials: Mapping[str, str]) -> None:
-        self.name = name
-        self._settings = settings
-        self._credentials = credentials
-        self._origin = read_origin(settings.url)
-        self._session: aiohttp.ClientSession | None = None
-        self._trust: ssl.SSLContext | bool = True
-        self._closed_until = 0.0
+    @property
+    def remaining(self) -> int | None:
+        """What the server said last is left of its rate limit, None where it says nothing."""
+        return self._transport.remaining
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._transport.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
         """Return the JSON at a path. Where the server sends us on within itself, we follow."""
         url = self.address(path, query)
         for _ in range(MAX_REDIRECTS):
-            async with self._call("GET", url, NOTHING) as answer:
-                if answer.status in {301, 302, 303, 307, 308}:
+            etag, known = self._remembered.get(url, ("", None))
+            async with self._transport.ask(Call(method="GET", url=url, etag=etag)) as answer:
+                if answer.status == 304 and known is not None:
+                    self.unchanged += 1
+                    self._remembered.move_to_end(url)
+                    return known
+                if answer.status in REDIRECTS:
                     url = self._own(urljoin(url, answer.headers.get("Location", "")))
                     continue
                 found = await self._success(answer)
                 if found.value is None:
                     raise Unavailable(f"{self.name} answered something that is no JSON.", Reason.SERVER_ERROR)
+                self._remember(url, found, answer.content.total_bytes)
                 return found
         raise Unavailable(f"{self.name} sends us in circles.", Reason.SERVER_ERROR)
 
@@ -124,56 +95,116 @@ class HttpClient:
                 return None
             raise
 
+    async def get_object(self, path: str) -> Mapping[str, Any]:
+        """Return the object at a path."""
+        return self._require_object((await self.get(path)).value)
+
+    async def list(
+        self, path: str, query: Mapping[str, str] | None = None, *, key: str = "", pages: int = MAX_PAGES
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return every entry of a listing, page by page: the pages are lists, or hold one under `key`."""
+        url = self.address(path, query)
+        found: list[Mapping[str, Any]] = []
+        for _ in range(pages):
+            answer = await self.get(url)
+            found += self.require_list(self._require_object(answer.value).get(key) if key else answer.value)
+            url = self._next_page(url, answer.headers)
+            if not url or pages == 1:
+                return found
+        what = key or path.partition("?")[0].rpartition("/")[2]
+        raise Rejected(f"{self.name} lists more than {pages} pages of {what}.", Reason.TOO_LARGE)
+
     def require_list(self, value: object) -> Sequence[Mapping[str, Any]]:
         """Return the entries of a listing. What is no list must not read as "there is none". Raises `Unavailable`."""
         if not isinstance(value, list):
             raise Unavailable(f"{self.name} answered with no listing.", Reason.SERVER_ERROR)
-        return as_entries(value)
+        return [entry for entry in value if isinstance(entry, dict)]
 
     async def order(self, method: str, path: str, sent: Sent = NOTHING) -> Answer:
-        """Send an order, once. After `Unavailable` nobody knows whether it was carried out."""
-        async with self._call(method, self.address(path), sent) as answer:
-            return await self._success(answer, below=400 if sent.may_redirect else 300)
+        """Send an order, once. Raises `NotSent` where it did not leave or was turned away for now; after any other
+        `Unavailable` nobody knows whether it was carried out."""
+        call = Call(method=method, url=self.address(path), sent=sent, is_order=True)
+        try:
+            async with self._transport.ask(call) as answer:
+                return await self._success(answer, below=400 if sent.may_redirect else 300)
+        except Unavailable as error:
+            if error.reason in _UNSENT:
+                raise NotSent(str(error), error.reason, error.retry_after) from error
+            raise
 
     async def header(self, path: str, name: str) -> str:
         """Return one header of what is at a path, "" where there is none; the rest of the answer is not read."""
-        async with self._call("GET", self.address(path), NOTHING) as answer:
+        async with self._transport.ask(Call(method="GET", url=self.address(path))) as answer:
             if answer.status in {404, 410}:
                 return ""
             if answer.status != 200:
-                raise await self._refusal(answer)
+                raise await self._transport.refusal(answer)
             return answer.headers.get(name, "").strip()
 
-    async def tail(self, path: str, keep: int) -> bytes:
-        """Return the end of a log; empty where there is none. Past the limit, what was read so far is the log."""
-        async with self._call("GET", self.address(path), NOTHING) as answer:
-            if answer.status in {404, 410}:
-                return b""
-            if answer.status not in {200, 206}:
-                raise await self._refusal(answer)
-            end, size = bytearray(), 0
-            while size < MAX_LOG_BYTES and (chunk := await answer.content.readany()):
-                size += len(chunk)
-                end += chunk
-                del end[:-keep]
-            return bytes(end)
+    async def tail(self, path: str, keep: int, *, is_stored: bool = False) -> bytes:
+        """Return the end of a log, from a whole line on; empty where there is none.
+
+        `is_stored`: the server may answer with the address of a store, which is asked without the credentials.
+        """
+        call = Call(method="GET", url=self.address(path))
+        for _ in range(MAX_REDIRECTS):
+            async with self._transport.ask(call) as answer:
+                if is_stored and answer.status in REDIRECTS:
+                    call = Call(method="GET", url=self._store(answer), is_ours=False)
+                    continue
+                if answer.status in {404, 410} or (answer.status == 403 and not call.is_ours):
+                    return b""
+                if answer.status not in {200, 206}:
+                    raise await self._transport.refusal(answer)
+                return await _read_end(answer, keep)
+        raise Unavailable(f"{self.name} sends the reader of a log in circles.", Reason.SERVER_ERROR)
 
     def address(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """Return the address of a path, which may be a whole address of this server. Raises `Rejected`."""
-        url = self._own(path) if "://" in path.split("?", 1)[0] else f"{self._settings.url}/{path.lstrip('/')}"
+        url = self._own(path) if "://" in path.split("?", 1)[0] else f"{self._transport.url}/{path.lstrip('/')}"
         return f"{url}?{urlencode(query)}" if query else url
 
     def _own(self, url: str) -> str:
         """Credentials go to one server alone. Raises `Rejected` for an address elsewhere."""
         if read_origin(url) != self._origin:
-            text = f"{self.name} sends us to another server than {self._origin[1]}; set its url to where it is."
+            text = f"{self.name} at {self._origin[1]} sends us elsewhere; set its url to where it is."
             raise Rejected(text, Reason.NOT_ALLOWED)
         return url
 
+    def _store(self, answer: aiohttp.ClientResponse) -> str:
+        target = answer.headers.get("Location", "")
+        scheme, host, _ = read_origin(target)
+        allowed = {"https"} if self._origin[0] == "https" else {"http", "https"}
+        if scheme not in allowed or not host:
+            raise Unavailable(f"{self.name} names no log store that could be asked.", Reason.SERVER_ERROR)
+        return target
+
+    def _next_page(self, url: str, headers: Mapping[str, str]) -> str:
+        """Return the address of the next page: X-Next-Page numbers it, or Link names it."""
+        number = read_count(headers.get("X-Next-Page", ""))
+        if number is not None:
+            place, _, query = url.partition("?")
+            return f"{place}?{urlencode({**dict(parse_qsl(query)), 'page': str(number)})}"
+        link = _NEXT.search(headers.get("Link", "")[:8000])
+        return self._own(link[1]) if link else ""
+
+    def _require_object(self, value: object) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise Unavailable(f"{self.name} answered something that is no object.", Reason.SERVER_ERROR)
+        return value
+
+    def _remember(self, url: str, found: Answer, size: int) -> None:
+        self._remembered.pop(url, None)
+        etag = found.headers.get("ETag", "")
+        if 0 < len(etag) <= 200 and etag.isprintable() and size <= MAX_REMEMBERED_BYTES and not found.cookies:
+            self._remembered[url] = (etag, found)
+        while len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+
     async def _success(self, answer: aiohttp.ClientResponse, *, below: int = 300) -> Answer:
         if not 200 <= answer.status < below:
-            raise await self._refusal(answer)
-        body = await _read(answer, MAX_BYTES + 1)
+            raise await self._transport.refusal(answer)
+        body = await read_body(answer, MAX_BYTES + 1)
         if len(body) > MAX_BYTES:
             raise Rejected(f"{self.name} answers without end.", Reason.TOO_LARGE)
         value = None
@@ -185,124 +216,15 @@ class HttpClient:
         cookies = {name: morsel.value for name, morsel in answer.cookies.items()}
         return Answer(status=answer.status, value=value, headers=answer.headers, cookies=cookies)
 
-    async def _refusal(self, answer: aiohttp.ClientResponse) -> NightshiftError:
-        body = await _read(answer, MAX_ERROR_BYTES)
-        error = read_refusal(self.name, answer.status, body, headers=answer.headers, now=datetime.now(UTC))
-        if isinstance(error, Unavailable) and error.reason is Reason.RATE_LIMITED:
-            self._closed_until = time.monotonic() + (error.retry_after or 0.0)
-        return error
 
-    @asynccontextmanager
-    async def _call(self, method: str, url: str, sent: Sent) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Make one call; what goes wrong on the way, also while its answer is read, becomes an error of ours."""
-        wait = self._closed_until - time.monotonic()
-        if wait > 0:
-            raise Unavailable(f"{self.name} asked for a pause.", Reason.RATE_LIMITED, wait)
-        answer: aiohttp.ClientResponse | None = None
-        try:
-            answer = await self._send(method, url, sent)
-            yield answer
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._unreached(error) from error
-        finally:
-            if answer is not None:
-                answer.close()
+async def _read_end(answer: aiohttp.ClientResponse, keep: int) -> bytes:
+    """Read a log and keep its end, from a whole line on where there is one: half a secret is not known for one.
 
-    async def _send(self, method: str, url: str, sent: Sent) -> aiohttp.ClientResponse:
-        if self._session is None:
-            self._session = await self._open()
-        return await self._session.request(
-            method,
-            url,
-            headers={
-                "User-Agent": "nightshift",
-                "Accept": "application/json, text/plain",
-                **self._credentials,
-                **(sent.headers or {}),
-            },
-            data=sent.body if sent.body is not None else sent.form,
-            json=sent.json,
-            proxy=self._settings.proxy or None,
-            ssl=self._trust,
-            allow_redirects=False,
-        )
-
-    async def _open(self) -> aiohttp.ClientSession:
-        if self._settings.ca_file:
-            self._trust = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file)
-        timeout = aiohttp.ClientTimeout(
-            total=self._settings.answer_seconds, sock_connect=self._settings.connect_seconds
-        )
-        # Each call has a connection of its own: servers cut those that idle, and an order must not be lost to that.
-        connector = aiohttp.TCPConnector(force_close=True)
-        return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
-
-    def _unreached(self, error: Exception) -> NightshiftError:
-        if isinstance(error, aiohttp.InvalidURL):
-            return Rejected(f"The address of {self.name} cannot be used.", Reason.BAD_INPUT)
-        if isinstance(error, TimeoutError):
-            return Unavailable(f"{self.name} did not answer in time.", Reason.TIMEOUT)
-        return Unavailable(f"{self.name} cannot be reached ({type(error).__name__}).", Reason.UNREACHABLE)
-
-
-def read_refusal(name: str, status: int, body: bytes, *, headers: Mapping[str, str], now: datetime) -> NightshiftError:
-    """Return the error for an answer that is no success: which may be tried again, and after how long."""
-    said = _message(body)
-    tail = f": {said}" if said else "."
-    wait = _seconds(headers, now)
-    if status == 429:
-        return Unavailable(f"{name} asks for fewer calls{tail}", Reason.RATE_LIMITED, WAIT if wait is None else wait)
-    if status >= 500 or status in {408, 425}:
-        return Unavailable(f"{name} failed ({status}){tail}", Reason.SERVER_ERROR, wait)
-    if status in {401, 407}:
-        return Rejected(f"{name} refuses the credentials{tail}", Reason.REVOKED)
-    if status == 403:
-        return Rejected(f"{name} does not allow that{tail}", Reason.NOT_ALLOWED)
-    if status in {404, 410}:
-        return Rejected(f"{name} has no such thing, or the credentials may not see it{tail}", Reason.NOT_FOUND)
-    reason = Reason.CONFLICT if status in {405, 406, 409, 422} else Reason.BAD_INPUT
-    return Rejected(f"{name} refuses the call ({status}){tail}", reason)
-
-
-def _seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Read Retry-After (seconds or a date), else RateLimit-Reset (seconds since 1970)."""
-    value = headers.get("Retry-After", "").strip()[:40]
-    if value.isascii() and value.isdecimal():
-        return min(float(value), MAX_WAIT)
-    if value:
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        return min(max((at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds(), 0.0), MAX_WAIT)
-    reset = headers.get("RateLimit-Reset", "").strip()
-    if reset.isascii() and reset.isdecimal() and len(reset) < 12:
-        return min(max(int(reset) - now.timestamp(), 1.0), MAX_WAIT)
-    return None
-
-
-def _message(body: bytes) -> str:
-    """Return what a server says about its refusal: "message" or "error", a text or the first of a list."""
-    try:
-        value = as_object(load_json(body))
-    except ValueError:
-        return ""
-    said = value.get("message") or value.get("error") or value.get("error_description")
-    while isinstance(said, dict | list) and said:
-        said = next(iter(said.values())) if isinstance(said, dict) else said[0]
-    return as_text(said)
-
-
-def read_origin(url: str) -> tuple[str, str, int | None]:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    except ValueError:
-        return "", "", None
-
-
-async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    body = bytearray()
-    while len(body) < limit and (chunk := await answer.content.readany()):
-        body += chunk
-    return bytes(body[:limit])
+    Past the limit what was read so far is the log.
+    """
+    end, size = bytearray(), 0
+    while size < MAX_LOG_BYTES and (chunk := await answer.content.readany()):
+        size += len(chunk)
+        end += chunk
+        del end[:-keep]
+    return bytes(end if size <= keep else end.partition(b"\n")[2] or end)

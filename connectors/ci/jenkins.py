@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -18,7 +19,9 @@ from pydantic import Field, SecretStr, field_validator
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import Health
-from connectors.ci.http_client import Answer, HttpClient, HttpSettings, Sent
+from connectors.ci.http_client import Answer, HttpClient
+from connectors.ci.http_settings import HttpSettings
+from connectors.ci.http_transport import Sent, Transport, not_sent
 from connectors.ci.http_values import (
     SHA,
     as_count,
@@ -30,9 +33,11 @@ from connectors.ci.http_values import (
     as_text,
     take_tail,
 )
-from connectors.ci.one_per_sha import OnePerSha, must, require_sha
+from connectors.ci.one_per_sha import OnePerSha, must, order_once, require_sha
 
-PARAMETERS: Final = ("NIGHTSHIFT_SHA", "NIGHTSHIFT_BRANCH", "NIGHTSHIFT_KEY")
+COMMIT: Final = "NIGHTSHIFT_SHA"
+KEY: Final = "NIGHTSHIFT_KEY"
+PARAMETERS: Final = (COMMIT, "NIGHTSHIFT_BRANCH", KEY)
 TAG: Final = "NIGHTSHIFT_TAG"
 """A rollback's job takes this too: its release."""
 LOG_KEPT: Final = 256 * 1024
@@ -132,10 +137,7 @@ class JenkinsCI:
             await self._build(request.job, given)
             return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
-            run = await self.status(sha)
-            if run is None:
-                await self._order(sha, request.job, given)
-                run = await self.status(sha)
+            run = await order_once(partial(self.status, sha), partial(self._order, sha, request.job, given))
         return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
 
     async def status(self, sha: str) -> CIRun | None:
@@ -150,6 +152,12 @@ class JenkinsCI:
             return None
         state = CIState.QUEUED if found.waiting else CIState.CANCELLED
         return CIRun(id=sha, sha=sha, state=state, attempt=attempt)
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        found = await self._find(request.key, of=KEY)
+        if found.builds:
+            return await self._report(request.sha, found.builds[-1], len(found.builds))
+        return CIRun(id=request.key, sha=request.sha, state=CIState.QUEUED) if found.waiting else None
 
     async def log(self, sha: str) -> str:
         must(await self.status(sha), "Jenkins", sha)
@@ -221,7 +229,8 @@ class JenkinsCI:
     async def _post(self, path: str, form: Mapping[str, str] | None = None) -> Answer:
         """Send an order with a fresh crumb, and the session that the crumb belongs to."""
         headers: dict[str, str] = {}
-        crumb = await self._client.find("crumbIssuer/api/json")
+        with not_sent():
+            crumb = await self._client.find("crumbIssuer/api/json")
         if crumb is not None:
             told = as_object(crumb.value)
             name, value = as_text(told.get("crumbRequestField"), 100), as_text(told.get("crumb"), 400)
@@ -232,11 +241,13 @@ class JenkinsCI:
         sent = Sent(form=form, headers=headers, may_redirect=True)
         return await self._client.order("POST", path, sent)
 
-    async def _find(self, sha: str) -> _Found:
-        """Look into the queue first: what leaves it meanwhile is among the builds then."""
+    async def _find(self, value: str, *, of: str = COMMIT) -> _Found:
+        """Return what has a value of a parameter. Looks into the queue first: what leaves it meanwhile is among the
+        builds then."""
+        wanted = (of, value)
         listed = as_object((await self._client.get("queue/api/json", {"tree": _QUEUE})).value)
         waiting = next(
-            (item for one in self._client.require_list(listed.get("items")) if (item := self._read_item(one, sha))),
+            (item for one in self._client.require_list(listed.get("items")) if (item := self._read_item(one, wanted))),
             None,
         )
         builds: list[_Build] = []
@@ -244,10 +255,10 @@ class JenkinsCI:
             tree = {"tree": f"{_BUILDS}{{0,{self._look_back}}}"}
             told = await self._client.find(f"{_path(job)}/api/json", tree)
             every = self._client.require_list(as_object(told.value).get("allBuilds")) if told else []
-            builds += [build for one in every if (build := _read_build(one, job, sha))]
+            builds += [build for one in every if (build := _read_build(one, job, wanted))]
         builds.sort(key=lambda build: build.number)
         if waiting is None or any(build.item == waiting.number for build in builds):
-            waiting = await self._between(sha, builds)
+            waiting = await self._between(value, builds)
         return _Found(builds=builds, waiting=waiting)
 
     async def _between(self, sha: str, builds: Sequence[_Build]) -> _Item | None:
@@ -268,11 +279,11 @@ class JenkinsCI:
             return None
         return _Item(number=order.item, job=order.job, given=order.given)
 
-    def _read_item(self, told: Mapping[str, Any], sha: str) -> _Item | None:
+    def _read_item(self, told: Mapping[str, Any], wanted: tuple[str, str]) -> _Item | None:
         given = _read_parameters(told)
         path = unquote(urlsplit(as_link(as_object(told.get("task")).get("url"))).path)
         job = next((job for job in self._jobs if path.rstrip("/").endswith(f"/{unquote(_path(job))}")), None)
-        if job is None or given.get(PARAMETERS[0]) != sha:
+        if job is None or wanted not in given.items():
             return None
         return _Item(number=as_count(told.get("id")), job=job, given=given)
 
@@ -314,9 +325,9 @@ def _read_parameters(told: Mapping[str, Any]) -> Mapping[str, str]:
     return {name: as_text(pair.get("value"), 500) for pair in pairs if (name := pair.get("name")) in PARAMETERS}
 
 
-def _read_build(told: Mapping[str, Any], job: str, sha: str) -> _Build | None:
+def _read_build(told: Mapping[str, Any], job: str, wanted: tuple[str, str]) -> _Build | None:
     given, number = _read_parameters(told), as_count(told.get("number"))
-    if given.get(PARAMETERS[0]) != sha or not number:
+    if wanted not in given.items() or not number:
         return None
     is_running = told.get("building") is True
     state = CIState.RUNNING if is_running else STATES.get(as_text(told.get("result")), CIState.RUNNING)
@@ -339,7 +350,8 @@ class Connector:
 
     def __init__(self, settings: Settings, repositories: Sequence[str]) -> None:  # noqa: ARG002 -- jobs know theirs
         pair = f"{settings.user}:{settings.token.get_secret_value()}".encode()
-        self._client = HttpClient("Jenkins", settings, {"Authorization": f"Basic {base64.b64encode(pair).decode()}"})
+        credentials = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        self._client = HttpClient(Transport("Jenkins", settings, credentials))
         self.ci = JenkinsCI(self._client, settings)
         self.forge = None
         self.hooks = None

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 from bot.domain.ci import CIRun
-from bot.errors import Reason, Rejected
+from bot.errors import Reason, Rejected, Unavailable
+from connectors.ci.http_transport import not_sent
 from connectors.ci.http_values import SHA
 
 
@@ -28,6 +29,17 @@ class OnePerSha:
             self._wanted[sha] -= 1
             if not self._wanted[sha]:
                 del self._wanted[sha], self._locks[sha]
+
+
+async def order_once(look: Callable[[], Awaitable[CIRun | None]], send: Callable[[], Awaitable[None]]) -> CIRun | None:
+    """Return the run that is there; where there is none, order it and look again. Raises `NotSent` until it is sent."""
+    with not_sent():
+        run = await look()
+    if run is None:
+        await send()
+        with suppress(Unavailable):  # the order has arrived, whether its run can be seen now or not
+            run = await look()
+    return run
 
 
 def require_sha(sha: str) -> str:

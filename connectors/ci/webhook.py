@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,7 +22,9 @@ from bot.errors import Reason, Refused, Rejected, Unavailable
 from bot.ports.chat import Health
 from bot.ports.clock import Clock, SystemClock
 from bot.ports.http import WebRequest
-from connectors.ci.http_client import HttpClient, HttpSettings, Sent
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_settings import HttpSettings
+from connectors.ci.http_transport import Sent, Transport
 from connectors.ci.http_values import (
     SHA,
     as_count,
@@ -33,7 +36,7 @@ from connectors.ci.http_values import (
     load_json,
     take_tail,
 )
-from connectors.ci.one_per_sha import OnePerSha, must, require_sha
+from connectors.ci.one_per_sha import OnePerSha, must, order_once, require_sha
 
 WINDOW: Final = 300.0
 MAX_COMMITS: Final = 100
@@ -70,6 +73,7 @@ class Settings(HttpSettings):
     start_path: str = "/runs"
     start_body: str = BODY
     status_path: str = "/runs/{{ sha }}"
+    order_path: str = ""
     log_path: str = ""
     cancel_path: str = ""
     rerun_path: str = ""
@@ -90,6 +94,11 @@ class Settings(HttpSettings):
     @classmethod
     def _require_sha_path(cls, source: str) -> str:
         return _require_path(source, {"sha": SAMPLE["sha"]}) if source else source
+
+    @field_validator("order_path")
+    @classmethod
+    def _require_key_path(cls, source: str) -> str:
+        return _require_path(source, {"key": SAMPLE["key"]}) if source else source
 
     @field_validator("start_body")
     @classmethod
@@ -132,10 +141,9 @@ class WebhookCI:
             await self._order(path, body, request.key)
             return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
-            run = await self.status(sha)
-            if run is None and request.trigger is Trigger.DISPATCH:
-                await self._order(path, body, request.key)
-                run = await self.status(sha)
+            look = partial(self.status, sha)
+            is_order = request.trigger is Trigger.DISPATCH
+            run = await (order_once(look, partial(self._order, path, body, request.key)) if is_order else look())
         return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
 
     async def status(self, sha: str) -> CIRun | None:
@@ -143,6 +151,13 @@ class WebhookCI:
             return None
         answer = await self._client.find(self._path(self._settings.status_path, sha))
         return await self._read(sha, answer.value) if answer else None
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        """It says so at `order_path`; without one, None."""
+        if not self._settings.order_path:
+            return None
+        answer = await self._client.find(_PATHS.from_string(self._settings.order_path).render(key=request.key))
+        return await self._read(request.sha, answer.value) if answer else None
 
     async def log(self, sha: str) -> str:
         must(await self.status(sha), "The CI", sha)
@@ -269,7 +284,7 @@ class Connector:
     """`bot.ports.ci.Platform` for a CI system of your own."""
 
     def __init__(self, settings: Settings, repositories: Sequence[str]) -> None:  # noqa: ARG002 -- told with each order
-        self._client = HttpClient("The CI", settings, {})
+        self._client = HttpClient(Transport("The CI", settings, {}))
         self.ci = WebhookCI(self._client, settings)
         self.forge = None
         self.hooks = WebhookHooks(settings.webhook_secret.get_secret_value()) if settings.webhook_secret else None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final, get_args
 
 from bot.domain.investigation import StageResult
+from bot.domain.order import Ordered
 from tests.architecture.sources import PRODUCT, ROOT, parse, python_files
 from tests.fault_points import read_fault_points
 
@@ -34,7 +35,13 @@ def _stages() -> Iterator[str]:
     return (stage.__name__.lower() for stage in get_args(StageResult))
 
 
+def _orders() -> Iterator[str]:
+    return (what.value for what in Ordered)
+
+
 VALUES: Final = {
+    "{}.dispatch.before": _orders,
+    "{}.dispatch.after": _orders,
     "phase.{}.before": _phases,
     "phase.{}.after": _phases,
     "chat.{}.before": _messages,

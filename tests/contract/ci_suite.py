@@ -9,24 +9,31 @@ A world is the connector together with the far side of its service in the test's
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from bot.domain.ci import CIRequest, CIRun, CIState
-from bot.errors import Rejected
-from bot.ports.ci import CIProvider
+from bot.errors import NotSent, Rejected, Unavailable
+from bot.ports.ci import CIProvider, FindsOrders, Platform
+from tests.contract.far_side import NOBODY
 
 UNKNOWN = "0123456789abcdef" * 2 + "01234567"
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 @dataclass(kw_only=True)
 class CIWorld:
     """`passing` prints "all is well"; `failing` prints "expected 2" and fails in the step "tests"; `slow` takes a
-    minute. `count_runs` asks the far side how many runs were ever created, `count_orders` how many orders it got where
-    it gets any."""
+    minute. `count_runs` asks the far side how many runs were ever created.
+
+    Where it takes orders, `count_orders` says how many; `unreached` is a provider of a service that nobody answers for,
+    `restarted` a new one of this service, and `lose_answer` has the next order carried out and its answer lost, where
+    the far side can do that.
+    """
 
     provider: CIProvider
     passing: CIRequest
@@ -34,16 +41,46 @@ class CIWorld:
     slow: CIRequest
     count_runs: Callable[[], int]
     count_orders: Callable[[], int] | None = None
+    unreached: CIProvider | None = None
+    restarted: CIProvider | None = None
+    lose_answer: Callable[[], None] | None = None
+
+
+@asynccontextmanager
+async def open_ci(connect: Callable[[str], Platform], url: str, **more: Any) -> AsyncIterator[CIWorld]:
+    """Yield a world of three connectors: at a service, at the same one after a restart, and where nobody listens."""
+    made = [connect(at) for at in (url, url, NOBODY)]
+    providers = [one.ci for one in made]
+    try:
+        yield CIWorld(provider=providers[0], restarted=providers[1], unreached=providers[2], **more)
+    finally:
+        for one in made:
+            await one.close()
 
 
 async def wait_for(world: CIWorld, sha: str, claim: Callable[[CIRun], bool]) -> CIRun:
-    """Poll as the bot does until the run is as claimed."""
+    """Poll as the bot does, which bears a lost answer, until the run is as claimed."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        run = await world.provider.status(sha)
+        run = None
+        with suppress(Unavailable):
+            run = await world.provider.status(sha)
         if run is not None and claim(run):
             return run
         assert time.monotonic() < deadline, f"still {run}; log:\n{run and await world.provider.log(sha)}"
+        await asyncio.sleep(0.05)
+
+
+async def wait_for_order(provider: FindsOrders, order: CIRequest) -> CIRun:
+    """Poll as the bot does until the run of an order has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        run = None
+        with suppress(Unavailable):
+            run = await provider.find_order(order)
+        if run is not None and run.state.is_final:
+            return run
+        assert time.monotonic() < deadline, f"still {run}"
         await asyncio.sleep(0.05)
 
 
@@ -105,6 +142,41 @@ class CIContract:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
         assert world.count_orders() == before + 1
+
+    async def test_the_run_of_an_order_is_found_by_its_key_and_its_end_is_told(self, world: CIWorld):
+        if world.count_orders is None:
+            return  # nothing is ordered here
+        assert world.restarted is not None
+        good = replace(world.passing, is_check=False, key="nightshift-INC-1-0123456789ab-deploy")
+        bad = replace(world.failing, is_check=False, key=f"{good.key}-2")
+        for provider in (world.provider, world.restarted):
+            assert isinstance(provider, FindsOrders)
+            assert await provider.find_order(good) is None
+        for order, state, step in ((good, CIState.PASSED, ""), (bad, CIState.FAILED, "tests")):
+            await world.provider.start(order)
+            for provider in (world.restarted, world.provider):
+                run = await wait_for_order(provider, order)
+                assert (run.state, run.failed_step, run.sha) == (state, step, order.sha)
+            assert await provider.find_order(replace(order, key=f"{order.key}-3")) is None
+
+    @pytest.mark.parametrize("is_check", [True, False])
+    async def test_an_order_that_did_not_leave_is_said_to_be_not_sent(self, world: CIWorld, *, is_check: bool):
+        if world.count_orders is None:
+            return  # nothing is ordered here
+        assert world.unreached is not None
+        with pytest.raises(NotSent):
+            await world.unreached.start(replace(world.passing, is_check=is_check))
+        assert world.count_runs() == 0
+
+    @pytest.mark.parametrize("is_check", [True, False])
+    async def test_an_order_whose_answer_is_lost_is_never_said_to_be_not_sent(self, world: CIWorld, *, is_check: bool):
+        if world.count_orders is None or world.lose_answer is None:
+            return  # nothing is ordered here, or nothing gets lost
+        world.lose_answer()
+        with pytest.raises(Unavailable) as caught:
+            await world.provider.start(replace(world.passing, is_check=is_check))
+        assert not isinstance(caught.value, NotSent)
+        assert world.count_orders() == 1
 
     async def test_asking_at_once_from_many_sides_is_one_run(self, world: CIWorld):
         runs = await asyncio.gather(*(world.provider.start(world.passing) for _ in range(16)))

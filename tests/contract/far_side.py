@@ -9,17 +9,24 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+NOBODY = "http://127.0.0.1:9"
+"""An address at which nobody listens."""
+
 
 def make_sha(name: str) -> str:
     return hashlib.sha1(name.encode()).hexdigest()
 
 
 class FarSide(ABC):
-    """`faults` answer before everything else, one call each; `seen` keeps method, path and headers of every call."""
+    """`faults` answer before everything else, one call each; `seen` keeps method, path and headers of every call.
+
+    `url` is where it is served.
+    """
 
     def __init__(self) -> None:
         self.faults: list[Callable[[web.Request], web.StreamResponse | None]] = []
         self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.url = ""
         self.late_faults: list[Callable[[], web.StreamResponse]] = []
 
     @abstractmethod
@@ -38,14 +45,19 @@ class FarSide(ABC):
             return self.late_faults.pop(0)()
         return answer
 
+    def lose_answer(self) -> None:
+        """Let the next order be carried out, and its answer be lost."""
+        self.late_faults.append(lambda: web.Response(status=502))
+
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
         app = web.Application(middlewares=[self._watch])
         app.add_routes(self.routes())
         server = TestServer(app)
         await server.start_server()
+        self.url = f"http://127.0.0.1:{server.port}"
         try:
-            yield f"http://127.0.0.1:{server.port}"
+            yield self.url
         finally:
             await server.close()
 

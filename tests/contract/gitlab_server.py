@@ -79,6 +79,7 @@ class GitLabServer(FarSide):
             web.post(PROJECT + "/pipeline", self.create),
             web.get(PROJECT + "/pipelines/{id}", self.detail),
             web.get(PROJECT + "/pipelines/{id}/jobs", self.jobs),
+            web.get(PROJECT + "/pipelines/{id}/variables", self.given),
             web.post(PROJECT + "/pipelines/{id}/cancel", self.cancel),
             web.post(PROJECT + "/pipelines/{id}/retry", self.retry),
             web.get(PROJECT + "/jobs/{id}/trace", self.trace),
@@ -135,9 +136,10 @@ class GitLabServer(FarSide):
 
     async def list(self, request):
         self.check(request)
-        sha = request.query["sha"]
-        every = [] if self.hidden else [one.shown() for one in self.pipelines.values() if one.sha == sha][::-1]
-        page, size = int(request.query["page"]), self.page_size
+        sha, ref = request.query.get("sha"), request.query.get("ref")
+        found = [one for one in self.pipelines.values() if sha in {None, one.sha} and ref in {None, one.ref}]
+        every = [] if self.hidden else [one.shown() for one in reversed(found)]
+        page, size = int(request.query.get("page", 1)), self.page_size
         following = str(page + 1) if len(every) > page * size else ""
         return web.json_response(every[(page - 1) * size : page * size], headers={"X-Next-Page": following})
 
@@ -162,6 +164,10 @@ class GitLabServer(FarSide):
         found = self.named(request)
         assert request.query["include_retried"] == "true"
         return web.json_response([job.shown() for job in reversed(found.jobs)])
+
+    async def given(self, request):
+        pairs = self.named(request).variables.items()
+        return web.json_response([{"variable_type": "env_var", "key": key, "value": value} for key, value in pairs])
 
     async def cancel(self, request):
         found = self.named(request)

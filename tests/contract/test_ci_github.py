@@ -12,6 +12,7 @@ from bot.domain.ci_log import find_failure
 from bot.errors import Reason, Rejected, Unavailable
 from connectors.ci.github import Connector, GitHubCI
 from tests.contract.ci_suite import CIContract, CIWorld
+from tests.contract.far_side import NOBODY
 from tests.contract.github_world import GitHubWorld, open_world
 from tests.forge.actions import FAILING, PASSING, JobPlan, Workflow
 from tests.forge.faults import Answer
@@ -39,7 +40,18 @@ def as_contract(github: GitHubWorld) -> CIWorld:
     passing, failing, slow = (github.write(outcome) for outcome in ("pass", "fail", "slow"))
     provider = Pushed(github, github.connect())
     runs = github.forge.runner.runs
-    return CIWorld(provider=provider, passing=passing, failing=failing, slow=slow, count_runs=lambda: len(runs))
+    orders = {}
+    if github.trigger is Trigger.DISPATCH:
+        lost = Answer(status=0, path=".*/dispatches", after=True)
+        orders = {
+            "count_orders": lambda: github.count_orders("/dispatches"),
+            "unreached": github.connect(url=NOBODY).ci,
+            "restarted": github.connect().ci,
+            "lose_answer": lambda: github.forge.faults.answers.append(lost),
+        }
+    return CIWorld(
+        provider=provider, passing=passing, failing=failing, slow=slow, count_runs=lambda: len(runs), **orders
+    )
 
 
 @pytest.fixture
@@ -117,6 +129,18 @@ async def test_a_dispatch_is_found_by_another_process_and_not_sent_again(dispatc
     await dispatching.connect().ci.start(request)
     assert (await verdict(dispatching.connect().ci, request)).state is CIState.PASSED
     assert dispatching.count_orders("/dispatches") == 1
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["of one commit", "of two merges"])
+async def test_two_deployments_close_together_are_two_orders_and_two_runs(dispatching: GitHubWorld, *, same: bool):
+    first = replace(dispatching.commit("pass", "main"), is_check=False, key="nightshift-INC-1-aaaaaaaaaaaa-deploy")
+    sha = first.sha if same else dispatching.commit("other", "main").sha
+    second = replace(first, sha=sha, incident="INC-2", key="nightshift-INC-2-bbbbbbbbbbbb-deploy")
+    provider = dispatching.connect().ci
+    answers = await asyncio.gather(*(provider.start(one) for one in (first, second)))
+    assert [run.state for run in answers] == [CIState.QUEUED] * 2
+    assert sorted(run.inputs["nightshift_key"] for run in dispatching.forge.runner.runs) == [first.key, second.key]
+    assert {run.inputs["nightshift_sha"] for run in dispatching.forge.runner.runs} == {first.sha, second.sha}
 
 
 async def test_checks_of_others_do_not_stand_for_a_dispatch(dispatching: GitHubWorld):
@@ -237,14 +261,14 @@ async def test_github_is_asked_about_a_commit_once_in_a_while_but_at_once_after_
     request = github.commit("slow")
     github.forge.clock.advance(1)
     await connector.ci.start(request)
-    calls = connector.api.calls
+    calls = connector.client.calls
     assert (await connector.ci.status(request.sha)) is not None
-    assert connector.api.calls == calls
+    assert connector.client.calls == calls
     connector.ci.forget_answers([request.sha, "0" * 40])
     await connector.ci.status(request.sha)
-    assert connector.api.calls > calls
-    assert connector.api.unchanged == 3, "what has not changed costs no rate limit"
-    assert connector.api.remaining == github.forge.faults.quota
+    assert connector.client.calls > calls
+    assert connector.client.unchanged == 3, "what has not changed costs no rate limit"
+    assert connector.client.remaining == github.forge.faults.quota
 
 
 async def test_news_that_comes_while_github_is_asked_is_not_missed(github: GitHubWorld):
@@ -256,9 +280,9 @@ async def test_news_that_comes_while_github_is_asked_is_not_missed(github: GitHu
     github.forge.faults.slow = 0.0
     connector.ci.forget_answers([request.sha])
     await asking
-    calls = connector.api.calls
+    calls = connector.client.calls
     await connector.ci.status(request.sha)
-    assert connector.api.calls > calls
+    assert connector.client.calls > calls
 
 
 # The verdict ---------------------------------------------------------------------------------------------------------

@@ -198,8 +198,8 @@ async def test_what_has_not_changed_costs_no_rate_limit(github: GitHubWorld):
     for _ in range(5):
         await connector.ci.status(request.sha)
     assert github.forge.faults.quota == before
-    assert connector.api.remaining == before
-    assert connector.api.unchanged >= 15
+    assert connector.client.remaining == before
+    assert connector.client.unchanged >= 15
 
 
 async def test_with_the_rate_limit_used_up_no_call_leaves_before_its_end(github: GitHubWorld):
@@ -209,9 +209,9 @@ async def test_with_the_rate_limit_used_up_no_call_leaves_before_its_end(github:
     assert error.reason is Reason.RATE_LIMITED
     assert isinstance(error, Unavailable)
     assert 50 < (error.retry_after or 0) <= 61
-    calls = connector.api.calls
+    calls = connector.client.calls
     assert (await ask(connector)).reason is Reason.RATE_LIMITED
-    assert connector.api.calls == calls
+    assert connector.client.calls == calls
     github.now += 62
     github.forge.faults.quota = 100
     assert await connector.ci.status(SHA) is None
@@ -398,9 +398,9 @@ def test_a_key_that_cannot_be_used_is_a_problem_of_the_configuration(tmp_path: P
         ({"app_id": "1"}, "needs installation_id and app_private_key_file too"),
         ({"token": "a b"}, "letters, digits and signs"),
         ({"token": "x\n"}, "letters, digits and signs"),
-        ({"token": "x", "url": "api.github.com"}, "no address"),
-        ({"token": "x", "url": "https://user@host"}, "no address"),
-        ({"token": "x", "url": "ftp://host"}, "no address"),
+        ({"token": "x", "url": "api.github.com"}, "address"),
+        ({"token": "x", "url": "https://user@host"}, "address"),
+        ({"token": "x", "url": "ftp://host"}, "address"),
         ({"token": "x", "poll_seconds": -1}, "greater than or equal"),
         ({"token": "x", "tokn": "y"}, "Extra inputs"),
         ({"token": "x", "merge_method": "force"}, "merge"),

@@ -13,6 +13,7 @@ from connectors.ci.github.words import MAX_BODY, write_body, write_title
 from tests.contract.forge_suite import ForgeContract, ForgeWorld
 from tests.contract.github_world import GitHubWorld, open_world
 from tests.forge.faults import Answer
+from tests.forge.repository import Reported, Rule
 
 TIDY = "nightshift/INC-1/tidy"
 
@@ -161,3 +162,72 @@ def test_a_text_cannot_leave_its_block(text: str):
 
 def test_a_title_is_never_empty():
     assert write_title("\x1b[2J \u200b") == "Nightshift"
+
+
+# Rulesets ------------------------------------------------------------------------------------------------------------
+PULL = {
+    "dismiss_stale_reviews_on_push": False,
+    "require_code_owner_review": False,
+    "require_last_push_approval": False,
+    "required_approving_review_count": 1,
+    "required_review_thread_resolution": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "keeps_away"),
+    [
+        (Rule(branches="nightshift/*", type="creation"), True),
+        (Rule(branches="*", type="update"), True),
+        (Rule(branches="*", type="pull_request", parameters=PULL), True),
+        (Rule.of_checks("*", "tests"), True),
+        (Rule.of_checks("*", "tests", on_create=False), False),
+        (Rule(branches="*", type="deletion"), False),
+        (Rule(branches="*", type="non_fast_forward"), False),
+        (Rule(branches="main", type="update"), False),
+    ],
+)
+async def test_a_ruleset_protects_a_branch_also_before_it_is_there(
+    github: GitHubWorld, world: ForgeWorld, *, rule: Rule, keeps_away: bool
+):
+    github.shop.rules.append(rule)
+    for branch in (TIDY, "nightshift/INC-9/new"):
+        assert (await world.forge.rules(world.request.repository, branch)).is_protected is keeps_away
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_server_or_a_plan_without_rulesets_has_none(github: GitHubWorld, world: ForgeWorld, status: int):
+    github.forge.faults.answers.append(Answer(status=status, path=".*/rules/branches/.*"))
+    assert not (await world.forge.rules(world.request.repository, TIDY)).is_protected
+
+
+async def test_rules_that_cannot_be_read_are_no_permission(github: GitHubWorld, world: ForgeWorld):
+    github.forge.faults.answers.append(Answer(status=502, path=".*/rules/branches/.*"))
+    with pytest.raises(Unavailable):
+        await world.forge.rules(world.request.repository, TIDY)
+
+
+@pytest.mark.parametrize("is_status", [True, False])
+async def test_a_merge_waits_for_what_a_ruleset_requires_and_is_refused_where_it_is_red(
+    github: GitHubWorld, world: ForgeWorld, *, is_status: bool
+):
+    github.shop.rules.append(Rule.of_checks("main", "licences"))
+    made, request = await world.forge.propose(world.request), world.request
+    reported = Reported(name="licences", status="in_progress", conclusion=None, is_status=is_status)
+    for one in ([], [replace(reported, conclusion="pending" if is_status else None)]):
+        github.shop.reported[request.sha] = one
+        with pytest.raises(Unavailable, match="waits for the required check licences"):
+            await world.forge.merge(request.repository, made.number, request.sha)
+    github.shop.reported[request.sha] = [replace(reported, status="completed", conclusion="failure")]
+    with pytest.raises(Rejected, match="licences is not green"):
+        await world.forge.merge(request.repository, made.number, request.sha)
+    github.shop.reported[request.sha] = [replace(reported, status="completed", conclusion="success")]
+    assert (await world.forge.merge(request.repository, made.number, request.sha)).state is ChangeState.MERGED
+
+
+async def test_checks_that_the_classic_protection_requires_count_as_well(github: GitHubWorld, world: ForgeWorld):
+    made = await world.forge.propose(world.request)
+    told = {"name": "main", "protected": True, "protection": {"required_status_checks": {"contexts": ["lint"]}}}
+    github.forge.faults.answers.append(Answer(status=200, body=json.dumps(told), path=".*/branches/main"))
+    with pytest.raises(Unavailable, match="required check lint"):
+        await world.forge.merge(world.request.repository, made.number, world.request.sha)

@@ -9,7 +9,7 @@ from aiohttp import web
 from bot.domain.ci import CIRequest, CIState, Trigger
 from bot.errors import ConfigError, Reason, Rejected, Unavailable
 from connectors.ci.gitlab import Connector, Settings
-from tests.contract.ci_suite import CIContract, CIWorld, is_final, wait_for
+from tests.contract.ci_suite import CIContract, CIWorld, is_final, open_ci, wait_for
 from tests.contract.far_side import answer, make_sha
 from tests.contract.gitlab_server import TOKEN, GitLabServer
 
@@ -19,16 +19,17 @@ REPOSITORY = "https://gitlab.example.com/team/shop.git"
 @pytest.fixture
 async def gitlab():
     server = GitLabServer()
-    async with server.serve() as url:
-        server.url = url
+    async with server.serve():
         yield server
+
+
+def connect(url: str) -> Connector:
+    return Connector(Settings(url=url, token=TOKEN, projects={REPOSITORY: "team/shop"}, answer_seconds=5), [REPOSITORY])
 
 
 @pytest.fixture
 async def connector(gitlab):
-    made = Connector(
-        Settings(url=gitlab.url, token=TOKEN, projects={REPOSITORY: "team/shop"}, answer_seconds=5), [REPOSITORY]
-    )
+    made = connect(gitlab.url)
     yield made
     await made.close()
 
@@ -43,15 +44,18 @@ def request(gitlab, plan: str, trigger: Trigger = Trigger.DISPATCH) -> CIRequest
 
 class TestCIGitLab(CIContract):
     @pytest.fixture
-    async def world(self, gitlab, connector):
-        return CIWorld(
-            provider=connector.ci,
+    async def world(self, gitlab):
+        async with open_ci(
+            connect,
+            gitlab.url,
             passing=request(gitlab, "pass"),
             failing=request(gitlab, "fail"),
             slow=request(gitlab, "slow"),
             count_runs=lambda: len(gitlab.pipelines),
             count_orders=lambda: len(gitlab.pipelines),
-        )
+            lose_answer=gitlab.lose_answer,
+        ) as world:
+            yield world
 
 
 async def test_a_dispatch_takes_its_key_and_commit_along(gitlab, connector):

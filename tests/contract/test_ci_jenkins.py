@@ -8,7 +8,7 @@ from aiohttp import web
 from bot.domain.ci import CIRequest, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
 from connectors.ci.jenkins import LOG_KEPT, Connector, Settings
-from tests.contract.ci_suite import CIContract, CIWorld
+from tests.contract.ci_suite import CIContract, open_ci
 from tests.contract.far_side import answer, make_sha
 from tests.contract.jenkins_server import JOB, PATH, TOKEN, USER, Item, JenkinsServer
 
@@ -16,14 +16,17 @@ from tests.contract.jenkins_server import JOB, PATH, TOKEN, USER, Item, JenkinsS
 @pytest.fixture
 async def jenkins():
     server = JenkinsServer()
-    async with server.serve() as url:
-        server.url = url
+    async with server.serve():
         yield server
+
+
+def connect(url: str) -> Connector:
+    return Connector(Settings(url=url, user=USER, token=TOKEN, jobs=(JOB,)), [])
 
 
 @pytest.fixture
 async def connector(jenkins):
-    made = Connector(Settings(url=jenkins.url, user=USER, token=TOKEN, jobs=(JOB,)), [])
+    made = connect(jenkins.url)
     yield made
     await made.close()
 
@@ -50,15 +53,18 @@ def built(jenkins, sha: str, **more: object) -> Item:
 
 class TestCIJenkins(CIContract):
     @pytest.fixture
-    async def world(self, jenkins, connector):
-        return CIWorld(
-            provider=connector.ci,
+    async def world(self, jenkins):
+        async with open_ci(
+            connect,
+            jenkins.url,
             passing=request(jenkins, "pass"),
             failing=request(jenkins, "fail"),
             slow=request(jenkins, "slow"),
             count_runs=lambda: len({one.given["NIGHTSHIFT_SHA"] for one in jenkins.items}),
             count_orders=lambda: len(jenkins.items),
-        )
+            lose_answer=jenkins.lose_answer,
+        ) as world:
+            yield world
 
 
 async def test_many_askers_leave_one_item_in_the_queue(jenkins, connector):

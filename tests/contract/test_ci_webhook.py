@@ -10,12 +10,13 @@ from bot.domain.ci import CIRequest, Trigger
 from bot.errors import Reason, Refused, Rejected, Unavailable
 from bot.ports.http import WebRequest
 from connectors.ci.webhook import SIGNATURE, STAMP, Connector, Settings, WebhookHooks, point, sign
-from tests.contract.ci_suite import CIContract, CIWorld
+from tests.contract.ci_suite import CIContract, open_ci
 from tests.contract.far_side import FarSide, answer, make_sha
 
 SECRET = "0123456789abcdef-signing"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PATHS = {f"{name}_path": f"/runs/{{{{ sha }}}}/{name}" for name in ("log", "cancel", "rerun")}
+PATHS["order_path"] = "/orders/{{ key }}"
 AT = "2026-01-02T03:04:05Z"
 
 
@@ -31,6 +32,7 @@ class OwnCI(FarSide):
         return [
             web.post("/runs", self.start),
             web.get("/runs/{sha}", self.status),
+            web.get("/orders/{sha}", self.status),
             web.get("/runs/{sha}/log", self.log),
             web.post("/runs/{sha}/cancel", self.cancel),
             web.post("/runs/{sha}/rerun", self.rerun),
@@ -47,7 +49,7 @@ class OwnCI(FarSide):
         order = await self.check(request)
         self.orders.append(order)
         plan = order["branch"].rpartition("/")[2]
-        self.runs[order["sha"]] = {
+        self.runs[order["sha"]] = self.runs[order["key"]] = {
             "state": "queued",
             "plan": plan,
             "attempt": 1,
@@ -92,14 +94,17 @@ class OwnCI(FarSide):
 @pytest.fixture
 async def own():
     server = OwnCI()
-    async with server.serve() as url:
-        server.url = url
+    async with server.serve():
         yield server
+
+
+def connect(url: str) -> Connector:
+    return Connector(Settings(url=url, signing_secret=SECRET, **PATHS), [])
 
 
 @pytest.fixture
 async def connector(own):
-    made = Connector(Settings(url=own.url, signing_secret=SECRET, **PATHS), [])
+    made = connect(own.url)
     yield made
     await made.close()
 
@@ -113,14 +118,16 @@ def request(name: str, **changes: str) -> CIRequest:
 
 class TestCIWebhook(CIContract):
     @pytest.fixture
-    async def world(self, own, connector):
-        names = ("passing", "failing", "slow")
-        return CIWorld(
-            provider=connector.ci,
-            **{name: request(name) for name in names},
-            count_runs=lambda: len(own.runs),
+    async def world(self, own):
+        async with open_ci(
+            connect,
+            own.url,
+            **{name: request(name) for name in ("passing", "failing", "slow")},
+            count_runs=lambda: len({order["sha"] for order in own.orders}),
             count_orders=lambda: len(own.orders),
-        )
+            lose_answer=own.lose_answer,
+        ) as world:
+            yield world
 
 
 async def test_values_stay_values_whatever_is_in_them(own, connector):

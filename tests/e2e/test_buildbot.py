@@ -43,7 +43,7 @@ def builds(url: str) -> list[tuple[str, int]]:
     return [(one["sourcestamps"][0]["revision"], one["results"]) for one in sets]
 
 
-async def approve_all(lane: Lane, master: Path, seconds: float = 60) -> None:
+async def approve_all(lane: Lane, master: Path, seconds: float = 240) -> None:
     """Press one after the other; where it takes too long, say what the master says."""
     deadline = time.monotonic() + seconds
     async with new_session() as session:

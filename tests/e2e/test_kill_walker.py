@@ -85,7 +85,7 @@ def is_of_model(point: FaultPoint) -> bool:
 
 def is_of_rollout(point: FaultPoint) -> bool:
     """tests/e2e/test_rollout_walker.py kills at these, with a forge and a CI that has to be told."""
-    phases = tuple(f"phase.{phase}." for phase in ("propose", "look", "merge", "deploy", "watch", "revert"))
+    phases = tuple(f"phase.{phase}." for phase in ("propose", "look", "merge", "deploy", "deployed", "watch", "revert"))
     return point.name.startswith(("ci.dispatch.", "change.", "merge.", "deploy.", *phases))
 
 

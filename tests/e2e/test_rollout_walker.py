@@ -16,7 +16,8 @@ from tests.playbooks.world import run_git
 UNANSWERED = "ci.dispatch.unanswered"
 SHARDS = 2
 STAGES = ("phase.propose.before", "change.propose", "change.recorded", "phase.propose.after", "ci.dispatch",
-          "phase.merge.before", "merge", "phase.merge.after", "phase.deploy.before", "deploy", "phase.deploy.after",
+          "phase.merge.before", "merge", "phase.merge.after", "phase.deploy.before", "deploy.dispatch",
+          "deploy.recorded", "phase.deploy.after", "phase.deployed.before", "deploy.ended", "phase.deployed.after",
           "phase.watch")  # fmt: skip
 """The order in which an incident passes the points, as far as there is one."""
 HOSTED = Path(__file__).parent / "hosted"

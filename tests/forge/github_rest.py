@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from typing import Any
 
 from aiohttp import web
@@ -32,6 +33,7 @@ class Rest:
         for method, path, handle in (
             ("GET", REPO, self._repository),
             ("GET", REPO + "/branches/{branch:.+}", self._branch),
+            ("GET", REPO + "/rules/branches/{branch:.+}", self._rules),
             ("GET", REPO + "/pulls", self._list_pulls),
             ("POST", REPO + "/pulls", self._open_pull),
             ("GET", REPO + "/pulls/{number}", self._pull),
@@ -39,6 +41,7 @@ class Rest:
             ("GET", REPO + "/commits/{sha}/check-runs", self._list_checks),
             ("GET", REPO + "/commits/{sha}/status", self._statuses),
             ("GET", actions + "/runs", self._list_runs),
+            ("GET", actions + "/workflows/{workflow}/runs", self._list_runs),
             ("GET", actions + "/runs/{number}/attempts/{attempt}/jobs", self._list_jobs),
             ("POST", actions + "/runs/{number}/cancel", self._cancel),
             ("POST", actions + "/runs/{number}/rerun", self._rerun),
@@ -63,6 +66,11 @@ class Rest:
         if not hosted.head(branch):
             return refuse(404, "Branch not found")
         return web.json_response(self._forge.shapes.branch(hosted, branch))
+
+    async def _rules(self, request: web.Request) -> web.Response:
+        hosted, branch = self._hosted(request), request.match_info["branch"]
+        found = [rule for rule in hosted.rules if fnmatch(branch, rule.branches)]
+        return self._page(request, [self._forge.shapes.rule(hosted, rule) for rule in found])
 
     # Pull requests -------------------------------------------------------------------------------------------------
     async def _list_pulls(self, request: web.Request) -> web.Response:
@@ -150,6 +158,8 @@ class Rest:
     async def _list_runs(self, request: web.Request) -> web.Response:
         hosted, now = self._hosted(request), self._forge.clock.now()
         runs = self._listed(hosted, request.query.get("head_sha", ""))
+        wanted, event = request.match_info.get("workflow", ""), request.query.get("event", "")
+        runs = [run for run in runs if wanted in {"", run.workflow.file} and event in {"", run.event}]
         return self._page(request, [self._forge.shapes.run(run, now) for run in runs], "workflow_runs")
 
     async def _list_jobs(self, request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from tests.forge.actions import Job, Run, Workflow
 from tests.forge.clock import write_time
-from tests.forge.repository import Hosted, Pull, Reported
+from tests.forge.repository import Hosted, Pull, Reported, Rule
 
 Shape = dict[str, Any]
 BORN: Final = "2026-01-01T00:00:00Z"
@@ -82,6 +82,11 @@ class Shapes:
             "protection": {"enabled": is_protected, "url": f"{url}/protection"},
             "protection_url": f"{url}/protection",
         }
+
+    def rule(self, hosted: Hosted, rule: Rule) -> Shape:
+        given = {"parameters": dict(rule.parameters)} if rule.parameters else {}
+        source = {"ruleset_source_type": "Repository", "ruleset_source": hosted.name, "ruleset_id": 42}
+        return {"type": rule.type, **given, **source}
 
     def commit(self, hosted: Hosted, sha: str) -> Shape:
         url = f"{self.api}/repos/{hosted.name}/commits/{sha}"

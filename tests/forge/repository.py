@@ -1,6 +1,7 @@
 """A repository that the forge hosts: a real bare one, with its pull requests."""
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,24 @@ class Reported:
     is_status: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule of a ruleset, for the branches that fit a pattern, whether they are there or not."""
+
+    branches: str
+    type: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of_checks(cls, branches: str, *checks: str, on_create: bool = True) -> "Rule":
+        given: dict[str, object] = {
+            "required_status_checks": [{"context": check} for check in checks],
+            "strict_required_status_checks_policy": False,
+            "do_not_enforce_on_create": not on_create,
+        }
+        return cls(branches=branches, type="required_status_checks", parameters=given)
+
+
 @dataclass
 class Hosted:
     """`name` is "owner/name". `origin` is the bare repository and a work tree beside it, in the test's hands."""
@@ -41,6 +60,7 @@ class Hosted:
     folder: Path
     default_branch: str = "main"
     protected: set[str] = field(default_factory=lambda: {"main"})
+    rules: list[Rule] = field(default_factory=list)
     pulls: list[Pull] = field(default_factory=list)
     reported: dict[str, list[Reported]] = field(default_factory=dict)
     origin: Origin = field(init=False)

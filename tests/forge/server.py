@@ -108,7 +108,9 @@ class _Gate:
             if scripted.status == 0:
                 return None
             body = scripted.body.encode() if isinstance(scripted.body, str) else scripted.body
-            return web.Response(status=scripted.status, body=body, headers=dict(scripted.headers))
+            return web.Response(
+                status=scripted.status, body=body, headers={"Content-Type": "application/json", **scripted.headers}
+            )
         if not self._knows(request):
             return refuse(401, "Bad credentials")
         if self._forge.faults.quota <= 0:

@@ -66,7 +66,7 @@ def test_a_ci_system_is_no_forge(load):
         make_platforms(load(TABLES.format(ci="jenkins", forge="jenkins")))
 
 
-@pytest.mark.parametrize("module", ["http_client", "http_values", "one_per_sha"])
+@pytest.mark.parametrize("module", ["http_client", "http_transport", "http_values", "one_per_sha"])
 def test_a_part_of_the_connectors_is_no_connector(load, module):
     with pytest.raises(ConfigError, match="no connector"):
         make_platforms(load(TABLES.format(ci=module, forge="gitlab")))

@@ -3,6 +3,7 @@
 import pytest
 
 from bot.domain.change import MergeRule
+from bot.domain.ci import CIState
 from tests.rollout_world import RolloutWorld
 from tests.worldkit import alert, group
 
@@ -39,6 +40,12 @@ class TestOrdering:
         assert len(night.ci.sent) == 1
         assert night.labels("notice") == ["It runs", "Start it again"]
 
+    async def test_what_surely_did_not_leave_is_sent_later_and_nobody_is_asked(self, night):
+        night.ci.answers = ["not sent", "not sent", "ok"]
+        await deployed(night)
+        assert night.ci.jobs == [("deploy.yml", MERGED)]
+        assert not night.world.promised("notice")
+
     async def test_a_person_who_says_it_runs_starts_the_watch(self, night):
         night.ci.answers = ["late"]
         await deployed(night)
@@ -71,6 +78,58 @@ class TestOrdering:
         await deployed(night)
         (told,) = night.shown("notice")
         assert told.headline == "Merged, but not deployed: no such job"
+
+
+def kinds(night: RolloutWorld) -> list[str]:
+    with night.world.unit() as work:
+        told = [event.kind for event in work.timeline.of("INC-1")]
+    return [kind for kind in told if kind in ("deployed", "deploy_failed", "deploy_unknown")]
+
+
+class TestFollowing:
+    async def test_the_watch_begins_when_the_deployment_has_ended_well(self, night):
+        await deployed(night)
+        assert kinds(night) == ["deployed"]
+        ((watch,), ended) = night.world.phases.of("watch"), night.world.clock.now()
+        assert (watch.due - ended).total_seconds() == 600
+        assert "Deployed eeeeeeeeeeee" in night.world.say("/patch show INC-1").text
+
+    @pytest.mark.parametrize(
+        ("state", "words"),
+        [
+            (CIState.FAILED, "Merged, but the deployment failed at push the image"),
+            (CIState.CANCELLED, "Merged, but the deployment was cancelled"),
+        ],
+    )
+    async def test_a_deployment_that_failed_rings_and_no_alert_is_watched(self, night, state, words):
+        night.ci.order_verdict = state
+        await deployed(night)
+        assert kinds(night) == ["deploy_failed"]
+        assert not night.world.phases.of("watch")
+        (told,) = night.shown("notice")
+        assert (told.headline, told.rings) == (words, ("ada",))
+
+    async def test_where_ci_does_not_show_the_run_the_alert_alone_is_watched(self, night):
+        night.ci.hides_orders = True
+        await deployed(night)
+        assert kinds(night) == ["deploy_unknown"]
+        assert len(night.world.phases.of("watch")) == 1
+        assert not night.world.promised("notice")
+
+    async def test_a_run_that_shows_late_and_a_ci_that_is_silent_are_waited_for(self, night):
+        night.ci.lag, night.ci.takes = 40, 3000
+        night.on_point["deploy.recorded"] = lambda: setattr(night.ci, "down", 5)
+        await deployed(night)
+        assert kinds(night) == ["deployed"]
+
+    @pytest.mark.parametrize("point", ["deploy.recorded", "deploy.ended"])
+    async def test_a_kill_on_the_way_tells_the_end_once(self, night, point):
+        night.ci.order_verdict = CIState.FAILED
+        night.kill_at(point)
+        await deployed(night)
+        assert point in night.points
+        assert kinds(night) == ["deploy_failed"]
+        assert len(night.world.promised("notice")) == 1
 
 
 class TestWatching:

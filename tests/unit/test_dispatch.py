@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.approval import ApprovalState
+from bot.domain.change import MergeRule
 from bot.domain.chat import Link
-from bot.domain.ci import Trigger
+from bot.domain.ci import CIState, Trigger
 from bot.engine import following, tools
 from tests.rollout_world import RolloutWorld
 
@@ -269,3 +270,30 @@ async def test_a_verdict_waits_for_no_log(tmp_path, monkeypatch):
     digest = night.approve()
     await night.play()
     assert state(night, digest) is ApprovalState.EXECUTED
+
+
+async def test_after_a_restart_a_rerun_is_of_the_run_that_was_ordered_and_of_no_other(night):
+    night.ci.verdict, night.ci.reruns = CIState.FAILED, True
+    night.approve()
+    await night.play()
+    night.ci.beside = True
+    night.ci.expected.clear()  # a new process
+    assert night.world.say("/ci rerun INC-1").ok
+    await night.play()
+    with night.world.unit() as work:
+        ((_, run),) = work.ci_runs.of("INC-1")
+    assert (run.state, run.attempt) == (CIState.PASSED, 2)
+
+
+async def test_after_a_restart_a_merge_asks_about_the_run_that_was_ordered_and_no_other(tmp_path, monkeypatch):
+    night = RolloutWorld(
+        tmp_path, monkeypatch, forge="hub", trigger=Trigger.DISPATCH, ci_job="checks.yml", merge=MergeRule.ASK
+    )
+    night.approve()
+    await night.play()
+    night.ci.beside, night.ci.verdict = True, CIState.FAILED
+    night.ci.expected.clear()  # a new process, and somebody has run it again meanwhile
+    assert night.press("verdict", "Merge").ok
+    await night.play()
+    assert not night.forge.merges
+    assert "CI is not green" in night.shown("notice")[-1].headline

@@ -280,6 +280,14 @@ class TestCarryingOut:
         assert (night.git.pushes, night.forge.merges) == ([], [])
         assert card(night).headline == "Rollback ordered: checkout from v1.4.2 back to v1.4.1"
 
+    async def test_what_surely_did_not_leave_is_sent_later_and_nobody_is_asked(self, night):
+        night.ci.answers = ["not sent", "ok"]
+        approval = await approve(night)
+        await night.play()
+        assert len(night.ci.requests) == 1
+        assert state(night, approval) is ApprovalState.EXECUTED
+        assert not night.world.promised("notice")
+
     async def test_pressed_twice_it_is_ordered_once(self, night):
         approval = await approve(night)
         assert "already approved" in press(night, "approve", approval).text

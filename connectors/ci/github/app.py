@@ -4,10 +4,10 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -15,90 +15,90 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from bot.errors import ConfigError, Problem, Reason, Unavailable
+from bot.errors import ConfigError, NightshiftError, Problem, Reason, Unavailable
+from connectors.ci.github.refusals import NAME, explain
 from connectors.ci.github.settings import Settings
-from connectors.ci.github.transport import Request, Transport, read_json
-from connectors.ci.http_values import as_time
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_refusals import Refusal
+from connectors.ci.http_transport import Sent, Transport
+from connectors.ci.http_values import as_object, as_time
 
+API_VERSION: Final = "2022-11-28"
 CLOCK_SKEW: Final = 60
 JWT_SECONDS: Final = 540
 """GitHub takes at most ten minutes; one is left for clocks that differ."""
 RENEW_SECONDS: Final = 300.0
 
 
-class Identity(Protocol):
-    """Gives the bearer of a call. Raises `Unavailable` or `Rejected`."""
-
-    @property
-    def renews(self) -> bool:
-        """Whether another token can be had in place of one that GitHub refuses."""
-        ...
-
-    async def token(self) -> str: ...
-
-    def forget(self) -> None:
-        """GitHub refused the token: the next call asks for another."""
-        ...
-
-
 class TokenIdentity:
-    """A token from the configuration."""
-
-    renews = False
+    """A token from the configuration; there is no other."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
-    async def token(self) -> str:
-        return self._token
+    async def sign_in(self) -> Mapping[str, str]:
+        return bear(self._token)
 
-    def forget(self) -> None:
-        """There is no other."""
+    def explain(self, refusal: Refusal) -> NightshiftError | None:
+        return explain(refusal)
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
 class AppIdentity:
     """A GitHub App: signs a short statement with its key and gets a token for its installation, kept until it ages."""
 
-    renews = True
-
-    def __init__(self, settings: Settings, transport: Transport, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
-        self._transport = transport
+        self._client = HttpClient(Transport(NAME, settings, {}, explain=explain))
         self._clock = clock
         self._key = read_key(settings.app_private_key_file)
         self._lock = asyncio.Lock()
         self._token = ""
         self._good_until = 0.0
 
-    async def token(self) -> str:
+    async def sign_in(self) -> Mapping[str, str]:
         async with self._lock:
             if not self._token or self._clock() >= self._good_until:
                 await self._renew()
-            return self._token
+            return bear(self._token)
 
-    def forget(self) -> None:
+    def explain(self, refusal: Refusal) -> NightshiftError | None:
+        """A token that GitHub took back is replaced with the next call."""
+        if refusal.status != 401:
+            return explain(refusal)
         self._token = ""
+        return Unavailable("GitHub refused the App's token; it is asked for a new one.", Reason.REVOKED, 1.0)
+
+    async def close(self) -> None:
+        await self._client.close()
 
     async def _renew(self) -> None:
-        url = f"{self._settings.url}/app/installations/{self._settings.installation_id}/access_tokens"
+        path = f"/app/installations/{self._settings.installation_id}/access_tokens"
         statement = sign_statement(self._key, self._settings.app_id, int(self._clock()))
-        async with self._transport.ask(Request(method="POST", url=url, token=statement)) as answer:
-            if answer.status != 201:
-                raise await self._transport.refusal(answer)
-            value = await read_json(answer)
-        token = value.get("token") if isinstance(value, dict) else None
-        ends = as_time(value.get("expires_at")) if isinstance(value, dict) else None
+        value = as_object((await self._client.order("POST", path, Sent(headers=bear(statement)))).value)
+        token, ends = value.get("token"), as_time(value.get("expires_at"))
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or ends is None:
             raise Unavailable("GitHub answered without a token for the app.", Reason.SERVER_ERROR)
         self._token = token
         self._good_until = (ends - datetime.fromtimestamp(0, UTC)).total_seconds() - RENEW_SECONDS
 
 
-def make_identity(settings: Settings, transport: Transport) -> Identity:
+def make_identity(settings: Settings) -> TokenIdentity | AppIdentity:
     """Raises `ConfigError` where the key cannot be used."""
     if settings.token is not None:
         return TokenIdentity(settings.token.get_secret_value())
-    return AppIdentity(settings, transport)
+    return AppIdentity(settings)
+
+
+def bear(token: str) -> Mapping[str, str]:
+    """Return the headers of a call in a token's name."""
+    return {
+        "Accept": "application/vnd.github+json",
+        "Authorization": f"Bearer {token}",
+        "X-GitHub-Api-Version": API_VERSION,
+    }
 
 
 def read_key(path: str) -> RSAPrivateKey:

@@ -4,18 +4,19 @@ import time
 from collections.abc import Callable, Sequence
 
 from bot.errors import ConfigError, Problem, Rejected
-from connectors.ci.github.api import Api
 from connectors.ci.github.app import make_identity
 from connectors.ci.github.forge import GitHubForge
 from connectors.ci.github.hooks import GitHubHooks
 from connectors.ci.github.provider import GitHubCI
+from connectors.ci.github.refusals import NAME
 from connectors.ci.github.settings import Settings
 from connectors.ci.github.text import read_repository_name
-from connectors.ci.github.transport import Transport
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_transport import Transport
 
 
 class Connector:
-    """`bot.ports.ci.Platform`. `api` counts the calls, and knows what is left of the rate limit.
+    """`bot.ports.ci.Platform`. `client` counts the calls, and knows what is left of the rate limit.
 
     Raises `ConfigError` for an App's key that cannot be used, and for an address that is none on GitHub.
     """
@@ -24,15 +25,17 @@ class Connector:
         self, settings: Settings, repositories: Sequence[str], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         names = _read_names(repositories)
-        self._transport = Transport(settings, clock)
-        self.api = Api(settings.url, make_identity(settings, self._transport), self._transport)
-        self.ci = GitHubCI(self.api, settings, names, clock)
-        self.forge = GitHubForge(self.api, settings, names)
+        self._identity = make_identity(settings)
+        explain = self._identity.explain
+        self.client = HttpClient(Transport(NAME, settings, self._identity.sign_in, explain=explain, clock=clock))
+        self.ci = GitHubCI(self.client, settings, names, clock)
+        self.forge = GitHubForge(self.client, settings, names)
         secret = settings.webhook_secret
         self.hooks = GitHubHooks(secret.get_secret_value(), self.ci.forget_answers) if secret else None
 
     async def close(self) -> None:
-        await self._transport.close()
+        await self.client.close()
+        await self._identity.close()
 
 
 def _read_names(repositories: Sequence[str]) -> Sequence[str]:

@@ -1,52 +1,47 @@
 """Pull requests on GitHub, as a forge."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from bot.domain.change import BranchRules, Change, ChangeRequest, ChangeState
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.chat import Health
-from connectors.ci.github.api import Api
+from connectors.ci.github.rules import AGAIN_SECONDS, fetch_demands, require_green
 from connectors.ci.github.settings import Settings
 from connectors.ci.github.text import is_sha, read_number, read_repository_name, require_sha
 from connectors.ci.github.words import write_body, write_title
-from connectors.ci.http_values import as_link
-
-AGAIN_SECONDS: Final = 5.0
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_transport import Sent
+from connectors.ci.http_values import as_link, as_object, as_text
 
 
 class GitHubForge:
     """`Forge` for GitHub. A change is a pull request from a branch of the repository itself."""
 
-    def __init__(self, api: Api, settings: Settings, names: Sequence[str]) -> None:
-        self._api = api
+    def __init__(self, client: HttpClient, settings: Settings, names: Sequence[str]) -> None:
+        self._client = client
         self._settings = settings
         self._names = names
 
     async def rules(self, repository: str, branch: str) -> BranchRules:
         """What GitHub does not say clearly counts as forbidden."""
         name = read_repository_name(repository)
-        default = (await self._api.get(f"/repos/{name}")).get("default_branch")
+        default = (await self._client.get_object(f"/repos/{name}")).get("default_branch")
         if not isinstance(default, str) or not default:
             raise Unavailable("GitHub does not say which branch is the default.", Reason.SERVER_ERROR)
-        try:
-            found = await self._api.get(f"/repos/{name}/branches/{quote(branch, safe='')}")
-        except Rejected as error:
-            if error.reason is not Reason.NOT_FOUND:
-                raise
-            return BranchRules(exists=False, is_default=branch == default, is_protected=False)
+        found = await fetch_demands(self._client, name, branch)
         return BranchRules(
-            exists=found.get("name") == branch,  # GitHub sends on from a branch's old name to its new one
-            is_default=default in {branch, found.get("name")},
-            is_protected=found.get("protected") is not False,
+            exists=found.name == branch,  # GitHub sends on from a branch's old name to its new one
+            is_default=default in {branch, found.name},
+            is_protected=found.is_protected,
         )
 
     async def find(self, repository: str, branch: str) -> Change | None:
         name = read_repository_name(repository)
         head = quote(f"{name.partition('/')[0]}:{branch}", safe="")
         path = f"/repos/{name}/pulls?state=all&head={head}&sort=created&direction=desc&per_page=100"
-        for entry in await self._api.list(path, pages=1):
+        for entry in await self._client.list(path, pages=1):
             if _is_from(entry, name, branch):
                 return read_change(entry)
         return None
@@ -66,7 +61,8 @@ class GitHubForge:
             "maintainer_can_modify": False,
         }
         try:
-            return read_change(await self._api.order("POST", f"/repos/{name}/pulls", body))
+            made = await self._client.order("POST", f"/repos/{name}/pulls", Sent(json=body))
+            return read_change(as_object(made.value))
         except Rejected as error:
             if "already exists" not in str(error).lower():
                 raise
@@ -79,7 +75,8 @@ class GitHubForge:
     async def merge(self, repository: str, number: int, sha: str) -> Change:
         require_sha(sha)
         name = read_repository_name(repository)
-        current = read_change(await self._api.get(f"/repos/{name}/pulls/{number}"))
+        told = await self._client.get_object(f"/repos/{name}/pulls/{number}")
+        current = read_change(told)
         if current.state is ChangeState.MERGED:
             return current
         if current.state is ChangeState.CLOSED:
@@ -87,11 +84,15 @@ class GitHubForge:
         if current.sha != sha:
             text = f"Pull request {number} stands at {current.sha[:12]} now, not at the approved {sha[:12]}"
             raise Rejected(f"{text}; it was not merged.", Reason.CONFLICT)
+        target = as_text(as_object(told.get("base")).get("ref"), 500)
+        demands = await fetch_demands(self._client, name, target)
+        await require_green(self._client, name, sha, demands.checks)
         order = {"sha": sha, "merge_method": self._settings.merge_method}
         try:
-            done = await self._api.order("PUT", f"/repos/{name}/pulls/{number}/merge", order)
+            answer = await self._client.order("PUT", f"/repos/{name}/pulls/{number}/merge", Sent(json=order))
         except Rejected as error:
             raise _explain(error, number) from error
+        done = as_object(answer.value)
         merged = done.get("sha")
         if done.get("merged") is not True or not isinstance(merged, str) or not is_sha(merged):
             raise Unavailable("GitHub does not say whether it has merged.", Reason.SERVER_ERROR, AGAIN_SECONDS)
@@ -101,7 +102,7 @@ class GitHubForge:
         """Ask for each repository: that shows address, token, and whether it may be written to."""
         for name in self._names:
             try:
-                found = await self._api.get(f"/repos/{name}")
+                found = await self._client.get_object(f"/repos/{name}")
             except NightshiftError as error:
                 return Health(ok=False, text=f"{name}: {error}")
             if found.get("archived") is True:

@@ -5,6 +5,7 @@ the log of what failed is shown. A dispatch is sent once, and then found the sam
 """
 
 import asyncio
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -16,11 +17,13 @@ from urllib.parse import quote
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.errors import NightshiftError, NotSent, Reason, Rejected, Unavailable
 from bot.ports.chat import Health
-from connectors.ci.github.api import Api
 from connectors.ci.github.checks import collect_logs, explain, fetch_listing
 from connectors.ci.github.settings import Settings
 from connectors.ci.github.text import is_sha, read_repository_name, require_sha
-from connectors.ci.github.verdict import Listing, decide
+from connectors.ci.github.verdict import DISPATCHED, Listing, decide, read_listing
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_transport import Sent, not_sent
+from connectors.ci.http_values import as_text
 
 MAX_KNOWN: Final = 1000
 AGAIN_SECONDS: Final = 5.0
@@ -33,7 +36,6 @@ _HINTS: Final = {
     Trigger.PULL_REQUEST: "does a workflow say `on: pull_request`, and is the pull request free of conflicts?",
     Trigger.DISPATCH: "is the workflow enabled, and does the branch still stand at that commit?",
 }
-_NOT_SENT: Final = frozenset({Reason.UNREACHABLE, Reason.RATE_LIMITED})
 
 
 @dataclass(kw_only=True)
@@ -54,9 +56,9 @@ class GitHubCI:
     """`CIProvider` for the repositories ("owner/name") of services whose CI is GitHub's."""
 
     def __init__(
-        self, api: Api, settings: Settings, names: Sequence[str], clock: Callable[[], float] = time.monotonic
+        self, client: HttpClient, settings: Settings, names: Sequence[str], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._api = api
+        self._client = client
         self._settings = settings
         self._names = names
         self._clock = clock
@@ -107,9 +109,21 @@ class GitHubCI:
             seen.looked_at = self._clock() if seen.news == news else None
             return seen.run
 
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        """A run bears its key in its name, where the workflow's `run-name` says so."""
+        name = read_repository_name(request.repository)
+        path = f"/repos/{name}/actions/workflows/{quote(_job(request), safe='')}/runs"
+        runs = await self._client.list(f"{path}?event={DISPATCHED}&per_page=100", key="workflow_runs", pages=1)
+        found = [run for run in runs if _bears(run.get("display_title"), request.key)]
+        listing = read_listing(found[:1], (), ())
+        if not found:
+            return None
+        run = decide(listing, request.sha, ())
+        return await explain(self._client, name, listing, run) if run.state is CIState.FAILED else run
+
     async def log(self, sha: str) -> str:
         name, listing = await self._must_find(sha)
-        return await collect_logs(self._api, name, listing)
+        return await collect_logs(self._client, name, listing)
 
     async def cancel(self, sha: str) -> CIRun:
         name, listing = await self._must_find(sha)
@@ -138,7 +152,7 @@ class GitHubCI:
         """Ask for one run of each repository: that shows address, token and permission."""
         for name in self._names:
             try:
-                await self._api.get(f"/repos/{name}/actions/runs?per_page=1")
+                await self._client.get_object(f"/repos/{name}/actions/runs?per_page=1")
             except NightshiftError as error:
                 return Health(ok=False, text=f"{name}: {error}")
         return Health(ok=True, text=f"GitHub answers for {len(self._names)} repositories")
@@ -165,7 +179,9 @@ class GitHubCI:
                 raise Rejected("No workflow is named; set services.<name>.ci_job, as in ci.yml.", Reason.BAD_INPUT)
             if request.is_check:
                 seen.job = job
-                if (await self._list_before(request.sha, seen.name)).dispatched(job):
+                with not_sent():
+                    listing = await fetch_listing(self._client, seen.name, request.sha)
+                if listing.dispatched(job):
                     return
             path = f"/repos/{seen.name}/actions/workflows/{quote(job, safe='')}/dispatches"
             inputs = {KEY_INPUT: request.key, SHA_INPUT: request.sha}
@@ -174,33 +190,21 @@ class GitHubCI:
             body = {"ref": request.branch, "inputs": inputs}
             seen.sent, seen.since, seen.looked_at = request.key, self._clock(), None
             try:
-                await self._api.order("POST", path, body)
-            except Unavailable as error:
-                if error.reason in _NOT_SENT:
-                    seen.sent = None
-                    raise _not_sent(error) from error
-                raise
-            except Rejected:
+                await self._client.order("POST", path, Sent(json=body))
+            except (NotSent, Rejected):
                 seen.sent = None
                 raise
 
-    async def _list_before(self, sha: str, name: str) -> Listing:
-        """Return what is listed before an order is sent. Raises `NotSent`."""
-        try:
-            return await fetch_listing(self._api, name, sha)
-        except Unavailable as error:
-            raise _not_sent(error) from error
-
     async def _order_cancel(self, name: str, run: int) -> None:
         try:
-            await self._api.order("POST", f"/repos/{name}/actions/runs/{run}/cancel")
+            await self._client.order("POST", f"/repos/{name}/actions/runs/{run}/cancel")
         except Rejected as error:
             if error.reason is not Reason.CONFLICT:  # 409: it has ended meanwhile
                 raise
 
     async def _order_again(self, name: str, run: int, what: str) -> None:
         try:
-            await self._api.order("POST", f"/repos/{name}/actions/runs/{run}/{what}")
+            await self._client.order("POST", f"/repos/{name}/actions/runs/{run}/{what}")
         except Rejected as error:
             if error.reason is not Reason.CONFLICT and "already running" not in str(error).lower():
                 raise
@@ -225,7 +229,7 @@ class GitHubCI:
         """Return (repository, what it lists for the commit); after a restart each repository is asked."""
         seen = self._remember(sha)
         for name in (seen.name,) if seen.name else self._names:
-            listing = await fetch_listing(self._api, name, sha)
+            listing = await fetch_listing(self._client, name, sha)
             if listing.runs or listing.checks:
                 seen.name = name
                 return name, listing
@@ -252,7 +256,7 @@ class GitHubCI:
             names = ", ".join(missing)
             text = f"GitHub never started the required check {names} for {sha[:12]}; everything else has ended"
             raise Rejected(f"{text}. Mend [connections.github] required, or the workflow.", Reason.NOT_FOUND)
-        return await explain(self._api, name, listing, run) if run.state is CIState.FAILED else run
+        return await explain(self._client, name, listing, run) if run.state is CIState.FAILED else run
 
     def _remember(self, sha: str) -> _Seen:
         seen = self._seen.setdefault(sha, _Seen(since=self._clock()))
@@ -267,13 +271,13 @@ def _queued(sha: str, seen: _Seen) -> CIRun:
     return CIRun(id=sha[:12], sha=sha, state=CIState.QUEUED, attempt=seen.awaited)
 
 
-def _not_sent(error: Unavailable) -> NotSent:
-    return NotSent(str(error), error.reason, error.retry_after)
-
-
 def _job(request: CIRequest) -> str:
     """Return the workflow's file or id, however its path was written."""
     return request.job.rpartition("/")[2]
+
+
+def _bears(title: object, key: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", as_text(title, 500)) is not None
 
 
 def _name(trigger: Trigger) -> str:

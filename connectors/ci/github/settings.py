@@ -1,14 +1,15 @@
 """What `[connections.github]` may hold."""
 
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from connectors.ci.http_settings import HttpSettings
 
 MAX_SECONDS: Final = 24 * 3600.0
 
 
-class Settings(BaseModel):
+class Settings(HttpSettings):
     """`url` is the base of the REST surface: https://api.github.com, or https://HOST/api/v3 of an Enterprise server.
 
     Nightshift signs in with `token`, or as a GitHub App (`app_id`, `installation_id`, `app_private_key_file`).
@@ -25,30 +26,14 @@ class Settings(BaseModel):
     installation_id: int = Field(default=0, ge=0)
     app_private_key_file: str = ""
     webhook_secret: SecretStr | None = None
-    required: dict[str, tuple[str, ...]] = {}
+    required: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     merge_method: Literal["merge", "squash", "rebase"] = "merge"
     appear_seconds: float = Field(default=180.0, ge=0, le=MAX_SECONDS)
     poll_seconds: float = Field(default=5.0, ge=0, le=MAX_SECONDS)
-    proxy: str = ""
-    ca_file: str = ""
-    connect_seconds: float = Field(default=10.0, gt=0, le=MAX_SECONDS)
-    answer_seconds: float = Field(default=30.0, gt=0, le=MAX_SECONDS)
 
     @property
     def signs_in_as_app(self) -> bool:
         return bool(self.app_id)
-
-    @field_validator("url")
-    @classmethod
-    def _require_address(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            is_address = parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_address = False
-        if not is_address or "@" in url or "?" in url or "#" in url:
-            raise ValueError("no address like https://api.github.com or https://HOST/api/v3")
-        return url.rstrip("/")
 
     @field_validator("token", "webhook_secret")
     @classmethod

@@ -38,6 +38,10 @@ class Part:
     event: str = ""
     workflow: tuple[str, ...] = ()
 
+    @property
+    def is_green(self) -> bool:
+        return self.state is CIState.PASSED
+
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:

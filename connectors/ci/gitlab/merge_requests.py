@@ -9,7 +9,8 @@ from bot.domain.change import BranchRules, Change, ChangeRequest, ChangeState
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import Health
 from connectors.ci.gitlab.settings import API
-from connectors.ci.http_client import HttpClient, Sent
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_transport import Sent
 from connectors.ci.http_values import as_count, as_link, as_object, as_sha, as_text
 
 MAX_TITLE: Final = 250

@@ -5,15 +5,18 @@ A retried job stays in the pipeline beside its successor, so the attempt is how 
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import Health
 from connectors.ci.gitlab.settings import API
-from connectors.ci.http_client import HttpClient, Sent
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_transport import Sent
 from connectors.ci.http_values import (
     SHA,
     as_count,
@@ -24,9 +27,10 @@ from connectors.ci.http_values import (
     as_time,
     take_tail,
 )
-from connectors.ci.one_per_sha import OnePerSha, must, require_sha
+from connectors.ci.one_per_sha import OnePerSha, must, order_once, require_sha
 
-MAX_PAGES: Final = 10
+KEY: Final = "NIGHTSHIFT_KEY"
+MAX_SEARCHED: Final = 20
 MAX_PIPELINES: Final = 10
 MAX_TRACES: Final = 40
 TRACE_KEPT: Final = 256 * 1024
@@ -80,25 +84,23 @@ class GitLabCI:
         self._projects = projects
         self._one = OnePerSha()
         self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._ordered: OrderedDict[str, int] = OrderedDict()
 
     async def start(self, request: CIRequest) -> CIRun:
         sha = require_sha(request.sha)
-        project = self._projects.get(request.repository)
-        if project is None:
-            raise Rejected(f"{request.repository} is no repository of the GitLab connection.", Reason.NOT_FOUND)
+        project = self._project(request)
         if not request.is_check:
             await self._create(project, request)
             return CIRun(id=request.key, sha=sha, state=CIState.QUEUED)
         async with self._one(sha):
             self._remember(sha, project)
-            run = await self._read(sha, [project])
-            if run is not None:
-                return run
+            look = partial(self._read, sha, [project])
             if request.trigger is Trigger.DISPATCH:
-                self._remember(sha, project, await self._dispatch(project, request))
-                run = await self._read(sha, [project])
+                run = await order_once(look, partial(self._dispatch, project, request))
             else:
-                await self._client.get(project)
+                run = await look()
+                if run is None:
+                    await self._client.get(project)
             return run or CIRun(id=sha, sha=sha, state=CIState.QUEUED)
 
     async def status(self, sha: str) -> CIRun | None:
@@ -106,6 +108,15 @@ class GitLabCI:
             return None
         place = self._known.get(sha)
         return await self._read(sha, [place[0]] if place else list(dict.fromkeys(self._projects.values())))
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        """A pipeline bears its key among its variables."""
+        project = self._project(request)
+        number = self._ordered.get(request.key) or await self._search(project, request)
+        if not number:
+            return None
+        self._remember_order(request.key, number)
+        return await self._report(request.sha, [await self._pipeline(project, number)])
 
     async def log(self, sha: str) -> str:
         parts = []
@@ -147,29 +158,43 @@ class GitLabCI:
 
     async def _create(self, project: str, request: CIRequest) -> Mapping[str, Any]:
         """Create a pipeline on the branch; its jobs read from the variables what it is about."""
-        given = {"NIGHTSHIFT_KEY": request.key, "NIGHTSHIFT_SHA": request.sha}
+        given = {KEY: request.key, "NIGHTSHIFT_SHA": request.sha}
         given |= {"NIGHTSHIFT_JOB": request.job} if request.job else {}
         given |= {"NIGHTSHIFT_TAG": request.tag} if request.tag else {}
         order = {"ref": request.branch, "variables": [{"key": key, "value": text} for key, text in given.items()]}
         made = as_object((await self._client.order("POST", f"{project}/pipeline", Sent(json=order))).value)
         if not as_count(made.get("id")):
             raise Unavailable("GitLab does not say which pipeline it made.", Reason.SERVER_ERROR)
+        self._remember_order(request.key, as_count(made.get("id")))
         return made
 
-    async def _dispatch(self, project: str, request: CIRequest) -> int:
-        """Create the pipeline, and return its number. Raises `Rejected` where the branch is elsewhere."""
+    async def _search(self, project: str, request: CIRequest) -> int:
+        """Return the newest pipeline of the branch that was made under a key, 0 where there is none."""
+        wanted = {"ref": request.branch, "source": "api", "per_page": str(MAX_SEARCHED)}
+        answer = await self._client.get(f"{project}/pipelines", wanted)
+        for number in [as_count(one.get("id")) for one in self._client.require_list(answer.value)]:
+            given = await self._client.find(f"{project}/pipelines/{number}/variables")
+            pairs = self._client.require_list(given.value) if given else ()
+            if any((one.get("key"), one.get("value")) == (KEY, request.key) for one in pairs):
+                return number
+        return 0
+
+    async def _dispatch(self, project: str, request: CIRequest) -> None:
+        """Create the pipeline, and remember it. Raises `Rejected` where the branch is elsewhere."""
         made = await self._create(project, request)
         number = as_count(made.get("id"))
         if made.get("sha") != request.sha:
-            await self._client.order("POST", f"{project}/pipelines/{number}/cancel")
+            with suppress(Unavailable):  # it runs for another commit; only the order of this one must not come again
+                await self._client.order("POST", f"{project}/pipelines/{number}/cancel")
             raise Rejected(f"{request.branch} no longer stands at {request.sha[:12]}.", Reason.STALE)
-        return number
+        self._remember(request.sha, project, number)
 
     async def _read(self, sha: str, projects: Sequence[str]) -> CIRun | None:
         """Return the run, looked for in some projects."""
         pipelines = await self._find(sha, projects)
-        if not pipelines:
-            return None
+        return await self._report(sha, pipelines) if pipelines else None
+
+    async def _report(self, sha: str, pipelines: Sequence[_Pipeline]) -> CIRun:
         state = next(state for state in WORST if any(one.state is state for one in pipelines))
         failed, job = _first_failure(pipelines) if state is CIState.FAILED else (None, None)
         trace = await self._trace(failed, job) if failed is not None and job is not None else ""
@@ -225,17 +250,23 @@ class GitLabCI:
 
     async def _list(self, path: str, query: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
         """Return every entry of a listing; none where GitLab has no such place."""
-        found: list[Mapping[str, Any]] = []
-        page = "1"
-        for _ in range(MAX_PAGES):
-            answer = await self._client.find(path, {**query, "per_page": "100", "page": page})
-            if answer is None:
-                return found
-            found += self._client.require_list(answer.value)
-            page = answer.headers.get("X-Next-Page", "").strip()
-            if not (page.isascii() and page.isdecimal()):
-                return found
-        raise Rejected(f"GitLab lists more than {MAX_PAGES} pages of {path.rpartition('/')[2]}.", Reason.TOO_LARGE)
+        try:
+            return await self._client.list(path, {**query, "per_page": "100", "page": "1"})
+        except Rejected as error:
+            if error.reason is Reason.NOT_FOUND:
+                return []
+            raise
+
+    def _project(self, request: CIRequest) -> str:
+        project = self._projects.get(request.repository)
+        if project is None:
+            raise Rejected(f"{request.repository} is no repository of the GitLab connection.", Reason.NOT_FOUND)
+        return project
+
+    def _remember_order(self, key: str, number: int) -> None:
+        self._ordered[key] = number
+        while len(self._ordered) > REMEMBERED:
+            self._ordered.popitem(last=False)
 
     def _remember(self, sha: str, project: str, number: int = 0) -> None:
         known = self._known.pop(sha, ("", 0))

@@ -7,7 +7,9 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr
 
 from bot.errors import ConfigError, Problem
-from connectors.ci.http_client import HttpClient, HttpSettings
+from connectors.ci.http_client import HttpClient
+from connectors.ci.http_settings import HttpSettings
+from connectors.ci.http_transport import Transport
 
 API: Final = "api/v4"
 
@@ -24,7 +26,7 @@ class Settings(HttpSettings):
 
 
 def make_client(settings: Settings) -> HttpClient:
-    return HttpClient("GitLab", settings, {"PRIVATE-TOKEN": settings.token.get_secret_value()})
+    return HttpClient(Transport("GitLab", settings, {"PRIVATE-TOKEN": settings.token.get_secret_value()}))
 
 
 def map_projects(settings: Settings, repositories: Sequence[str]) -> Mapping[str, str]:

@@ -67,12 +67,18 @@ class CI:
         return CIRun(id=request.key, sha=request.sha, state=CIState.QUEUED)
 
     async def status(self, sha: str) -> CIRun | None:
+        return self._find(sha=sha)
+
+    async def find_order(self, request: CIRequest) -> CIRun | None:
+        return self._find(sha=request.sha, key=request.key)
+
+    def _find(self, **wanted: str) -> CIRun | None:
         with self._book.open() as book:
-            run = next((run for run in book["runs"] if run["sha"] == sha), None)
+            run = next((run for run in book["runs"] if wanted.items() <= run.items()), None)
         if run is None:
             return None
         state = CIState.PASSED if time.time() - run["at"] > TAKES else CIState.RUNNING
-        return CIRun(id=run["key"], sha=sha, state=state)
+        return CIRun(id=run["key"], sha=run["sha"], state=state)
 
     async def log(self, sha: str) -> str:
         return "all is well\n"
