@@ -38,11 +38,11 @@ async def test_hundreds_of_kills_lose_nothing_and_double_nothing(tmp_path, capsy
     ]
     with capsys.disabled():
         print(f"\n{KILLS} kills, SEED={SEED}", flush=True)
+        for lane in lanes:
+            await asyncio.to_thread(lane.write_incidents, 2 * lane.kills + 10)
         began = time.monotonic()
         teller = asyncio.create_task(tell(lanes, began))
         try:
-            for lane in lanes:
-                await asyncio.to_thread(lane.write_incidents, 2 * lane.kills + 10)
             await asyncio.gather(*(lane.run() for lane in lanes))
             for lane in lanes:
                 await asyncio.to_thread(lane.check)
