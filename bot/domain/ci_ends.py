@@ -1,0 +1,107 @@
+"""Where in a CI's log the command stands that failed: from its beginning to the line that says so."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bot.domain.ci_text import CILine
+
+_CODE: Final = r"(?!0\b)-?\d{1,10}"
+_STATUSES: Final = (
+    rf"##\[error\].{{0,400}}exit(?:ed with)? code {_CODE}",
+    r"##\[error\]The (?:operation|job) .{0,200}(?:canceled|exceeded)",
+    rf"The command \".{{1,1000}}\" (?:failed and )?exited with {_CODE}(?: during\b|\.|$)",
+    r"No output has been received in the last \d",
+    r"The job exceeded the maximum (?:time|log)",
+    r"ERROR: Job failed\b",
+    r"ERROR: Job execution timed? ?out",
+    rf"ERROR: script returned exit code {_CODE}",
+    r"Build step '.{1,200}' (?:marked build as failure|changed build result to FAILURE)",
+    r"Build timed out\b",
+    rf"program finished with exit code {_CODE}",
+    rf"Exited with code (?:exit status )?{_CODE}",
+    rf"Command exited with code {_CODE}",
+    rf".{{0,40}}The command exited with status {_CODE}",
+    rf"--- .{{1,200}}: exit {_CODE}",
+)
+_TOOLS: Final = (
+    r"(?:make|gmake)(?:\[\d{1,3}\])?: \*\*\* .{0,400}Error \d",
+    r"ninja: build stopped",
+    r"npm ERR! ",
+    r"error Command failed with exit code",
+    r"\[ERROR\] (?:Failed to execute goal|BUILD FAILED)",
+    r"BUILD FAILED\b",
+    r"FAILURE: Build failed",
+    r"error: (?:could not compile|aborting due to|test failed)",
+    r"error: Recipe .{1,200} failed",
+    r"FAILED \((?:failures|errors)=",
+    r"FAIL\t",
+    r"=+ .{0,100}\b\d{1,9} (?:failed|errors?)\b",
+    r"rake aborted!",
+    r"\*\* (?:BUILD|TEST|ARCHIVE) FAILED",
+    r"\d{1,9} examples?, [1-9]\d{0,9} failures?",
+    r"(?:ERRORS|FAILURES)!$",
+    r"Result: FAIL",
+    r"Tests?:? .{0,100}[1-9]\d{0,9} failed",
+    r"(?:ERROR: |\[error\] ).{0,200}(?:failed|error)",
+    r"Finished: FAILURE",
+)
+_STATUS: Final = re.compile("|".join(_STATUSES))
+_TOOL: Final = re.compile("|".join(_TOOLS))
+_ERROR: Final = "##[error]"
+_STEP: Final = re.compile(r"##\[group\]Run |##\[section\]Starting: ")
+_TRAVIS: Final = re.compile(r"The command \"(?P<command>.{1,1000})\" (?:failed and )?exited with \d")
+_ECHO: Final = re.compile(r"\$ (?P<command>.{1,1000})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """The output of what failed: `begin` up to, and without, `end`. `is_marked`: the CI itself says that it failed.
+
+    `is_step`: CI divides its log into steps, so that nothing outside belongs to the failure.
+    """
+
+    begin: int
+    end: int
+    is_marked: bool = False
+    is_step: bool = False
+
+
+def find_span(lines: Sequence[CILine]) -> Span:
+    """Return where the failed command's output stands; the whole log where nothing says which that is."""
+    mark = _find_mark(lines)
+    if mark is None:
+        ends = (place for place in range(len(lines) - 1, -1, -1) if _TOOL.match(lines[place].text))
+        return Span(begin=0, end=next(ends, len(lines) - 1) + 1)
+    begin = _find_begin(lines, mark)
+    is_step = bool(lines[mark].step) or _STEP.match(lines[begin].text) is not None
+    return Span(begin=begin, end=mark + 1, is_marked=True, is_step=is_step)
+
+
+def _find_mark(lines: Sequence[CILine]) -> int | None:
+    """Return the place of the first line by which CI says that a command failed, else that something is wrong."""
+    first = (place for place, line in enumerate(lines) if _STATUS.match(line.text))
+    wrong = (place for place, line in enumerate(lines) if line.text.startswith(_ERROR))
+    return next(first, next(wrong, None))
+
+
+def _find_begin(lines: Sequence[CILine], mark: int) -> int:
+    step, ended = lines[mark].step, _TRAVIS.match(lines[mark].text)
+    if step:
+        outside = (place + 1 for place in range(mark, -1, -1) if lines[place].step != step)
+        return next(outside, 0)
+    if ended is not None:
+        return _find_echo(lines, mark, ended["command"])
+    return next((place for place in range(mark, -1, -1) if _STEP.match(lines[place].text)), 0)
+
+
+def _find_echo(lines: Sequence[CILine], mark: int, command: str) -> int:
+    """Return where a command was shown before it ran, or where the one before it ended."""
+    for place in range(mark - 1, -1, -1):
+        shown = _ECHO.match(lines[place].text)
+        if shown is not None and shown["command"].strip() == command.strip():
+            return place
+        if _TRAVIS.match(lines[place].text):
+            return place + 1
+    return 0

@@ -1,0 +1,103 @@
+"""The lines of a failed CI log that are worth reading: against a green log of the job, or by what failed in it."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from bot.domain.ci_compare import compare
+from bot.domain.ci_ends import Span, find_span
+from bot.domain.ci_signs import begins_report, is_soft, names_failure
+from bot.domain.ci_text import CILine, mask
+from bot.domain.ci_words import is_idle, tells_failure
+
+LIMIT: Final = 120
+_ENDING: Final = 36
+_AFTER: Final = 4
+_LEAD: Final = 3
+_CALM: Final = 6
+_PIECE: Final = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excerpt:
+    """`relevant` and `shown` are places in the log that was read; what is shown are at most `LIMIT` of the relevant.
+
+    Without a green log they are the same. `span` is where the failed command's output stands.
+    """
+
+    relevant: tuple[int, ...]
+    shown: tuple[int, ...]
+    span: Span
+    is_compared: bool
+
+
+def choose_excerpt(failed: Sequence[CILine], green: Sequence[CILine] = (), *, limit: int = LIMIT) -> Excerpt:
+    """Return what of a failed log to read. Where a green one has all that it shows, what failed in it counts."""
+    span = find_span(failed)
+    relevant = compare(failed, green, span) if green else []
+    if relevant:
+        shown = _choose(failed, relevant, limit)
+        return Excerpt(relevant=tuple(relevant), shown=tuple(shown), span=span, is_compared=True)
+    found = tuple(_choose(failed, _told(failed, span), limit))
+    return Excerpt(relevant=found, shown=found, span=span, is_compared=False)
+
+
+def _told(lines: Sequence[CILine], span: Span) -> list[int]:
+    """Return the places of the failed command's output, and of the first lines after it where they may belong to it."""
+    rest = [] if span.is_step else range(span.end, len(lines))
+    after = islice((place for place in rest if lines[place].text.strip()), _AFTER)
+    return [place for place in range(span.begin, span.end) if lines[place].text.strip()] + list(after)
+
+
+def _choose(lines: Sequence[CILine], places: Sequence[int], limit: int) -> list[int]:
+    """Return all of a short output; of a long one its end, then the reports of failures in it, best first."""
+    if len(places) <= limit:
+        return list(places)
+    chosen = set(places[-min(_ENDING, limit) :])
+    scores = _score(lines, places)
+    for piece in sorted(_cut_pieces(places, scores), key=lambda piece: -_worth(piece, scores)):
+        fresh = [place for place in piece if place not in chosen]
+        chosen.update(fresh[: limit - len(chosen)])
+    rest = [place for place in reversed(places) if place not in chosen]
+    return sorted(chosen | set(rest[: limit - len(chosen)]))
+
+
+def _score(lines: Sequence[CILine], places: Sequence[int]) -> Mapping[int, float]:
+    """Return how surely each line is of a failure; what is said again and again counts less each time."""
+    masked = {place: mask(lines[place].text) for place in places}
+    often = Counter(masked.values())
+    return {place: _weigh(lines[place].text) / (1 + math.log2(often[masked[place]])) for place in places}
+
+
+def _weigh(text: str) -> float:
+    if begins_report(text):
+        return 4.0
+    if names_failure(text):
+        return 3.0
+    return 1.0 if tells_failure(text) and not is_idle(text) and not is_soft(text) else 0.0
+
+
+def _cut_pieces(places: Sequence[int], scores: Mapping[int, float]) -> list[list[int]]:
+    """Return the stretches that tell of failures, with a little before the first word of one and after the last."""
+    pieces: list[list[int]] = []
+    piece: list[int] = []
+    calm = 0
+    for index, place in enumerate(places):
+        if scores[place] > 0:
+            piece = piece or list(places[max(0, index - _LEAD) : index])
+            piece.append(place)
+            calm = 0
+        elif piece:
+            piece.append(place)
+            calm += 1
+        if calm >= _CALM or len(piece) >= _PIECE:
+            pieces.append(piece)
+            piece, calm = [], 0
+    return [*pieces, piece] if piece else pieces
+
+
+def _worth(piece: Sequence[int], scores: Mapping[int, float]) -> float:
+    return max(scores[place] for place in piece) + 0.1 * sum(scores[place] for place in piece)
