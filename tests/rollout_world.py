@@ -78,6 +78,7 @@ class ScriptedCI:
     down: int = 0
     beside: bool = False
     loses_logs: bool = False
+    said: dict[str, str] = field(default_factory=dict)
     expected: dict[str, str] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     jobs: list[tuple[str, str]] = field(default_factory=list)
@@ -124,7 +125,7 @@ class ScriptedCI:
     async def log(self, sha: str) -> str:
         if self.loses_logs:
             raise unanswered()
-        return "all is well"
+        return self.said.get(sha, "all is well")
 
     async def cancel(self, sha: str) -> CIRun:
         raise Rejected("not here", Reason.NOT_FOUND)

@@ -36,7 +36,7 @@ from bot.errors import NightshiftError, Unavailable
 from bot.ports.alerts import AlertSource
 from bot.ports.clock import Clock, SystemClock
 from bot.ports.drafter import Drafter
-from bot.ports.investigator import Investigator
+from bot.ports.investigator import CIReader, Investigator
 from bot.render.links import Links
 from bot.services.rulebook import Rulebook
 from bot.settings import Settings
@@ -223,6 +223,7 @@ def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
     limits = core.settings.limits
     return Tools(
         investigator=worker,
+        ci_reader=worker if isinstance(worker, CIReader) else None,
         workspaces=_git(core.settings),
         ci=platforms.ci,
         forges=platforms.forges,

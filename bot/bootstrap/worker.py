@@ -15,6 +15,7 @@ from bot.domain.service import LogPlace, Service
 from bot.errors import Reason, Rejected
 from bot.ports.logs import LogSource
 from bot.ports.model import ModelClient, ModelPlace
+from bot.worker.ci_log import CILogs
 from bot.worker.drafting import ModelDrafting
 from bot.worker.investigate import Investigation
 from bot.worker.server import serve_worker
@@ -56,7 +57,8 @@ async def _serve(descriptor: int) -> None:
     )
     with socket.socket(fileno=descriptor) as channel:
         channel.setblocking(False)
-        await serve_worker(channel, Investigation(tools=tools), ModelDrafting(tools=tools, open_model=open_model))
+        drafting = ModelDrafting(tools=tools, open_model=open_model)
+        await serve_worker(channel, Investigation(tools=tools), drafting, CILogs(tools))
 
 
 def run_worker(descriptor: int) -> None:

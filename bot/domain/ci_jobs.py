@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from bot.domain.ci_ends import find_span
+from bot.domain.ci_text import read_lines
 from bot.domain.unseen import remove_unseen
 
 MAX_LOG: Final = 256 * 1024
@@ -71,9 +73,16 @@ def split_jobs(lines: Iterable[str]) -> Iterator[JobLog]:
     yield JobLog(name=name, attempt=attempt, lines=tuple(kept))
 
 
-def keep_green(text: str, *, sha: str, at: datetime) -> tuple[GreenLog, ...]:
-    """Return what to keep of a green run's log, which is plain and redacted: of each job the newest attempt."""
-    jobs = {job.key: job for job in split_jobs(text.split("\n")) if not job.is_empty}
+def keep_green(text: str, *, sha: str, at: datetime, workflow: str = "") -> tuple[GreenLog, ...]:
+    """Return what to keep of a green run's log, which is plain and redacted: of each job the newest attempt.
+
+    With a `workflow` only its jobs, where the log names any. What an earlier attempt wrote of its failure is not kept.
+    """
+    wanted = " ".join(workflow.split())[:MAX_KEY]
+    found = [job for job in split_jobs(text.split("\n")) if not job.is_empty]
+    ours = [job for job in found if wanted and f"{job.key}, ".startswith(f"{wanted}, ")] or found
+    newest = max((int(job.attempt or 0) for job in ours), default=0)
+    jobs = {job.key: job for job in ours if int(job.attempt or 0) == newest or not _is_red(job)}
     return tuple(
         GreenLog(job=key, sha=sha, at=at, text=_cut("\n".join(job.lines), MAX_LOG))
         for key, job in list(jobs.items())[:MAX_JOBS]
@@ -83,6 +92,10 @@ def keep_green(text: str, *, sha: str, at: datetime) -> tuple[GreenLog, ...]:
 def job_keys(text: str) -> Sequence[str]:
     """Return the keys of the jobs that a run's log is of."""
     return tuple(dict.fromkeys(job.key for job in split_jobs(text.split("\n")) if not job.is_empty))
+
+
+def _is_red(job: JobLog) -> bool:
+    return find_span(read_lines("\n".join(job.lines))).is_marked
 
 
 def _cut(text: str, limit: int) -> str:

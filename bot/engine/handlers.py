@@ -13,6 +13,7 @@ from bot.domain.investigation import Job
 from bot.engine.changing import Changing
 from bot.engine.ci_log import fetch_ci_log
 from bot.engine.following import Following
+from bot.engine.green_logs import GreenLogs
 from bot.engine.phases import Phase
 from bot.engine.rolling_back import RollingBack
 from bot.engine.tools import Args, Tools, in_unit
@@ -38,6 +39,7 @@ class Handlers:
         self._tools = tools
         self._following = Following(store, rules, tools)
         self._changing = Changing(store, rules, tools)
+        self._green = GreenLogs(store, rules, tools)
         self._rolling_back = RollingBack(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}
 
@@ -50,6 +52,7 @@ class Handlers:
             *self._following.phases(),
             *self._changing.phases(),
             *self._rolling_back.phases(),
+            *self._green.phases(),
         )
 
     async def _in_unit(self, work: Callable[[UnitOfWork], T]) -> T:
@@ -70,7 +73,10 @@ class Handlers:
         job = await self._in_unit(lambda w: triage.plan_job(w, incident, run=run, folder=folder, rules=self._rules))
         if job is None:
             return
-        job = replace(job, ci_log=await fetch_ci_log(job, self._tools))
+        ci_log = await fetch_ci_log(job, self._tools)
+        if ci_log is not None:
+            ci_log = await self._green.add(ci_log, job.service.name, green_sha=job.green_sha)
+        job = replace(job, ci_log=ci_log)
         await self._investigate(await self.localize(job))
         reach("triage.investigated")
         await self._in_unit(lambda w: self._conclude(w, incident, run))

@@ -12,7 +12,7 @@ from bot.engine.commit_news import CommitNews
 from bot.errors import Reason, Refused
 from bot.ports.ci import CIProvider
 from bot.ports.forge import Forge
-from bot.ports.investigator import Investigator
+from bot.ports.investigator import CIReader, Investigator
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Workspaces
 from bot.render.links import Links
@@ -27,7 +27,8 @@ class Tools:
     """`ci` and `forges` map the names that services use to what they are.
 
     A run is asked about every `poll_seconds` at first, then less and less often, down to what `longest_poll` says of
-    its CI; `dispatch_patience` is how long an order without an answer is looked for.
+    its CI; `dispatch_patience` is how long an order without an answer is looked for. Without a `ci_reader` a red run is
+    told with the end of its log.
     """
 
     investigator: Investigator
@@ -42,6 +43,7 @@ class Tools:
     dispatch_patience: timedelta = timedelta(seconds=90)
     links: Links = field(default_factory=Links)
     has_model: bool = False
+    ci_reader: CIReader | None = None
 
     def find_ci(self, name: str) -> CIProvider:
         """Raises `Refused` where no connection has that name any more."""
