@@ -22,6 +22,12 @@ _ID: Final = re.compile(
 )
 _SIZE: Final = re.compile(r"(?<![\d.,])\d[\d.,]{0,20}\s?(?:[kKMGT]i?)?(?:B|bytes?)\b(?:/s\b)?", re.ASCII)
 _NUMBER: Final = re.compile(r"\d+(?:[.,:]\d+)*", re.ASCII)
+_NONE: Final = re.compile(
+    r"\b0(?= (?:failed|failures?|failing|errors?|offenses?|problems?|violations?)\b)"
+    r"|(?<=ailures: )0\b|(?<=rrors: )0\b|(?<=ailed: )0\b|(?<=ailures=)0\b|(?<=rrors=)0\b"
+    r"|(?<=exited with )0\b|(?<=exit code )0\b|(?<=exit status )0\b",
+    re.ASCII,
+)
 _SPAN: Final = re.compile(r"#\s?(?:ms|s|secs?|seconds?|mins?|minutes?|m#s|h)\b")
 _BAR: Final = re.compile(r"([=#*~_.+-])\1{3,}")
 _SPACE: Final = re.compile(r"\s+")
@@ -53,7 +59,10 @@ def _read(number: int, raw: str) -> CILine:
 
 
 def mask(text: str) -> str:
-    """Return a line with what differs from run to run replaced: numbers, times, sizes, ids, temporary names."""
-    text = _TEMPORARY.sub("/temporary/#", text[:MAX_LINE])
+    """Return a line with what differs from run to run replaced: numbers, times, sizes, ids, temporary names.
+
+    Whether anything failed stays: no failure and one failure are no mere difference of numbers.
+    """
+    text = _NONE.sub("none", _TEMPORARY.sub("/temporary/#", text[:MAX_LINE]))
     text = _NUMBER.sub("#", _SIZE.sub("#B", _ID.sub("#", text)))
     return _SPACE.sub(" ", _BAR.sub(r"\1\1\1", _SPAN.sub("#s", text))).strip()

@@ -23,7 +23,7 @@ _QUIET: Final = re.compile(
     r"(?:^|[\s\[(|>:;,=])(?:INFO|DEBUG|TRACE|NOTICE|FINE)(?:[\]):|\s]|$)|^\[?(?:info|debug|trace|notice)[:\]]"
 )
 _PROGRESS: Final = re.compile(
-    r"\b\d{1,3}(?:\.\d{1,6})?\s?%|\b\d{1,9}(?:\.\d{1,6})?/\d{1,9}(?:\.\d{1,6})?\s?[kKMG]?i?B\b|^[-\\|/.#=*>\s]{3,}$"
+    r"\b\d{1,3}(?:\.\d{1,6})?\s?%|\b\d{1,9}(?:\.\d{1,6})?/\d{1,9}(?:\.\d{1,6})?\s?[kKMG]?i?B\b|^\s?[-\\|/.#=*>]{3,}\s?$"
     r"|^Progress \(|--:--:--|\b\d{1,9}(?:\.\d{1,6})?\s?[kKMG]i?B/s\b"
     r"|\b(?:Downloading|Downloaded|Uploading|Uploaded|Receiving objects|Resolving deltas|Counting objects"
     r"|Compressing objects|Unpacking|Extracting|Fetching|Pulling|Verifying Checksum|Pull complete|Download complete"
@@ -38,7 +38,7 @@ _KEEPING: Final = re.compile(
     r"|##\[(?:group|endgroup|command|section|debug)\]|Temporarily overriding|Adding repository directory|Notifying"
     r"|Triggering a new build|Cleaning up|Job (?:defined|is about)|Runner |Current runner|Operating System"
     r"|Post job cleanup|Cache |(?:\[[A-Z]{1,9}\] )?(?:Total time:|Finished at:|Final Memory:|Reactor Summary)"
-    r"|\d{1,6} actionable tasks?\b|(?:\[INFO\] |\[WARNING\] )?(?:Tests? run: \d|-{5,})"
+    r"|\d{1,6} actionable tasks?\b|Ran \d{1,9} tests? in |(?:\[INFO\] |\[WARNING\] )?(?:Tests? run: \d|-{5,})"
     r"|(?:ok|PASS|✓|✔|√)(?:\s|$)|\s{1,40}(?:✓|✔|√)|.{0,300}(?:\bPASSED\b|\bSUCCESS(?:FUL)?\b|\.\.\.\s?(?:ok|passed|done)$))"
 )
 _ENDING: Final = re.compile(

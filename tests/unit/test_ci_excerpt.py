@@ -62,6 +62,11 @@ class TestLines:
     def test_what_differs_from_run_to_run_is_masked(self, one, other):
         assert mask(one) == mask(other)
 
+    def test_whether_anything_failed_is_not_masked(self):
+        assert mask("12 passed, 0 failed") != mask("12 passed, 1 failed") == mask("11 passed, 2 failed")
+        assert mask("Failures: 0, Errors: 0") != mask("Failures: 1, Errors: 0")
+        assert mask("The command exited with 0.") != mask("The command exited with 1.")
+
     def test_words_are_not_masked(self):
         assert mask("deadbeat facade added") == "deadbeat facade added"
         assert mask("KeyError: 'rate'") != mask("KeyError: 'cost'")
