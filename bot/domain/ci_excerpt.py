@@ -9,16 +9,19 @@ from typing import Final
 
 from bot.domain.ci_compare import compare
 from bot.domain.ci_ends import Span, find_span
-from bot.domain.ci_signs import begins_report, is_soft, names_failure
+from bot.domain.ci_signs import begins_report, goes_on, is_soft, names_failure
 from bot.domain.ci_text import CILine, mask
 from bot.domain.ci_words import is_idle, tells_failure
 
 LIMIT: Final = 120
-_ENDING: Final = 36
+_ENDING: Final = 30
 _AFTER: Final = 4
 _LEAD: Final = 3
 _CALM: Final = 6
-_PIECE: Final = 60
+_PIECE: Final = LIMIT - _ENDING
+_MUCH: Final = 0.05
+_ENOUGH: Final = 20.0
+_LATE: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,8 @@ def _choose(lines: Sequence[CILine], places: Sequence[int], limit: int) -> list[
         return list(places)
     chosen = set(places[-min(_ENDING, limit) :])
     scores = _score(lines, places)
-    for piece in sorted(_cut_pieces(places, scores), key=lambda piece: -_worth(piece, scores)):
+    pieces = _cut_pieces(lines, places, scores)
+    for piece in sorted(pieces, key=lambda piece: -_worth(piece, scores, len(lines))):
         fresh = [place for place in piece if place not in chosen]
         chosen.update(fresh[: limit - len(chosen)])
     rest = [place for place in reversed(places) if place not in chosen]
@@ -80,24 +84,29 @@ def _weigh(text: str) -> float:
     return 1.0 if tells_failure(text) and not is_idle(text) and not is_soft(text) else 0.0
 
 
-def _cut_pieces(places: Sequence[int], scores: Mapping[int, float]) -> list[list[int]]:
-    """Return the stretches that tell of failures, with a little before the first word of one and after the last."""
+def _cut_pieces(lines: Sequence[CILine], places: Sequence[int], scores: Mapping[int, float]) -> list[list[int]]:
+    """Return the stretches that tell of failures, with a little before the first word of one and after the last.
+
+    Frames, notes and quoted code go on with what stands before them.
+    """
     pieces: list[list[int]] = []
     piece: list[int] = []
     calm = 0
     for index, place in enumerate(places):
         if scores[place] > 0:
             piece = piece or list(places[max(0, index - _LEAD) : index])
-            piece.append(place)
             calm = 0
-        elif piece:
-            piece.append(place)
+        elif not goes_on(lines[place].text):
             calm += 1
-        if calm >= _CALM or len(piece) >= _PIECE:
+        if piece:
+            piece.append(place)
+        if piece and (calm >= _CALM or len(piece) >= _PIECE):
             pieces.append(piece)
             piece, calm = [], 0
     return [*pieces, piece] if piece else pieces
 
 
-def _worth(piece: Sequence[int], scores: Mapping[int, float]) -> float:
-    return max(scores[place] for place in piece) + 0.1 * sum(scores[place] for place in piece)
+def _worth(piece: Sequence[int], scores: Mapping[int, float], whole: int) -> float:
+    """Return what a stretch is worth: what it tells most surely, how much of it, and how late, where things ended."""
+    told = [scores[place] for place in piece]
+    return max(told) + _MUCH * min(sum(told), _ENOUGH) + _LATE * piece[0] / whole

@@ -56,6 +56,7 @@ _NAMES: Final = re.compile("|".join(_STATEMENTS))
 _SOFT: Final = re.compile(
     r"\b(?:warn(?:ing|ings)?|deprecat\w{1,20}|notice|skipp(?:ed|ing)|ignor(?:ed|ing)|retry(?:ing)?)\b|⚠", re.IGNORECASE
 )
+_GOES_ON: Final = re.compile(r"\s{1,40}\S|at \S|\.\.\. \d|\||\^|[+-] |#\d|Caused by|note: |help: |= |\d{1,6} \|")
 
 
 def begins_report(text: str) -> bool:
@@ -71,3 +72,8 @@ def names_failure(text: str) -> bool:
 def is_soft(text: str) -> bool:
     """Say whether the line speaks of what did not stop anything: a warning, something skipped or tried again."""
     return _SOFT.search(text) is not None
+
+
+def goes_on(text: str) -> bool:
+    """Say whether the line belongs to the one before it, as frames, notes and quoted code do."""
+    return _GOES_ON.match(text) is not None
