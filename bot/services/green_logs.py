@@ -8,7 +8,7 @@ from bot.domain.ci_log import find_commit
 from bot.ports.work import UnitOfWork
 from bot.services.rulebook import Rulebook
 
-WORKFLOW = "workflow"
+WORKFLOW, CHECK = "workflow", "check"
 
 
 def note_green(work: UnitOfWork, alerts: Iterable[Alert], service: str, rules: Rulebook) -> None:
@@ -18,7 +18,7 @@ def note_green(work: UnitOfWork, alerts: Iterable[Alert], service: str, rules: R
         return
     for alert in alerts:
         sha, workflow = find_commit(alert.labels), alert.labels.get(WORKFLOW, "")
-        if alert.status is AlertStatus.RESOLVED and sha and workflow:
+        if alert.status is AlertStatus.RESOLVED and sha and (workflow or alert.labels.get(CHECK)):
             args = {"service": service, "sha": sha, "workflow": workflow}
             work.phases.enqueue("green", f"{service}:{sha}:{workflow}"[:200], args)
 

@@ -103,6 +103,10 @@ class TestTheDefaultBranch:
         (queued,) = night.world.phases.of("green")
         assert queued.args == {"service": "checkout", "sha": "a" * 40, "workflow": "CI"}
 
+    def test_a_pipeline_that_names_no_workflow_counts_too(self, night):
+        night.world.receive(group(alert(firing=False, check="pipeline", sha="a" * 40)))
+        assert len(night.world.phases.of("green")) == 1
+
     @pytest.mark.parametrize("labels", [{"sha": "main"}, {"workflow": ""}, {"service": "unknown"}])
     def test_what_is_no_run_of_a_service_of_ours_is_not_fetched(self, night, labels):
         night.world.receive(group(alert(firing=False, **{"workflow": "CI", "sha": "a" * 40, **labels})))
