@@ -16,6 +16,7 @@ import structlog
 from bot.agent.cleaning import redact_value
 from bot.agent.redaction import Redactor
 from bot.bootstrap.chat import WEB, make_channels
+from bot.bootstrap.log_sources import make_opener
 from bot.bootstrap.logs import configure_logs, redact_logs
 from bot.bootstrap.model import make_model_phases
 from bot.bootstrap.platforms import LOCAL, Platforms, make_platforms
@@ -223,6 +224,7 @@ def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
     limits = core.settings.limits
     return Tools(
         investigator=worker,
+        open_log=make_opener(core.settings),
         ci_reader=worker if isinstance(worker, CIReader) else None,
         workspaces=_git(core.settings),
         ci=platforms.ci,

@@ -12,6 +12,7 @@ from bot.domain.incident import RunState
 from bot.domain.investigation import Job
 from bot.engine.changing import Changing
 from bot.engine.ci_log import fetch_ci_log
+from bot.engine.far_logs import fetch_far_logs
 from bot.engine.following import Following
 from bot.engine.green_logs import GreenLogs
 from bot.engine.phases import Phase
@@ -88,7 +89,8 @@ class Handlers:
             modelling.start_model(work, incident, run)
 
     async def localize(self, job: Job) -> Job:
-        """A remote repository is fetched here, where the credentials are; the worker gets the copy."""
+        """Logs and a repository that lie elsewhere are fetched here, with the credentials; the worker gets copies."""
+        job = await fetch_far_logs(job, self._tools.open_log)
         url = job.service.repository
         if _is_local(url):
             return job

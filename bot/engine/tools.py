@@ -8,11 +8,13 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
+from bot.domain.service import LogPlace
 from bot.engine.commit_news import CommitNews
 from bot.errors import Reason, Refused
 from bot.ports.ci import CIProvider
 from bot.ports.forge import Forge
 from bot.ports.investigator import CIReader, Investigator
+from bot.ports.logs import LogSource
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Workspaces
 from bot.render.links import Links
@@ -28,7 +30,7 @@ class Tools:
 
     A run is asked about every `poll_seconds` at first, then less and less often, down to what `longest_poll` says of
     its CI; `dispatch_patience` is how long an order without an answer is looked for. Without a `ci_reader` a red run is
-    told with the end of its log.
+    told with the end of its log; without `open_log` only logs in files are read.
     """
 
     investigator: Investigator
@@ -44,6 +46,7 @@ class Tools:
     links: Links = field(default_factory=Links)
     has_model: bool = False
     ci_reader: CIReader | None = None
+    open_log: Callable[[LogPlace], LogSource] | None = None
 
     def find_ci(self, name: str) -> CIProvider:
         """Raises `Refused` where no connection has that name any more."""
