@@ -101,7 +101,8 @@ def answer_loki(store: LogServer, path: str, query: dict[str, str], _body: Any) 
     assert path == "/loki/api/v1/query_range"
     assert query["direction"] == "backward"
     start, end, limit = int(query["start"]), int(query["end"]), int(query["limit"])
-    newest = sorted(store.entries[::-1], key=lambda entry: -entry[0])
+    stored = sorted(enumerate(store.entries), key=lambda entry: (-entry[1][0], -entry[0]))
+    newest = [entry for _, entry in stored]
     fitting = [entry for entry in newest if start <= entry[0] < end][:limit]
     streams: dict[int, list[list[str]]] = {}
     for at, text in fitting:
