@@ -12,18 +12,18 @@ from bot.domain.ci_words import is_idle
 _REACH: Final = 2
 
 
-def compare(failed: Sequence[CILine], green: Sequence[CILine], span: Span) -> list[int]:
+def compare(failed: Sequence[CILine], green: Sequence[CILine], spans: Sequence[Span]) -> list[int]:
     """Return the places of the lines of `failed` that are new and tell something, in order.
 
-    `span` is where the failed command's output stands: where CI divides its log into steps nothing else counts. A line
-    that the green log has elsewhere counts only beside one that it has not at all.
+    `spans` are where the failed commands' outputs stand: where CI divides its log into steps nothing else counts. A
+    line that the green log has elsewhere counts only beside one that it has not at all.
     """
     known = [mask(line.text) for line in green]
     masked = [mask(line.text) for line in failed]
     seen = set(known)
     told = [place for place in find_new(known, masked) if masked[place] and not is_idle(failed[place].text)]
-    if span.is_step:
-        told = [place for place in told if span.begin <= place < span.end]
+    if spans[0].is_step:
+        told = [place for place in told if any(span.begin <= place < span.end for span in spans)]
     kept = {place for place in told if masked[place] not in seen}
     for order in (told, told[::-1]):
         kept.update(_spread(order, kept))

@@ -11,7 +11,7 @@ _CODE: Final = r"(?!0\b)-?\d{1,10}"
 _STATUSES: Final = (
     rf"##\[error\].{{0,400}}exit(?:ed with)? code {_CODE}",
     r"##\[error\]The (?:operation|job) .{0,200}(?:canceled|exceeded)",
-    rf"The command \".{{1,1000}}\" (?:failed and )?exited with {_CODE}(?: during\b|\.|$)",
+    rf".{{0,1000}}\" (?:failed and )?exited with {_CODE}(?: during\b|\.$|$)",
     r"No output has been received in the last \d",
     r"The job exceeded the maximum (?:time|log)",
     r"ERROR: Job failed\b",
@@ -50,8 +50,9 @@ _TOOLS: Final = (
 _STATUS: Final = re.compile("|".join(_STATUSES))
 _TOOL: Final = re.compile("|".join(_TOOLS))
 _ERROR: Final = "##[error]"
+MAX_SPANS: Final = 20
 _STEP: Final = re.compile(r"##\[group\]Run |##\[section\]Starting: ")
-_TRAVIS: Final = re.compile(r"The command \"(?P<command>.{1,1000})\" (?:failed and )?exited with \d")
+_TRAVIS: Final = re.compile(r"(?:The command \")?(?P<command>.{0,1000})\" (?:failed and )?exited with \d")
 _ECHO: Final = re.compile(r"\$ (?P<command>.{1,1000})")
 
 
@@ -68,22 +69,24 @@ class Span:
     is_step: bool = False
 
 
-def find_span(lines: Sequence[CILine]) -> Span:
-    """Return where the failed command's output stands; the whole log where nothing says which that is."""
-    mark = _find_mark(lines)
-    if mark is None:
-        ends = (place for place in range(len(lines) - 1, -1, -1) if _TOOL.match(lines[place].text))
-        return Span(begin=0, end=next(ends, len(lines) - 1) + 1)
-    begin = _find_begin(lines, mark)
-    is_step = bool(lines[mark].step) or _STEP.match(lines[begin].text) is not None
-    return Span(begin=begin, end=mark + 1, is_marked=True, is_step=is_step)
+def find_spans(lines: Sequence[CILine]) -> list[Span]:
+    """Return where the outputs of the failed commands stand; the whole log where nothing says which they are."""
+    spans: list[Span] = []
+    for mark in _find_marks(lines):
+        begin = _find_begin(lines, mark)
+        is_step = bool(lines[mark].step) or _STEP.match(lines[begin].text) is not None
+        begin = max(begin, spans[-1].end if spans else 0)
+        spans.append(Span(begin=begin, end=mark + 1, is_marked=True, is_step=is_step))
+    if spans:
+        return spans
+    ends = (place for place in range(len(lines) - 1, -1, -1) if _TOOL.match(lines[place].text))
+    return [Span(begin=0, end=next(ends, len(lines) - 1) + 1)]
 
 
-def _find_mark(lines: Sequence[CILine]) -> int | None:
-    """Return the place of the first line by which CI says that a command failed, else that something is wrong."""
-    first = (place for place, line in enumerate(lines) if _STATUS.match(line.text))
-    wrong = (place for place, line in enumerate(lines) if line.text.startswith(_ERROR))
-    return next(first, next(wrong, None))
+def _find_marks(lines: Sequence[CILine]) -> list[int]:
+    """Return the places of the lines by which CI says that a command failed, else of the first that marks an error."""
+    marks = [place for place, line in enumerate(lines) if _STATUS.match(line.text)][:MAX_SPANS]
+    return marks or [place for place, line in enumerate(lines) if line.text.startswith(_ERROR)][:1]
 
 
 def _find_begin(lines: Sequence[CILine], mark: int) -> int:

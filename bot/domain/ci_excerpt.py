@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from bot.domain.ci_compare import compare
-from bot.domain.ci_ends import Span, find_span
+from bot.domain.ci_ends import Span, find_spans
 from bot.domain.ci_signs import begins_report, goes_on, is_soft, names_failure
 from bot.domain.ci_text import CILine, mask
 from bot.domain.ci_words import is_idle, tells_failure
@@ -28,7 +28,7 @@ _LATE: Final = 2.0
 class Excerpt:
     """`relevant` and `shown` are places in the log that was read; what is shown are at most `LIMIT` of the relevant.
 
-    Without a green log they are the same. `span` is where the failed command's output stands.
+    Without a green log they are the same. `span` is where the output of the first failed command stands.
     """
 
     relevant: tuple[int, ...]
@@ -39,20 +39,22 @@ class Excerpt:
 
 def choose_excerpt(failed: Sequence[CILine], green: Sequence[CILine] = (), *, limit: int = LIMIT) -> Excerpt:
     """Return what of a failed log to read. Where a green one has all that it shows, what failed in it counts."""
-    span = find_span(failed)
-    relevant = compare(failed, green, span) if green else []
+    spans = find_spans(failed)
+    relevant = compare(failed, green, spans) if green else []
     if relevant:
         shown = _choose(failed, relevant, limit)
-        return Excerpt(relevant=tuple(relevant), shown=tuple(shown), span=span, is_compared=True)
-    found = tuple(_choose(failed, _told(failed, span), limit))
-    return Excerpt(relevant=found, shown=found, span=span, is_compared=False)
+        return Excerpt(relevant=tuple(relevant), shown=tuple(shown), span=spans[0], is_compared=True)
+    found = tuple(_choose(failed, _told(failed, spans), limit))
+    return Excerpt(relevant=found, shown=found, span=spans[0], is_compared=False)
 
 
-def _told(lines: Sequence[CILine], span: Span) -> list[int]:
-    """Return the places of the failed command's output, and of the first lines after it where they may belong to it."""
-    rest = [] if span.is_step else range(span.end, len(lines))
+def _told(lines: Sequence[CILine], spans: Sequence[Span]) -> list[int]:
+    """Return the places of the failed commands' outputs, and of the first lines after them that may belong to them."""
+    end = spans[-1].end
+    rest = range(end, end if spans[-1].is_step else len(lines))
     after = islice((place for place in rest if lines[place].text.strip()), _AFTER)
-    return [place for place in range(span.begin, span.end) if lines[place].text.strip()] + list(after)
+    inside = (place for span in spans for place in range(span.begin, span.end))
+    return [place for place in inside if lines[place].text.strip()] + list(after)
 
 
 def _choose(lines: Sequence[CILine], places: Sequence[int], limit: int) -> list[int]:

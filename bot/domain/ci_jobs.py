@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from bot.domain.ci_ends import find_span
+from bot.domain.ci_ends import find_spans
 from bot.domain.ci_text import read_lines
 from bot.domain.unseen import remove_unseen
 
@@ -95,7 +95,7 @@ def job_keys(text: str) -> Sequence[str]:
 
 
 def _is_red(job: JobLog) -> bool:
-    return find_span(read_lines("\n".join(job.lines))).is_marked
+    return find_spans(read_lines("\n".join(job.lines)))[0].is_marked
 
 
 def _cut(text: str, limit: int) -> str:

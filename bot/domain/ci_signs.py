@@ -12,6 +12,9 @@ _BEGINNINGS: Final = (
     r"\s{0,40}--- FAIL: ",
     r"(?:FAIL|FAILED|Failed|Failure)(?::| in | \[)",
     r"ERROR(?::| |$)",
+    r"(?i:failing scenarios|failed tests?|test failures?|errors and failures|test summary report)\b",
+    r"(?i:the following tests failed|some tests failed)\b",
+    r"(?:Test Failed|Error During Test|Failure →|Error →|ASSERT:|\(X\) )",
     r"\s{0,8}\d{1,4}\) \S",
     r"\s{0,8}● ",
     r"\s{0,40}not ok \d",
@@ -46,7 +49,9 @@ _STATEMENTS: Final = (
     r"\b(?:undefined reference|undefined symbol|Segmentation fault|core dumped|command not found)\b",
     r"\b(?:No such file or directory|Permission denied)\b",
     r"[A-Za-z](?:Error|Exception)(?::|$| \()|(?:^|[\s.:])(?:Error|Exception)(?::|$| \()",
-    r"\b(?:FAILED|FAIL)$",
+    r"\b(?:FAILED|FAIL)$|\[FAIL(?:ED)?\]|\*\*\*\s?(?:FAILED|Failed)|\*failed\*",
+    r"\bnon-zero (?:exit |return )?(?:code|status)|\bcommands? failed\b",
+    r"\b(?:could|did|does) not (?:be |meet|match|pass|compile)",
     r"\b[1-9]\d{0,9} (?:failed|failing|failures?|errors?|offenses?|problems?|violations?)\b",
     r"\b(?:[Cc]ould not|[Cc]annot|[Cc]an't|[Uu]nable to|[Ff]ailed to) \w",
     r"^\S{1,300}\.\w{1,8}:\d{1,9}(?::\d{1,9})?: ",
@@ -54,7 +59,9 @@ _STATEMENTS: Final = (
 _BEGINS: Final = re.compile("|".join(_BEGINNINGS))
 _NAMES: Final = re.compile("|".join(_STATEMENTS))
 _SOFT: Final = re.compile(
-    r"\b(?:warn(?:ing|ings)?|deprecat\w{1,20}|notice|skipp(?:ed|ing)|ignor(?:ed|ing)|retry(?:ing)?)\b|⚠", re.IGNORECASE
+    r"(?<!\d )\b(?:warn(?:ings?)?|deprecat\w{1,20}|notice|skipp(?:ed|ing)|ignor(?:ed|ing)|retry(?:ing)?)\b"
+    r"(?!: \d)|⚠",
+    re.IGNORECASE,
 )
 _GOES_ON: Final = re.compile(r"\s{1,40}\S|at \S|\.\.\. \d|\||\^|[+-] |#\d|Caused by|note: |help: |= |\d{1,6} \|")
 

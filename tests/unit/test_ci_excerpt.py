@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.ci_diff import find_new
-from bot.domain.ci_ends import find_span
+from bot.domain.ci_ends import Span, find_spans
 from bot.domain.ci_excerpt import LIMIT, choose_excerpt
+from bot.domain.ci_signs import names_failure
 from bot.domain.ci_text import mask, read_lines
 
 STAMP = "2026-11-20T12:00:00.1234567Z "
@@ -19,6 +20,10 @@ GREEN = [
     "Finished: SUCCESS",
 ]
 REPORT = ["FAIL: test_total (shop.CartTest)", "Traceback (most recent call last):", "KeyError: 'rate'"]
+
+
+def first_span(log: str) -> Span:
+    return find_spans(read_lines(log))[0]
 
 
 def shown(failed: list[str], green: list[str] = ()) -> list[str]:
@@ -155,13 +160,29 @@ class TestWithoutGreen:
         ],
     )
     def test_the_output_before_the_red_command_s_end_is_what_failed(self, ending):
-        span = find_span(read_lines("\n".join(["$ make check", *REPORT, ending, "Done. Your build exited with 1."])))
+        span = first_span("\n".join(["$ make check", *REPORT, ending, "Done. Your build exited with 1."]))
         assert (span.end, span.is_marked) == (5, True)
 
     def test_commands_that_ended_well_are_not_the_one(self):
         log = ['The command "make" exited with 0.', "$ make check", "boom", 'The command "make check" exited with 1.']
-        span = find_span(read_lines("\n".join(log)))
+        span = first_span("\n".join(log))
         assert (span.begin, span.end) == (1, 4)
+
+    def test_all_commands_that_failed_are_shown(self):
+        log = [
+            *("$ make lint", "bad style", 'The command "make lint" exited with 1.'),
+            *("$ make", "well", 'The command "make" exited with 0.'),
+            *("$ make check", "boom", 'The command "make check" exited with 2.'),
+        ]
+        assert shown(log) == [*log[:3], *log[6:]]
+
+    def test_a_command_of_several_lines_is_recognised_by_its_end(self):
+        assert first_span('boom\nThe command "cd x\nmake" exited with 1.\nbye').end == 3
+
+    def test_a_summary_that_counts_what_was_skipped_is_no_mere_warning(self):
+        assert names_failure("Tests run: 3, Failures: 1, Errors: 0, Skipped: 2 <<< FAILURE!")
+        assert names_failure("1 failed, 2 skipped, 3 warnings")
+        assert not names_failure("warning: could not find it")
 
     def test_a_report_far_from_the_end_is_shown_with_the_end(self):
         failed = [
@@ -189,7 +210,7 @@ class TestWithoutGreen:
         ],
     )
     def test_a_tool_s_own_ending_serves_where_ci_says_nothing(self, ending):
-        span = find_span(read_lines("\n".join([*REPORT, ending, "cleaning", "bye"])))
+        span = first_span("\n".join([*REPORT, ending, "cleaning", "bye"]))
         assert (span.end, span.is_marked) == (4, False)
 
     def test_an_empty_log_shows_nothing(self):
