@@ -11,7 +11,7 @@ _CODE: Final = r"(?!0\b)-?\d{1,10}"
 _STATUSES: Final = (
     rf"##\[error\].{{0,400}}exit(?:ed with)? code {_CODE}",
     r"##\[error\]The (?:operation|job) .{0,200}(?:canceled|exceeded)",
-    rf".{{0,1000}}\" (?:failed and )?exited with {_CODE}(?: during\b|\.$|$)",
+    rf"(?!ERROR: ).{{0,1000}}\" (?:failed and )?exited with {_CODE}(?: during\b|\.$|$)",
     r"No output has been received in the last \d",
     r"The job exceeded the maximum (?:time|log)",
     r"ERROR: Job failed\b",
@@ -53,7 +53,7 @@ _ERROR: Final = "##[error]"
 MAX_SPANS: Final = 20
 _STEP: Final = re.compile(r"##\[group\]Run |##\[section\]Starting: ")
 _TRAVIS: Final = re.compile(r"(?:The command \")?(?P<command>.{0,1000})\" (?:failed and )?exited with \d")
-_ECHO: Final = re.compile(r"\$ (?P<command>.{1,1000})")
+_ECHO: Final = re.compile(r"(?:\d{1,6}(?:\.\d{1,3})?s)?\$ (?P<command>.{1,1000})")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from bot.domain.ci_text import CILine, mask
 from bot.domain.ci_words import is_idle, tells_failure
 
 LIMIT: Final = 120
-_ENDING: Final = 30
+_ENDING: Final = 50
 _AFTER: Final = 4
 _LEAD: Final = 3
 _CALM: Final = 6
@@ -22,6 +22,7 @@ _PIECE: Final = LIMIT - _ENDING
 _MUCH: Final = 0.05
 _ENOUGH: Final = 20.0
 _LATE: Final = 2.0
+_SURE: Final = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ def _choose(lines: Sequence[CILine], places: Sequence[int], limit: int) -> list[
         return list(places)
     chosen = set(places[-min(_ENDING, limit) :])
     scores = _score(lines, places)
-    pieces = _cut_pieces(lines, places, scores)
+    pieces = [piece for piece in _cut_pieces(lines, places, scores) if max(scores[p] for p in piece) >= _SURE]
     for piece in sorted(pieces, key=lambda piece: -_worth(piece, scores, len(lines))):
         fresh = [place for place in piece if place not in chosen]
         chosen.update(fresh[: limit - len(chosen)])

@@ -51,7 +51,7 @@ _STATEMENTS: Final = (
     r"[A-Za-z](?:Error|Exception)(?::|$| \()|(?:^|[\s.:])(?:Error|Exception)(?::|$| \()",
     r"\b(?:FAILED|FAIL)$|\[FAIL(?:ED)?\]|\*\*\*\s?(?:FAILED|Failed)|\*failed\*",
     r"\bnon-zero (?:exit |return )?(?:code|status)|\bcommands? failed\b",
-    r"\b(?:could|did|does) not (?:be |meet|match|pass|compile)",
+    r"\b(?:could|did|does) not (?:be |meet|match|pass|compile|execute)",
     r"\b[1-9]\d{0,9} (?:failed|failing|failures?|errors?|offenses?|problems?|violations?)\b",
     r"\b(?:[Cc]ould not|[Cc]annot|[Cc]an't|[Uu]nable to|[Ff]ailed to) \w",
     r"^\S{1,300}\.\w{1,8}:\d{1,9}(?::\d{1,9})?: ",

@@ -14,7 +14,15 @@ _COLUMNS: Final = re.compile(r"(?P<step>[^\t]{1,200}\t[^\t]{1,200})\t(?=\d{4}-\d
 _CLOCK: Final = re.compile(
     r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?[ \t]|\[\d\d:\d\d:\d\d\] ", re.ASCII
 )
-_FOLD: Final = re.compile(r"(?:travis_(?:fold|time)|section_(?:start|end)):[^\s\x1b\[]{0,200}(?:\[[^\]]{0,100}\])?")
+_FOLD: Final = re.compile(
+    r"travis_time:start:[0-9a-f]{8}"
+    r"|travis_time:end:[0-9a-f]{8}:start=\d{1,20},finish=\d{1,20},duration=\d{1,20}(?:,event=[a-z_]{1,40})?"
+    r"|travis_fold:(?:start|end):[A-Za-z0-9_.-]{1,80}?(?=travis_|\$ |[A-Z]|\s|\x1b|$)"
+    r"|section_(?:start|end):\d{1,20}:[\w.-]{1,200}(?:\[[^\]]{0,100}\])?",
+    re.ASCII,
+)
+_BARE_COLOUR: Final = re.compile(r"\[\d{1,3}(?:;\d{1,3}){0,4}[mKGJ](?!\])", re.ASCII)
+"""What is left of a colour where somebody took the escape characters out of the log."""
 
 _TEMPORARY: Final = re.compile(r"/(?:tmp|temp|_temp|var/folders)/[^\s'\":;,)\]]{1,200}", re.IGNORECASE)
 _ID: Final = re.compile(
@@ -53,7 +61,7 @@ def _read(number: int, raw: str) -> CILine:
     if columns is not None:
         step, text = columns["step"], text[columns.end() :]
     text = _STAMP.sub("", text.removeprefix("\ufeff"), count=1)
-    text = remove_unseen(_OTHER_ESCAPE.sub("", _FOLD.sub("", text)))
+    text = _BARE_COLOUR.sub("", remove_unseen(_OTHER_ESCAPE.sub("", _FOLD.sub("", text))))
     text = _CLOCK.sub("", text, count=1) if _CLOCK.match(text) else text
     return CILine(number=number, text=text.rstrip(), step=step)
 

@@ -50,6 +50,20 @@ class TestLines:
         assert [line.number for line in lines] == list(range(1, 9))
         assert [line.step for line in lines if line.step] == ["tests\tRun make"]
 
+    def test_logs_whose_escapes_somebody_took_out_are_read_alike(self):
+        log = [
+            "travis_fold:start:installtravis_time:start:06d8eb60$ go get ./...",
+            "travis_time:end:0517a55c:start=1469728363722014353,finish=1469728451482009858,duration=87759995505$ make",
+            'travis_time:end:08949710:start=1,finish=2,duration=1,event=scriptThe command "make" exited with 1.',
+            "travis_fold:end:git.checkout",
+            '[31;1mThe command "make" exited with 1.[0m',
+            "rate(errors[5m]) [0K",
+        ]
+        ended = 'The command "make" exited with 1.'
+        assert [line.text for line in read_lines("\n".join(log))] == [
+            "$ go get ./...", "$ make", ended, "", ended, "rate(errors[5m])",
+        ]  # fmt: skip
+
     def test_progress_that_overwrites_itself_is_a_line_each_time(self):
         assert [line.text for line in read_lines("10%\r20%\rdone\nend")] == ["10%", "20%", "done", "end"]
 
