@@ -23,7 +23,7 @@ _STATUSES: Final = (
     rf"Exited with code (?:exit status )?{_CODE}",
     rf"Command exited with code {_CODE}",
     rf".{{0,40}}The command exited with status {_CODE}",
-    rf"--- .{{1,200}}: exit {_CODE}",
+    rf"== [^:]{{1,100}}: (?:exit {_CODE}|stopped by the limit on )",
 )
 _TOOLS: Final = (
     r"(?:make|gmake)(?:\[\d{1,3}\])?: \*\*\* .{0,400}Error \d",
@@ -49,6 +49,7 @@ _TOOLS: Final = (
 )
 _STATUS: Final = re.compile("|".join(_STATUSES))
 _TOOL: Final = re.compile("|".join(_TOOLS))
+_LOCAL: Final = re.compile(r"== (?P<check>[^:]{1,100}): ")
 _ERROR: Final = "##[error]"
 MAX_SPANS: Final = 20
 _STEP: Final = re.compile(r"##\[group\]Run |##\[section\]Starting: ")
@@ -90,12 +91,14 @@ def _find_marks(lines: Sequence[CILine]) -> list[int]:
 
 
 def _find_begin(lines: Sequence[CILine], mark: int) -> int:
-    step, ended = lines[mark].step, _TRAVIS.match(lines[mark].text)
+    step, ended, local = lines[mark].step, _TRAVIS.match(lines[mark].text), _LOCAL.match(lines[mark].text)
     if step:
         outside = (place + 1 for place in range(mark, -1, -1) if lines[place].step != step)
         return next(outside, 0)
     if ended is not None:
         return _find_echo(lines, mark, ended["command"])
+    if local is not None:
+        return next((place for place in range(mark - 1, -1, -1) if lines[place].text.startswith(local[0])), 0)
     return next((place for place in range(mark, -1, -1) if _STEP.match(lines[place].text)), 0)
 
 

@@ -35,7 +35,7 @@ class JobLog:
         name = self.name
         for _ in range(2):
             name = _COUNT.sub("", name, count=1)
-        return name.partition(": ")[0].strip()[:MAX_KEY]
+        return name.partition(": ")[0].strip(" ,")[:MAX_KEY]
 
     @property
     def is_empty(self) -> bool:

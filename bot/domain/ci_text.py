@@ -33,7 +33,7 @@ _NUMBER: Final = re.compile(r"\d+(?:[.,:]\d+)*", re.ASCII)
 _NONE: Final = re.compile(
     r"\b0(?= (?:failed|failures?|failing|errors?|offenses?|problems?|violations?)\b)"
     r"|(?<=ailures: )0\b|(?<=rrors: )0\b|(?<=ailed: )0\b|(?<=ailures=)0\b|(?<=rrors=)0\b"
-    r"|(?<=exited with )0\b|(?<=exit code )0\b|(?<=exit status )0\b",
+    r"|(?<=exited with )0\b|(?<=exit code )0\b|(?<=exit status )0\b|(?<=: exit )0\b",
     re.ASCII,
 )
 _SPAN: Final = re.compile(r"#\s?(?:ms|s|secs?|seconds?|mins?|minutes?|m#s|h)\b")

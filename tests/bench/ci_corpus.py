@@ -122,8 +122,12 @@ def _buildbot(log: _Log, tool: Tool, red: bool) -> None:
 
 
 def _local(log: _Log, tool: Tool, red: bool) -> None:
-    log.say("=== attempt 1 ===", "$ make check")
+    log.say("== check: make check")
     tool(log, red)
+    if red:
+        log.fail(f"== check: exit 2 after {log.chance.uniform(1, 9):.1f} s")
+    else:
+        log.say(f"== check: exit 0 after {log.chance.uniform(1, 9):.1f} s")
 
 
 SYSTEMS: Final = {

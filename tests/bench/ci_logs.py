@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +53,7 @@ def _measure(folder: Path) -> list[Row]:
         labelled = list(_read_samples(SAMPLES))
         for system in dict.fromkeys(pair.system for pair in labelled):
             rows += _judge(system, [pair for pair in labelled if pair.system == system], folder)
-        rows += _measure_chunks("labelled logs", labelled)
+        rows += [replace(row, limit="", kept=None) for row in _measure_chunks("labelled logs", labelled)]
     return rows
 
 

@@ -168,6 +168,8 @@ class TestWithoutGreen:
             "ERROR: script returned exit code 1",
             "Build step 'Execute shell' marked build as failure",
             "program finished with exit code 1",
+            "== tests: exit 1 after 3.2 s",
+            "== tests: stopped by the limit on time after 300.0 s",
             "Exited with code exit status 1",
             "##[error]Process completed with exit code 1.",
             "No output has been received in the last 10m0s, this potentially indicates a stalled build.",
@@ -189,6 +191,18 @@ class TestWithoutGreen:
             *("$ make check", "boom", 'The command "make check" exited with 2.'),
         ]
         assert shown(log) == [*log[:3], *log[6:]]
+
+    def test_a_check_of_the_local_ci_begins_where_it_was_shown(self):
+        log = [
+            "== style: ruff",
+            "well",
+            "== style: exit 0 after 1.0 s",
+            "== tests: make",
+            "boom",
+            "== tests: exit 2 after 3 s",
+        ]
+        assert shown(log) == log[3:]
+        assert shown(log, [*log[:4], "== tests: exit 0 after 9 s"]) == log[4:]
 
     def test_a_command_of_several_lines_is_recognised_by_its_end(self):
         assert first_span('boom\nThe command "cd x\nmake" exited with 1.\nbye').end == 3

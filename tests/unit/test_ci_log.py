@@ -198,7 +198,7 @@ class TestAgainstGreen:
             ("CI, tests: Run it", "CI, tests"),
             ("CI, tests", "CI, tests"),
             ("attempt 3: shop/main #12", "shop/main"),
-            ("attempt 1, build 22", ""),
+            ("builder 7, build 22, attempt 1", "builder 7"),
             ("attempt 2", ""),
             ("build-linux", "build-linux"),
         ],

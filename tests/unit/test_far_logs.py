@@ -1,13 +1,16 @@
 """Logs that must be asked for: read in the front process, all at once, and handed to the worker with the reasons."""
 
+import importlib
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import SecretStr
 
 from bot.bootstrap.log_sources import make_opener, open_file, read_stores
 from bot.bootstrap.platforms import make_platforms
@@ -19,6 +22,8 @@ from bot.engine.far_logs import fetch_far_logs
 from bot.errors import ConfigError, Reason, Rejected, Unavailable
 from bot.ports.logs import LogQuery
 from bot.settings import load_settings
+from bot.settings_connections import LOG_STORES
+from bot.settings_sections import SECRET_NAME
 from bot.worker.collect import collect
 from bot.worker.messages import ORDERS, Investigate, OrderFrame
 from bot.worker.tools import Tools
@@ -169,6 +174,13 @@ class TestConfiguration:
         assert read_stores(settings)["loki"].token.get_secret_value() == "s3cr3t-loki"
         assert "s3cr3t-loki" in settings.secrets()
         assert set(make_platforms(settings).ci) == {"local"}, "a log store is no CI system"
+
+    @pytest.mark.parametrize("name", LOG_STORES)
+    def test_the_redactor_knows_every_secret_of_a_store_by_its_name(self, name):
+        module = importlib.import_module(f"connectors.logs.{name}")
+        for field, info in module.Settings.model_fields.items():
+            is_secret = info.annotation is SecretStr or SecretStr in get_args(info.annotation)
+            assert bool(SECRET_NAME.search(field)) is is_secret, field
 
     def test_the_worker_opens_files_alone(self):
         with pytest.raises(Rejected, match="is not read here"):
