@@ -16,7 +16,8 @@ from tests.contract.log_servers import as_entries
 from tests.contract.logs_suite import HOUR, NOON, LogContract, LogWorld, stamp
 
 PLACE = LogPlace(kind="journald", query="_SYSTEMD_UNIT=shop.service")
-REMOTE = next((path for path in ("/usr/lib/systemd/systemd-journal-remote",) if Path(path).exists()), "")
+REMOTES = ("/usr/lib/systemd/systemd-journal-remote", "/lib/systemd/systemd-journal-remote")
+REMOTE = next((path for path in REMOTES if Path(path).exists()), "")
 FAKE = """#!{python}
 import sys
 sys.stdout.write(open({file!r}).read())
