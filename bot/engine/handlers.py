@@ -78,7 +78,7 @@ class Handlers:
         if ci_log is not None:
             ci_log = await self._green.add(ci_log, job.service.name, green_sha=job.green_sha)
         job = replace(job, ci_log=ci_log)
-        await self._investigate(await self.localize(job))
+        await self._investigate(await self.equip(job))
         reach("triage.investigated")
         await self._in_unit(lambda w: self._conclude(w, incident, run))
 
@@ -88,9 +88,12 @@ class Handlers:
         if self._tools.has_model:
             modelling.start_model(work, incident, run)
 
+    async def equip(self, job: Job) -> Job:
+        """Fetch what lies elsewhere for somebody who reads: the logs that must be asked for, and the repository."""
+        return await self.localize(await fetch_far_logs(job, self._tools.open_log))
+
     async def localize(self, job: Job) -> Job:
-        """Logs and a repository that lie elsewhere are fetched here, with the credentials; the worker gets copies."""
-        job = await fetch_far_logs(job, self._tools.open_log)
+        """A remote repository is fetched here, where the credentials are; the worker gets the copy."""
         url = job.service.repository
         if _is_local(url):
             return job

@@ -19,6 +19,8 @@ from bot.domain.investigation import Job, LogRead
 from bot.domain.service import LogPlace, Service
 from bot.engine import far_logs
 from bot.engine.far_logs import fetch_far_logs
+from bot.engine.handlers import Handlers
+from bot.engine.tools import Tools as EngineTools
 from bot.errors import ConfigError, Reason, Rejected, Unavailable
 from bot.ports.logs import LogQuery
 from bot.settings import load_settings
@@ -27,7 +29,7 @@ from bot.settings_sections import SECRET_NAME
 from bot.worker.collect import collect
 from bot.worker.messages import ORDERS, Investigate, OrderFrame
 from bot.worker.tools import Tools
-from tests.worldkit import NOW, PLAYBOOK, quiet  # noqa: F401 -- `quiet` is a fixture
+from tests.worldkit import NOW, PLAYBOOK, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
 
 LOKI = LogPlace(kind="loki", query='{app="shop"}')
 JOURNAL = LogPlace(kind="journald", query="_SYSTEMD_UNIT=shop.service")
@@ -207,3 +209,17 @@ class TestConfiguration:
         file.write_text(f'[services.shop]\nrepository = "/shop"\nlogs = [{place}]\n')
         with pytest.raises(ConfigError, match=says):
             load_settings(file)
+
+
+class TestThePhases:
+    @pytest.mark.parametrize(("name", "asked"), [("equip", [LOKI]), ("localize", [])])
+    async def test_who_reads_gets_logs_and_a_revert_does_not_wait_for_them(self, tmp_path, name, asked):
+        opened = []
+        world = make_world(tmp_path)
+        tools = EngineTools(
+            investigator=None, workspaces=None, ci={}, folder=tmp_path, redact=str,
+            open_log=lambda place: opened.append(place) or Given(place, [line("x")]),
+        )  # fmt: skip
+        job = await getattr(Handlers(world.store, world.rules, tools), name)(make_job(LOKI))
+        assert opened == asked
+        assert len(job.far_logs) == len(asked)
