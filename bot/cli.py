@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from bot.bootstrap import logs_ci
 from bot.errors import ConfigError, NightshiftError
 
 app = typer.Typer(
@@ -24,6 +25,9 @@ approval_app = typer.Typer(help="Fetch and check the statements of approvals.", 
 app.add_typer(alert_app, name="alert")
 app.add_typer(approval_app, name="approval")
 app.add_typer(connect_app, name="connect")
+logs_app = typer.Typer(help="Read logs from the terminal.", no_args_is_help=True)
+app.add_typer(logs_app, name="logs")
+logs_ci.add_command(logs_app)
 
 Config = Annotated[
     Path | None,

@@ -41,6 +41,7 @@ from bot.errors import ConfigError, Problem
 from bot.ports.model import ModelPlace
 from bot.settings_approval import ApprovalSettings, build_policy, check_approval
 from bot.settings_connections import add_variables
+from bot.settings_logs import check_logs
 from bot.settings_rollout import check_rollout
 from bot.settings_sections import (
     ChannelSettings,
@@ -201,7 +202,7 @@ def _service(name: str, value: ServiceSettings) -> Service:
         name=name,
         repository=value.repository,
         branch=value.branch,
-        logs=tuple(LogPlace(kind=log.kind, path=log.path) for log in value.logs),
+        logs=tuple(LogPlace(**log.model_dump()) for log in value.logs),
         run=value.run,
         checks=value.checks,
         setup=value.setup,
@@ -298,8 +299,7 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
         yield from check_rollout(f"services.{name}", service)
         if service.run and not any("{port}" in word for word in service.run):
             yield Problem(where=f"services.{name}.run", what='needs "{port}" where the port belongs')
-        if any(not log.path.strip() for log in service.logs):
-            yield Problem(where=f"services.{name}.logs", what="has a place without a path")
+        yield from check_logs(f"services.{name}.logs", service.logs)
     yield from _check_database(settings)
     place = settings.model_place()
     if place is not None:

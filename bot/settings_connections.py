@@ -6,6 +6,8 @@ from typing import Any, Final
 PREFIX: Final = "NIGHTSHIFT_"
 BUILT_IN: Final = "local"
 """The CI that needs no connection."""
+LOG_STORES: Final = ("loki", "elasticsearch")
+"""Kinds of log places that are reached by `[connections.<kind>]`."""
 
 
 def name_connections(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -15,6 +17,7 @@ def name_connections(values: Mapping[str, Any]) -> tuple[str, ...]:
     for service in services.values() if isinstance(services, dict) else ():
         if isinstance(service, dict):
             names += [service[key] for key in ("ci", "forge") if isinstance(service.get(key), str)]
+            names += _log_stores(service.get("logs"))
     return tuple(dict.fromkeys(name for name in names if name and name != BUILT_IN))
 
 
@@ -37,3 +40,9 @@ def _variables_of(name: str, variables: Mapping[str, str]) -> Iterator[tuple[str
         key = upper.removeprefix(prefix).lower()
         if upper.startswith(prefix) and key and "__" not in key:
             yield variable, key, value
+
+
+def _log_stores(places: object) -> list[str]:
+    """Return the kinds of log places that are reached by a connection of their name."""
+    kinds = [place.get("kind") for place in places if isinstance(place, dict)] if isinstance(places, list) else []
+    return [kind for kind in kinds if isinstance(kind, str) and kind in LOG_STORES]

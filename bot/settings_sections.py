@@ -49,8 +49,13 @@ class PersonSettings(Section):
 
 
 class LogSettings(Section):
+    """One place where a service logs; see `bot/domain/service.py`."""
+
     kind: str = "file"
-    path: str
+    path: str = ""
+    query: str = ""
+    command: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
 
 
 class ServiceSettings(Section):

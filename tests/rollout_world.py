@@ -86,6 +86,7 @@ class ScriptedCI:
     order_verdict: CIState = CIState.PASSED
     hides_orders: bool = False
     attempt: int = 1
+    said: dict[str, str] = field(default_factory=dict)
     expected: dict[str, str] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     jobs: list[tuple[str, str]] = field(default_factory=list)
@@ -146,7 +147,7 @@ class ScriptedCI:
     async def log(self, sha: str) -> str:
         if self.loses_logs:
             raise unanswered()
-        return "all is well"
+        return self.said.get(sha, "all is well")
 
     async def cancel(self, sha: str) -> CIRun:
         raise Rejected("not here", Reason.NOT_FOUND)

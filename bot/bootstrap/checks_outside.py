@@ -3,7 +3,7 @@
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,15 +15,15 @@ import aiohttp
 from bot.bootstrap.chat import make_channels
 from bot.bootstrap.checks import Found, mend, ok
 from bot.bootstrap.ci import spool_folder
+from bot.bootstrap.log_sources import make_opener
 from bot.bootstrap.platforms import LOCAL, make_platforms
 from bot.bootstrap.state import STORE_FILE, open_for_reading
-from bot.bootstrap.worker import open_log_source
 from bot.domain.service import LogPlace, Service
 from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.ci import CIProvider
 from bot.ports.clock import SystemClock
 from bot.ports.forge import Forge
-from bot.ports.logs import LogQuery
+from bot.ports.logs import LogQuery, LogSource
 from bot.settings import GitSettings as GitWay
 from bot.settings import ModelSettings, Settings
 from bot.store.board import SqlBoard
@@ -99,17 +99,18 @@ async def _check_service(git: Git, service: Service) -> Found:
 
 async def check_logs(settings: Settings) -> Sequence[Found]:
     places = [(service, place) for service in settings.service_map().values() for place in service.logs]
-    return await asyncio.gather(*(asyncio.to_thread(_read_log, service, place) for service, place in places))
+    opener = make_opener(settings)
+    return await asyncio.gather(*(asyncio.to_thread(_read_log, service, place, opener) for service, place in places))
 
 
-def _read_log(service: Service, place: LogPlace) -> Found:
+def _read_log(service: Service, place: LogPlace, opener: Callable[[LogPlace], LogSource]) -> Found:
     name, now = f"logs {service.name}", datetime.now(UTC)
     query = LogQuery(service=service.name, since=now - RECENT, until=now, max_bytes=MAX_ANSWER)
     try:
-        count = sum(1 for _ in open_log_source(place).read(query))
+        count = sum(1 for _ in opener(place).read(query))
     except NightshiftError as error:
         return mend(name, str(error), f"give this user the right to read it, or mend services.{service.name}.logs")
-    return ok(name, f"{place.path}: {count if count else 'no'} lines in the last hour")
+    return ok(name, f"{place.label}: {count if count else 'no'} lines in the last hour")
 
 
 async def check_ci(settings: Settings) -> Sequence[Found]:

@@ -17,6 +17,7 @@ import structlog
 from bot.agent.cleaning import redact_value
 from bot.agent.redaction import Redactor
 from bot.bootstrap.chat import WEB, make_channels
+from bot.bootstrap.log_sources import make_opener
 from bot.bootstrap.logs import configure_logs, redact_logs
 from bot.bootstrap.model import make_model_phases
 from bot.bootstrap.platforms import LOCAL, Platforms, make_platforms
@@ -38,7 +39,7 @@ from bot.errors import NightshiftError, Unavailable
 from bot.ports.alerts import AlertSource
 from bot.ports.clock import Clock, SystemClock
 from bot.ports.drafter import Drafter
-from bot.ports.investigator import Investigator
+from bot.ports.investigator import CIReader, Investigator
 from bot.render.links import Links
 from bot.services.rulebook import Rulebook
 from bot.settings import Settings
@@ -230,6 +231,8 @@ def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
     limits = core.settings.limits
     return Tools(
         investigator=worker,
+        open_log=make_opener(core.settings),
+        ci_reader=worker if isinstance(worker, CIReader) else None,
         workspaces=_git(core.settings),
         ci=platforms.ci,
         forges=platforms.forges,

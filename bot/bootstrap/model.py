@@ -23,7 +23,7 @@ def make_model_phases(
         budget=settings.model_budget(),
         folder=settings.server.state_dir.absolute(),
         redact=redactor.redact,
-        localize=handlers.localize,
+        localize=handlers.equip,
         patience=settings.model.patience,
         together=settings.model.together,
     )

@@ -13,6 +13,7 @@ from bot.ports.alerts import AlertSource
 from bot.ports.ci import CIProvider, Platform
 from bot.ports.forge import Forge
 from bot.settings import Settings
+from bot.settings_connections import LOG_STORES
 
 LOCAL: Final = "local"
 
@@ -37,7 +38,7 @@ def make_platforms(settings: Settings) -> Platforms:
     names = [name for service in services for name in (service.ci, service.forge) if name and name != LOCAL]
     problems: list[Problem] = []
     made: dict[str, Platform] = {}
-    for name in dict.fromkeys([*names, *settings.connections]):
+    for name in dict.fromkeys(name for name in (*names, *settings.connections) if name not in LOG_STORES):
         try:
             made[name] = _make(settings, name)
         except ModuleNotFoundError:

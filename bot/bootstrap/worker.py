@@ -9,27 +9,19 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from bot.agent.redaction import load_redactor
+from bot.bootstrap.log_sources import open_file
 from bot.bootstrap.logs import configure_logs
 from bot.bootstrap.places import TOOLCHAINS
-from bot.domain.service import LogPlace, Service
-from bot.errors import Reason, Rejected
-from bot.ports.logs import LogSource
+from bot.domain.service import Service
 from bot.ports.model import ModelClient, ModelPlace
+from bot.worker.ci_log import CILogs
 from bot.worker.drafting import ModelDrafting
 from bot.worker.investigate import Investigation
 from bot.worker.server import serve_worker
 from bot.worker.tools import Tools
-from connectors.logs import file as file_logs
 from connectors.sandboxes.ladder import choose_sandbox
 from connectors.sandboxes.toolchain import prepare_toolchain
 from connectors.workspaces.git import Git
-
-
-def open_log_source(place: LogPlace) -> LogSource:
-    """Return the connector of a log place. Raises `Rejected` for a kind there is no connector for."""
-    if place.kind != "file":
-        raise Rejected(f'No log connector "{place.kind}"; there is: file.', Reason.NOT_FOUND)
-    return file_logs.Source(Path(place.path).name, place.path)
 
 
 def open_model(place: ModelPlace) -> AbstractAsyncContextManager[ModelClient]:
@@ -47,7 +39,7 @@ async def _prepare(service: Service, folder: Path) -> Path | None:
 async def _serve(descriptor: int) -> None:
     redactor = load_redactor([], os.urandom(32))
     tools = Tools(
-        log_source=open_log_source,
+        log_source=open_file,
         workspaces=Git(),
         sandbox=await choose_sandbox(),
         redact=redactor.redact,
@@ -56,7 +48,8 @@ async def _serve(descriptor: int) -> None:
     )
     with socket.socket(fileno=descriptor) as channel:
         channel.setblocking(False)
-        await serve_worker(channel, Investigation(tools=tools), ModelDrafting(tools=tools, open_model=open_model))
+        drafting = ModelDrafting(tools=tools, open_model=open_model)
+        await serve_worker(channel, Investigation(tools=tools), drafting, CILogs(tools))
 
 
 def run_worker(descriptor: int) -> None:

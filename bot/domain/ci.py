@@ -49,7 +49,7 @@ class CIRequest:
 @dataclass(frozen=True, kw_only=True)
 class CIRun:
     """A run as its provider reports it. `attempt` counts restarts of the same run, from 1.
-    `failed_step` names the first step that failed, `log_tail` its last lines."""
+    `failed_step` names the first step that failed, `log_tail` its last lines, `failure` those that tell why."""
 
     id: str
     sha: str
@@ -59,4 +59,5 @@ class CIRun:
     finished_at: datetime | None = None
     failed_step: str = ""
     log_tail: str = ""
+    failure: str = ""
     url: str = ""

@@ -3,16 +3,18 @@ restart goes on with the stage after it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar
 
 from bot.domain.ci_log import CILog
-from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, Suspect
+from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, LogLine, Suspect
 from bot.domain.feedback import Feedback
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce
-from bot.domain.service import Service
+from bot.domain.service import LogPlace, Service
+
+SKEW = timedelta(minutes=1)
 
 
 class Stage(StrEnum):
@@ -114,10 +116,20 @@ StageResult = Collected | Suspected | Confirmed | Drafted | Verified
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogRead:
+    """What the front process read of a log place that must be asked. `fault` says why nothing of it could be had."""
+
+    place: LogPlace
+    lines: tuple[LogLine, ...] = ()
+    notes: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
     alert's, and hostile; `feedback` is what people said about earlier patches. `ci_log` is of the commit that the
-    alert carries, `green_sha` the one that it names as green last."""
+    alert carries, `green_sha` the one that it names as green last; `far_logs` were read where the credentials are."""
 
     run: str
     incident: str
@@ -132,3 +144,11 @@ class Job:
     feedback: tuple[Feedback, ...] = ()
     ci_log: CILog | None = None
     green_sha: str = ""
+    far_logs: tuple[LogRead, ...] = ()
+
+    @property
+    def log_span(self) -> tuple[datetime, datetime]:
+        """Return the time to read: around the alert's start, and never past what can have been written yet."""
+        since = self.alert_started_at - timedelta(seconds=self.playbook.look_back)
+        until = min(self.alert_started_at + timedelta(seconds=self.playbook.look_ahead), self.now + SKEW)
+        return since, max(until, since + SKEW)

@@ -10,10 +10,26 @@ from bot.domain.ci import Trigger
 
 @dataclass(frozen=True, kw_only=True)
 class LogPlace:
-    """One place where a service logs. `kind` is the file name of a log connector; `path` may hold wildcards."""
+    """One place where a service logs. `kind` is a log connector's file name; it says what `path` and `query` are.
+
+    `command` is run by the kind "command"; of its environment it gets the variables that `env` names.
+    """
 
     kind: str
-    path: str
+    path: str = ""
+    query: str = ""
+    command: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+
+    @property
+    def is_far(self) -> bool:
+        """Say whether a server or another program must be asked, so that the front process reads it."""
+        return self.kind != "file"
+
+    @property
+    def label(self) -> str:
+        """Return how people know the place."""
+        return " ".join(part for part in (self.path, self.query) if part) or " ".join(self.command) or "the journal"
 
 
 @dataclass(frozen=True, kw_only=True)

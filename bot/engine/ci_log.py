@@ -5,7 +5,8 @@ from typing import Final
 
 import structlog
 
-from bot.domain.ci_log import CILog, find_commit, plain_log
+from bot.domain.ci_jobs import plain_log
+from bot.domain.ci_log import CILog, find_commit
 from bot.domain.conclusion import find_result
 from bot.domain.investigation import Collected, Job
 from bot.domain.reproduction import Reproduce

@@ -8,21 +8,23 @@ from typing import Final
 
 import structlog
 
-from bot.domain.ci import CIRun, Trigger
+from bot.domain.ci import CIRun, CIState, Trigger
 from bot.domain.order import read_order
 from bot.engine.asking import ask_until_answered
 from bot.engine.commit_news import Listener
+from bot.engine.green_logs import GreenLogs
 from bot.engine.ordering import send_order
 from bot.engine.phases import Phase
-from bot.engine.tools import Args, PhaseWork, expect_ordered
+from bot.engine.tools import Args, PhaseWork, Tools, expect_ordered
 from bot.errors import Rejected, Unavailable
 from bot.metrics import CI_VERDICTS
 from bot.ports.ci import CIProvider
 from bot.ports.faults import reach
-from bot.ports.work import UnitOfWork
+from bot.ports.work import Store, UnitOfWork
 from bot.services import ci_follow, dispatch, merging, rollout
 from bot.services.ci_follow import FollowPlan
 from bot.services.dispatch import Standing
+from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
 Ask = Callable[[], Awaitable[CIRun | None]]
@@ -33,6 +35,10 @@ LOG_TRIES: Final = 3
 
 class Following(PhaseWork):
     """The phases follow (a pushed commit) and ci (a person's order: cancel, rerun)."""
+
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+        super().__init__(store, rules, tools)
+        self._green = GreenLogs(store, rules, tools)
 
     def phases(self) -> tuple[Phase, ...]:
         return (
@@ -145,13 +151,24 @@ class Following(PhaseWork):
 
     async def _conclude(self, incident: str, digest: str, provider: CIProvider, run: CIRun, news: Listener) -> None:
         whole = await self._fetch_log(provider, run.sha, news)
-        await self._record(incident, digest, replace(run, log_tail=whole or run.log_tail))
+        run = replace(run, log_tail=whole[-LOG_KEPT:] or run.log_tail)
+        if run.state is not CIState.CANCELLED:
+            run = await self._compare(incident, run, whole)
+        await self._record(incident, digest, run)
+
+    async def _compare(self, incident: str, run: CIRun, whole: str) -> CIRun:
+        """Keep the log of a green run; say of a red one what the last green one did not write."""
+        service = await self._in_unit(lambda w: ci_follow.service_of(w, incident, self._rules))
+        if run.state is CIState.PASSED:
+            await self._green.keep(service.name, run.sha, whole)
+            return run
+        return await self._green.explain(run, service.ci, service.name, whole)
 
     async def _fetch_log(self, provider: CIProvider, sha: str, news: Listener) -> str:
-        """Return the end of the log, "" where it cannot be had: a verdict without its log is a verdict."""
+        """Return the log, "" where it cannot be had: a verdict without its log is a verdict."""
         for _ in range(LOG_TRIES):
             try:
-                return (await provider.log(sha))[-LOG_KEPT:]
+                return await provider.log(sha)
             except Unavailable as error:
                 log.info("ci_log_waits", sha=sha, error=str(error))
                 await news.wait(self._tools.poll_seconds)
@@ -161,7 +178,7 @@ class Following(PhaseWork):
         return ""
 
     async def _record(self, incident: str, digest: str, run: CIRun) -> None:
-        clean = replace(run, log_tail=self._tools.redact(run.log_tail))
+        clean = replace(run, log_tail=self._tools.redact(run.log_tail), failure=self._tools.redact(run.failure))
         if run.state.is_final:
             reach("ci.verdict.before")
             CI_VERDICTS.labels(state=run.state.value).inc()

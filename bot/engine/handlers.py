@@ -11,7 +11,9 @@ from bot.domain.investigation import Job
 from bot.engine.changing import Changing
 from bot.engine.ci_log import fetch_ci_log
 from bot.engine.deploying import Deploying
+from bot.engine.far_logs import fetch_far_logs
 from bot.engine.following import Following
+from bot.engine.green_logs import GreenLogs
 from bot.engine.phases import Phase
 from bot.engine.rolling_back import RollingBack
 from bot.engine.tools import Args, PhaseWork, Tools
@@ -35,6 +37,7 @@ class Handlers(PhaseWork):
         self._following = Following(store, rules, tools)
         self._changing = Changing(store, rules, tools)
         self._deploying = Deploying(store, rules, tools)
+        self._green = GreenLogs(store, rules, tools)
         self._rolling_back = RollingBack(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}
 
@@ -48,6 +51,7 @@ class Handlers(PhaseWork):
             *self._changing.phases(),
             *self._deploying.phases(),
             *self._rolling_back.phases(),
+            *self._green.phases(),
         )
 
     async def _escalate(self, args: Args) -> None:
@@ -65,8 +69,11 @@ class Handlers(PhaseWork):
         job = await self._in_unit(lambda w: triage.plan_job(w, incident, run=run, folder=folder, rules=self._rules))
         if job is None:
             return
-        job = replace(job, ci_log=await fetch_ci_log(job, self._tools))
-        await self._investigate(await self.localize(job))
+        ci_log = await fetch_ci_log(job, self._tools)
+        if ci_log is not None:
+            ci_log = await self._green.add(ci_log, job.service.name, green_sha=job.green_sha)
+        job = replace(job, ci_log=ci_log)
+        await self._investigate(await self.equip(job))
         reach("triage.investigated")
         await self._in_unit(lambda w: self._conclude(w, incident, run))
 
@@ -75,6 +82,10 @@ class Handlers(PhaseWork):
         drafting.propose(work, incident, self._rules)
         if self._tools.has_model:
             modelling.start_model(work, incident, run)
+
+    async def equip(self, job: Job) -> Job:
+        """Fetch what lies elsewhere for somebody who reads: the logs that must be asked for, and the repository."""
+        return await self.localize(await fetch_far_logs(job, self._tools.open_log))
 
     async def localize(self, job: Job) -> Job:
         """A remote repository is fetched here, where the credentials are; the worker gets the copy."""

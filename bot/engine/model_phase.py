@@ -30,7 +30,7 @@ LOOK = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTools:
-    """What the phase needs. `localize` puts a local copy in the place of a remote repository."""
+    """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere."""
 
     drafter: Drafter
     place: ModelPlace

@@ -29,9 +29,8 @@ LONGEST_WAIT: Final = 30.0
 
 QUEUES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("escalate", "expire", "watch"), "timers"),
-    **dict.fromkeys(
-        ("follow", "ci", "propose", "look", "merge", "deploy", "deployed", "release", "rollback"), "outside"
-    ),
+    **dict.fromkeys(("follow", "ci", "propose", "look", "merge", "green"), "outside"),
+    **dict.fromkeys(("deploy", "deployed", "release", "rollback"), "outside"),
     "revert": "triage",
 }
 """Phase → queue; the others have one of their own name. Each queue is asked for work once a poll: 14 took 16 % of

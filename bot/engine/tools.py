@@ -9,11 +9,13 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from bot.domain.ci import CIRequest, Trigger
+from bot.domain.service import LogPlace
 from bot.engine.commit_news import CommitNews
 from bot.errors import Reason, Refused
 from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.forge import Forge
-from bot.ports.investigator import Investigator
+from bot.ports.investigator import CIReader, Investigator
+from bot.ports.logs import LogSource
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Workspaces
 from bot.render.links import Links
@@ -29,7 +31,8 @@ class Tools:
     """`ci` and `forges` map the names that services use to what they are.
 
     A run is asked about every `poll_seconds` at first, then less and less often, down to what `longest_poll` says of
-    its CI; `dispatch_patience` is how long an order without an answer is looked for.
+    its CI; `dispatch_patience` is how long an order without an answer is looked for. Without a `ci_reader` a red run is
+    told with the end of its log; without `open_log` only logs in files are read.
     """
 
     investigator: Investigator
@@ -44,6 +47,8 @@ class Tools:
     dispatch_patience: timedelta = timedelta(seconds=90)
     links: Links = field(default_factory=Links)
     has_model: bool = False
+    ci_reader: CIReader | None = None
+    open_log: Callable[[LogPlace], LogSource] | None = None
 
     def pauses(self, ci: str) -> Iterator[float]:
         """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""

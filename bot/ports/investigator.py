@@ -1,8 +1,9 @@
 """Who investigates: in the running bot a child process, in a test a script."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from bot.domain.ci_log import CIFailure, CILog
 from bot.domain.investigation import Job, StageResult
 
 
@@ -12,5 +13,15 @@ class Investigator(Protocol):
 
         May be repeated with what was stored so far. Raises `Unavailable` when the worker died, `LimitReached`
         when the playbook's time is over. Ends early when a stage leaves nothing to go on with.
+        """
+        ...
+
+
+@runtime_checkable
+class CIReader(Protocol):
+    async def read_ci(self, log: CILog, *, workflow: str = "") -> CIFailure | None:
+        """Return what a run's log shows failing, None where it says nothing.
+
+        May be repeated. Raises `Unavailable` when the worker died.
         """
         ...

@@ -10,16 +10,20 @@ from bot.domain.evidence import LogLine
 
 @dataclass(frozen=True, kw_only=True)
 class LogQuery:
-    """Lines of one service in [since, until), aware times; stops at `max_bytes` of text read, newest kept."""
+    """Lines of one service in [since, until), aware times; newest kept.
+
+    A source stops at `max_bytes` of text, and after `seconds` where it has to ask or to wait for somebody.
+    """
 
     service: str
     since: datetime
     until: datetime
     max_bytes: int = 64 * 1024 * 1024
+    seconds: float = 15.0
 
 
 class LogSource(Protocol):
-    """One place where a service logs. Read in the worker only."""
+    """One place where a service logs. Files are read in the worker, servers and programs by the front process."""
 
     @property
     def name(self) -> str: ...

@@ -15,6 +15,7 @@ from bot.domain.alert import Alert, LastWord
 from bot.domain.approval import Approval
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun
+from bot.domain.ci_jobs import GreenLog
 from bot.domain.draft import Draft
 from bot.domain.incident import Incident, IncidentState
 from bot.domain.investigation import StageResult
@@ -135,6 +136,18 @@ class CIRuns(Protocol):
 
     def find(self, sha: str) -> tuple[str, str] | None:
         """Return (incident, patch digest) of a commit that was pushed, None for one of somebody else."""
+        ...
+
+
+class GreenLogs(Protocol):
+    """What each job of a repository wrote when it was last green: one row for each."""
+
+    def put(self, repository: str, logs: Sequence[GreenLog]) -> None:
+        """Keep logs in the place of older ones; a newer one stays. The oldest beyond `MAX_JOBS` are forgotten."""
+        ...
+
+    def of(self, repository: str, jobs: Sequence[str]) -> Mapping[str, GreenLog]:
+        """Return by their keys those that are kept."""
         ...
 
 
@@ -266,6 +279,7 @@ class UnitOfWork(Protocol):
     drafts: Drafts
     approvals: Approvals
     ci_runs: CIRuns
+    green_logs: GreenLogs
     effects: Effects
     deliveries: Deliveries
     postings: Postings

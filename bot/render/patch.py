@@ -71,8 +71,8 @@ def render_verdict(
         blocks.append(Paragraph(text=f"{write_people(approvers, names)}, {_say_next(incident, draft, run)}"))
     if run.failed_step:
         blocks.append(Paragraph(text=f"First failing step: {write_line(run.failed_step)}."))
-    if run.log_tail and run.state is not CIState.PASSED:
-        blocks.append(Code(text=_cut_tail(run.log_tail)))
+    if (run.failure or run.log_tail) and run.state is not CIState.PASSED:
+        blocks.append(Code(text=run.failure or _cut_tail(run.log_tail)))
     blocks.append(Fields(items=tuple(_ci_facts(draft, run, now))))
     link = link_to("CI run", run.url)
     return Message(

@@ -10,6 +10,7 @@ from bot.domain.incident import Incident, IncidentState, RunState, severity_of
 from bot.domain.routing import Route, choose_route, incident_key
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce, refresh_counts
+from bot.services.green_logs import note_green
 from bot.services.paging import page, resolve
 from bot.services.rulebook import Rulebook
 from bot.services.triage import start_triage
@@ -75,6 +76,7 @@ def _unclaimed(alert: Alert, rules: Rulebook) -> Route:
 
 def _merge(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str | None:
     _forget_old_words(work, problem)
+    note_green(work, problem.said, problem.route.service, rules)
     current = work.incidents.latest(problem.key)
     if current is not None and current.is_open:
         return _join(work, current, problem)

@@ -25,6 +25,7 @@ from bot.ports.work import (
     Deliveries,
     Drafts,
     Effects,
+    GreenLogs,
     Incidents,
     Investigations,
     Phases,
@@ -34,6 +35,7 @@ from bot.ports.work import (
     Transcripts,
     UnitOfWork,
 )
+from bot.store.green_logs import SqlGreenLogs
 from bot.store.incidents import SqlAlerts, SqlIncidents, SqlInvestigations
 from bot.store.leases import FileTaken, SqlTaken
 from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
@@ -43,7 +45,7 @@ from bot.store.transcripts import SqlTranscripts, StepWriter
 from bot.store.trouble import as_unavailable
 
 BUSY_MS = 10_000
-NEWEST = "0003"
+NEWEST = "0004"
 VERSION_TABLE = "nightshift_version"
 
 
@@ -123,6 +125,7 @@ class SqlUnit:
     drafts: Drafts
     approvals: Approvals
     ci_runs: CIRuns
+    green_logs: GreenLogs
     effects: Effects
     deliveries: Deliveries
     postings: Postings
@@ -142,6 +145,7 @@ def _unit(session: Session, now: datetime, phases: Phases, member: Member | None
         drafts=SqlDrafts(session),
         approvals=SqlApprovals(session),
         ci_runs=SqlCIRuns(session, now),
+        green_logs=SqlGreenLogs(session),
         effects=SqlEffects(session, now, member),
         deliveries=SqlTaken(session) if member else FileTaken(),
         postings=SqlPostings(session),

@@ -123,6 +123,15 @@ class CIRunRow(SQLModel, table=True):
     body: dict[str, Any] = _json()
 
 
+class GreenLogRow(SQLModel, table=True):
+    __tablename__ = "green_log"
+    repository: str = Field(primary_key=True)
+    job: str = Field(primary_key=True)
+    sha: str
+    at: datetime = _time()
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
 class EffectRow(SQLModel, table=True):
     __tablename__ = "effect"
     __table_args__ = (Index("effect_open", "state", "target", "seq"),)

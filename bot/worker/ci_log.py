@@ -1,5 +1,6 @@
 """What CI's log of the alert's commit adds: the failing step as evidence, its errors, and which check it is."""
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 
@@ -13,12 +14,22 @@ KIND: Final = "ci"
 MAX_TEXT: Final = 12_000
 
 
+class CILogs:
+    """`bot.ports.investigator.CIReader` in this process."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def read_ci(self, log: CILog, *, workflow: str = "") -> CIFailure | None:
+        return await asyncio.to_thread(_find_failure, log, workflow, self._tools)
+
+
 def add_ci_log(job: Job, collected: Collected, tools: Tools) -> Collected:
     """Return what was collected with what CI's log shows; where it could not be had, with a note that says so."""
     log = job.ci_log
     if log is None:
         return collected
-    failure = None if log.fault else _find_failure(job, log, tools)
+    failure = None if log.fault else _find_failure(log, job.labels.get("workflow", ""), tools)
     if failure is None:
         why = log.fault or f"{log.ci} keeps none of {log.sha[:12]}"
         return replace(collected, notes=(*collected.notes, f"CI's log could not be read: {tools.clean(why, 300)}"))
@@ -36,9 +47,10 @@ def aim(job: Job, ci_job: str) -> Job:
     return replace(job, labels={**kept, **said})
 
 
-def _find_failure(job: Job, log: CILog, tools: Tools) -> CIFailure | None:
-    workflow = tools.clean(job.labels.get("workflow", ""), 200)
-    return find_failure(tools.sanitize_lines(log.text.split("\n")), workflow=workflow)
+def _find_failure(log: CILog, workflow: str, tools: Tools) -> CIFailure | None:
+    green = {job: "\n".join(tools.sanitize_lines(text.split("\n"))) for job, text in log.green.items()}
+    lines = tools.sanitize_lines(log.text.split("\n"))
+    return find_failure(lines, workflow=tools.clean(workflow, 200), green=green)
 
 
 def _tell(failure: CIFailure) -> str:

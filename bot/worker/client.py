@@ -12,6 +12,7 @@ from itertools import count
 import structlog
 from pydantic import ValidationError
 
+from bot.domain.ci_log import CIFailure, CILog
 from bot.domain.investigation import Job, StageResult
 from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
 from bot.ports import faults
@@ -22,11 +23,13 @@ from bot.worker.messages import (
     ORDERS,
     Answer,
     Cancel,
+    CIRead,
     Draft,
     Ended,
     Investigate,
     Order,
     OrderFrame,
+    ReadCI,
     StageDone,
     StepStored,
     StepTaken,
@@ -81,7 +84,17 @@ class WorkerClient:
                 reach("model.stored")
                 await self._send(StepStored(call=call, step=stored), start=False)
 
-    async def _ask(self, order: Investigate | Draft) -> AsyncGenerator[Answer, None]:
+    async def read_ci(self, log: CILog, *, workflow: str = "") -> CIFailure | None:
+        """`bot.ports.investigator.CIReader` over the socket."""
+        order = ReadCI(call=next(self._calls), log=log, workflow=workflow)
+        async with contextlib.aclosing(self._ask(order)) as answers:
+            async for answer in answers:
+                if not isinstance(answer, CIRead):
+                    break
+                return answer.failure
+        raise Rejected("The worker sent an answer to another question.", Reason.SERVER_ERROR)
+
+    async def _ask(self, order: Investigate | Draft | ReadCI) -> AsyncGenerator[Answer, None]:
         """Give an order and yield what comes back until it is over; leaving early cancels it."""
         call = order.call
         answers: asyncio.Queue[Answer | None] = asyncio.Queue()

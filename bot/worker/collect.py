@@ -14,9 +14,9 @@ from bot.domain.slowness import Slowdown, find_slowdowns
 from bot.errors import NightshiftError
 from bot.ports.logs import LogQuery
 from bot.worker.ci_log import add_ci_log
+from bot.worker.far_logs import open_log
 from bot.worker.tools import Tools
 
-SKEW = timedelta(minutes=1)
 MAX_RECORDS = 20
 MAX_REQUESTS = 20
 MAX_TEXT = 2_000
@@ -24,10 +24,9 @@ MAX_LINES = 24
 
 
 def plan_query(job: Job) -> LogQuery:
-    """Return the time to read: around the alert's start, and never past what can have been written yet."""
-    since = job.alert_started_at - timedelta(seconds=job.playbook.look_back)
-    until = min(job.alert_started_at + timedelta(seconds=job.playbook.look_ahead), job.now + SKEW)
-    return LogQuery(service=job.service.name, since=since, until=max(until, since + SKEW))
+    """Return what to read of the service's logs."""
+    since, until = job.log_span
+    return LogQuery(service=job.service.name, since=since, until=until)
 
 
 def collect(job: Job, tools: Tools) -> Collected:
@@ -49,15 +48,15 @@ def _read_logs(job: Job, tools: Tools) -> Collected:
     for place in job.service.logs:
         before = len(lines)
         try:
-            source = tools.log_source(place)
+            source = open_log(job, place, tools)
             read = list(source.read(query))
             texts = tools.sanitize_lines([line.text for line in read])
             lines.extend(replace(line, text=text) for line, text in zip(read, texts, strict=True))
             notes.extend(tools.clean(note, 300) for note in getattr(source, "notes", ()))
         except (NightshiftError, OSError) as error:
-            notes.append(f"{place.kind} log {place.path} could not be read {span}: {tools.clean(str(error), 300)}")
-        if len(lines) == before and not (notes and place.path in notes[-1]):
-            notes.append(f"no log line in {place.path} {span}")
+            notes.append(f"{place.kind} log {place.label} could not be read {span}: {tools.clean(str(error), 300)}")
+        if len(lines) == before and not (notes and place.label in notes[-1]):
+            notes.append(f"no log line in {place.label} {span}")
     return _sort_out(job, lines, notes, span)
 
 

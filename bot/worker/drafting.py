@@ -24,6 +24,7 @@ from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.model import ModelClient, ModelPlace
 from bot.ports.workspace import Checkout
 from bot.worker.collect import plan_query
+from bot.worker.far_logs import open_log
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
 from bot.worker.revert import verify_patch
@@ -107,9 +108,9 @@ class Workshop:
         query, found = plan_query(self._job), list[str]()
         for place in self._job.service.logs:
             try:
-                found += [line.text for line in self._tools.log_source(place).read(query)]
+                found += [line.text for line in open_log(self._job, place, self._tools).read(query)]
             except (NightshiftError, OSError) as error:
-                found.append(f"({place.path} could not be read: {error})")
+                found.append(f"({place.label} could not be read: {error})")
         return self._tools.sanitize("\n".join(found[-MAX_LOG_LINES:])).split("\n") if found else ()
 
     async def _run_check(self, name: str) -> CheckRun:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from bot.domain.ci_log import CIFailure, CILog
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.transcript import Step
 from bot.errors import Reason
@@ -31,6 +32,15 @@ class Draft:
 
     call: int
     job: ModelJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadCI:
+    """Front to worker: read a CI run's log, which is of `workflow` where that is known."""
+
+    call: int
+    log: CILog
+    workflow: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +77,14 @@ class StepTaken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CIRead:
+    """Worker to front: what the log shows failing."""
+
+    call: int
+    failure: CIFailure | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ended:
     """Worker to front: the job is over; `reason` is set when it failed, `may_retry` when another try may help."""
 
@@ -77,8 +95,8 @@ class Ended:
     retry_after: float | None = None
 
 
-Order = Investigate | Draft | StepStored | Cancel
-Answer = StageDone | StepTaken | Ended
+Order = Investigate | Draft | ReadCI | StepStored | Cancel
+Answer = StageDone | StepTaken | CIRead | Ended
 
 
 @dataclass(frozen=True, kw_only=True)

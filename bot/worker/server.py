@@ -10,17 +10,19 @@ from bot.domain.transcript import Step
 from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.drafter import Drafter
 from bot.ports.faults import reach
-from bot.ports.investigator import Investigator
+from bot.ports.investigator import CIReader, Investigator
 from bot.worker.messages import (
     ANSWERS,
     ORDERS,
     Answer,
     AnswerFrame,
     Cancel,
+    CIRead,
     Draft,
     Ended,
     Investigate,
     Order,
+    ReadCI,
     StageDone,
     StepStored,
     StepTaken,
@@ -31,10 +33,12 @@ from bot.worker.messages import (
 log = structlog.get_logger(__name__)
 
 
-async def serve_worker(channel: socket.socket, investigator: Investigator, drafter: Drafter) -> None:
+async def serve_worker(
+    channel: socket.socket, investigator: Investigator, drafter: Drafter, ci_reader: CIReader
+) -> None:
     """Serve until the front process is gone; then everything that still runs is stopped."""
     reader, writer = await asyncio.open_connection(sock=channel)
-    desk = _Desk(writer, investigator, drafter)
+    desk = _Desk(writer, investigator, drafter, ci_reader)
     while (frame := await read_frame(reader)) is not None:
         desk.take(ORDERS.validate_json(frame).order)
     await desk.close()
@@ -44,10 +48,13 @@ async def serve_worker(channel: socket.socket, investigator: Investigator, draft
 class _Desk:
     """The orders at hand, each a task of its own."""
 
-    def __init__(self, writer: asyncio.StreamWriter, investigator: Investigator, drafter: Drafter) -> None:
+    def __init__(
+        self, writer: asyncio.StreamWriter, investigator: Investigator, drafter: Drafter, ci_reader: CIReader
+    ) -> None:
         self._writer = writer
         self._investigator = investigator
         self._drafter = drafter
+        self._ci_reader = ci_reader
         self._lock = asyncio.Lock()
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self._unstored: dict[int, asyncio.Future[Step]] = {}
@@ -69,10 +76,13 @@ class _Desk:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
-    async def _work(self, order: Investigate | Draft) -> None:
+    async def _work(self, order: Investigate | Draft | ReadCI) -> None:
         try:
             if isinstance(order, Draft):
                 await self._drafter.draft(order.job, lambda step: self._store(order.call, step))
+            elif isinstance(order, ReadCI):
+                failure = await self._ci_reader.read_ci(order.log, workflow=order.workflow)
+                await self._send(CIRead(call=order.call, failure=failure))
             else:
                 async for result in self._investigator.investigate(order.job):
                     reach("worker.stage")

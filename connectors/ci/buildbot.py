@@ -150,7 +150,7 @@ class BuildbotCI:
         seen, parts = Counter[int](), []
         for request in built:
             seen[request.builder] += 1
-            parts.append(f"=== attempt {seen[request.builder]}, build {request.build} ===")
+            parts.append(f"=== builder {request.builder}, build {request.build}, attempt {seen[request.builder]} ===")
             steps = await self._steps(request)
             parts += [f"--- {as_text(step.get('name'))} ---\n{await self._step_log(step)}" for step in steps]
         return "\n".join(parts)

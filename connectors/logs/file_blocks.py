@@ -1,6 +1,8 @@
 """Reads a log file as numbered raw lines in bounded memory: packed files, endless lines and bombs included."""
 
 import gzip
+import os
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -15,6 +17,8 @@ _MAX_RATIO: Final = 200
 _SLACK: Final = timedelta(minutes=5)  # lines of several threads are not written in perfect order
 _LOOKED_AT: Final = 20
 _GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_UNPACK: Final = ("zstd", "--decompress", "--stdout", "--quiet", "--memory=256MB")
 
 
 def read_lines(
@@ -82,9 +86,12 @@ def _cut_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _unpack(stream: BinaryIO) -> Iterator[bytes]:
-    head = stream.read(2)
+    head = stream.read(4)
     stream.seek(0)
-    if head != _GZIP:
+    if head == _ZSTD:
+        yield from _unpack_zstd(stream)
+        return
+    if head[:2] != _GZIP:
         while chunk := stream.read(BLOCK):
             yield chunk
         return
@@ -94,6 +101,23 @@ def _unpack(stream: BinaryIO) -> Iterator[bytes]:
             unpacked += len(chunk)
             _refuse_bomb(unpacked, stream.tell())
             yield chunk
+
+
+def _unpack_zstd(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what the program zstd unpacks, which gets the open file and an end to its memory."""
+    unpacked, size = 0, os.fstat(stream.fileno()).st_size
+    os.lseek(stream.fileno(), 0, os.SEEK_SET)  # what was looked at is in our buffer, and zstd has its own
+    with subprocess.Popen(_UNPACK, stdin=stream, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            while chunk := process.stdout.read1(BLOCK):  # type: ignore[attr-defined] # a buffered reader
+                unpacked += len(chunk)
+                _refuse_bomb(unpacked, size)
+                yield chunk
+            if process.wait() != 0:
+                raise EOFError("zstd cannot unpack it")
+        finally:
+            process.kill()
 
 
 def _refuse_bomb(unpacked: int, packed: int) -> None:

@@ -16,6 +16,7 @@ from bot.domain.alert import Alert, AlertStatus, LastWord
 from bot.domain.approval import Approval, ApprovalState, Vote
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun, CIState
+from bot.domain.ci_jobs import MAX_JOBS, GreenLog
 from bot.domain.draft import Draft, DraftState, Risk
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Collected, Drafted
@@ -483,3 +484,18 @@ class TrailContract:
             assert event.at == rig.clock.at
             assert event.at.tzinfo is UTC
             assert verify_chain([event]) is None
+
+    def test_the_newest_green_log_of_each_job_is_kept_and_only_so_many(self, rig):
+        def log(job: str, minutes: int = 0, text: str = "") -> GreenLog:
+            return GreenLog(job=job, sha=BASE, at=NOW + timedelta(minutes=minutes), text=text or ODD)
+
+        with rig.store.begin() as work:
+            work.green_logs.put("/repo", [log("tests", text="old"), log("style")])
+            work.green_logs.put("/repo", [log("tests", 1)])
+            work.green_logs.put("/repo", [log("tests", -1, "late")])
+            work.green_logs.put("/other", [log("tests", 9, "another")])
+        with rig.another().begin() as work:
+            assert work.green_logs.of("/repo", ["tests", "none"]) == {"tests": log("tests", 1)}
+            work.green_logs.put("/repo", [log(f"job {number}", 2 + number) for number in range(MAX_JOBS - 1)])
+            assert set(work.green_logs.of("/repo", ["tests", "style", "job 0"])) == {"tests", "job 0"}
+            assert set(work.green_logs.of("/other", ["tests"])) == {"tests"}

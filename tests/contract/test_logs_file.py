@@ -1,5 +1,7 @@
 import gzip
 import os
+import shutil
+import subprocess
 import threading
 import time
 import tracemalloc
@@ -239,3 +241,42 @@ def test_fifty_megabytes_without_a_line_end_are_bounded(tmp_path: Path) -> None:
     assert [line.number for line in lines] == [1, 2, 3]
     assert len(lines[1].text) < 70_000
     assert peak < 16 * 1024 * 1024
+
+
+def pack(path: Path, raw: bytes) -> Path:
+    """Write a file as zstd packs it."""
+    path.write_bytes(subprocess.run(["zstd", "--quiet", "--stdout"], input=raw, capture_output=True, check=True).stdout)
+    os.utime(path, (NOON.timestamp() + 1800,) * 2)
+    return path
+
+
+@pytest.mark.skipif(not shutil.which("zstd"), reason="zstd is not installed")
+class TestZstd:
+    def test_rotated_files_are_read_as_one_log(self, tmp_path: Path) -> None:
+        pack(tmp_path / "app.log.1.zst", b"\n".join([stamp(1, "old"), stamp(2, "older")]))
+        put(tmp_path / "app.log", [stamp(3, "new")])
+        lines = read(tmp_path / "app.log")
+        assert [line.text.split()[-1] for line in lines] == ["old", "older", "new"]
+
+    def test_a_broken_one_is_read_as_far_as_it_goes(self, tmp_path: Path) -> None:
+        path = pack(tmp_path / "app.log.1.zst", b"\n".join(stamp(n / 100, os.urandom(40).hex()) for n in range(9_000)))
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        os.utime(path, (NOON.timestamp() + 1800,) * 2)
+        source = Source("file", str(tmp_path / "app.log.1.zst"))
+        assert 0 < len(list(source.read(HOUR))) < 9_000
+        assert "not read to its end (zstd cannot unpack it)" in source.notes[0]
+
+    def test_a_bomb_is_not_unpacked(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.setattr("connectors.logs.file_blocks._FREE_UNPACKED", 1_000_000)
+        pack(tmp_path / "app.log.1.zst", b"x" * 50_000_000)
+        source = Source("file", str(tmp_path / "app.log.1.zst"))
+        list(source.read(HOUR))
+        assert "times its size" in source.notes[0]
+
+    def test_without_the_program_the_note_says_so(self, tmp_path: Path, monkeypatch) -> None:
+        pack(tmp_path / "app.log.1.zst", stamp(1, "x"))
+        monkeypatch.setattr("connectors.logs.file_blocks._UNPACK", ("/nowhere/zstd",))
+        source = Source("file", str(tmp_path / "app.log.1.zst"))
+        assert list(source.read(HOUR)) == []
+        assert "/nowhere/zstd" in source.notes[0]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.agent.briefing import write_task
-from bot.domain.ci_log import MAX_LOG, MAX_SHOWN, CILog, find_commit, find_failure, find_last_green, plain_log
+from bot.domain.ci_jobs import MAX_LOG, job_keys, keep_green, plain_log, split_jobs
+from bot.domain.ci_log import MAX_SHOWN, CILog, find_commit, find_failure, find_last_green
 from bot.domain.conclusion import conclude
 from bot.domain.investigation import Collected, Job
 from bot.domain.playbook import Playbook
@@ -75,16 +76,17 @@ class TestReading:
         noise = [f"test {number} ok" for number in range(400)]
         failure = read(section(*noise, *TRACE, *noise, "1 failed, 800 passed"))
         assert len(failure.lines) <= MAX_SHOWN
-        assert failure.lines[:4] == TRACE
-        assert failure.lines[4] == "… 286 lines …"
+        begin = failure.lines.index(TRACE[0])
+        assert failure.lines[begin : begin + 4] == TRACE
+        assert any(line.startswith("… ") for line in failure.lines[begin:])
         assert failure.lines[-1] == "1 failed, 800 passed"
         assert failure.cite.endswith("line 401")
 
     def test_without_an_error_that_is_known_the_end_is_shown(self):
         failure = read(section(*(f"line {number}" for number in range(500))))
-        assert failure.lines == tuple(f"line {number}" for number in range(380, 500))
+        assert failure.lines == tuple(f"line {number}" for number in range(392, 500))
         assert failure.summary == "tests: Run it ends with: line 499"
-        assert failure.cite.endswith("line 381")
+        assert failure.cite.endswith("line 393")
         assert read(section("x", "##[error]The runner is lost")).summary == "tests: Run it failed: The runner is lost"
 
     def test_the_newest_attempt_of_the_alert_s_workflow_counts(self):
@@ -177,6 +179,47 @@ def test_hostile_logs_cost_little_and_show_few_lines(text):
         assert len(failure.records) <= 20
 
 
+class TestAgainstGreen:
+    def test_only_what_the_last_green_log_of_the_job_has_not_is_shown(self):
+        noise = ["ERROR: expected by a test", *(f"test_{number} passed" for number in range(200))]
+        green = {"CI, tests": "\n".join(noise), "CI, style": "\n".join(TRACE)}
+        failure = find_failure(section(*noise, *TRACE).split("\n"), workflow="CI", green=green)
+        assert failure.lines == TRACE
+        assert (failure.is_compared, failure.records[0].headline) == (True, "KeyError: 'rate'")
+        assert failure.cite == "CI log of CI, attempt 1, line 202"
+
+    def test_a_job_that_was_never_green_is_read_without(self):
+        failure = find_failure(section(*TRACE).split("\n"), workflow="CI", green={"CI, style": "\n".join(TRACE)})
+        assert (failure.is_compared, failure.lines) == (False, TRACE)
+
+    @pytest.mark.parametrize(
+        ("name", "key"),
+        [
+            ("CI, tests: Run it", "CI, tests"),
+            ("CI, tests", "CI, tests"),
+            ("attempt 3: shop/main #12", "shop/main"),
+            ("builder 7, build 22, attempt 1", "builder 7"),
+            ("attempt 2", ""),
+            ("build-linux", "build-linux"),
+        ],
+    )
+    def test_a_job_is_the_same_in_every_run(self, name, key):
+        (job,) = [job for job in split_jobs([f"=== {name} ===", "x"]) if job.lines]
+        assert job.key == key
+
+    def test_of_a_green_run_the_newest_attempt_of_each_job_is_kept(self):
+        text = "".join(section(f"{n}", head=f"CI, tests, attempt {n}") for n in (1, 2)) + section("s", head="CI, style")
+        kept = keep_green(text, sha=SHA, at=NOON)
+        assert [(log.job, log.text) for log in kept] == [("CI, tests", "2"), ("CI, style", "s\n")]
+        assert job_keys(text) == ("CI, tests", "CI, style")
+
+    def test_the_end_of_each_job_is_kept_not_that_of_the_run(self):
+        long = section("ERROR: early", head="CI, tests") + section(*["y" * 99] * 9_000, head="CI, style")
+        jobs = [job for job in split_jobs(plain_log(long).split("\n")) if not job.is_empty]
+        assert [job.key for job in jobs] == ["CI, tests", "CI, style"]
+        assert sum(len(line) for line in jobs[1].lines) <= MAX_LOG
+
+
 class TestEvidence:
     def test_is_cited_by_a_finding_and_told_to_the_model_whole(self):
         lines = [*(f"test {number} ok" for number in range(100)), *TRACE]
@@ -251,9 +294,11 @@ def engine_tools(ci: CI) -> EngineTools:
 
 class TestFetching:
     async def test_is_bounded_plain_and_redacted(self):
-        ci = CI("hunter2 at the begin\n" + "x" * MAX_LOG + "\r\nhun\x00ter2\rend\n")
+        ci = CI("hunter2 at the begin\n" + "x\n" * MAX_LOG + "\r\nhun\x00ter2\rend\n")
         log = await fetch_ci_log(make_job(), engine_tools(ci))
-        assert log == CILog(ci="cloud", sha=SHA, text="[redacted]\nend\n")
+        assert len(log.text) < MAX_LOG + 10
+        assert "begin" not in log.text
+        assert log.text.endswith("x\n\n[redacted]\nend\n")
 
     async def test_a_ci_that_never_answers_is_not_waited_for(self):
         log = await fetch_ci_log(make_job(), engine_tools(CI(None)), seconds=0.01)

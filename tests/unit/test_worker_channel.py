@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bot.agent.cleaning import redact_value
+from bot.domain.ci_log import CIFailure, CILog, find_failure
 from bot.domain.investigation import Collected, Drafted, Job, Suspected
 from bot.domain.service import Service
 from bot.errors import LimitReached, NightshiftError, Reason, Refused, Rejected, Unavailable
@@ -26,9 +27,11 @@ from bot.worker.messages import (
     Answer,
     AnswerFrame,
     Cancel,
+    CIRead,
     Ended,
     Investigate,
     OrderFrame,
+    ReadCI,
     StageDone,
     read_frame,
     write_frame,
@@ -150,6 +153,12 @@ class TestAnswers:
         assert caught.value.reason is ended.reason
         assert "[redacted]" in str(caught.value)
         assert "hunter2" not in str(caught.value)
+
+    async def test_to_a_ci_log_are_what_it_shows_failing_cleaned_of_secrets(self):
+        failure = CIFailure(cite="c", job="j", attempt=1, is_marked=True, records=(), lines=("hunter2 is wrong",))
+        async with worker("say", frame(CIRead(call=1, failure=failure)), frame(Ended(call=1))) as client:
+            read = await client.read_ci(CILog(ci="cloud", sha=BASE, text="x"))
+        assert read.lines == ("[redacted] is wrong",)
 
     async def test_of_no_or_two_results_are_rejected(self):
         for odd in (StageDone(call=1), StageDone(call=1, collected=COLLECTED, suspected=SUSPECTED)):
@@ -301,6 +310,9 @@ class Scripted:
         finally:
             self.running.discard(job.run)
 
+    async def read_ci(self, log: CILog, *, workflow: str = "") -> CIFailure | None:
+        return find_failure(log.text.split("\n"), workflow=workflow, green=log.green)
+
 
 class Far:
     """The front's end of the socket, by hand."""
@@ -324,7 +336,7 @@ class TestTheWorkersSide:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         scripted = Scripted()
-        serving = asyncio.create_task(serve_worker(theirs, scripted, None))
+        serving = asyncio.create_task(serve_worker(theirs, scripted, None, scripted))
         reader, writer = await asyncio.open_connection(sock=ours)
         yield Far(reader, writer, scripted)
         writer.close()
@@ -339,6 +351,14 @@ class TestTheWorkersSide:
             StageDone(call=7, drafted=DRAFTED),
             Ended(call=7),
         ]
+
+    async def test_a_ci_log_is_read_against_the_green_one(self, far):
+        log = CILog(ci="cloud", sha=BASE, text="=== tests ===\nwell\nKeyError: 'rate'\n", green={"tests": "well"})
+        await far.order(ReadCI(call=3, log=log, workflow=""))
+        read = await far.answer()
+        assert isinstance(read, CIRead)
+        assert (read.failure.lines, read.failure.is_compared) == (("KeyError: 'rate'",), True)
+        assert await far.answer() == Ended(call=3)
 
     async def test_jobs_run_side_by_side_and_one_can_be_cancelled(self, far):
         await far.order(Investigate(call=1, job=replace(JOB, run="a", title="hang")))

@@ -12,7 +12,7 @@ from connectors.ci.http_client import HttpClient
 from connectors.ci.http_values import as_log
 
 TAIL_CHARS: Final = 2000
-LOG_KEPT: Final = 64 * 1024
+LOG_KEPT: Final = 256 * 1024
 MAX_LOGS: Final = 5
 MAX_ATTEMPTS: Final = 3
 

@@ -1,0 +1,60 @@
+"""Log places by their kind: the kind in the configuration is the file's name in `connectors/logs`."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from bot.domain.service import LogPlace
+from bot.errors import ConfigError, Problem, Reason, Rejected
+from bot.ports.logs import LogSource
+from bot.settings import Settings
+from bot.settings_connections import LOG_STORES
+
+_LOCAL: Final = frozenset({"journald", "command"})
+
+
+def open_file(place: LogPlace) -> LogSource:
+    """Return the source of a place that is files, which the worker reads. Raises `Rejected` for another."""
+    if place.kind != "file":
+        raise Rejected(f'A log of the kind "{place.kind}" is not read here.', Reason.NOT_FOUND)
+    from connectors.logs import file  # noqa: PLC0415 -- the others are imported where they are used
+
+    return file.Source(Path(place.path).name, place.path)
+
+
+def make_opener(settings: Settings) -> Callable[[LogPlace], LogSource]:
+    """Return what opens any place, with the connections of log stores. Raises `ConfigError` with every problem."""
+    stores = read_stores(settings)
+
+    def open_place(place: LogPlace) -> LogSource:
+        if place.kind not in _LOCAL and place.kind not in stores:
+            return open_file(place)
+        module = importlib.import_module(f"connectors.logs.{place.kind}")
+        given = (place, stores[place.kind]) if place.kind in stores else (place,)
+        source: LogSource = module.Source(*given)
+        return source
+
+    return open_place
+
+
+def read_stores(settings: Settings) -> Mapping[str, Any]:
+    """Return the settings of each log store that a service uses or a connection names. Raises `ConfigError`."""
+    used = [place.kind for service in settings.services.values() for place in service.logs]
+    found, problems = dict[str, Any](), list[Problem]()
+    for name in LOG_STORES:
+        table = settings.connections.get(name)
+        if table is None and name not in used:
+            continue
+        module = importlib.import_module(f"connectors.logs.{name}")
+        try:
+            found[name] = module.Settings.model_validate((table.model_extra if table else None) or {})
+        except ValidationError as error:
+            for item in error.errors():
+                place = ".".join(str(part) for part in (f"connections.{name}", *item["loc"]))
+                problems.append(Problem(where=place, what=item["msg"]))
+    if problems:
+        raise ConfigError(problems)
+    return found
