@@ -21,9 +21,11 @@ app = typer.Typer(
 alert_app = typer.Typer(help="Send, watch and replay alert deliveries.", no_args_is_help=True)
 connect_app = typer.Typer(help="Connect people and chat services.", no_args_is_help=True)
 approval_app = typer.Typer(help="Fetch and check the statements of approvals.", no_args_is_help=True)
+logs_app = typer.Typer(help="Read logs: what matters, and kinds of lines.", no_args_is_help=True)
 app.add_typer(alert_app, name="alert")
 app.add_typer(approval_app, name="approval")
 app.add_typer(connect_app, name="connect")
+app.add_typer(logs_app, name="logs")
 
 Config = Annotated[
     Path | None,
@@ -169,6 +171,17 @@ def approval_verify(
     from bot.bootstrap.statement import check_files  # noqa: PLC0415 -- keeps --help fast
 
     print(check_files(statement, patch, commit_message))
+
+
+@logs_app.command("templates")
+def logs_templates(
+    file: Annotated[Path, typer.Argument(help="A log; gzip and zstd are unpacked.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the template of each line.")] = False,
+) -> None:
+    """Print the kinds of lines that a log has, most frequent first."""
+    from bot.bootstrap.log_templates import write_templates  # noqa: PLC0415 -- keeps --help fast
+
+    sys.stdout.writelines(write_templates(file, as_json=as_json))
 
 
 @app.command()

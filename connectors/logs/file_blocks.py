@@ -1,5 +1,6 @@
 """Reads a log file as numbered raw lines in bounded memory: packed files, endless lines and bombs included."""
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ _MAX_RATIO: Final = 200
 _SLACK: Final = timedelta(minutes=5)  # lines of several threads are not written in perfect order
 _LOOKED_AT: Final = 20
 _GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_ZSTD_WINDOW: Final = 128 * 1024 * 1024
+_WIDE: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def read_lines(
@@ -44,6 +48,15 @@ def read_lines(
         yield from _split(waiting, number)
     if fault is not None:
         raise fault
+
+
+def read_blocks(stream: BinaryIO, *, most: int = MAX_UNPACKED) -> Iterator[bytes]:
+    """Yield blocks of whole lines, about a MiB each, from the beginning; at most `most` bytes of a packed file.
+
+    Raises one of `BROKEN` on a broken file or a bomb, after what could be read was yielded.
+    """
+    stream.seek(0)
+    return _cut_blocks(_unpack(stream, most))
 
 
 def _split(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
@@ -81,23 +94,53 @@ def _cut_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise fault
 
 
-def _unpack(stream: BinaryIO) -> Iterator[bytes]:
-    head = stream.read(2)
+def _unpack(stream: BinaryIO, most: int = MAX_UNPACKED) -> Iterator[bytes]:
+    head = stream.read(4)
     stream.seek(0)
-    if head != _GZIP:
+    if head[:2] in _WIDE:
+        yield from _narrow(stream, _WIDE[head[:2]])
+    elif head[:2] == _GZIP:
+        with gzip.GzipFile(fileobj=stream, mode="rb") as packed:
+            yield from _count(iter(lambda: packed.read1(BLOCK), b""), stream, most)
+    elif head == _ZSTD:
+        yield from _count(_unpack_zstd(stream), stream, most)
+    else:
         while chunk := stream.read(BLOCK):
             yield chunk
-        return
+
+
+def _unpack_zstd(stream: BinaryIO) -> Iterator[bytes]:
+    try:
+        import zstandard  # noqa: PLC0415 -- comes with the extra "logs"
+    except ImportError:
+        raise OSError('packed with zstd, which needs the extra "logs"') from None
+    try:
+        packed = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        with packed.stream_reader(stream, read_across_frames=True, closefd=False) as reader:
+            while chunk := reader.read(BLOCK):
+                yield chunk
+    except zstandard.ZstdError as error:
+        raise OSError(f"zstd: {error}") from error
+
+
+def _narrow(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+    """Yield UTF-16 as UTF-8."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    stream.seek(2)
+    while chunk := stream.read(BLOCK):
+        yield decoder.decode(chunk).encode("utf-8", "replace")
+
+
+def _count(chunks: Iterator[bytes], stream: BinaryIO, most: int) -> Iterator[bytes]:
     unpacked = 0
-    with gzip.GzipFile(fileobj=stream, mode="rb") as packed:
-        while chunk := packed.read1(BLOCK):
-            unpacked += len(chunk)
-            _refuse_bomb(unpacked, stream.tell())
-            yield chunk
+    for chunk in chunks:
+        unpacked += len(chunk)
+        _refuse_bomb(unpacked, stream.tell(), most)
+        yield chunk
 
 
-def _refuse_bomb(unpacked: int, packed: int) -> None:
-    if unpacked > MAX_UNPACKED:
-        raise OverflowError(f"over {MAX_UNPACKED // 2**20} MiB unpacked")
+def _refuse_bomb(unpacked: int, packed: int, most: int) -> None:
+    if unpacked > most:
+        raise OverflowError(f"over {most // 2**20} MiB unpacked")
     if unpacked > _FREE_UNPACKED and unpacked > _MAX_RATIO * packed:
         raise OverflowError(f"unpacks to more than {_MAX_RATIO} times its size")
