@@ -49,11 +49,10 @@ def _open(path: Path) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not make us wait
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror or error}.", Reason.NOT_FOUND) from None
-    stream = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        stream.close()
+        os.close(descriptor)
         raise Refused(f"{path} is no file.", Reason.BAD_INPUT)
-    return stream
+    return os.fdopen(descriptor, "rb")
 
 
 class Cleaner:

@@ -37,6 +37,10 @@ _TAG: Final = (
 )
 _NUMBER: Final = r"[\[(<#]?-?[0-9]+[\])>]?" + _END
 _FIRST: Final = re.compile(r"(?:^|[ \t\[(<|])(?:" + "|".join(f"({shape})" for shape in SHAPES) + r")(?=[ \t\])>|,;]|$)")
+#: What goes on with the line before it shows no time, and says nothing about how lines begin.
+_GOES_ON: Final = re.compile(
+    r"[ \t]|$|Traceback |Caused by|at |goroutine |\.\.\. \d|---|[\w.$:]*(?:Error|Exception|Warning|Interrupt|Exit)\b"
+)
 _DIGITS: Final = re.compile("[0-9]+")
 
 _JSON_MESSAGES: Final = ("message", "msg", "event", "log", "text", "body", "MESSAGE")
@@ -141,7 +145,7 @@ def _find_headers(lines: Sequence[str]) -> Layout:
         stamps += found.stamps
         columns += found.columns
         pattern = re.compile(found.header)
-        rest = [line for line in rest if not pattern.match(line) and not line[:1].isspace()]
+        rest = [line for line in rest if not pattern.match(line) and not _GOES_ON.match(line)]
     if not headers:
         return PLAIN
     return Layout(header=f"^(?:{'|'.join(headers)})", stamps=tuple(stamps), columns=tuple(columns))
@@ -189,7 +193,7 @@ def _find_time(lines: Sequence[str]) -> tuple[int, str] | None:
         columns.update(found.keys())
         shapes.update(found.items())
     most = max(columns.values(), default=0)
-    started = sum(not line[:1].isspace() for line in lines)
+    started = sum(not _GOES_ON.match(line) for line in lines)
     if most < 0.5 * started or most < 0.1 * len(lines):
         return None
     usual = [column for column, count in columns.items() if column <= _MAX_COLUMN and count >= 0.85 * most]

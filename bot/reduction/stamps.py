@@ -23,7 +23,6 @@ SHAPES: Final = (
     "[01][0-9]{9}(?:[.][0-9]{1,9}|[0-9]{3}|[0-9]{6}|[0-9]{9})?",  # digits are often all written as zeros
     _CLOCK,
 )
-FRACTION: Final = "([0-9]:[0-9]{2}|[0-9][.][0-9]{2}[.][0-9]{2})[.,:][0-9]{1,9}"
 
 _FULL: Final = re.compile(r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)\D{1,3}(\d{1,2})[:.](\d{1,2})[:.](\d{1,2})", re.ASCII)
 _PACKED: Final = re.compile(r"(\d\d)(\d\d)(\d\d) (\d\d)(\d\d)(\d\d)", re.ASCII)
