@@ -6,10 +6,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import Final
 
-from bot.reduction.folding import Folded, choose_fold, split_block
+from bot.reduction.folding import Folded, choose_fold, fold_with_python, split_block
 from bot.reduction.layout import Layout, find_layout
 
 BLOCK: Final = 4 * 1024 * 1024
+SMALL: Final = 2 * 1024 * 1024
 SAMPLE_BYTES: Final = 512 * 1024
 AT_ONCE: Final = 2
 
@@ -30,10 +31,20 @@ def sample_layout(blocks: Iterator[bytes]) -> tuple[Layout, Iterator[bytes]]:
 
 def fold_blocks(blocks: Iterable[bytes], layout: Layout) -> Iterator[Folded]:
     """Yield the lines of all blocks folded, in order. At most a few blocks are held."""
+    gathered = _gather(blocks)
+    first = next(gathered, b"")
+    if len(first) < SMALL:  # the engine that is quicker costs more than this to start
+        if first:
+            yield fold_with_python(first, layout)
+        return
+    yield from _fold_at_once(chain([first], gathered), layout)
+
+
+def _fold_at_once(blocks: Iterator[bytes], layout: Layout) -> Iterator[Folded]:
     fold = choose_fold()
     waiting: deque[Future[Folded]] = deque()
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        for block in _gather(blocks):
+        for block in blocks:
             waiting.append(threads.submit(fold, block, layout))
             if len(waiting) > AT_ONCE:
                 yield waiting.popleft().result()

@@ -123,10 +123,11 @@ def _tell_kinds(title: str, kinds: Sequence[Kind], most: int) -> list[str]:
     if not kinds:
         return []
     more = f", {most} of {len(kinds)}" if len(kinds) > most else ""
-    return ["", f"{title}{more}:", *(_tell_kind(kind) for kind in kinds[:most])]
+    return ["", f"{title}{more}:", *(tell_kind(kind) for kind in kinds[:most])]
 
 
-def _tell_kind(kind: Kind) -> str:
+def tell_kind(kind: Kind) -> str:
+    """Return how often a kind of line was written, and its first line with its place."""
     count = f"{kind.count:,} ×"
     if kind.change is Change.GONE:
         count = f"{kind.before:,} × before"
