@@ -5,12 +5,13 @@ do the same: polars, on all cores, where it is installed, and Python's `re` else
 """
 
 import re
+import secrets
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from bot.domain.unseen import remove_unseen
 from bot.reduction.layout import Layout
@@ -99,13 +100,17 @@ def _encode(texts: Iterable[str]) -> tuple[list[str], "array[int]"]:
 
 # polars ---------------------------------------------------------------------------------------------------------------
 def _with_polars(engine: ModuleType) -> Fold:
+    seed = secrets.randbits(64)  # nobody can write two lines that are one to us
+
     def encode(column: "pl.Series") -> "tuple[pl.Series, pl.Series]":
-        frame = column.alias("text").to_frame()
-        distinct = frame.unique(maintain_order=True).with_row_index("code")
-        return distinct["text"], frame.join(distinct, on="text", how="left", maintain_order="left")["code"]
+        """Return the distinct texts in the order of their first lines, and for each text its place among them."""
+        frame = column.to_frame("text").with_columns(hash=column.hash(seed))
+        distinct = frame.unique(subset="hash", keep="first", maintain_order=True).with_row_index("code")
+        codes = frame.select("hash").join(distinct.drop("text"), on="hash", how="left", maintain_order="left")
+        return distinct["text"], codes["code"]
 
     def fold(block: bytes, layout: Layout) -> Folded:
-        distinct, codes = encode(engine.Series(_split(block, _ZEROS), dtype=engine.String))
+        distinct, codes = encode(_read(engine, block))
         line = engine.col("text")
         message = engine.coalesce(*(line.str.extract(pattern) for pattern in layout.messages), line)
         if layout.header:
@@ -114,3 +119,13 @@ def _with_polars(engine: ModuleType) -> Fold:
         return Folded(block=block, texts=texts.to_list(), codes=array("I", numbers.gather(codes).to_list()))
 
     return fold
+
+
+def _read(engine: ModuleType, block: bytes) -> "pl.Series":
+    """Return the lines with their digits as zeros. Plain ASCII is split without making Python texts of it."""
+    if not block.isascii() or b"\x1b" in block or not block:
+        lines: pl.Series = engine.Series("text", _split(block, _ZEROS), dtype=engine.String)
+        return lines
+    # An empty line first: polars takes a text that begins as packed bytes do ("x^") for packed bytes.
+    lines = engine.read_lines(b"\n" + block.translate(_ZEROS, _UNSEEN), name="text")["text"].slice(1)
+    return lines if cast("int", lines.str.len_bytes().max() or 0) <= MAX_LINE else lines.str.head(MAX_LINE)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from tests.bench import agent, approval, footprint, incidents, intake, on_postgres, parts
+from tests.bench import agent, approval, footprint, incidents, intake, logs, on_postgres, parts
 from tests.bench.report import Row, Section, measure_slowdown, print_section, write_document
 from tests.e2e.walk import ROOT
 
@@ -21,6 +21,7 @@ PARTS: dict[str, tuple[str, Callable[[Path], Coroutine[None, None, list[Row]]]]]
     "approval": ("From the press to the verdict", approval.measure),
     "parts": ("Parts", parts.measure),
     "agent": ("Agent loop", agent.measure),
+    "logs": ("Reading logs", logs.measure),
 }
 
 

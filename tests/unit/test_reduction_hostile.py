@@ -11,8 +11,8 @@ import pytest
 
 from bot.bootstrap.log_reduction import write_reduction
 from bot.bootstrap.log_templates import write_templates
-from bot.reduction.blocks import fold_blocks, sample_layout
-from bot.reduction.folding import MAX_LINE
+from bot.reduction.blocks import sample_layout
+from bot.reduction.folding import MAX_LINE, Fold, choose_fold, fold_with_python
 from bot.reduction.masks import mask
 from bot.reduction.reducing import reduce_logs
 from bot.reduction.tally import Span
@@ -63,6 +63,7 @@ HOSTILE: dict[str, bytes] = {
     ).encode(),
     "the beginning of a trace again and again": b"Traceback (most recent call last):\n" * 3_000,
     "frames without an end": b"Traceback (most recent call last):\n" + b'  File "a", line 1, in b\n' * 5_000,
+    "the beginning of packed bytes": b"x^ order 1 stored\n" + b"x^ order 2 stored\n" * 50,
     "a carriage return for each word": b"\r".join(b"10%" for _ in range(50_000)),
     "separators that are no line ends": "a\u2028b\u2029c\x0bd\x0ce\x85f\n".encode() * 500,
     "directions and zero widths": "\u202etxet\u202c\u200b\ufeffx\n".encode() * 500,
@@ -70,12 +71,14 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_logs_are_read_at_once_and_every_line_counts(name: str) -> None:
+@pytest.mark.parametrize("fold", [fold_with_python, choose_fold()])
+def test_hostile_logs_are_read_at_once_and_every_line_counts(name: str, fold: Fold) -> None:
     data = HOSTILE[name]
     began = time.process_time()
     layout, blocks = sample_layout(Junk(data).blocks())
     texts, lines = Texts(), 0
-    for folded in fold_blocks(blocks, layout):
+    for block in blocks:
+        folded = fold(block, layout)
         lines += len(texts.add(folded.texts, folded.codes))
     templates, places = texts.find_templates()
     assert lines == data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
