@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 from bot.agent.redaction import load_redactor
 from bot.errors import Reason, Refused
+from bot.reduction.blocks import BLOCK
 from connectors.chat.console.plain import make_harmless
 from connectors.logs.file_blocks import BROKEN, read_blocks
 
@@ -30,7 +31,7 @@ class LogFile:
     def blocks(self) -> Iterator[bytes]:
         self.notes.clear()
         try:
-            yield from read_blocks(self._stream, most=MAX_UNPACKED)
+            yield from read_blocks(self._stream, most=MAX_UNPACKED, size=BLOCK)
         except BROKEN as error:
             self.notes.append(f"{self.name}: not read to its end ({error})")
 

@@ -57,6 +57,9 @@ def _gather(blocks: Iterable[bytes]) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
     for block in blocks:
+        if not parts and len(block) >= BLOCK // 2 and block.endswith(b"\n"):
+            yield block
+            continue
         parts.append(block if block.endswith(b"\n") else block + b"\n")
         size += len(block)
         if size >= BLOCK:

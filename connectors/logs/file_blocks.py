@@ -50,13 +50,13 @@ def read_lines(
         raise fault
 
 
-def read_blocks(stream: BinaryIO, *, most: int = MAX_UNPACKED) -> Iterator[bytes]:
-    """Yield blocks of whole lines, about a MiB each, from the beginning; at most `most` bytes of a packed file.
+def read_blocks(stream: BinaryIO, *, most: int = MAX_UNPACKED, size: int = BLOCK) -> Iterator[bytes]:
+    """Yield blocks of whole lines, of about `size` bytes, from the beginning; at most `most` bytes of a packed file.
 
     Raises one of `BROKEN` on a broken file or a bomb, after what could be read was yielded.
     """
     stream.seek(0)
-    return _cut_blocks(_unpack(stream, most))
+    return _cut_blocks(_unpack(stream, most, size))
 
 
 def _split(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
@@ -94,7 +94,7 @@ def _cut_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise fault
 
 
-def _unpack(stream: BinaryIO, most: int = MAX_UNPACKED) -> Iterator[bytes]:
+def _unpack(stream: BinaryIO, most: int = MAX_UNPACKED, size: int = BLOCK) -> Iterator[bytes]:
     head = stream.read(4)
     stream.seek(0)
     if head[:2] in _WIDE:
@@ -105,7 +105,7 @@ def _unpack(stream: BinaryIO, most: int = MAX_UNPACKED) -> Iterator[bytes]:
     elif head == _ZSTD:
         yield from _count(_unpack_zstd(stream), stream, most)
     else:
-        while chunk := stream.read(BLOCK):
+        while chunk := stream.read(size):
             yield chunk
 
 

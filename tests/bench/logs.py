@@ -22,7 +22,7 @@ from tests.e2e.walk import ROOT
 HERE = Path(__file__).parent
 SAMPLES = ROOT.parent / "shared" / "samples" / "loghub.tar.xz"
 MB = 1024 * 1024
-LINES = 600_000
+LINES = 1_500_000
 PEER_LINES = 60_000
 LARGE = (256 * MB, 1024 * MB, 2048 * MB)
 
