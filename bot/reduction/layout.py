@@ -65,14 +65,14 @@ _STEPS: Final = (
     _Step(name="tab", pattern="[^\t]{0,80}\t[ \t]*", share=0.95),
     _Step(name="number", pattern=_NUMBER, share=0.95),
     _Step(name="bracket", pattern=r"\[(?:[^\[\]]|\[[^\[\]]*\])*\]:?" + _END, share=0.95),
+    *(
+        _Step(name=f"{count} columns and level", pattern=_COLUMN * count + _DASH + _LEVEL, share=0.9, variety=0.2)
+        for count in range(1, 5)
+    ),
     _Step(name="program", pattern=r"[^ \t].{0,60}? - ", share=0.9, variety=0.1, is_last=True),
     _Step(name="logger", pattern=r"[A-Za-z0-9_$-]+(?:[.$/][A-Za-z0-9_$-]+)+" + _END, share=0.95, variety=0.05),
     _Step(name="host and tag", pattern=_HOST + f"(?:{_TAG})?", share=0.8, variety=0.3, is_last=True),
     _Step(name="tag", pattern=_TAG, share=0.8, variety=0.125, is_last=True),
-    *(
-        _Step(name=f"{count} columns and level", pattern=_COLUMN * count + _LEVEL, share=0.9, variety=0.2)
-        for count in range(1, 5)
-    ),
     _Step(name="host, number and tag", pattern=_HOST + _NUMBER + _TAG, share=0.8, variety=0.3, is_last=True),
     _Step(name="padded", pattern="[^ \t:=]+(?:[ \t]{2,}|\t)", share=0.95, variety=0.02),
 )

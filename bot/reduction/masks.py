@@ -34,6 +34,11 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"(?<![\w.-])[A-Za-z][\w-]*(?:\.[\w-]+)+:<\*>", MASK),
         (r"(^| )\(\)(?= |$)", r"\1(<*>)"),
         (r"\b([Uu]ser(?:name)?) (?!unknown\b)[A-Za-z_][\w.$-]*(?= by\b| from\b| on\b| at\b|$)", r"\1 <*>"),
+        (r"=(?:null|None|nil)\b|=[\w.$]*\{<\*>\}", "=" + MASK),
+        (
+            r"\b(name|tag|host|file|path|class|package)=(\"?)(?!true\b|false\b)[A-Za-z*_][^ \"=,;<>{}()\[\]]*",
+            r"\1=\2" + MASK,
+        ),
         (r"-?<\*>(?:(?:[:/,.@+-]+|, )-?<\*>)*", MASK),
         (r"(?:<\*>)+(?: <\*>){2,}", MASK),
     )

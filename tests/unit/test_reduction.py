@@ -50,6 +50,14 @@ HEADERS: dict[str, Callable[[str], str]] = {
     "container": lambda m: (
         f"2026-11-20T12:{_clock()}.{_number(10**9 - 1):09}Z stdout F 2026-11-20 12:{_clock()} INFO {m}"
     ),
+    "dashes": lambda m: f"2026-11-20 12:{_clock()},{_number(999):03} - shop.web - INFO - {m}",
+    "Spring": lambda m: f"2026-11-20 12:{_clock()}.{_number(999):03}  INFO {_number()} --- [  main] a.b.C    : {m}",
+    "access log": lambda m: f"10.0.0.{_number(250)} - - [20/Nov/2026:12:{_clock()} +0000] {m}",
+    "RFC 5424": lambda m: (
+        f"<34>1 2026-11-20T12:{_clock()}.{_number(999):03}Z web-{_number(9)} shop {_number()} ID47 - {m}"
+    ),
+    "Go": lambda m: f"2026/11/20 12:{_clock()} {m}",
+    "journal": lambda m: f"Nov 20 12:{_clock()} web shopd[{_number()}]: 2026-11-20 12:{_clock()} INFO {m}",
     "level only": lambda m: f"INFO: {m}",
     "JSON": lambda m: json.dumps({"ts": f"2026-11-20T12:{_clock()}", "pid": _number(), "msg": m}),
     "logfmt": lambda m: f"ts=2026-11-20T12:{_clock()} level=info pid={_number()} msg={json.dumps(m)}",
