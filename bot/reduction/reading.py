@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -28,41 +28,57 @@ class ReadLog:
     lines: int = 0
 
 
-@dataclass(kw_only=True)
 class _Clock:
-    """Reads the times of lines in order."""
+    """Reads the times of lines in order. Where the last time stood the next one is looked up, not parsed."""
 
-    layout: Layout
-    near: datetime
-    known: dict[str, int | None] = field(default_factory=dict)
-    last: int | None = None
+    def __init__(self, layout: Layout, near: datetime) -> None:
+        self._patterns = [re.compile(pattern) for pattern in layout.stamps]
+        self._near = near
+        self._known: dict[str, int] = {}
+        self._place = slice(0, 0)
+        self._last: int | None = None
 
     def read(self, lines: Sequence[str]) -> tuple[list[int | None], list[bool]]:
         """Return each line's time, or else that of the line before it, and whether it shows one itself."""
-        patterns = [re.compile(pattern) for pattern in self.layout.stamps]
-        times, stamped = [], []
+        if not self._patterns:
+            return [None] * len(lines), [False] * len(lines)
+        times: list[int | None] = []
+        stamped: list[bool] = []
+        known, last = self._known, self._last
         for line in lines:
-            found = next((match.group(1) for pattern in patterns if (match := pattern.search(line))), "")
-            at = self._parse(_FRACTION.sub(r"\1", found, count=1)) if found else None
+            at = known.get(line[self._place])
+            if at is None:
+                at = self._parse(line)
             if at is not None:
-                self.last = at
-            times.append(self.last)
+                last = at
+            times.append(last)
             stamped.append(at is not None)
+        self._last = last
         return times, stamped
 
-    def _parse(self, stamp: str) -> int | None:
-        if stamp not in self.known:
-            if len(self.known) >= _MAX_STAMPS:
-                self.known.clear()
-            at = read_stamp(stamp, self.near)
-            self.known[stamp] = int(at.timestamp()) if at is not None else None
-        return self.known[stamp]
+    def _parse(self, line: str) -> int | None:
+        match = next((match for pattern in self._patterns if (match := pattern.search(line))), None)
+        if match is None:
+            return None
+        stamp = _FRACTION.sub(r"\1", match.group(1), count=1)
+        found = read_stamp(stamp, self._near)
+        if found is None:
+            return None
+        at = int(found.timestamp())
+        fraction = _FRACTION.search(match.group(1))
+        whole = fraction.end(1) if fraction else len(stamp)  # without fraction and zone, which a log seldom changes
+        place = slice(match.start(1), match.start(1) + whole)
+        if place != self._place or len(self._known) >= _MAX_STAMPS:
+            self._known.clear()
+            self._place = place
+        self._known[line[place]] = at
+        return at
 
 
 def read_batches(log: ReadLog, texts: Texts) -> Iterator[Batch]:
     """Yield all lines of a log; `log` learns how many there are and how they begin."""
     log.layout, blocks = sample_layout(log.source.blocks())
-    clock = _Clock(layout=log.layout, near=log.source.near)
+    clock = _Clock(log.layout, log.source.near)
     for folded in fold_blocks(blocks, log.layout):
         lines = folded.read_lines()
         times, stamped = clock.read(lines)
@@ -80,7 +96,7 @@ def read_batches(log: ReadLog, texts: Texts) -> Iterator[Batch]:
 
 def read_again(log: ReadLog, ranges: Sequence[range]) -> Iterator[tuple[int, str, int | None]]:
     """Yield number, text and own time of the lines in some ranges of numbers, which are in order and apart."""
-    clock = _Clock(layout=log.layout, near=log.source.near)
+    clock = _Clock(log.layout, log.source.near)
     waiting = [wanted for wanted in ranges if wanted.start <= log.lines]
     number = 1
     for block in log.source.blocks():

@@ -3,7 +3,7 @@
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -105,7 +105,8 @@ class Tally:
     def add(self, batch: Batch) -> None:
         """Count a batch's lines."""
         if batch.is_baseline or (self._span.since is None and self._span.until is None):
-            self._add_part(batch, range(len(batch.codes)), is_incident=not batch.is_baseline)
+            if batch.codes:
+                self._add_whole(batch, range(len(batch.codes)), is_incident=not batch.is_baseline)
             return
         since, until = self._span.since, self._span.until
         inside, early = array("I"), array("I")
@@ -118,10 +119,19 @@ class Tally:
         self._add_part(batch, early, is_incident=False)
 
     def _add_part(self, batch: Batch, places: Sequence[int], *, is_incident: bool) -> None:
-        if not places:
-            return
-        codes = [batch.codes[place] for place in places]
-        times = [batch.times[place] for place in places]
+        if places:
+            part = replace(
+                batch,
+                numbers=[batch.numbers[place] for place in places],
+                lines=[batch.lines[place] for place in places],
+                codes=[batch.codes[place] for place in places],
+                times=[batch.times[place] for place in places],
+                stamped=[batch.stamped[place] for place in places],
+            )
+            self._add_whole(part, range(len(places)), is_incident=is_incident)
+
+    def _add_whole(self, batch: Batch, places: Sequence[int], *, is_incident: bool) -> None:
+        codes, times = batch.codes, batch.times
         (self.now if is_incident else self.before).update(codes)
         (self.total if is_incident else self.total_before).add(times, len(codes))
         for code, place in dict(zip(reversed(codes), reversed(places), strict=True)).items():
@@ -131,7 +141,8 @@ class Tally:
                 if at is not None:
                     self.seen[code].last = datetime.fromtimestamp(at, UTC)
             self._count_bins(codes, times)
-        self._note_places(batch, codes, places, is_incident=is_incident)
+        if not self._triggers.isdisjoint(codes):
+            self._note_places(batch, is_incident=is_incident)
 
     def _see_first(self, batch: Batch, code: int, place: int, *, is_incident: bool) -> None:
         known = self.seen.get(code)
@@ -154,14 +165,17 @@ class Tally:
 
     def _count_bins(self, codes: Sequence[int], times: Sequence[int | None]) -> None:
         size = self.bin_seconds
-        self.bins.update((code, at // size) for code, at in zip(codes, times, strict=True) if at is not None)
+        bins = [at // size if at is not None else None for at in times]
+        for (code, number), count in Counter(zip(codes, bins, strict=True)).items():
+            if number is not None:
+                self.bins[code, number] += count
         if len(self.bins) > _MAX_BINS:
             self.bin_seconds *= 4
             self.bins = _widen(self.bins)
 
-    def _note_places(self, batch: Batch, codes: Sequence[int], places: Sequence[int], *, is_incident: bool) -> None:
+    def _note_places(self, batch: Batch, *, is_incident: bool) -> None:
         triggers = self._triggers
-        for code, place in zip(codes, places, strict=True):
+        for place, code in enumerate(batch.codes):
             if code in triggers:
                 noted = self.places.get((code, is_incident))
                 if noted is None:
