@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from bot.reduction.folding import Folded, choose_fold, fold_with_python, split_block
@@ -32,12 +32,11 @@ def sample_layout(blocks: Iterator[bytes]) -> tuple[Layout, Iterator[bytes]]:
 def fold_blocks(blocks: Iterable[bytes], layout: Layout) -> Iterator[Folded]:
     """Yield the lines of all blocks folded, in order. At most a few blocks are held."""
     gathered = _gather(blocks)
-    first = next(gathered, b"")
-    if len(first) < SMALL:  # the engine that is quicker costs more than this to start
-        if first:
-            yield fold_with_python(first, layout)
-        return
-    yield from _fold_at_once(chain([first], gathered), layout)
+    begun = list(islice(gathered, 2))
+    if len(begun) == 1 and len(begun[0]) < SMALL:  # the engine that is quicker costs more than this to start
+        yield fold_with_python(begun[0], layout)
+    elif begun:
+        yield from _fold_at_once(chain(begun, gathered), layout)
 
 
 def _fold_at_once(blocks: Iterator[bytes], layout: Layout) -> Iterator[Folded]:

@@ -24,6 +24,7 @@ MAX_LINE: Final = 2 * MAX_TEXT
 _UNSEEN: Final = bytes(number for number in (*range(9), *range(11, 32), 127))
 _ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _UNSEEN_BEYOND_ASCII: Final = re.compile("[\x80-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_PACKED: Final = (b"x", b"\x1f", b"(", b"B", b"P")  # polars takes some texts ("x^") for packed bytes, by how they begin
 _COLOURED: Final = 64 * 1024
 
 
@@ -126,6 +127,9 @@ def _read(engine: ModuleType, block: bytes) -> "pl.Series":
     if not block.isascii() or b"\x1b" in block or not block:
         lines: pl.Series = engine.Series("text", _split(block, _ZEROS), dtype=engine.String)
         return lines
-    # An empty line first: polars takes a text that begins as packed bytes do ("x^") for packed bytes.
-    lines = engine.read_lines(b"\n" + block.translate(_ZEROS, _UNSEEN), name="text")["text"].slice(1)
+    plain = block.translate(_ZEROS, _UNSEEN)
+    if plain.startswith(_PACKED):
+        lines = engine.read_lines(b"\n" + plain, name="text")["text"].slice(1)
+    else:
+        lines = engine.read_lines(plain, name="text")["text"]
     return lines if cast("int", lines.str.len_bytes().max() or 0) <= MAX_LINE else lines.str.head(MAX_LINE)

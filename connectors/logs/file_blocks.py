@@ -82,7 +82,7 @@ def _cut_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             cut = chunk.rfind(b"\n") + 1
             if cut:
-                yield rest + chunk[:cut]
+                yield b"".join((rest, memoryview(chunk)[:cut]))
                 rest = chunk[cut:]
             elif len(rest) <= MAX_LINE:
                 rest += chunk[: MAX_LINE + 1]
