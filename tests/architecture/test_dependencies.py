@@ -35,10 +35,14 @@ DEV: Final = {_name(item) for item in PROJECT["dependency-groups"]["dev"]}
 
 def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.split(".")[0]
+        yield from _names(node)
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name.split(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module.split(".")[0]
 
 
 def _distributions(*folders: str) -> dict[str, set[str]]:
@@ -56,6 +60,21 @@ def test_what_the_product_imports_is_declared_and_nothing_else() -> None:
     imported = _distributions(*PRODUCT)
     assert {name: sorted(files) for name, files in imported.items() if name not in RUN | EXTRA} == {}
     assert set(imported) == RUN | EXTRA, "remove what nothing imports"
+
+
+def test_an_extra_is_imported_in_one_place_and_only_when_it_is_used() -> None:
+    at_start = {
+        place(path)
+        for path in python_files(*PRODUCT)
+        for node in parse(path).body
+        if isinstance(node, ast.Import | ast.ImportFrom) and EXTRA & {_canonical(name) for name in _names(node)}
+    }
+    assert at_start == set()
+    imported = _distributions(*PRODUCT)
+    assert {name: imported[name] for name in EXTRA} == {
+        "polars": {"bot/reduction/folding.py"},
+        "zstandard": {"connectors/logs/file_blocks.py"},
+    }
 
 
 def test_what_the_tests_need_is_declared() -> None:
