@@ -1,7 +1,7 @@
 """The whole way from logs to what is worth reading: count, compare, and read the errors again in full."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -19,6 +19,7 @@ CONTEXT: Final = 2
 _BEHIND: Final = 3
 _AHEAD: Final = 60
 _MAX_LISTED: Final = 50
+_EARLY: Final = 0.1
 
 Redact = Callable[[Sequence[str]], list[str]]
 
@@ -74,7 +75,7 @@ def reduce_logs(
             tally.add(batch)
     wanted, is_sampled = _choose_ranges(tally)
     lines = {is_incident: _read_lines(logs, wanted[is_incident], redact) for is_incident in (True, False)}
-    failures = _find_failures(lines[True], lines[False])
+    failures = _find_failures(lines[True], lines[False], {log.source.name: log.lines for log in logs})
     kinds = compare(tally)
     return Reduction(
         logs=tuple(
@@ -154,7 +155,9 @@ def _as_time(at: int | None) -> datetime | None:
     return datetime.fromtimestamp(at, UTC) if at is not None else None
 
 
-def _find_failures(lines: Sequence[LogLine], lines_before: Sequence[LogLine]) -> tuple[Failure, ...]:
+def _find_failures(
+    lines: Sequence[LogLine], lines_before: Sequence[LogLine], totals: Mapping[str, int]
+) -> tuple[Failure, ...]:
     known = {_key(record): record.count for record in find_records(lines_before)}
     places = {(line.source, line.number): place for place, line in enumerate(lines)}
     records = find_records(lines)
@@ -169,8 +172,14 @@ def _find_failures(lines: Sequence[LogLine], lines_before: Sequence[LogLine]) ->
             if _is_just_before(line, first) and (line.source, line.number) not in owned
         ]
         failures.append(Failure(record=record, before=known.get(_key(record), 0), context=tuple(context)))
-    failures.sort(key=lambda one: (one.before > 0, not one.record.frames))
+    failures.sort(key=lambda one: (one.before > 0, not one.record.frames, _is_early(one.record, totals)))
     return tuple(failures)
+
+
+def _is_early(record: ErrorRecord, totals: Mapping[str, int]) -> bool:
+    """Return whether an error was there when its log began: less telling than one that came later."""
+    first = record.lines[0]
+    return first.number <= _EARLY * totals[first.source]
 
 
 def _is_just_before(line: LogLine, first: LogLine) -> bool:

@@ -16,9 +16,13 @@ LINES: Final = 60
 TOKENS: Final = 4_000
 _CHARACTERS: Final = 4  # about one token
 _WIDTH: Final = 400
-_RECORDS: Final = (26, 14, 10, 6, 6)
+_MAX_RECORD: Final = 26
+_MIN_RECORD: Final = 5
+_MAX_RECORDS: Final = 8
+_ENDING: Final = 4
+_FOR_KINDS: Final = 12
 _LISTS: Final = ((Change.NEW, "New", 10), (Change.MORE, "Much more frequent", 8), (Change.BURST, "In a burst", 4))
-_WITH_CONTEXT: Final = 2
+_WITH_CONTEXT: Final = 10
 _GONE: Final = 5
 _BAD: Final = 8
 _CAUSES: Final = re.compile(r"Caused by|During handling of|direct cause of|panicked at|goroutine \d+ \[running")
@@ -48,9 +52,14 @@ def tell(reduction: Reduction, *, lines: int = LINES, tokens: int = TOKENS) -> l
     page = _Page(lines_left=lines, characters_left=tokens * _CHARACTERS)
     told = page.take([_cut(line) for line in _tell_head(reduction)])
     has_baseline = bool(reduction.total_before.lines)
-    for place, failure in enumerate(reduction.failures[: len(_RECORDS)]):
-        with_context = replace(failure, context=failure.context if place < _WITH_CONTEXT else ())
-        told += page.take(list(_tell_failure(with_context, reduction, _RECORDS[place], has_baseline=has_baseline)))
+    shares = _share_out(lines - len(told), reduction)
+    for place, most in enumerate(shares):
+        failure = reduction.failures[place]
+        with_context = replace(failure, context=failure.context if most >= _WITH_CONTEXT else ())
+        told += page.take(list(_tell_failure(with_context, reduction, most, has_baseline=has_baseline)))
+    if len(reduction.failures) > len(shares):
+        left = len(reduction.failures) - len(shares)
+        told += page.take([f"… and {left:,} more {'kind of error' if left == 1 else 'kinds of errors'}"])
     for change, title, most in _LISTS:
         told += page.take(_tell_kinds(title, reduction.select(change), most))
     bad = [kind for kind in reduction.select(Change.USUAL) if not has_baseline or kind.severity >= Severity.WARNING]
@@ -59,6 +68,16 @@ def tell(reduction: Reduction, *, lines: int = LINES, tokens: int = TOKENS) -> l
     if len(told) <= 2:
         told += page.take(["Nothing in these logs stands out."])
     return told
+
+
+def _share_out(lines: int, reduction: Reduction) -> list[int]:
+    """Return how many lines each failure that is told may take: the first one twice as many as the others."""
+    left = lines - min(_FOR_KINDS, 3 * len(reduction.kinds))
+    count = min(len(reduction.failures), _MAX_RECORDS)
+    while count > 1 and (left - 2 * count) // (count + 1) < _MIN_RECORD:
+        count -= 1
+    each = max(_MIN_RECORD, (left - 2 * count) // (count + 1))
+    return [min(_MAX_RECORD, 2 * each), *([min(_MAX_RECORD, each)] * (count - 1))] if count else []
 
 
 def _tell_head(reduction: Reduction) -> Iterator[str]:
@@ -105,12 +124,14 @@ def _shorten(lines: Sequence[LogLine], most: int) -> Iterator[LogLine | int]:
     if len(lines) <= most:
         yield from lines
         return
-    kept = {*range(most // 3), *range(len(lines) - most // 2, len(lines))}
+    kept = set(range(max(1, most // 4)))
     for place, line in enumerate(lines):
+        if len(kept) + 2 + _ENDING <= most and _CAUSES.search(line.text):
+            kept |= {place, min(place + 1, len(lines) - 1)}
+    for place in range(len(lines) - 1, 0, -1):
         if len(kept) >= most:
             break
-        if _CAUSES.search(line.text):
-            kept |= {place, min(place + 1, len(lines) - 1)}
+        kept.add(place)
     last = -1
     for place in sorted(kept):
         if place > last + 1:
