@@ -196,7 +196,7 @@ def _key(record: ErrorRecord) -> tuple[object, ...]:
 def _set_apart(
     kinds: Sequence[Kind], failures: Sequence[Failure], logs: Sequence[ReadLog], redact: Redact
 ) -> tuple[Kind, ...]:
-    """Return the kinds that changed or sound bad, but for what goes on with another line or belongs to a failure."""
+    """Return the kinds that changed or sound bad, but for what goes on with another line or a failure tells."""
     covered = {(line.source, line.number) for failure in failures for line in failure.record.lines}
     timed = {log.source.name for log in logs if log.layout.stamps}
     kept: list[Kind] = []
@@ -204,7 +204,8 @@ def _set_apart(
     for kind in kinds:
         is_continuation = kind.first.source in timed and not kind.is_timed
         is_dull = kind.change is Change.USUAL and (kind.severity <= Severity.INFO or not kind.count)
-        if is_continuation or is_dull or (kind.first.source, kind.first.number) in covered:
+        is_told = kind.change is not Change.MORE and (kind.first.source, kind.first.number) in covered
+        if is_continuation or is_dull or is_told:
             continue
         listed[kind.change] += 1
         if listed[kind.change] <= _MAX_LISTED:

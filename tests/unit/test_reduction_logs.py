@@ -100,6 +100,15 @@ def test_an_error_that_the_baseline_has_too_comes_after_one_that_is_new() -> Non
     assert [(failure.record.kind, failure.before) for failure in found.failures] == [("KeyError", 0), ("ERROR", 20)]
 
 
+def test_an_error_that_was_always_there_is_told_to_be_more_frequent() -> None:
+    def fail(count: int) -> list[str]:
+        return [f"{_at(n)} ERROR shop.mail: mail-1.example did not answer" for n in range(count)]
+
+    found = _reduce(_quiet(300) + fail(60), _quiet(300) + fail(3))
+    assert [(failure.record.count, failure.before) for failure in found.failures] == [(60, 3)]
+    assert [(kind.count, kind.before) for kind in found.select(Change.MORE)] == [(60, 3)]
+
+
 def test_what_lies_before_the_incident_is_its_baseline() -> None:
     since = read_when("2026-11-20T14:01:00Z", "--since")
     lines = _quiet(120) + [f"{_at(60 + n)} INFO shop.cart: emptied {n}" for n in range(20)]
