@@ -21,10 +21,10 @@ app = typer.Typer(
 alert_app = typer.Typer(help="Send, watch and replay alert deliveries.", no_args_is_help=True)
 connect_app = typer.Typer(help="Connect people and chat services.", no_args_is_help=True)
 approval_app = typer.Typer(help="Fetch and check the statements of approvals.", no_args_is_help=True)
-logs_app = typer.Typer(help="Read logs: what matters, and kinds of lines.", no_args_is_help=True)
 app.add_typer(alert_app, name="alert")
 app.add_typer(approval_app, name="approval")
 app.add_typer(connect_app, name="connect")
+logs_app = typer.Typer(help="Read logs from the terminal.", no_args_is_help=True)
 app.add_typer(logs_app, name="logs")
 
 Config = Annotated[

@@ -2,6 +2,8 @@
 
 import codecs
 import gzip
+import os
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -17,7 +19,7 @@ _SLACK: Final = timedelta(minutes=5)  # lines of several threads are not written
 _LOOKED_AT: Final = 20
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_ZSTD_WINDOW: Final = 128 * 1024 * 1024
+_UNPACK: Final = ("zstd", "--decompress", "--stdout", "--quiet", "--memory=256MB")
 _WIDE: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
@@ -101,26 +103,33 @@ def _unpack(stream: BinaryIO, most: int = MAX_UNPACKED, size: int = BLOCK) -> It
         yield from _narrow(stream, _WIDE[head[:2]])
     elif head[:2] == _GZIP:
         with gzip.GzipFile(fileobj=stream, mode="rb") as packed:
-            yield from _count(iter(lambda: packed.read1(BLOCK), b""), stream, most)
+            unpacked = 0
+            while chunk := packed.read1(BLOCK):
+                unpacked += len(chunk)
+                _refuse_bomb(unpacked, stream.tell(), most)
+                yield chunk
     elif head == _ZSTD:
-        yield from _count(_unpack_zstd(stream), stream, most)
+        yield from _unpack_zstd(stream, most)
     else:
         while chunk := stream.read(size):
             yield chunk
 
 
-def _unpack_zstd(stream: BinaryIO) -> Iterator[bytes]:
-    try:
-        import zstandard  # noqa: PLC0415 -- comes with the extra "logs"
-    except ImportError:
-        raise OSError('packed with zstd, which needs the extra "logs"') from None
-    try:
-        packed = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-        with packed.stream_reader(stream, read_across_frames=True, closefd=False) as reader:
-            while chunk := reader.read(BLOCK):
+def _unpack_zstd(stream: BinaryIO, most: int) -> Iterator[bytes]:
+    """Yield what the program zstd unpacks, which gets the open file and an end to its memory."""
+    unpacked, size = 0, os.fstat(stream.fileno()).st_size
+    os.lseek(stream.fileno(), 0, os.SEEK_SET)  # what was looked at is in our buffer, and zstd has its own
+    with subprocess.Popen(_UNPACK, stdin=stream, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            while chunk := process.stdout.read1(BLOCK):  # type: ignore[attr-defined] # a buffered reader
+                unpacked += len(chunk)
+                _refuse_bomb(unpacked, size, most)
                 yield chunk
-    except zstandard.ZstdError as error:
-        raise OSError(f"zstd: {error}") from error
+            if process.wait() != 0:
+                raise EOFError("zstd cannot unpack it")
+        finally:
+            process.kill()
 
 
 def _narrow(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
@@ -129,14 +138,6 @@ def _narrow(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
     stream.seek(2)
     while chunk := stream.read(BLOCK):
         yield decoder.decode(chunk).encode("utf-8", "replace")
-
-
-def _count(chunks: Iterator[bytes], stream: BinaryIO, most: int) -> Iterator[bytes]:
-    unpacked = 0
-    for chunk in chunks:
-        unpacked += len(chunk)
-        _refuse_bomb(unpacked, stream.tell(), most)
-        yield chunk
 
 
 def _refuse_bomb(unpacked: int, packed: int, most: int) -> None:

@@ -11,8 +11,8 @@ from typing import BinaryIO, Final
 
 MAX_FILES: Final = 200
 _REAL_MTIME: Final = 946_684_800  # images are often built with all times at 1970
+_PACKED: Final = re.compile(r"\.(?:gz|zst)$")
 _OTHER_PACKED: Final = (".bz2", ".xz", ".zip", ".lz4")
-_PACKED: Final = (".gz", ".zst")
 _DATE: Final = re.compile(r"[._-]?(\d{4})[-_.]?([01]\d)[-_.]?([0-3]\d)(?:[T._-](\d{1,6}))?(?=[._-]|$)")
 _NUMBER: Final = re.compile(r"[.-](\d{1,5})$")
 
@@ -52,19 +52,15 @@ def sort_files(files: Iterable[OpenFile]) -> list[OpenFile]:
     return [file for log in logs for file in sorted(log, key=_age)]
 
 
-def _unpacked(name: str) -> str:
-    return next((name.removesuffix(ending) for ending in _PACKED if name.endswith(ending)), name)
-
-
 def _base(name: str) -> str:
     """Return the name of the current file that `name` is a rotation of."""
-    name = _unpacked(name)
+    name = _PACKED.sub("", name)
     without = _DATE.sub("", name, count=1)
     return _NUMBER.sub("", without) if without != name else _NUMBER.sub("", name)
 
 
 def _age(file: OpenFile) -> tuple[bool, str, int, float, str]:
-    name = _unpacked(file.path.name)
+    name = _PACKED.sub("", file.path.name)
     date = _DATE.search(name)
     if date is not None:
         return False, "".join(date.groups()[:3]), int(date.group(4) or 0), file.mtime, name

@@ -71,10 +71,7 @@ def test_an_extra_is_imported_in_one_place_and_only_when_it_is_used() -> None:
     }
     assert at_start == set()
     imported = _distributions(*PRODUCT)
-    assert {name: imported[name] for name in EXTRA} == {
-        "polars": {"bot/reduction/folding.py"},
-        "zstandard": {"connectors/logs/file_blocks.py"},
-    }
+    assert {name: imported[name] for name in EXTRA} == {"polars": {"bot/reduction/folding.py"}}
 
 
 def test_what_the_tests_need_is_declared() -> None:

@@ -45,20 +45,6 @@ class TestLogsFilePacked(LogContract):
         return LogWorld(source=Source("file", str(tmp_path / "app.log")), write=lambda lines: put(path, lines) and None)
 
 
-class TestLogsFilePackedWithZstd(LogContract):
-    @pytest.fixture
-    def world(self, tmp_path: Path) -> LogWorld:
-        zstandard = pytest.importorskip("zstandard")
-        path = tmp_path / "app.log.1.zst"
-
-        def write(lines: Sequence[bytes]) -> None:
-            path.write_bytes(zstandard.compress(b"".join(line + b"\n" for line in lines)))
-            at = (NOON + timedelta(minutes=30)).timestamp()
-            os.utime(path, (at, at))
-
-        return LogWorld(source=Source("file", str(tmp_path / "app.log")), write=write)
-
-
 NAMES = {
     "numbers": ["app.log.10.gz", "app.log.2.gz", "app.log.1", "app.log"],
     "dates": ["app.log-20261118.gz", "app.log-20261119", "app.log"],

@@ -2,6 +2,8 @@
 
 import gzip
 import random
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -135,14 +137,23 @@ def test_a_bomb_and_a_broken_archive_are_read_as_far_as_is_safe_and_said(tmp_pat
     assert "line <*>" in told
 
 
-def test_zstd_and_wide_characters_are_read(tmp_path: Path) -> None:
-    zstandard = pytest.importorskip("zstandard")
-    packed, wide = tmp_path / "app.log.zst", tmp_path / "wide.log"
-    text = "".join(f"order {number} stored\n" for number in range(50))
-    packed.write_bytes(zstandard.compress(text.encode()))
-    wide.write_bytes(text.encode("utf-16"))
-    for path in (packed, wide):
-        assert "".join(write_templates(path, as_json=False)) == "        50  order <*> stored\n"
+ORDERS = "".join(f"order {number} stored\n" for number in range(50))
+
+
+def test_wide_characters_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "wide.log"
+    path.write_bytes(ORDERS.encode("utf-16"))
+    assert "".join(write_templates(path, as_json=False)) == "        50  order <*> stored\n"
+
+
+@pytest.mark.skipif(not shutil.which("zstd"), reason="zstd is not installed")
+def test_what_zstd_packed_is_read_and_what_it_cannot_unpack_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "app.log.zst"
+    packed = subprocess.run(["zstd", "--stdout"], input=ORDERS.encode(), capture_output=True, check=True).stdout
+    path.write_bytes(packed)
+    assert "".join(write_templates(path, as_json=False)) == "        50  order <*> stored\n"
+    path.write_bytes(packed[:-20])
+    assert "app.log.zst: not read to its end (zstd cannot unpack it)" in "".join(write_templates(path, as_json=False))
 
 
 def test_nothing_that_a_terminal_obeys_is_printed(tmp_path: Path) -> None:
