@@ -11,7 +11,6 @@ from typing import BinaryIO, Final
 from bot.agent.redaction import load_redactor
 from bot.errors import Reason, Refused
 from bot.reduction.blocks import BLOCK
-from connectors.chat.console.plain import make_harmless
 from connectors.logs.file_blocks import BROKEN, read_blocks
 
 MAX_UNPACKED: Final = 64 * 1024 * 1024 * 1024
@@ -68,4 +67,8 @@ class Cleaner:
 
     def show(self, text: str) -> str:
         """Return redacted text that a terminal finds nothing to obey in."""
+        if text.isascii() and text.isprintable():
+            return text
+        from connectors.chat.console.plain import make_harmless  # noqa: PLC0415 -- brings a whole connector with it
+
         return make_harmless(text)
