@@ -20,6 +20,7 @@ _MAX_RECORD: Final = 26
 _MIN_RECORD: Final = 5
 _MAX_RECORDS: Final = 8
 _ENDING: Final = 4
+_FRAMES: Final = 3
 _FOR_KINDS: Final = 12
 _LISTS: Final = ((Change.NEW, "New", 10), (Change.MORE, "Much more frequent", 8), (Change.BURST, "In a burst", 4))
 _WITH_CONTEXT: Final = 10
@@ -117,6 +118,9 @@ def _tell_failure(failure: Failure, reduction: Reduction, most: int, *, has_base
     yield from (_cut(f"  {_quote(line)}") for line in failure.context)
     for kept in _shorten(record.lines, most - len(failure.context)):
         yield _cut(f"> {_quote(kept)}") if isinstance(kept, LogLine) else f"  … {kept} lines"
+    if len(record.lines) == 1:  # the stack is folded into it, and perhaps cut off
+        for frame in record.frames[-_FRAMES:]:
+            yield _cut(f"    at {frame.path}:{frame.line} {frame.function}".rstrip())
 
 
 def _shorten(lines: Sequence[LogLine], most: int) -> Iterator[LogLine | int]:

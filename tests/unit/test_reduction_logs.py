@@ -149,6 +149,16 @@ def test_a_long_trace_keeps_its_beginning_its_causes_and_its_end() -> None:
     assert any(line.startswith("  … ") for line in told)
 
 
+def test_of_a_stack_inside_a_structured_line_the_innermost_frames_are_told() -> None:
+    usual = {"level": "info", "more": "x" * 500}
+    lines = [json.dumps({"ts": f"{_at(n)}Z", "msg": f"stored order {n}"} | usual) for n in range(50)]
+    failed = {"level": "error", "msg": "failed", "exc_info": TRACE.split("\n", 1)[1]}
+    lines.append(json.dumps({"ts": f"{_at(51)}Z"} | usual | failed))
+    told = tell(_reduce(lines))
+    assert told[2] == "Error once, at 14:00:51: KeyError: 'garden'"
+    assert told[-2:] == ["    at /app/shop/http.py:88 handle", "    at /app/shop/coupons.py:31 apply"]
+
+
 def test_the_story_stays_within_its_lines_and_tokens() -> None:
     lines = [f"{_at(n % 3000)} ERROR shop.{'abcdefghij'[n % 10]}: {chr(97 + n % 23) * 300} failed" for n in range(500)]
     found = _reduce(lines)
