@@ -13,6 +13,7 @@ from bot.reduction.tally import Span, Tally
 from bot.reduction.telling import tell_kind
 
 MAX_LISTED: Final = 6
+MAX_LINES: Final = 200_000
 _MIN_BEFORE: Final = 200
 _MIN_SINCE: Final = 20
 #: How long before an alert its cause may have begun to write, the longest first.
@@ -44,8 +45,10 @@ class _Lines:
 def tell_changes(job: Job, lines: Sequence[LogLine], records: Sequence[ErrorRecord]) -> list[tuple[str, str, str]]:
     """Return kind, place and text of a piece of evidence for each way in which kinds of lines changed.
 
-    Lines of `records` are told elsewhere. Nothing is said where too little was written before, or since.
+    Lines of `records` are told elsewhere. Only the newest lines are looked at, and nothing is said where too little was
+    written before, or since.
     """
+    lines = lines[-MAX_LINES:]
     since = _choose_beginning(job.alert_started_at, lines)
     if since is None:
         return []
