@@ -175,6 +175,33 @@ def approval_verify(
     print(check_files(statement, patch, commit_message))
 
 
+@logs_app.command("reduce")
+def logs_reduce(
+    files: Annotated[list[Path], typer.Argument(help="Logs; gzip and zstd are unpacked.")],
+    baseline: Annotated[list[Path] | None, typer.Option(help="A log of a time when all was well.")] = None,
+    since: Annotated[str | None, typer.Option(help="The incident's beginning; what is before is the baseline.")] = None,
+    until: Annotated[str | None, typer.Option(help="Its end, as 2026-11-20T14:46:00Z.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what matters in logs, in at most 60 lines: errors, and what is new, more frequent or gone."""
+    from bot.bootstrap.log_reduction import read_when, write_reduction  # noqa: PLC0415 -- keeps --help fast
+    from bot.reduction.tally import Span  # noqa: PLC0415 -- keeps --help fast
+
+    span = Span(since=read_when(since, "--since"), until=read_when(until, "--until"), splits=not baseline)
+    sys.stdout.writelines(write_reduction(files, baseline or [], span=span, as_json=as_json))
+
+
+@logs_app.command("templates")
+def logs_templates(
+    file: Annotated[Path, typer.Argument(help="A log; gzip and zstd are unpacked.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the template of each line.")] = False,
+) -> None:
+    """Print the kinds of lines that a log has, most frequent first."""
+    from bot.bootstrap.log_templates import write_templates  # noqa: PLC0415 -- keeps --help fast
+
+    sys.stdout.writelines(write_templates(file, as_json=as_json))
+
+
 @app.command()
 def pause(
     reason: Annotated[str, typer.Option(help="Shown on every open incident.")] = "",

@@ -3,7 +3,7 @@
 #
 #   environment.sh programs [tests]     git, bubblewrap, util-linux; for the tests Chromium and PostgreSQL too
 #   environment.sh python run|dev       .venv from requirements.txt or requirements-dev.txt (uv, else venv and pip)
-#   environment.sh lock                 write both lock files anew from pyproject.toml (uv)
+#   environment.sh lock                 write the lock files anew from pyproject.toml (uv)
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -135,7 +135,8 @@ lock() {
     has uv || stop "make lock needs uv"
     export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-1}"
     compile requirements.txt
-    compile requirements-dev.txt --group dev -c requirements.txt
+    compile requirements-logs.txt --extra logs -c requirements.txt
+    compile requirements-dev.txt --extra logs --group dev -c requirements-logs.txt
 }
 
 case ${1:-} in

@@ -13,6 +13,7 @@ from bot.domain.requests import find_failing_requests
 from bot.domain.slowness import Slowdown, find_slowdowns
 from bot.errors import NightshiftError
 from bot.ports.logs import LogQuery
+from bot.worker.changes import tell_changes
 from bot.worker.ci_log import add_ci_log
 from bot.worker.far_logs import open_log
 from bot.worker.tools import Tools
@@ -90,6 +91,7 @@ def _sort_out(job: Job, lines: Sequence[LogLine], notes: list[str], span: str) -
     pieces += [("error", record.cite, _tell(record)) for record in records]
     if kind is Reproduce.REQUEST:
         pieces += [("request", request.cite, _tell_request(request)) for request in requests]
+    pieces += tell_changes(job, lines, records)
     return Collected(
         records=records,
         requests=requests,

@@ -1,5 +1,6 @@
 """Reads a log file as numbered raw lines in bounded memory: packed files, endless lines and bombs included."""
 
+import codecs
 import gzip
 import os
 import subprocess
@@ -19,6 +20,7 @@ _LOOKED_AT: Final = 20
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _UNPACK: Final = ("zstd", "--decompress", "--stdout", "--quiet", "--memory=256MB")
+_WIDE: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def read_lines(
@@ -50,6 +52,15 @@ def read_lines(
         raise fault
 
 
+def read_blocks(stream: BinaryIO, *, most: int = MAX_UNPACKED, size: int = BLOCK) -> Iterator[bytes]:
+    """Yield blocks of whole lines, of about `size` bytes, from the beginning; at most `most` bytes of a packed file.
+
+    Raises one of `BROKEN` on a broken file or a bomb, after what could be read was yielded.
+    """
+    stream.seek(0)
+    return _cut_blocks(_unpack(stream, most, size))
+
+
 def _split(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
     lines = block.split(b"\n")
     if not lines[-1]:
@@ -73,7 +84,7 @@ def _cut_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             cut = chunk.rfind(b"\n") + 1
             if cut:
-                yield rest + chunk[:cut]
+                yield b"".join((rest, memoryview(chunk)[:cut]))
                 rest = chunk[cut:]
             elif len(rest) <= MAX_LINE:
                 rest += chunk[: MAX_LINE + 1]
@@ -85,25 +96,26 @@ def _cut_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise fault
 
 
-def _unpack(stream: BinaryIO) -> Iterator[bytes]:
+def _unpack(stream: BinaryIO, most: int = MAX_UNPACKED, size: int = BLOCK) -> Iterator[bytes]:
     head = stream.read(4)
     stream.seek(0)
-    if head == _ZSTD:
-        yield from _unpack_zstd(stream)
-        return
-    if head[:2] != _GZIP:
-        while chunk := stream.read(BLOCK):
-            yield chunk
-        return
-    unpacked = 0
-    with gzip.GzipFile(fileobj=stream, mode="rb") as packed:
-        while chunk := packed.read1(BLOCK):
-            unpacked += len(chunk)
-            _refuse_bomb(unpacked, stream.tell())
+    if head[:2] in _WIDE:
+        yield from _narrow(stream, _WIDE[head[:2]])
+    elif head[:2] == _GZIP:
+        with gzip.GzipFile(fileobj=stream, mode="rb") as packed:
+            unpacked = 0
+            while chunk := packed.read1(BLOCK):
+                unpacked += len(chunk)
+                _refuse_bomb(unpacked, stream.tell(), most)
+                yield chunk
+    elif head == _ZSTD:
+        yield from _unpack_zstd(stream, most)
+    else:
+        while chunk := stream.read(size):
             yield chunk
 
 
-def _unpack_zstd(stream: BinaryIO) -> Iterator[bytes]:
+def _unpack_zstd(stream: BinaryIO, most: int) -> Iterator[bytes]:
     """Yield what the program zstd unpacks, which gets the open file and an end to its memory."""
     unpacked, size = 0, os.fstat(stream.fileno()).st_size
     os.lseek(stream.fileno(), 0, os.SEEK_SET)  # what was looked at is in our buffer, and zstd has its own
@@ -112,7 +124,7 @@ def _unpack_zstd(stream: BinaryIO) -> Iterator[bytes]:
         try:
             while chunk := process.stdout.read1(BLOCK):  # type: ignore[attr-defined] # a buffered reader
                 unpacked += len(chunk)
-                _refuse_bomb(unpacked, size)
+                _refuse_bomb(unpacked, size, most)
                 yield chunk
             if process.wait() != 0:
                 raise EOFError("zstd cannot unpack it")
@@ -120,8 +132,16 @@ def _unpack_zstd(stream: BinaryIO) -> Iterator[bytes]:
             process.kill()
 
 
-def _refuse_bomb(unpacked: int, packed: int) -> None:
-    if unpacked > MAX_UNPACKED:
-        raise OverflowError(f"over {MAX_UNPACKED // 2**20} MiB unpacked")
+def _narrow(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+    """Yield UTF-16 as UTF-8."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    stream.seek(2)
+    while chunk := stream.read(BLOCK):
+        yield decoder.decode(chunk).encode("utf-8", "replace")
+
+
+def _refuse_bomb(unpacked: int, packed: int, most: int) -> None:
+    if unpacked > most:
+        raise OverflowError(f"over {most // 2**20} MiB unpacked")
     if unpacked > _FREE_UNPACKED and unpacked > _MAX_RATIO * packed:
         raise OverflowError(f"unpacks to more than {_MAX_RATIO} times its size")

@@ -15,7 +15,7 @@ from tests.architecture.sources import PRODUCT, ROOT, parse, place, python_files
 
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OWN: Final = {"bot", "connectors", "tests", "playbooks"}
-LOCKS: Final = ("requirements.txt", "requirements-dev.txt")
+LOCKS: Final = ("requirements.txt", "requirements-logs.txt", "requirements-dev.txt")
 #: Called by the Makefile and by tests as programs, or plugged in by name; never imported.
 PROGRAMS: Final = {"hatchling", "import-linter", "mypy", "pytest-asyncio", "pytest-xdist", "ruff", "flask"}
 
@@ -29,15 +29,20 @@ def _canonical(name: str) -> str:
 
 
 RUN: Final = {_name(item) for item in PROJECT["project"]["dependencies"]}
+EXTRA: Final = {_name(item) for items in PROJECT["project"]["optional-dependencies"].values() for item in items}
 DEV: Final = {_name(item) for item in PROJECT["dependency-groups"]["dev"]}
 
 
 def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.split(".")[0]
+        yield from _names(node)
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name.split(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module.split(".")[0]
 
 
 def _distributions(*folders: str) -> dict[str, set[str]]:
@@ -53,13 +58,25 @@ def _distributions(*folders: str) -> dict[str, set[str]]:
 
 def test_what_the_product_imports_is_declared_and_nothing_else() -> None:
     imported = _distributions(*PRODUCT)
-    assert {name: sorted(files) for name, files in imported.items() if name not in RUN} == {}
-    assert set(imported) == RUN, "remove what nothing imports"
+    assert {name: sorted(files) for name, files in imported.items() if name not in RUN | EXTRA} == {}
+    assert set(imported) == RUN | EXTRA, "remove what nothing imports"
+
+
+def test_an_extra_is_imported_in_one_place_and_only_when_it_is_used() -> None:
+    at_start = {
+        place(path)
+        for path in python_files(*PRODUCT)
+        for node in parse(path).body
+        if isinstance(node, ast.Import | ast.ImportFrom) and EXTRA & {_canonical(name) for name in _names(node)}
+    }
+    assert at_start == set()
+    imported = _distributions(*PRODUCT)
+    assert {name: imported[name] for name in EXTRA} == {"polars": {"bot/reduction/folding.py"}}
 
 
 def test_what_the_tests_need_is_declared() -> None:
     imported = _distributions("tests")
-    assert {name: sorted(files) for name, files in imported.items() if name not in RUN | DEV} == {}
+    assert {name: sorted(files) for name, files in imported.items() if name not in RUN | EXTRA | DEV} == {}
     assert set(imported) | PROGRAMS >= DEV, "remove what nothing uses"
     assert PROGRAMS <= DEV
 
@@ -67,6 +84,7 @@ def test_what_the_tests_need_is_declared() -> None:
 def test_each_dependency_has_its_reason() -> None:
     document = ROOT / "docs" / "dependencies.md"
     assert set(table(document, "At run time")) == RUN
+    assert set(table(document, "With an extra")) == EXTRA
     assert set(table(document, "For development")) == DEV
     assert all(cells and len(cells[-1]) > 10 for cells in table(document).values())
 
@@ -82,9 +100,12 @@ def test_every_locked_package_has_hashes_and_names_no_place(lock: str) -> None:
 
 
 def test_the_lock_files_hold_what_is_declared_and_agree() -> None:
-    run, dev = (
+    run, logs, dev = (
         dict(re.findall(r"(?m)^([a-z0-9.-]+)==(\S+)", (ROOT / lock).read_text(encoding="utf-8"))) for lock in LOCKS
     )
     assert set(run) >= RUN
-    assert set(dev) >= RUN | DEV
+    assert set(logs) >= RUN | EXTRA
+    assert not set(run) & EXTRA, "an extra must not weigh on everybody"
+    assert set(dev) >= RUN | EXTRA | DEV
+    assert {name: (version, logs.get(name)) for name, version in run.items() if logs.get(name) != version} == {}
     assert {name: (version, dev.get(name)) for name, version in run.items() if dev.get(name) != version} == {}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from tests.bench import agent, approval, ci_logs, footprint, incidents, intake, on_postgres, parts
+from tests.bench import agent, approval, ci_logs, footprint, incidents, intake, logs, on_postgres, parts
 from tests.bench.report import Row, Section, measure_slowdown, print_section, write_document
 from tests.e2e.walk import ROOT
 
@@ -22,6 +22,7 @@ PARTS: dict[str, tuple[str, Callable[[Path], Coroutine[None, None, list[Row]]]]]
     "parts": ("Parts", parts.measure),
     "ci_logs": ("CI logs", ci_logs.measure),
     "agent": ("Agent loop", agent.measure),
+    "logs": ("Reading logs", logs.measure),
 }
 
 

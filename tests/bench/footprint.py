@@ -22,7 +22,8 @@ REPEATS = 4
 
 
 async def measure(folder: Path) -> list[Row]:
-    rows = await asyncio.to_thread(_weigh, folder / "core")
+    rows = await asyncio.to_thread(_weigh, folder / "core", "requirements.txt", "installed core", 180)
+    rows += await asyncio.to_thread(_weigh, folder / "logs", "requirements-logs.txt", "… with log reading", 380)
     rows.append(await asyncio.to_thread(_time_help))
     (folder / "bot").mkdir()
     bot = await asyncio.to_thread(make_bot, folder / "bot")
@@ -33,14 +34,14 @@ async def measure(folder: Path) -> list[Row]:
             bot.stop()
 
 
-def _weigh(target: Path) -> list[Row]:
-    """Install the locked packages of the core, without any of development, into a folder of their own."""
-    argv = ["--target", str(target), "--require-hashes", "-q", "-r", str(ROOT / "requirements.txt")]
+def _weigh(target: Path, lock: str, name: str, limit: float) -> list[Row]:
+    """Install the packages of a lock file, without any of development, into a folder of their own."""
+    argv = ["--target", str(target), "--require-hashes", "-q", "-r", str(ROOT / lock)]
     if shutil.which("uv"):
         argv = ["uv", "pip", "install", "--python", sys.executable, *argv]
     else:
         argv = [sys.executable, "-m", "pip", "install", "--no-compile", "--disable-pip-version-check", *argv]
-    what = "installed core, from requirements.txt"
+    what = f"{name}, from {lock}"
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -53,7 +54,7 @@ def _weigh(target: Path) -> list[Row]:
     shutil.rmtree(target)
     return [
         note(f"{what}, as unpacked", f"{bare:.0f} MB"),
-        within("P2", f"{what}, with Python's compiled files", compiled, 180, "MB"),
+        within("P2", f"{what}, with Python's compiled files", compiled, limit, "MB"),
     ]
 
 

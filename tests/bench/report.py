@@ -136,8 +136,8 @@ def write_document(path: Path, sections: Sequence[Section]) -> None:
         "- Repeat: `make bench`, or one part: `make bench ARGS=intake`; the parts stand in brackets.",
         "- Busy: how many times its CPU time a program took that only computes, before and after each part. Above",
         f"  {BUSY} a time over its limit is not judged: other programs had much of the machine.",
-        "- The promises (P1, R8, …) are those of the design: P1 intake, P2 footprint, P5 agent loop, R2 approvals,",
-        "  R8 storms, S3 redaction, S4 sandbox.",
+        "- The promises (P1, R8, …) are those of the design: P1 intake, P2 footprint, P3 logs, P5 agent loop,",
+        "  R2 approvals, R8 storms, S3 redaction, S4 sandbox.",
         "",
     ]
     for section in sections:
