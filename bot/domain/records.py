@@ -10,7 +10,8 @@ from typing import Final
 from bot.domain.evidence import ErrorRecord, Frame, LogLine
 from bot.domain.logfields import as_object, flatten, parse_logfmt, parse_object
 from bot.domain.logtime import parse_time
-from bot.domain.traces import MAX_LINES, Trace, find_trace, may_start, parse_stack, split_exception, strip_header
+from bot.domain.trace_parts import Trace, split_exception
+from bot.domain.traces import MAX_LINES, find_trace, may_start, parse_stack, strip_header
 
 __all__ = ["MAX_RECORDS", "find_records", "parse_time"]
 
@@ -79,9 +80,21 @@ def find_records(lines: Iterable[LogLine]) -> tuple[ErrorRecord, ...]:
                     continue
                 group = groups[key] = _Group(record=record)
             group.add(at)
-    found = [group.finish() for group in groups.values()]
+    found = _drop_told([group.finish() for group in groups.values()])
     found.sort(key=lambda record: (not record.frames, -record.count, -len(record.frames)))
     return tuple(found[:MAX_RECORDS])
+
+
+def _drop_told(records: list[ErrorRecord]) -> list[ErrorRecord]:
+    """Leave out what a test run's summary only names again: a frame without a line, of an error with frames."""
+    told = {(record.kind, frame.path) for record in records for frame in record.frames if frame.line}
+    return [
+        record
+        for record in records
+        if any(frame.line for frame in record.frames)
+        or not record.frames
+        or any((record.kind, frame.path) not in told for frame in record.frames)
+    ]
 
 
 def _scan(lines: Iterable[LogLine]) -> Iterator[tuple[ErrorRecord, datetime | None]]:
