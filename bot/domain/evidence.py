@@ -73,7 +73,7 @@ class CheckRun:
 
     `note` is what the verdict rests on where one run is not enough: "median 85 ms of 5", "failed in 2 of 3 runs".
     `kind` is "test", "lint", "types", "other", or "" for a reproduction and in what was stored before there were kinds;
-    `attempts` says how often it was run, `greens` how often it was green then.
+    `attempts` says how often it was run, `greens` how often it was green then; `failing` are the tests that it names.
     """
 
     name: str
@@ -87,6 +87,7 @@ class CheckRun:
     attempts: int = 1
     greens: int = 0
     required: bool = True
+    failing: tuple[str, ...] = ()
 
     @property
     def is_flaky(self) -> bool:

@@ -81,7 +81,8 @@ class Verified:
     """What the sandbox said about the patch: reproduction before and after, then every check of the service.
 
     Checks that are red without the patch too are named in `already_red` and do not count against it, nor do those
-    that are not required. `base_runs` are the runs without the patch that this rests on.
+    that are not required. `base_runs` are the runs without the patch that this rests on; `newly_failing` are tests that
+    fail with it and not without it, as far as the checks name them.
     """
 
     before: Check
@@ -92,6 +93,7 @@ class Verified:
     rung: str = ""
     reproduce: Reproduce = Reproduce.REQUEST
     base_runs: tuple[CheckRun, ...] = ()
+    newly_failing: tuple[str, ...] = ()
 
     @property
     def broken(self) -> tuple[CheckRun, ...]:

@@ -5,7 +5,7 @@ stage after it. Nothing here knows a concrete log, repository or sandbox.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -51,7 +51,7 @@ class Investigation:
     def __init__(self, *, tools: Tools) -> None:
         self._tools = tools
 
-    async def investigate(self, job: Job) -> AsyncIterator[StageResult]:
+    async def investigate(self, job: Job) -> AsyncGenerator[StageResult]:
         """Yield the stages that `job.done` does not hold. Raises `LimitReached` when the playbook's time is over."""
         case = _Case(job, self._tools)
         try:
@@ -131,6 +131,7 @@ class _Case:
             checkout = await asyncio.shield(self._opening)
             head, self._commits = await read_history(checkout, self._job.service.branch, self._job.playbook.history)
             bench = await self._get_bench()
+            bench.head = head
             archive = await bench.archive(head, keep=True)
         except (Unavailable, Rejected) as error:
             why = self._tools.clean(str(error), 300)
