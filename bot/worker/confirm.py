@@ -1,33 +1,34 @@
 """Stage three: find the commit at which the playbook's reproduction turns red, by running it.
 
-The best suspects and their parents are run first. Each run narrows the line of commits between a red and a green one;
-what is left is searched by halves of suspicion, as `git bisect` would by halves of length. A commit that cannot be
-judged is stepped over.
+Each run narrows the line of commits between a red and a green one. The next one is where it splits the suspicion of
+the ranking in halves, as `git bisect` would the length: a ranking that is right needs two runs, one that is wrong a
+few more. A commit that cannot be judged is stepped over.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bot.domain.evidence import Check, FailingRequest, Suspect
 from bot.domain.investigation import Confirmed, Job
 from bot.domain.reproduction import Reproduce
+from bot.domain.search import Link, Span, first_parents, weigh_line
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench
 from bot.worker.seek import say_flaky, seek
 from bot.worker.trial import Trial
 
-TRIED_FIRST = 3
-MAX_RUNS = 40
-_FLOOR = 0.1
-_OLDER = 0.15
+MAX_RUNS: Final = 40
+#: A culprit among so many first suspects was pointed at by two things, its evidence and its run.
+POINTED_AT: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
     """The outcome of a search: a culprit, or in words why there is none."""
 
-    culprit: Commit | None
+    culprit: Link | None
     how: str
 
 
@@ -47,24 +48,35 @@ async def confirm(
         kind = job.playbook.reproduce
         return Confirmed(culprit=None, request=None, runs=bench.runs, how=sought.why, reproduce=kind), None
     scores = {suspect.commit: suspect.score for suspect in suspects}
+    links = [Link(sha=commit.sha, parents=commit.parents) for commit in commits]
     search = Search(bench=bench, trial=trial, scores=scores, has_time=has_time)
-    blame = await search.blame(commits)
+    blame = await search.blame(links, green=job.green_sha)
     if trial.kind is Reproduce.CHECK and job.playbook.reproduce is Reproduce.CHECK:
-        blame = await _doubt_check(bench, trial, blame)
+        blame = await _doubt_check(bench, trial, blame, suspects=suspects, head=commits[0].sha)
     elif trial.kind is Reproduce.SLOW:
         blame = await _doubt_times(bench, trial, blame)
     culprit = blame.culprit.sha if blame.culprit else None
-    found = Confirmed(culprit=culprit, request=trial.request, runs=bench.runs, how=blame.how, reproduce=trial.kind)
+    runs = sum(run.attempts for run in bench.runs if run.name == trial.name)
+    how = f"{blame.how} ({runs} runs in the sandbox)" if culprit else blame.how
+    found = Confirmed(culprit=culprit, request=trial.request, runs=bench.runs, how=how, reproduce=trial.kind)
     return found, trial
 
 
-async def _doubt_check(bench: Bench, trial: Trial, blame: Blame) -> Blame:
-    """Run the check again at the culprit and its parent: one that disagrees with itself there blames nobody."""
+async def _doubt_check(bench: Bench, trial: Trial, blame: Blame, *, suspects: Sequence[Suspect], head: str) -> Blame:
+    """Run the check again at the head, the culprit and its parent: one that disagrees with itself blames nobody.
+
+    Where only the runs point at a commit, each is run as often as the playbook says. One that its evidence points at
+    too was red where it was expected to be: there it is the green that could be luck, and one more of it is enough.
+    """
     culprit = blame.culprit
-    for commit in (culprit.sha, culprit.parents[0]) if culprit else ():
-        run = await bench.repeat(trial, commit, bench.playbook.tries)
+    if culprit is None:
+        return blame
+    pointed = culprit.sha in {suspect.commit for suspect in suspects[:POINTED_AT] if suspect.reasons}
+    parent, tries = culprit.parents[0], bench.playbook.tries
+    for sha, times in ((parent, 2),) if pointed else ((head, tries), (culprit.sha, tries), (parent, tries)):
+        run = await bench.repeat(trial, sha, times)
         if run.verdict is Check.UNKNOWN:
-            return Blame(culprit=None, how=say_flaky(trial, commit, run.note))
+            return Blame(culprit=None, how=say_flaky(trial, sha, run.note))
     return blame
 
 
@@ -92,48 +104,55 @@ class Search:
         self._trial = trial
         self._scores = scores
         self._has_time = has_time
+        self._known: Mapping[str, Link] = {}
 
-    async def blame(self, commits: Sequence[Commit]) -> Blame:
-        """Search the first parents, then, where a merge is to blame, the branch it brought in."""
-        known = {commit.sha: commit for commit in commits}
-        line = _first_parents(commits[0].sha, known)
-        found = await self._narrow(line)
+    async def blame(self, links: Sequence[Link], *, green: str = "") -> Blame:
+        """Search the first parents, then, where a merge is to blame, the branch it brought in.
+
+        `green` is a commit that somebody says was well; it is believed only where a run agrees.
+        """
+        self._known = {link.sha: link for link in links}
+        line = first_parents(links[0].sha, self._known)
+        place = next((number for number, link in enumerate(line) if number and link.sha == green), None)
+        found = await self._narrow(line, green=place)
+        if place is not None and found.culprit and await self._is_red_before(found.culprit):
+            found = await self._narrow(line)
         culprit = found.culprit
         if culprit is None or len(culprit.parents) < 2:
             return found
-        main = {commit.sha for commit in line}
-        side = _first_parents(culprit.parents[1], {sha: commit for sha, commit in known.items() if sha not in main})
+        return await self._blame_branch(found, culprit, {link.sha for link in line})
+
+    async def _blame_branch(self, found: Blame, merge: Link, main: set[str]) -> Blame:
+        """Search what a merge brought in; it is to blame itself where that was green alone."""
+        side = first_parents(merge.parents[1], {sha: link for sha, link in self._known.items() if sha not in main})
         if not side or await self._verdict(side[0]) is not Check.RED:
             return found
-        base = [known[sha] for sha in side[-1].parents[:1] if sha in known]
+        base = [self._known[sha] for sha in side[-1].parents[:1] if sha in self._known]
         inner = await self._narrow([*side, *base])
         return inner if inner.culprit else found
 
-    async def _verdict(self, commit: Commit) -> Check:
-        return (await self._bench.run(self._trial, commit.sha)).verdict
+    async def _is_red_before(self, culprit: Link) -> bool:
+        parent = self._known.get(culprit.parents[0]) if culprit.parents else None
+        return parent is not None and await self._verdict(parent) is Check.RED
 
-    async def _narrow(self, line: Sequence[Commit]) -> Blame:
-        span = Span(line=line, weights=[self._scores.get(commit.sha, 0.0) for commit in line])
-        parent_of_last = line[-1].parents[0] if line[-1].parents else ""
-        for index in self._first_tries(line):
-            if span.is_open(index):
-                pair = [each for each in (index, index + 1) if span.is_open_for_test(each)]
-                verdicts = await asyncio.gather(*(self._verdict(line[each]) for each in pair))
-                for each, verdict in zip(pair, verdicts, strict=True):
-                    span.learn(each, verdict)
-        while True:
-            choice = span.choose()
-            if choice is None:
-                return self._conclude(span, parent_of_last)
+    async def _verdict(self, link: Link) -> Check:
+        return (await self._bench.run(self._trial, link.sha)).verdict
+
+    async def _narrow(self, line: Sequence[Link], *, green: int | None = None) -> Blame:
+        weights = weigh_line(line, self._known, self._scores)
+        span = Span(line=line, weights=weights, green=green)
+        for index, link in enumerate(line):
+            if index and (run := self._bench.find_run(self._trial, link.sha)) is not None:
+                span.learn(index, run.verdict)
+        while choice := span.choose():
             if not self._has_time() or len(self._bench.runs) >= MAX_RUNS:
                 return Blame(culprit=None, how=f"time ran out with {span.width} commits left to search")
-            span.learn(choice, await self._verdict(line[choice]))
+            verdicts = await asyncio.gather(*(self._verdict(line[index]) for index in choice))
+            for index, verdict in zip(choice, verdicts, strict=True):
+                span.learn(index, verdict)
+        return self._conclude(span, line[-1].parents[0] if line[-1].parents else "")
 
-    def _first_tries(self, line: Sequence[Commit]) -> list[int]:
-        ranked = sorted(range(len(line)), key=lambda index: (-self._scores.get(line[index].sha, 0.0), index))
-        return [index for index in ranked[:TRIED_FIRST] if line[index].sha in self._scores]
-
-    def _conclude(self, span: "Span", parent_of_last: str) -> Blame:
+    def _conclude(self, span: Span, parent_of_last: str) -> Blame:
         subject, words = self._trial.subject, self._trial.words
         if not span.green_known:
             if span.red == len(span.line) - 1:
@@ -151,72 +170,18 @@ class Search:
             return Blame(
                 culprit=None, how=f"{subject} {words.fails} since one of {left[:400]}; those between cannot be judged"
             )
-        runs = len([run for run in self._bench.runs if run.name == self._trial.name])
         sometimes = ", though not every time it is sent" if self._trial.repeat > 1 else ""
         how = (
             f"{subject} {words.fails} at {self._name(span, span.red)} and {words.works} at its parent "
-            f"{self._name(span, span.green)}{sometimes} ({runs} runs in the sandbox)"
+            f"{self._name(span, span.green)}{sometimes}"
         )
         return Blame(culprit=span.line[span.red], how=how)
 
-    def _name(self, span: "Span", index: int) -> str:
+    def _name(self, span: Span, index: int) -> str:
         """Name a commit, with what was measured there."""
         timed = self._trial.kind is Reproduce.SLOW
         notes = [run.note for run in self._bench.runs if timed and run.at == _short(span, index) and run.note]
         return f"{_short(span, index)} ({notes[-1]})" if notes else _short(span, index)
-
-
-class Span:
-    """A line of commits, newest first: red up to and including `red`, green from `green` on; between is unknown."""
-
-    def __init__(self, *, line: Sequence[Commit], weights: Sequence[float]) -> None:
-        self.line = line
-        self.red = 0
-        self.green = len(line)
-        self.green_known = False
-        self._blind: set[int] = set()
-        floor = _FLOOR * max(weights, default=0.0) or 1.0
-        self._weights = [weight + floor for weight in weights]
-
-    @property
-    def width(self) -> int:
-        """How many commits may still be the first red one."""
-        return self.green - self.red
-
-    def is_open(self, index: int) -> bool:
-        return self.red <= index < self.green and (self.width > 1 or not self.green_known)
-
-    def is_open_for_test(self, index: int) -> bool:
-        return self.red < index < self.green and index not in self._blind
-
-    def learn(self, index: int, verdict: Check) -> None:
-        if verdict is Check.UNKNOWN:
-            self._blind.add(index)
-        elif verdict is Check.RED and index < self.green:
-            self.red = max(self.red, index)
-        elif verdict is Check.GREEN and index > self.red:
-            self.green, self.green_known = min(self.green, index), True
-
-    def choose(self) -> int | None:
-        """Return the commit whose run splits the suspicion most evenly; None when nothing is left to learn."""
-        open_ones = [index for index in range(self.red + 1, self.green) if index not in self._blind]
-        if not open_ones:
-            return None
-        older = 0.0 if self.green_known else _OLDER * sum(self._weights)
-        whole = sum(self._weights[self.red : self.green]) + older
-
-        def imbalance(index: int) -> float:
-            return abs(sum(self._weights[self.red : index]) - whole / 2)
-
-        return min(open_ones, key=lambda index: (imbalance(index), index))
-
-
-def _first_parents(sha: str, known: Mapping[str, Commit]) -> list[Commit]:
-    line: list[Commit] = []
-    while (commit := known.get(sha)) and len(line) < len(known):
-        line.append(commit)
-        sha = commit.parents[0] if commit.parents else ""
-    return line
 
 
 def _short(span: Span, index: int) -> str:

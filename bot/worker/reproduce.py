@@ -128,6 +128,10 @@ class Bench:
                 self._results[key] = (await self._send(trial, [trial.sent], at))[0]
         return self._results[key]
 
+    def find_run(self, trial: Trial, at: str) -> CheckRun | None:
+        """Return what is known already of a trial at a commit."""
+        return self._results.get((at, trial.key))
+
     async def repeat(self, trial: Trial, at: str, times: int) -> CheckRun:
         """Run a check until it was run `times` times; where the runs disagree its verdict is unknown."""
         first = await self.run(trial, at)
