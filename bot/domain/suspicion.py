@@ -12,18 +12,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from bot.domain.blame import LooseHunk, Touch, read_hunks, trace_line
+from bot.domain.blame import LooseHunk, Touch, read_hunks, read_renames, trace_line
 from bot.domain.evidence import ErrorRecord, FailingRequest, Suspect
+from bot.domain.nearness import Executed, Nearness, measure_nearness, read_aliases
+from bot.domain.reach import Reach
 from bot.domain.risk import is_test_file
 
 MAX_SUSPECTS = 10
 MAX_WORDS = 2_000
 CLOCK_SLACK = timedelta(minutes=2)
 
-_WORDS, _FRAMES, _RECENCY = 0.50, 0.42, 0.08
+_WORDS, _FRAMES, _NEAR, _RECENCY = 0.35, 0.25, 0.34, 0.06
 _OLDEST, _HALF_AGE_DAYS = 0.6, 7.0
 _TOUCH = {Touch.CHANGED: 1.0, Touch.NEAR: 0.75, Touch.NONE: 0.25}
 _FUNCTION = 0.6
+_REACHED_WORDS = 0.5
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,60}")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
@@ -79,6 +82,8 @@ class Clues:
     places: tuple[Place, ...] = ()
     words: Mapping[str, float] = field(default_factory=dict)
     first_error: datetime | None = None
+    reach: Reach | None = None
+    executed: Executed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +189,14 @@ def gather_words(
     return words
 
 
+def add_reached_words(words: dict[str, float], texts: Iterable[tuple[str, float]]) -> None:
+    """Add the words of the code that the failure can reach: less than what failed, and less with each step."""
+    for text, near in sorted(texts, key=lambda each: -each[1]):
+        for word in split_words(text):
+            if len(words) < MAX_WORDS or word in words:
+                words[word] = max(words.get(word, 0.0), _REACHED_WORDS * near)
+
+
 def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...]:
     """Return the changes most likely to have caused it, most likely first. `changes` are newest first."""
     hunks = {change.sha: read_hunks(change.diff) for change in changes}
@@ -192,6 +205,7 @@ def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...
     plain = frozenset(change.sha for change in changes if len(change.parents) == 1)
     words = _score_words(clues.words, counts, plain)
     holds = _score_frames(clues.places, changes, hunks)
+    aliases = read_aliases([read_renames(change.diff) for change in changes])
     suspects: list[tuple[float, int, Suspect]] = []
     for index, change in enumerate(changes):
         word_score, shared = words[change.sha]
@@ -199,10 +213,17 @@ def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...
         recency, age = _score_recency(change, clues.first_error)
         factor, doubts = _doubt(change, clues.first_error)
         freshness = _OLDEST + (1 - _OLDEST) * recency
-        score = factor * freshness * (_WORDS * word_score + _FRAMES * hold.score + _RECENCY * recency)
+        near = (
+            measure_nearness(hunks[change.sha], clues.reach, clues.executed, aliases)
+            if clues.reach is not None and change.diff
+            else Nearness(score=hold.score)
+        )
+        known = _WORDS * word_score + _FRAMES * hold.score + _NEAR * near.score + _RECENCY * recency
+        score = factor * freshness * near.factor * known
         told = ([hold.reason] if hold.reason else []) + (
             [f"shares {', '.join(shared)} with the evidence"] if shared and word_score >= 0.15 else []
         )
+        told += [near.reason] if near.reason and hold.score < 0.5 else []
         if word_score * _WORDS > hold.score * _FRAMES:
             told.reverse()
         suspects.append((score, index, _suspect(change, score, (*told, *doubts, *age))))

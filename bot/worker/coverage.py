@@ -3,15 +3,13 @@
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from bot.domain.nearness import Executed
 from bot.domain.testing import is_pytest, is_unittest
-
-#: The functions that were called, by the file they are in; "<module>" is a file's own level.
-Executed = Mapping[str, frozenset[str]]
 
 WATCHER: Final = "sitecustomize.py"
 _MARK: Final = "nightshift-executed "
@@ -45,6 +43,15 @@ def take_executed(text: str) -> tuple[str, Executed]:
         for path, names in _read(line.removeprefix(_MARK)).items():
             found[path] = found.get(path, frozenset()) | names
     return "\n".join(kept), found
+
+
+def merge_executed(runs: Iterable[Executed]) -> Executed:
+    """Return what any of several runs called."""
+    found: dict[str, frozenset[str]] = {}
+    for run in runs:
+        for path, names in run.items():
+            found[path] = found.get(path, frozenset()) | names
+    return found
 
 
 def _read(line: str) -> dict[str, frozenset[str]]:

@@ -21,18 +21,19 @@ from bot.domain.investigation import (
     Suspected,
     Verified,
 )
-from bot.domain.records import find_records
+from bot.domain.records import find_records, merge_records
 from bot.domain.reproduction import Reproduce
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.workspace import Checkout, Commit
 from bot.worker.ci_log import aim
 from bot.worker.collect import MAX_RECORDS, collect
 from bot.worker.confirm import confirm
+from bot.worker.coverage import merge_executed
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
 from bot.worker.revert import choose_target, draft_revert, verify_patch
 from bot.worker.seek import find_trial, seek
-from bot.worker.suspect import find_suspects, read_history, since_green
+from bot.worker.suspect import Ground, find_suspects, read_history, since_green
 from bot.worker.tools import Tools
 from bot.worker.trial import Trial
 
@@ -138,12 +139,11 @@ class _Case:
             return Suspected(head="", suspects=(), notes=(f"the repository could not be read: {why}",))
         records = (*collected.records, *collected.ci_records)
         if self._job.playbook.reproduce is Reproduce.CHECK:
-            records = await self._read_check(head) or collected.ci_records
-        collected = replace(collected, records=records)
+            records = (*collected.records, *(await self._read_check(head) or collected.ci_records))
+        collected = replace(collected, records=merge_records(records))
         commits = since_green(self._commits, self._job.green_sha)
-        found = await find_suspects(
-            self._job, collected, head=head, commits=commits, archive=archive, tools=self._tools
-        )
+        ground = Ground(head=head, archive=archive, executed=merge_executed(bench.executed.values()))
+        found = await find_suspects(self._job, collected, ground=ground, commits=commits, tools=self._tools)
         note = f"only commits after {self._job.green_sha[:12]}, where CI was last green, are suspects"
         return found if commits is self._commits else replace(found, notes=(*found.notes, note))
 
@@ -158,7 +158,7 @@ class _Case:
         trial = (await seek(bench, (), head, job=self._aimed)).trial
         if trial is None:
             return ()
-        output = (await bench.run(trial, head)).output
+        output = bench.outputs.get((trial.check, head)) or (await bench.run(trial, head)).output
         lines = [LogLine(source=trial.name, number=n, text=text) for n, text in enumerate(output.splitlines(), 1)]
         return find_records(lines)[:MAX_RECORDS]
 

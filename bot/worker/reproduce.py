@@ -12,6 +12,7 @@ from typing import Final
 
 from bot.domain.checks import FILE, CheckSpec, parse_checks, plan_checks
 from bot.domain.evidence import Check, CheckRun, FailingRequest
+from bot.domain.nearness import Executed
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import REPRODUCTION, Reproduce
 from bot.domain.service import Service
@@ -19,7 +20,7 @@ from bot.domain.testing import find_failing, name_files, ran_nothing, read_verdi
 from bot.errors import LimitReached, Rejected, Unavailable
 from bot.ports.sandbox import SandboxJob, SandboxLimits, SandboxResult
 from bot.ports.workspace import Checkout
-from bot.worker.coverage import WATCHER, Executed, is_watched, take_executed, watch_env, watch_files
+from bot.worker.coverage import WATCHER, is_watched, take_executed, watch_env, watch_files
 from bot.worker.overlay import lay_over, read_members
 from bot.worker.tools import Tools
 from bot.worker.trial import MARK, Timing, Trial, judge, read_reports, read_timing, tell, tell_repeats

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,11 +10,14 @@ from datetime import datetime
 
 from bot.domain.evidence import ErrorRecord
 from bot.domain.investigation import Collected, Job, Suspected
+from bot.domain.nearness import Executed
+from bot.domain.reach import Definition, Reach, find_reach
 from bot.domain.reproduction import Reproduce
 from bot.domain.suspicion import (
     Change,
     Clues,
     Place,
+    add_reached_words,
     find_line,
     gather_words,
     index_tree,
@@ -22,10 +26,12 @@ from bot.domain.suspicion import (
     weigh_records,
 )
 from bot.ports.workspace import Checkout, Commit
+from bot.worker.outline import can_outline, outline
 from bot.worker.tools import Tools
 
 MAX_SOURCE = 2 * 1024 * 1024
 MAX_PLACES = 40
+MAX_SOURCES = 3_000
 NEARBY = 3
 
 
@@ -50,12 +56,21 @@ class Snapshot:
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What the ranking stands on: the files of the head, and what the failing check executed there, if it was run."""
+
+    head: str
+    archive: bytes
+    executed: Executed | None = None
+
+
 async def find_suspects(
-    job: Job, collected: Collected, *, head: str, commits: Sequence[Commit], archive: bytes, tools: Tools
+    job: Job, collected: Collected, *, ground: Ground, commits: Sequence[Commit], tools: Tools
 ) -> Suspected:
     """Rank the commits, newest first as given, by what was collected."""
     changes = [_change(commit, tools) for commit in commits]
-    return await asyncio.to_thread(_rank, job, collected, head, changes, Snapshot(archive=archive))
+    return await asyncio.to_thread(_rank, job, collected, ground, changes)
 
 
 async def read_history(checkout: Checkout, branch: str, limit: int) -> tuple[str, Sequence[Commit]]:
@@ -82,10 +97,19 @@ def _change(commit: Commit, tools: Tools) -> Change:
     )
 
 
-def _rank(job: Job, collected: Collected, head: str, changes: Sequence[Change], snapshot: Snapshot) -> Suspected:
+def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Change]) -> Suspected:
+    snapshot = Snapshot(archive=ground.archive)
     places, nearby = _find_places(collected.records, snapshot)
+    reach = _find_reach(places, snapshot)
     words = gather_words(collected.records, collected.requests, nearby)
-    clues = Clues(places=places, words=words, first_error=_first_error(collected, job.alert_started_at))
+    add_reached_words(words, reach.texts)
+    clues = Clues(
+        places=places,
+        words=words,
+        first_error=_first_error(collected, job.alert_started_at),
+        reach=reach if reach.names else None,
+        executed=ground.executed or None,
+    )
     notes: list[str] = []
     if not collected.records and not collected.requests:
         where = "the output of a red check" if collected.reproduce is Reproduce.CHECK else "the logs"
@@ -94,7 +118,33 @@ def _rank(job: Job, collected: Collected, head: str, changes: Sequence[Change], 
         notes.append("no stack frame could be found in the repository, so words and time decide")
     if len(changes) >= job.playbook.history:
         notes.append(f"only the last {len(changes)} commits were looked at")
-    return Suspected(head=head, suspects=rank_suspects(clues, changes), notes=tuple(notes))
+    return Suspected(head=ground.head, suspects=rank_suspects(clues, changes), notes=tuple(notes))
+
+
+def _find_reach(places: Sequence[Place], snapshot: Snapshot) -> Reach:
+    """Follow the names from the functions on the stack through the sources of the head."""
+    paths = sorted(path for path in snapshot.names() if can_outline(path))[:MAX_SOURCES]
+    if not places or not paths:
+        return Reach()
+    sources = snapshot.read(frozenset(paths))
+    definitions = [
+        each for path, lines in sources.items() for each in outline(path, "\n".join(lines).encode("utf-8", "replace"))
+    ]
+    seeds: dict[tuple[str, str], float] = {}
+    for place in places:
+        key = (place.path, find_function(place, definitions))
+        seeds[key] = max(seeds.get(key, 0.0), place.weight)
+    return find_reach(seeds, definitions, sources)
+
+
+def find_function(place: Place, definitions: Sequence[Definition]) -> str:
+    """Return the innermost function around a place; where it has no line, what its frame calls itself."""
+    around = [
+        each
+        for each in definitions
+        if each.path == place.path and not each.is_class and each.start <= place.line <= each.end
+    ]
+    return max(around, key=lambda each: each.start).name if around else re.split(r"[.:#]+", place.function)[-1]
 
 
 def _first_error(collected: Collected, alert: datetime) -> datetime:
