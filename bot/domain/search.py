@@ -1,4 +1,8 @@
-"""Where the first red commit of a line can still be, how likely each is, and which run tells most. Pure."""
+"""Where the first red commit of a history can still be, how likely each is, and which run tells most. Pure.
+
+Branches and merges are searched as they are, as `git bisect` does: what is red leaves only what came before it, what
+is green leaves out all that came before it. But the next run is where it splits the suspicion, not the count.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,80 +24,95 @@ class Link:
     parents: tuple[str, ...]
 
 
-def first_parents(sha: str, known: Mapping[str, Link]) -> list[Link]:
-    """Return the line of first parents from a commit on, newest first."""
-    line: list[Link] = []
-    while (link := known.get(sha)) and len(line) < len(known):
-        line.append(link)
-        sha = link.parents[0] if link.parents else ""
-    return line
+class Hunt:
+    """Commits that may be the first red one. The first of `links` is the head, and red."""
 
-
-def weigh_line(line: Sequence[Link], known: Mapping[str, Link], scores: Mapping[str, float]) -> list[float]:
-    """Return how likely each commit of a line is the first red one; a merge stands for all that it brought in."""
-    seen = {link.sha for link in line}
-    raw: list[float] = []
-    for link in reversed(line):
-        brought = _bring_in(link, known, seen)
-        raw.append(sum(scores.get(sha, 0.0) ** 2 for sha in (link.sha, *brought)))
-    whole = sum(raw) or 1.0
-    share = (_EVEN if any(raw) else 1.0) / max(len(line), 1)
-    return [(1 - _EVEN) * weight / whole + share for weight in reversed(raw)]
-
-
-def _bring_in(link: Link, known: Mapping[str, Link], seen: set[str]) -> list[str]:
-    """Return the commits that a merge brings into a line, and count them as seen."""
-    waiting, found = list(link.parents[1:]), list[str]()
-    while waiting:
-        sha = waiting.pop()
-        if sha in seen or sha not in known:
-            continue
-        seen.add(sha)
-        found.append(sha)
-        waiting += known[sha].parents
-    return found
-
-
-class Span:
-    """A line of commits, newest first: red up to and including `red`, green from `green` on; between is unknown."""
-
-    def __init__(self, *, line: Sequence[Link], weights: Sequence[float], green: int | None = None) -> None:
-        self.line = line
+    def __init__(self, links: Sequence[Link], scores: Mapping[str, float], *, green: str = "") -> None:
+        self.links = links
+        self._place = {link.sha: index for index, link in enumerate(links)}
+        self._before = _list_before(links, self._place)
+        self._weights = _weigh(links, scores)
+        self._blind = 0
         self.red = 0
-        self.green = len(line) if green is None else green
-        self.green_known = green is not None
-        self._blind: set[int] = set()
-        self._weights = weights
+        self.green_known = False
+        self._left = self._before[0]
+        if self._place.get(green):
+            self.learn(self._place[green], Check.GREEN)
 
     @property
-    def width(self) -> int:
-        """How many commits may still be the first red one."""
-        return self.green - self.red
+    def left(self) -> list[int]:
+        """Return the commits that may still be the first red one, newest first."""
+        return [index for index in range(len(self.links)) if self._left >> index & 1]
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._left & ~(1 << self.red))
+
+    @property
+    def culprit(self) -> Link | None:
+        """Return the first red commit, once it is the only one left and something before it was green."""
+        return self.links[self.red] if self._left == 1 << self.red and self.green_known else None
+
+    def find(self, sha: str) -> int | None:
+        return self._place.get(sha)
 
     def learn(self, index: int, verdict: Check) -> None:
         if verdict is Check.UNKNOWN:
-            self._blind.add(index)
-        elif verdict is Check.RED and index < self.green:
-            self.red = max(self.red, index)
-        elif verdict is Check.GREEN and index > self.red:
-            self.green, self.green_known = min(self.green, index), True
+            self._blind |= 1 << index
+        elif verdict is Check.RED and self._left >> index & 1:
+            self.red = index
+            self._left &= self._before[index]
+        elif verdict is Check.GREEN:
+            rest = self._left & ~self._before[index]
+            if rest >> self.red & 1:
+                self._left, self.green_known = rest, True
 
     def choose(self) -> tuple[int, ...]:
         """Return the commits to run next: the one that splits the suspicion most evenly, none when nothing is left.
 
         Where one commit has most of the suspicion, it and the one before it are returned: both will be needed.
         """
-        open_ones = [index for index in range(self.red + 1, self.green) if index not in self._blind]
+        open_ones = [index for index in self.left if index != self.red and not self._blind >> index & 1]
         if not open_ones:
             return ()
-        older = 0.0 if self.green_known else _OLDER * sum(self._weights)
-        mass = self._weights[self.red : self.green]
-        whole = sum(mass) + older
-        top = self.red + max(range(len(mass)), key=lambda index: mass[index])
-        if self._weights[top] > whole / 2 and {top, top + 1} <= set(open_ones):
-            return top, top + 1
+        older = 0.0 if self.green_known else _OLDER
+        whole = sum(self._weights[index] for index in self.left) + older
+        top = max(self.left, key=lambda index: self._weights[index])
+        parents = [self._place[sha] for sha in self.links[top].parents if sha in self._place]
+        if self._weights[top] > whole / 2 and top in open_ones and len(parents) == 1 and parents[0] in open_ones:
+            return top, parents[0]
 
         def imbalance(index: int) -> float:
-            return abs(sum(self._weights[self.red : index]) - whole / 2)
+            inside = self._left & self._before[index]
+            return abs(sum(self._weights[each] for each in self.left if inside >> each & 1) + older - whole / 2)
 
         return (min(open_ones, key=lambda index: (imbalance(index), index)),)
+
+
+def _list_before(links: Sequence[Link], place: Mapping[str, int]) -> list[int]:
+    """Return, for each commit, itself and all that came before it, as bits. Dates may lie, so parents decide."""
+    done: dict[int, int] = {}
+    for start in range(len(links)):
+        waiting = [start]
+        while waiting:
+            index = waiting[-1]
+            parents = [place[sha] for sha in links[index].parents if sha in place]
+            missing = [parent for parent in parents if parent not in done]
+            if missing and index not in done:
+                waiting += missing
+                continue
+            waiting.pop()
+            bits = 1 << index
+            for parent in parents:
+                bits |= done[parent]
+            done[index] = bits
+    return [done[index] for index in range(len(links))]
+
+
+def _weigh(links: Sequence[Link], scores: Mapping[str, float]) -> list[float]:
+    """Return how likely each commit is the first red one: mostly as the ranking says, and a little any of them."""
+    raw = [scores.get(link.sha, 0.0) ** 2 for link in links]
+    whole = sum(raw)
+    if not whole:
+        return [1 / len(links)] * len(links)
+    return [(1 - _EVEN) * weight / whole + _EVEN / len(links) for weight in raw]

@@ -1,8 +1,8 @@
 """Stage three: find the commit at which the playbook's reproduction turns red, by running it.
 
-Each run narrows the line of commits between a red and a green one. The next one is where it splits the suspicion of
-the ranking in halves, as `git bisect` would the length: a ranking that is right needs two runs, one that is wrong a
-few more. A commit that cannot be judged is stepped over.
+Each run narrows what is left between red and green commits. The next one is where it splits the suspicion of the
+ranking in halves: a ranking that is right needs two runs, one that is wrong a few more. A commit that cannot be judged
+is stepped over.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Final
 from bot.domain.evidence import Check, FailingRequest, Suspect
 from bot.domain.investigation import Confirmed, Job
 from bot.domain.reproduction import Reproduce
-from bot.domain.search import Link, Span, first_parents, weigh_line
+from bot.domain.search import Hunt, Link
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench
 from bot.worker.seek import say_flaky, seek
@@ -104,85 +104,59 @@ class Search:
         self._trial = trial
         self._scores = scores
         self._has_time = has_time
-        self._known: Mapping[str, Link] = {}
 
     async def blame(self, links: Sequence[Link], *, green: str = "") -> Blame:
-        """Search the first parents, then, where a merge is to blame, the branch it brought in.
-
-        `green` is a commit that somebody says was well; it is believed only where a run agrees.
-        """
-        self._known = {link.sha: link for link in links}
-        line = first_parents(links[0].sha, self._known)
-        place = next((number for number, link in enumerate(line) if number and link.sha == green), None)
-        found = await self._narrow(line, green=place)
-        if place is not None and found.culprit and await self._is_red_before(found.culprit):
-            found = await self._narrow(line)
+        """Search the history. `green` is a commit that is said to be well: it is believed where a run agrees."""
+        hunt = Hunt(links, self._scores, green=green)
+        found = await self._hunt(hunt)
         culprit = found.culprit
-        if culprit is None or len(culprit.parents) < 2:
-            return found
-        return await self._blame_branch(found, culprit, {link.sha for link in line})
+        if green and culprit and culprit.parents and await self._verdict(culprit.parents[0]) is Check.RED:
+            return await self._hunt(Hunt(links, self._scores))
+        return found
 
-    async def _blame_branch(self, found: Blame, merge: Link, main: set[str]) -> Blame:
-        """Search what a merge brought in; it is to blame itself where that was green alone."""
-        side = first_parents(merge.parents[1], {sha: link for sha, link in self._known.items() if sha not in main})
-        if not side or await self._verdict(side[0]) is not Check.RED:
-            return found
-        base = [self._known[sha] for sha in side[-1].parents[:1] if sha in self._known]
-        inner = await self._narrow([*side, *base])
-        return inner if inner.culprit else found
+    async def _verdict(self, sha: str) -> Check:
+        return (await self._bench.run(self._trial, sha)).verdict
 
-    async def _is_red_before(self, culprit: Link) -> bool:
-        parent = self._known.get(culprit.parents[0]) if culprit.parents else None
-        return parent is not None and await self._verdict(parent) is Check.RED
-
-    async def _verdict(self, link: Link) -> Check:
-        return (await self._bench.run(self._trial, link.sha)).verdict
-
-    async def _narrow(self, line: Sequence[Link], *, green: int | None = None) -> Blame:
-        weights = weigh_line(line, self._known, self._scores)
-        span = Span(line=line, weights=weights, green=green)
-        for index, link in enumerate(line):
+    async def _hunt(self, hunt: Hunt) -> Blame:
+        for index, link in enumerate(hunt.links):
             if index and (run := self._bench.find_run(self._trial, link.sha)) is not None:
-                span.learn(index, run.verdict)
-        while choice := span.choose():
+                hunt.learn(index, run.verdict)
+        while choice := hunt.choose():
             if not self._has_time() or len(self._bench.runs) >= MAX_RUNS:
-                return Blame(culprit=None, how=f"time ran out with {span.width} commits left to search")
-            verdicts = await asyncio.gather(*(self._verdict(line[index]) for index in choice))
+                return Blame(culprit=None, how=f"time ran out with {len(hunt.left)} commits left to search")
+            verdicts = await asyncio.gather(*(self._verdict(hunt.links[index].sha) for index in choice))
             for index, verdict in zip(choice, verdicts, strict=True):
-                span.learn(index, verdict)
-        return self._conclude(span, line[-1].parents[0] if line[-1].parents else "")
+                hunt.learn(index, verdict)
+        return self._conclude(hunt)
 
-    def _conclude(self, span: Span, parent_of_last: str) -> Blame:
-        subject, words = self._trial.subject, self._trial.words
-        if not span.green_known:
-            if span.red == len(span.line) - 1:
-                since = (
-                    "since the first commit" if not parent_of_last else "at the oldest commit that was looked at too"
-                )
-                lacks = "; it may need something that the sandbox does not have"
-                more = lacks if self._trial.kind is Reproduce.START else ""
-                return Blame(culprit=None, how=f"{subject} {words.fails} {since}, so no commit can be blamed{more}")
-            return Blame(
-                culprit=None, how=f"{subject} cannot be judged at any commit older than {_short(span, span.red)}"
-            )
-        if span.width > 1:
-            left = ", ".join(_short(span, index) for index in range(span.red, span.green))
-            return Blame(
-                culprit=None, how=f"{subject} {words.fails} since one of {left[:400]}; those between cannot be judged"
-            )
+    def _conclude(self, hunt: Hunt) -> Blame:
+        subject, words, red = self._trial.subject, self._trial.words, hunt.links[hunt.red]
+        if not hunt.green_known:
+            return Blame(culprit=None, how=self._tell_no_green(hunt))
+        culprit = hunt.culprit
+        if culprit is None:
+            left = ", ".join(hunt.links[index].sha[:12] for index in hunt.left)
+            how = f"{subject} {words.fails} since one of {left[:400]}; those between cannot be judged"
+            return Blame(culprit=None, how=how)
         sometimes = ", though not every time it is sent" if self._trial.repeat > 1 else ""
+        parent = red.parents[0] if red.parents else ""
         how = (
-            f"{subject} {words.fails} at {self._name(span, span.red)} and {words.works} at its parent "
-            f"{self._name(span, span.green)}{sometimes}"
+            f"{subject} {words.fails} at {self._name(red.sha)} and {words.works} at its parent "
+            f"{self._name(parent)}{sometimes}"
         )
-        return Blame(culprit=span.line[span.red], how=how)
+        return Blame(culprit=culprit, how=how)
 
-    def _name(self, span: Span, index: int) -> str:
+    def _tell_no_green(self, hunt: Hunt) -> str:
+        subject, words, red = self._trial.subject, self._trial.words, hunt.links[hunt.red]
+        if hunt.is_open:
+            return f"{subject} cannot be judged at any commit older than {red.sha[:12]}"
+        since = "at the oldest commit that was looked at too" if red.parents else "since the first commit"
+        lacks = "; it may need something that the sandbox does not have"
+        more = lacks if self._trial.kind is Reproduce.START else ""
+        return f"{subject} {words.fails} {since}, so no commit can be blamed{more}"
+
+    def _name(self, sha: str) -> str:
         """Name a commit, with what was measured there."""
         timed = self._trial.kind is Reproduce.SLOW
-        notes = [run.note for run in self._bench.runs if timed and run.at == _short(span, index) and run.note]
-        return f"{_short(span, index)} ({notes[-1]})" if notes else _short(span, index)
-
-
-def _short(span: Span, index: int) -> str:
-    return span.line[index].sha[:12]
+        notes = [run.note for run in self._bench.runs if timed and run.at == sha[:12] and run.note]
+        return f"{sha[:12]} ({notes[-1]})" if notes else sha[:12]

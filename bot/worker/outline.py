@@ -3,8 +3,7 @@
 Grammars are loaded when a file of their language is met. A file that cannot be parsed has no outline; nothing fails.
 """
 
-import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -15,22 +14,6 @@ MAX_BYTES: Final = 512 * 1024
 MAX_DEFINITIONS: Final = 2_000
 _MAX_DEPTH: Final = 60
 
-#: Suffix → grammar and the function in it that names the language.
-_GRAMMARS: Final[Mapping[str, tuple[str, str]]] = {
-    ".py": ("tree_sitter_python", "language"),
-    ".js": ("tree_sitter_javascript", "language"),
-    ".jsx": ("tree_sitter_javascript", "language"),
-    ".mjs": ("tree_sitter_javascript", "language"),
-    ".cjs": ("tree_sitter_javascript", "language"),
-    ".ts": ("tree_sitter_typescript", "language_typescript"),
-    ".tsx": ("tree_sitter_typescript", "language_tsx"),
-    ".java": ("tree_sitter_java", "language"),
-    ".go": ("tree_sitter_go", "language"),
-    ".rb": ("tree_sitter_ruby", "language"),
-    ".rs": ("tree_sitter_rust", "language"),
-    ".php": ("tree_sitter_php", "language_php"),
-    ".cs": ("tree_sitter_c_sharp", "language"),
-}
 _CLASSES: Final = frozenset(
     {
         "class_definition", "class_declaration", "class", "module", "interface_declaration", "struct_declaration",
@@ -50,6 +33,84 @@ _BINDINGS: Final = frozenset(
     {"assignment", "variable_declarator", "const_spec", "const_item", "static_item", "var_spec"}
 )
 _VALUES: Final = frozenset({"arrow_function", "function_expression", "function", "lambda"})
+
+
+def _python() -> object:
+    import tree_sitter_python  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_python.language()
+
+
+def _javascript() -> object:
+    import tree_sitter_javascript  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_javascript.language()
+
+
+def _typescript() -> object:
+    import tree_sitter_typescript  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_typescript.language_typescript()
+
+
+def _tsx() -> object:
+    import tree_sitter_typescript  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_typescript.language_tsx()
+
+
+def _java() -> object:
+    import tree_sitter_java  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_java.language()
+
+
+def _go() -> object:
+    import tree_sitter_go  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_go.language()
+
+
+def _ruby() -> object:
+    import tree_sitter_ruby  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_ruby.language()
+
+
+def _rust() -> object:
+    import tree_sitter_rust  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_rust.language()
+
+
+def _php() -> object:
+    import tree_sitter_php  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_php.language_php()
+
+
+def _csharp() -> object:
+    import tree_sitter_c_sharp  # noqa: PLC0415 -- a grammar is loaded where it is met
+
+    return tree_sitter_c_sharp.language()
+
+
+#: Suffix → grammar.
+_GRAMMARS: Final[Mapping[str, Callable[[], object]]] = {
+    ".py": _python,
+    ".js": _javascript,
+    ".jsx": _javascript,
+    ".mjs": _javascript,
+    ".cjs": _javascript,
+    ".ts": _typescript,
+    ".tsx": _tsx,
+    ".java": _java,
+    ".go": _go,
+    ".rb": _ruby,
+    ".rs": _rust,
+    ".php": _php,
+    ".cs": _csharp,
+}
 
 
 def can_outline(path: str) -> bool:
@@ -74,8 +135,7 @@ def outline(path: str, source: bytes) -> tuple[Definition, ...]:
 def _parser(suffix: str) -> Any:  # noqa: ANN401 -- the grammars carry no types
     from tree_sitter import Language, Parser  # noqa: PLC0415 -- only a worker that ranks commits needs it
 
-    module, function = _GRAMMARS[suffix]
-    return Parser(Language(getattr(importlib.import_module(module), function)()))
+    return Parser(Language(_GRAMMARS[suffix]()))
 
 
 def _walk(path: str, root: Any) -> Iterator[Definition]:  # noqa: ANN401 -- as above

@@ -133,6 +133,10 @@ class Bench:
         """Return what is known already of a trial at a commit."""
         return self._results.get((at, trial.key))
 
+    async def again(self, trial: Trial, at: str) -> CheckRun:
+        """Run a check once more, whatever is known of it; what is known stays."""
+        return await self._run_check(trial.check, at)
+
     async def repeat(self, trial: Trial, at: str, times: int) -> CheckRun:
         """Run a check until it was run `times` times; where the runs disagree its verdict is unknown."""
         first = await self.run(trial, at)

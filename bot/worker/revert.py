@@ -18,6 +18,7 @@ from bot.worker.trial import Trial
 
 CLEAR_SCORE = 0.25
 CLEAR_LEAD = 1.5
+MAX_NAMED = 10
 _GONE = ("→ 404", "→ 405", "→ 501")
 
 
@@ -140,8 +141,11 @@ async def verify_patch(bench: Bench, drafted: Drafted, trial: Trial | None) -> V
     runs = await asyncio.gather(*(_run(bench, each, tree) for each in trials))
     red = [each for each, run in zip(trials, runs, strict=True) if each.check and run.verdict is Check.RED]
     without = await asyncio.gather(*(_run(bench, each, drafted.base) for each in red))
+    newly = await _find_newly_failing(bench, red, tree, drafted.base)
     already = tuple(
-        run.name for run in without if run.verdict is Check.RED and (trial is None or run.name != trial.check)
+        run.name
+        for run in without
+        if run.verdict is Check.RED and (trial is None or run.name != trial.check) and not newly.get(run.name)
     )
     failing = [await bench.run(trial, drafted.base)] if trial else []
     base_runs = {run.name: run for run in (*without, *failing)}
@@ -152,23 +156,46 @@ async def verify_patch(bench: Bench, drafted: Drafted, trial: Trial | None) -> V
         after=after,
         runs=tuple(runs),
         already_red=already,
-        notes=(*_notes(runs, already, trial), *([fault] if fault else [])),
+        notes=(
+            *_notes(runs, already, trial, [test for tests in newly.values() for test in tests]),
+            *([fault] if fault else []),
+        ),
         rung=rung,
         base_runs=tuple(base_runs.values()),
+        newly_failing=tuple(dict.fromkeys(test for tests in newly.values() for test in tests)),
         reproduce=trial.kind if trial else bench.playbook.reproduce,
     )
+
+
+async def _find_newly_failing(bench: Bench, red: Sequence[Trial], tree: str, base: str) -> dict[str, tuple[str, ...]]:
+    """Return, by check, the tests that fail with the patch and not without it, and fail again when asked again."""
+    found: dict[str, tuple[str, ...]] = {}
+    for trial in red:
+        newly = _list_failing(bench, trial, tree) - _list_failing(bench, trial, base)
+        if newly and _list_failing(bench, trial, base):
+            again = await bench.again(trial, tree)
+            found[trial.check] = tuple(sorted(newly & frozenset(again.failing)))
+    return found
+
+
+def _list_failing(bench: Bench, trial: Trial, at: str) -> frozenset[str]:
+    run = bench.find_run(trial, at)
+    return frozenset(run.failing) if run is not None else frozenset()
 
 
 async def _run(bench: Bench, trial: Trial, at: str) -> CheckRun:
     return await (bench.check(trial.check, at) if trial.check else bench.run(trial, at))
 
 
-def _notes(runs: Sequence[CheckRun], already: Sequence[str], trial: Trial | None) -> tuple[str, ...]:
+def _notes(
+    runs: Sequence[CheckRun], already: Sequence[str], trial: Trial | None, newly: Sequence[str]
+) -> tuple[str, ...]:
     notes = [f"{name} is red without the patch too" for name in already]
     unsure = [run for run in runs if run.verdict is Check.UNKNOWN and run.required]
     notes += [f"not verified: {_say_unsure(run)}" for run in unsure]
     tried = trial.name if trial else ""
     red = [run.name for run in runs if run.verdict is Check.RED and run.required and run.name not in already]
+    notes += [f"{test} fails with the patch and not without it" for test in newly[:MAX_NAMED]]
     notes += [f"{trial.subject} still {trial.words.fails} with the patch" for name in red if trial and name == tried]
     notes += [f"the patch turns {name} red" for name in red if name != tried]
     if trial is None:

@@ -21,13 +21,13 @@ class BorrowingGit(Git):
         self._own = settings or Settings()
 
     async def open(self, url: str, folder: Path) -> GitCheckout:
-        """Make the clone, once. Raises `Rejected` where `url` is no folder of a repository with a commit."""
+        """Make the clone, or bring it up to date. Raises `Rejected` where `url` is no folder of a repository with a commit."""
         source = Path(await _ask(url, "rev-parse", "--path-format=absolute", "--git-common-dir"))
         head = await _ask(url, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         place = await asyncio.to_thread(folder.absolute)
         if not await asyncio.to_thread((place / "HEAD").exists):
             await run_git(Call(args=("init", "--quiet", "--bare", "--template=", str(place))))
-            await asyncio.to_thread(_lend, source, place)
+        await asyncio.to_thread(_lend, source, place)
         await run_git(Call(args=("update-ref", f"refs/heads/{BORROWED}", head), folder=place))
         return GitCheckout(place, self._own)
 

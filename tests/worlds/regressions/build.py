@@ -63,7 +63,8 @@ class Untold(Exception):  # noqa: N818 -- what happened to the story
 def command_of(case: Case) -> str:
     if case.runner == "pytest":
         module, name, test = case.test.rsplit(".", 2)
-        return f"python -m pytest -q -p no:cacheprovider {module.replace('.', '/')}.py::{name}::{test}"
+        quick = "-p no:cacheprovider -p no:hypothesispytest -p no:asyncio -p no:xdist"
+        return f"python -m pytest -q {quick} {module.replace('.', '/')}.py::{name}::{test}"
     return f"python -m unittest {case.test}"
 
 

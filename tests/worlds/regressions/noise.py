@@ -59,7 +59,7 @@ def add_helper(files: dict[str, str], chance: random.Random) -> Change | None:
         (
             "    found = [each for each in values if each]\n    return found[:limit]\n",
             '    text = " ".join(str(each) for each in values)\n    return text[:limit]\n',
-            '    if not values:\n        raise ValueError("nothing given")\n    return sorted(values, key=str)[:limit]\n',
+            '    if not values:\n        raise ValueError("nothing")\n    return sorted(values, key=str)[:limit]\n',
             "    total = 0\n    for each in values:\n        total += len(str(each))\n    return min(total, limit)\n",
         )
     )
