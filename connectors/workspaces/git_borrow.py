@@ -21,7 +21,7 @@ class BorrowingGit(Git):
         self._own = settings or Settings()
 
     async def open(self, url: str, folder: Path) -> GitCheckout:
-        """Make the clone, or bring it up to date. Raises `Rejected` where `url` is no folder of a repository with a commit."""
+        """Make the clone, or bring it up to date. Raises `Rejected` where `url` is no repository with a commit."""
         source = Path(await _ask(url, "rev-parse", "--path-format=absolute", "--git-common-dir"))
         head = await _ask(url, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         place = await asyncio.to_thread(folder.absolute)

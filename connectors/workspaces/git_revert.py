@@ -15,6 +15,7 @@ from bot.ports.workspace import RevertDraft
 from connectors.workspaces.git_commands import EMPTY_TREE, Repo
 from connectors.workspaces.git_tree import diff_trees, temporary_index
 
+_CONTEXTS: Final = ((), ("-C1",))
 _FILE_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)
 
 
@@ -34,7 +35,7 @@ async def draft_revert(repo: Repo, culprit: str, base: str, *, sources_only: boo
     if not pieces:
         return None
     async with temporary_index(repo, base) as env:
-        if not await _apply(repo, env, b"".join(piece.raw for piece in pieces), three_way=True):
+        if not await _apply(repo, env, b"".join(piece.raw for piece in pieces)):
             await repo.run("read-tree", base, env=env)
             for piece in pieces:
                 left_out += await _apply_piece(repo, env, piece)
@@ -68,9 +69,16 @@ def _split(diff: bytes, limit: int, *, sources_only: bool) -> tuple[list[_Piece]
     return pieces, left_out
 
 
-async def _apply(repo: Repo, env: dict[str, str], patch: bytes, *, three_way: bool) -> bool:
+async def _apply_hunk(repo: Repo, env: dict[str, str], patch: bytes) -> bool:
+    """Apply one hunk where its own lines still stand: first with all lines around it, then with fewer."""
+    for context in _CONTEXTS:
+        if await _apply(repo, env, patch, how=context):
+            return True
+    return False
+
+
+async def _apply(repo: Repo, env: dict[str, str], patch: bytes, *, how: tuple[str, ...] = ("--3way",)) -> bool:
     """Apply to the index all or nothing; a merge that leaves conflicts counts as nothing."""
-    how = ("--3way",) if three_way else ()
     before = (await repo.run("write-tree", env=env)).text
     applied = await repo.call("apply", "--cached", "--whitespace=nowarn", *how, "-", stdin=patch, env=env, ok=(0, 1))
     if applied.code == 0:
@@ -81,14 +89,14 @@ async def _apply(repo: Repo, env: dict[str, str], patch: bytes, *, three_way: bo
 
 async def _apply_piece(repo: Repo, env: dict[str, str], piece: _Piece) -> list[str]:
     """Apply one file, or those of its hunks that still fit; return what was left out, in words."""
-    if await _apply(repo, env, piece.raw, three_way=True):
+    if await _apply(repo, env, piece.raw):
         return []
     change = piece.diff.change
     if change.kind is not ChangeKind.MODIFIED:
         return [f"{change.path}: it was changed again since, left out"]
     left_out = []
     for single in _hunk_patches(piece.diff):
-        if not await _apply(repo, env, render_file(single), three_way=False):
+        if not await _apply_hunk(repo, env, render_file(single)):
             start = single.hunks[0].old_start
             last = start + max(0, single.hunks[0].count(b"-") - 1)
             left_out.append(f"{change.path}: lines {start}–{last} were changed again since, left out")
