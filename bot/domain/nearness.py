@@ -26,7 +26,11 @@ _PINS: Final = re.compile(
     re.IGNORECASE,
 )
 _DEVELOPERS: Final = re.compile(r"(^|[/_.-])(dev|test|tests|docs?|lint|ci)([/_.-]|$)", re.IGNORECASE)
+_USED: Final = 0.3
 _WORD: Final = re.compile(r"[A-Za-z][\w-]{2,60}")
+_COMMON: Final = frozenset(
+    {"true", "false", "null", "none", "name", "version", "value", "type", "the", "and", "for", "not"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,18 +99,31 @@ def _say_near(path: str, name: str, near: float) -> str:
 
 
 def _measure_data(hunk: LooseHunk, path: str, reach: Reach) -> tuple[float, float, str]:
-    """Settings and data count where reached code names their file, pins where it names their package."""
+    """Settings, pins and data count where reached code names what is changed in them, less where it names the file."""
+    changed = {word.lower() for text in (*hunk.added, *hunk.removed) for word in _split_keys(text)}
+    used, near = _find_used(changed, reach)
+    named = max(reach.files.get(path, 0.0), reach.files.get(PurePosixPath(path).name, 0.0))
     if is_pin_file(path):
-        changed = {
-            word.lower().replace("-", "_") for text in (*hunk.added, *hunk.removed) for word in _WORD.findall(text)
-        }
-        used = {word.lower() for text, weight in reach.texts if weight > 0.3 for word in _WORD.findall(text)}
-        named = sorted(changed & used)
-        if named:
-            return _NAMED_PIN, 1.0, f"changes the version of {named[0]}, which the failing code uses"
+        if near > _USED:
+            return max(_NAMED_PIN, near), 1.0, f"changes the version of {used}, which the failing code uses"
         return _PIN, 1.0, f"changes packages in {path}"
-    near = max(reach.files.get(path, 0.0), reach.files.get(PurePosixPath(path).name, 0.0))
-    return near, 1.0, f"changes {path}, which the failing code reads" if near else ""
+    if near > _USED and (named or near > _NAMED_PIN):
+        return max(near, named), 1.0, f"changes {used} in {path}, which the failing code uses"
+    return named, 1.0, f"changes {path}, which the failing code reads" if named else ""
+
+
+def _split_keys(text: str) -> list[str]:
+    words = _WORD.findall(text)
+    return [*words, *(word.replace("-", "_") for word in words if "-" in word)]
+
+
+def _find_used(changed: set[str], reach: Reach) -> tuple[str, float]:
+    """Return which of some words the nearest code uses, and how near that is. Short and common words say nothing."""
+    best, word = 0.0, ""
+    for text, weight in reach.texts:
+        if weight > best and (shared := changed & {each.lower() for each in _WORD.findall(text)} - _COMMON):
+            best, word = weight, max(shared, key=lambda each: (len(each), each))
+    return word, best
 
 
 def read_aliases(renames: Sequence[Sequence[tuple[str, str]]]) -> dict[str, str]:

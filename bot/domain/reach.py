@@ -12,11 +12,14 @@ from typing import Final
 
 MAX_STEPS: Final = 6
 DECAY: Final = 0.82
+SLICED, UNSLICED = 0.95, 0.6
 MAX_REACHED: Final = 3_000
 #: A name that more places define than this leads nowhere in particular.
 MAX_HOMONYMS: Final = 8
 
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
+_GIVES: Final = re.compile(r"^\s*(?:for\s+|const\s+|let\s+|var\s+)?([\w.,\s$()]{1,80}?)\s*(?::?[-+*/|&]?=(?!=)|\bin\b)")
+_MAX_SLICE: Final = 4
 _FILE: Final = re.compile(r"[\w@-][\w@.-]{0,80}\.[A-Za-z]\w{0,7}\b")
 #: What runs without being named: constructors, and what test frameworks call before a test.
 _IMPLIED: Final = frozenset(
@@ -62,13 +65,38 @@ class Reach:
         return self.names.get((path, name), 0.0)
 
 
-def find_reach(
-    seeds: Mapping[tuple[str, str], float],
-    definitions: Iterable[Definition],
-    sources: Mapping[str, Sequence[str]],
-) -> Reach:
-    """Follow names from the seeds, (path, function) with how near they are. `sources` are the lines of every file."""
+@dataclass(frozen=True, kw_only=True)
+class Seed:
+    """A function on the stack, the line of it that was running (0: not known), and how near it is to the failure."""
+
+    path: str
+    function: str
+    line: int
+    weight: float
+
+
+def find_reach(seeds: Iterable[Seed], definitions: Iterable[Definition], sources: Mapping[str, Sequence[str]]) -> Reach:
+    """Follow names from the seeds. `sources` are the lines of every file."""
     return _Walk(definitions, sources).walk(seeds)
+
+
+def slice_lines(lines: Sequence[str], place: int) -> tuple[int, ...]:
+    """Return the lines of a function that give the names on one of them their values, that one included."""
+    if not 0 <= place < len(lines):
+        return ()
+    wanted, taken = set(_NAME.findall(lines[place])), {place}
+    for _ in range(_MAX_SLICE):
+        more = {
+            number
+            for number, line in enumerate(lines)
+            if number not in taken
+            and any(name in wanted for match in _GIVES.finditer(line) for name in _NAME.findall(match.group(1)))
+        }
+        if not more:
+            break
+        taken |= more
+        wanted |= {name for number in more for name in _NAME.findall(lines[number])}
+    return tuple(sorted(taken))
 
 
 class _Walk:
@@ -84,23 +112,36 @@ class _Walk:
                 self._by_owner[each.path, each.owner].append(each)
         self._near: dict[Definition, float] = {}
 
-    def walk(self, seeds: Mapping[tuple[str, str], float]) -> Reach:
-        front = {each: weight for place, weight in seeds.items() for each in self._by_place.get(place, ())}
-        for each in list(front):
-            self._add_implied(each, front[each], front)
+    def walk(self, seeds: Iterable[Seed]) -> Reach:
+        front: dict[Definition, float] = {}
+        for seed in seeds:
+            for each in self._by_place.get((seed.path, seed.function), ()):
+                if each.start <= seed.line <= each.end or not seed.line:
+                    self._start(each, seed, front)
         for _ in range(MAX_STEPS):
             reached: dict[Definition, float] = {}
             for each, weight in front.items():
                 if self._near.get(each, 0.0) < weight:
                     self._near[each] = weight
-                    self._step(each, weight * DECAY, reached)
+                    self._follow(each, self._body(each), weight * DECAY, reached)
             front = {each: weight for each, weight in reached.items() if self._near.get(each, 0.0) < weight}
             if not front or len(self._near) > MAX_REACHED:
                 break
         return self._finish()
 
-    def _step(self, origin: Definition, weight: float, reached: dict[Definition, float]) -> None:
-        for name in dict.fromkeys(_NAME.findall(self._body(origin))):
+    def _start(self, each: Definition, seed: Seed, front: dict[Definition, float]) -> None:
+        """Begin with a function on the stack: what the line that ran got its values from is nearer than the rest."""
+        self._near[each] = max(self._near.get(each, 0.0), seed.weight)
+        lines = self._body(each).split("\n")
+        near = slice_lines(lines, seed.line - each.start) if seed.line else tuple(range(len(lines)))
+        inside = "\n".join(lines[number] for number in near)
+        outside = "\n".join(line for number, line in enumerate(lines) if number not in near)
+        self._follow(each, inside, seed.weight * SLICED, front)
+        self._follow(each, outside, seed.weight * UNSLICED, front)
+        self._add_implied(each, seed.weight * SLICED, front)
+
+    def _follow(self, origin: Definition, text: str, weight: float, reached: dict[Definition, float]) -> None:
+        for name in dict.fromkeys(_NAME.findall(text)):
             homonyms = self._by_name.get(name, ())
             own = [each for each in homonyms if each.path == origin.path] or homonyms
             if not 0 < len(own) <= MAX_HOMONYMS:

@@ -22,11 +22,12 @@ MAX_SUSPECTS = 10
 MAX_WORDS = 2_000
 CLOCK_SLACK = timedelta(minutes=2)
 
-_WORDS, _FRAMES, _NEAR, _RECENCY = 0.35, 0.25, 0.34, 0.06
+_WORDS, _FRAMES, _NEAR, _RECENCY = 0.44, 0.16, 0.36, 0.04
 _OLDEST, _HALF_AGE_DAYS = 0.6, 7.0
 _TOUCH = {Touch.CHANGED: 1.0, Touch.NEAR: 0.75, Touch.NONE: 0.25}
 _FUNCTION = 0.6
-_REACHED_WORDS = 0.5
+_COMMON_WORDS = 0.3
+_SEED_WORDS, _REACHED_WORDS = 0.6, 0.25
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,60}")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
@@ -178,8 +179,8 @@ def gather_words(
             inside = not _LIBRARY.search(frame.path)
             take(f"{frame.function} {frame.code}", weight * max(0.8**depth, 0.3) * (0.9 if inside else 0.3))
             take(" ".join(PurePosixPath(frame.path).with_suffix("").parts[-2:]), weight * 0.4)
-        if not record.frames:
-            take("\n".join(line.text for line in record.lines[:20]), weight * 0.4)
+        shown = record.lines[:60] if record.frames else record.lines[:20]
+        take("\n".join(line.text for line in shown if not _LIBRARY.search(line.text)), weight * 0.4)
     for request in requests[:5]:
         take(request.target, 0.6)
         take(request.body[:2_000], 0.5)
@@ -194,7 +195,18 @@ def add_reached_words(words: dict[str, float], texts: Iterable[tuple[str, float]
     for text, near in sorted(texts, key=lambda each: -each[1]):
         for word in split_words(text):
             if len(words) < MAX_WORDS or word in words:
-                words[word] = max(words.get(word, 0.0), _REACHED_WORDS * near)
+                weight = _SEED_WORDS if near > 0.95 else _REACHED_WORDS * near
+                words[word] = max(words.get(word, 0.0), weight)
+
+
+def weigh_by_rarity(words: dict[str, float], texts: Iterable[str]) -> None:
+    """Let words count less that much of the code uses. `texts` are the code, in pieces of like size."""
+    pieces = [frozenset(split_words(text)) for text in texts]
+    frequency = Counter(word for piece in pieces for word in piece)
+    top = _rarity(0, len(pieces)) or 1.0
+    for word in words:
+        share = _rarity(frequency[word], len(pieces)) / top
+        words[word] *= _COMMON_WORDS + (1 - _COMMON_WORDS) * share
 
 
 def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...]:

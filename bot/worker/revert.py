@@ -112,9 +112,14 @@ async def _choose(bench: Bench, drafted: Drafted, sources: bytes, trial: Trial) 
         notes=(*drafted.notes, note),
     )
     second = await verify_patch(bench, smaller, trial)
-    if second.is_verified:
+    if second.is_verified or _rank(second) > _rank(verified):
         return Judged(drafted=smaller, verified=second)
     return Judged(drafted=drafted, verified=verified)
+
+
+def _rank(verified: Verified) -> tuple[bool, int]:
+    """Order verdicts that both fall short: one that mends what failed comes first, then the one that breaks less."""
+    return verified.after is Check.GREEN, -len(verified.broken) - len(verified.newly_failing)
 
 
 def _sources_only(patch: Patch) -> bytes | None:

@@ -4,14 +4,14 @@ import asyncio
 import io
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.evidence import ErrorRecord
 from bot.domain.investigation import Collected, Job, Suspected
 from bot.domain.nearness import Executed
-from bot.domain.reach import Definition, Reach, find_reach
+from bot.domain.reach import Definition, Seed, find_reach
 from bot.domain.reproduction import Reproduce
 from bot.domain.suspicion import (
     Change,
@@ -23,6 +23,7 @@ from bot.domain.suspicion import (
     index_tree,
     map_path,
     rank_suspects,
+    weigh_by_rarity,
     weigh_records,
 )
 from bot.ports.workspace import Checkout, Commit
@@ -100,9 +101,12 @@ def _change(commit: Commit, tools: Tools) -> Change:
 def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Change]) -> Suspected:
     snapshot = Snapshot(archive=ground.archive)
     places, nearby = _find_places(collected.records, snapshot)
-    reach = _find_reach(places, snapshot)
+    code = _read_code(snapshot)
+    reach = find_reach(_find_seeds(places, code.definitions), code.definitions, code.sources)
     words = gather_words(collected.records, collected.requests, nearby)
     add_reached_words(words, reach.texts)
+    if code.definitions:
+        weigh_by_rarity(words, code.pieces())
     clues = Clues(
         places=places,
         words=words,
@@ -121,20 +125,34 @@ def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Chan
     return Suspected(head=ground.head, suspects=rank_suspects(clues, changes), notes=tuple(notes))
 
 
-def _find_reach(places: Sequence[Place], snapshot: Snapshot) -> Reach:
-    """Follow the names from the functions on the stack through the sources of the head."""
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """The sources of the head that have an outline, and what they define."""
+
+    sources: Mapping[str, Sequence[str]]
+    definitions: Sequence[Definition]
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the text of each function."""
+        for each in self.definitions:
+            if not each.is_class:
+                yield "\n".join(self.sources[each.path][each.start - 1 : each.end])
+
+
+def _read_code(snapshot: Snapshot) -> Code:
     paths = sorted(path for path in snapshot.names() if can_outline(path))[:MAX_SOURCES]
-    if not places or not paths:
-        return Reach()
     sources = snapshot.read(frozenset(paths))
     definitions = [
         each for path, lines in sources.items() for each in outline(path, "\n".join(lines).encode("utf-8", "replace"))
     ]
-    seeds: dict[tuple[str, str], float] = {}
-    for place in places:
-        key = (place.path, find_function(place, definitions))
-        seeds[key] = max(seeds.get(key, 0.0), place.weight)
-    return find_reach(seeds, definitions, sources)
+    return Code(sources=sources, definitions=definitions)
+
+
+def _find_seeds(places: Sequence[Place], definitions: Sequence[Definition]) -> list[Seed]:
+    return [
+        Seed(path=each.path, function=find_function(each, definitions), line=each.line, weight=each.weight)
+        for each in places
+    ]
 
 
 def find_function(place: Place, definitions: Sequence[Definition]) -> str:

@@ -1,8 +1,9 @@
 """Drafts reverts: the whole commit where it still applies, else those of its hunks that do; never conflict markers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from bot.domain.draft import ChangeKind
@@ -15,6 +16,7 @@ from bot.ports.workspace import RevertDraft
 from connectors.workspaces.git_commands import EMPTY_TREE, Repo
 from connectors.workspaces.git_tree import diff_trees, temporary_index
 
+_UNMOVED: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 _CONTEXTS: Final = ((), ("-C1",))
 _FILE_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)
 
@@ -31,7 +33,8 @@ async def draft_revert(repo: Repo, culprit: str, base: str, *, sources_only: boo
     """Return the change that takes `culprit` (a merge: its first-parent side) back on `base`, None if nothing does."""
     parents = (await repo.run("rev-list", "--parents", "-n1", culprit)).text.split()[1:]
     reverse = await diff_trees(repo, culprit, parents[0] if parents else EMPTY_TREE)
-    pieces, left_out = _split(reverse, repo.settings.patch_bytes, sources_only=sources_only)
+    renames = await _read_renames(repo, culprit, base)
+    pieces, left_out = _split(reverse, repo.settings.patch_bytes, sources_only=sources_only, renames=renames)
     if not pieces:
         return None
     async with temporary_index(repo, base) as env:
@@ -47,7 +50,30 @@ async def draft_revert(repo: Repo, culprit: str, base: str, *, sources_only: boo
     return RevertDraft(diff=b"".join(map(render_file, diffs)), partial=tuple(dict.fromkeys(left_out + unfit)))
 
 
-def _split(diff: bytes, limit: int, *, sources_only: bool) -> tuple[list[_Piece], list[str]]:
+async def _read_renames(repo: Repo, culprit: str, base: str) -> dict[bytes, bytes]:
+    """Return where files of the culprit stand at the base under another name."""
+    listed = await repo.run("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", culprit, base)
+    fields = listed.out.split(b"\0")
+    return dict(zip(fields[1::3], fields[2::3], strict=False))
+
+
+def _follow_rename(raw: bytes, renames: Mapping[bytes, bytes]) -> bytes:
+    """Return one file's diff under the name that the file has now."""
+    head, mark, body = raw.partition(b"\n@@")
+    for old, new in renames.items():
+        names = (b"diff --git a/%s b/%s" % (old, old), b"--- a/%s" % old, b"+++ b/%s" % old)
+        lines = head.split(b"\n")
+        if lines[0] == names[0]:
+            now = dict(
+                zip(names, (b"diff --git a/%s b/%s" % (new, new), b"--- a/%s" % new, b"+++ b/%s" % new), strict=True)
+            )
+            return b"\n".join(now.get(line, line) for line in lines) + mark + body
+    return raw
+
+
+def _split(
+    diff: bytes, limit: int, *, sources_only: bool, renames: Mapping[bytes, bytes] = _UNMOVED
+) -> tuple[list[_Piece], list[str]]:
     """Cut git's diff into files; those that no patch may hold are named instead.
 
     In git's output only a header begins with "diff --git": every line of content has its sign before it.
@@ -55,7 +81,7 @@ def _split(diff: bytes, limit: int, *, sources_only: bool) -> tuple[list[_Piece]
     pieces, left_out = list[_Piece](), list[str]()
     starts = [match.start() for match in _FILE_START.finditer(diff)]
     for start, end in zip(starts, [*starts[1:], len(diff)], strict=False):
-        raw = diff[start:end]
+        raw = _follow_rename(diff[start:end], renames)
         try:
             parsed = parse_patch(raw, PatchLimits(bytes=limit, files=1, lines=1_000_000))
         except Refused as error:

@@ -1,5 +1,6 @@
 """Builds the repository of a case: a long history around one commit that broke something, and the log of it."""
 
+import contextlib
 import itertools
 import random
 import re
@@ -10,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.worlds.regressions.cases import CASES, Case, Edit, Step
+from tests.worlds.regressions.features import read_features
 from tests.worlds.regressions.noise import make_noise
 from tests.worlds.regressions.story import Story
 
 HERE = Path(__file__).parent
+MAX_FEATURES = 4
 _FLAKY = """import os
 import unittest
 
@@ -111,6 +114,9 @@ def _read_project(name: str) -> dict[str, str]:
 def _tell(story: Story, case: Case, chance: random.Random) -> int:
     """Tell the commits of people and machines in turn; returns the culprit's number."""
     planned = sorted((*case.also, case.culprit), key=lambda step: step.at)
+    wanted = read_features(case.project)
+    chance.shuffle(wanted)
+    del wanted[MAX_FEATURES:]
     culprit = 0
     while len(story.entries) < case.length or planned:
         place = len(story.entries) / case.length
@@ -121,6 +127,8 @@ def _tell(story: Story, case: Case, chance: random.Random) -> int:
             else:
                 _end_branch(story, chance)
                 story.commit(step.message, _apply(story.files, step))
+        elif wanted and chance.random() < 2 * MAX_FEATURES / case.length:
+            _tell_feature(story, wanted.pop())
         elif not story.is_on_side and chance.random() < 0.06:
             story.fork()
             story.commit(*make_noise(story.files, chance))
@@ -131,6 +139,12 @@ def _tell(story: Story, case: Case, chance: random.Random) -> int:
     _end_branch(story, chance)
     story.commit(*make_noise(story.files, chance))
     return culprit
+
+
+def _tell_feature(story: Story, step: Step) -> None:
+    """Tell a commit that does something new, where the lines that it is about still stand."""
+    with contextlib.suppress(Untold):
+        story.commit(step.message, _apply(story.files, step))
 
 
 def _tell_culprit(story: Story, case: Case, chance: random.Random) -> int:
@@ -168,7 +182,7 @@ def _apply(files: dict[str, str], step: Step) -> dict[str, str | None]:
     for path, old, new in step.edits:
         if old == new:
             continue
-        text = changes.get(path) or files[path]
+        text = changes.get(path) or files.get(path, "")
         changes[path] = _replace(text, (path, old, new))
     if step.moves:
         for old, new in step.moves:
