@@ -16,7 +16,7 @@ from tests.worlds.regressions.noise import make_noise
 from tests.worlds.regressions.story import Story
 
 HERE = Path(__file__).parent
-MAX_FEATURES = 4
+MAX_FEATURES, COMMITS_A_FEATURE = 4, 20
 _FLAKY = """import os
 import unittest
 
@@ -116,7 +116,8 @@ def _tell(story: Story, case: Case, chance: random.Random) -> int:
     planned = sorted((*case.also, case.culprit), key=lambda step: step.at)
     wanted = read_features(case.project)
     chance.shuffle(wanted)
-    del wanted[MAX_FEATURES:]
+    count = min(MAX_FEATURES, max(2, case.length // COMMITS_A_FEATURE))
+    del wanted[count:]
     culprit = 0
     while len(story.entries) < case.length or planned:
         place = len(story.entries) / case.length
@@ -127,7 +128,7 @@ def _tell(story: Story, case: Case, chance: random.Random) -> int:
             else:
                 _end_branch(story, chance)
                 story.commit(step.message, _apply(story.files, step))
-        elif wanted and chance.random() < 2 * MAX_FEATURES / case.length:
+        elif wanted and chance.random() < 2 * count / case.length:
             _tell_feature(story, wanted.pop())
         elif not story.is_on_side and chance.random() < 0.06:
             story.fork()
