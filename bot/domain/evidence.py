@@ -122,13 +122,15 @@ class Evidence:
 class Finding:
     """A claim that cites its evidence. A finding without evidence is invalid.
 
-    `confidence` is "confirmed", "likely" or "inconclusive"; `refuted_by` says what would prove it wrong.
+    `confidence` is "confirmed", "likely" or "inconclusive"; `refuted_by` says what would prove it wrong. What is not
+    sure says in `next` what to look at now.
     """
 
     claim: str
     evidence: tuple[str, ...]
     confidence: str
     refuted_by: str = ""
+    next: str = ""
 
     def __post_init__(self) -> None:
         if not self.evidence:

@@ -45,11 +45,15 @@ class Collected:
 
 @dataclass(frozen=True, kw_only=True)
 class Suspected:
-    """The commits that may have caused it, most likely first; `head` is the deployed commit looked at."""
+    """The commits that may have caused it, most likely first; `head` is the deployed commit looked at.
+
+    `code` shows the lines on the stack as they are at the head, innermost first; their ids are given later.
+    """
 
     head: str
     suspects: tuple[Suspect, ...]
     notes: tuple[str, ...] = ()
+    code: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from bot.domain.blame import LooseHunk, Touch, read_hunks, read_renames, trace_line
-from bot.domain.evidence import ErrorRecord, FailingRequest, Suspect
+from bot.domain.evidence import ErrorRecord, FailingRequest, Frame, Suspect
 from bot.domain.nearness import Executed, Nearness, measure_nearness, read_aliases
 from bot.domain.reach import Reach
 from bot.domain.risk import is_test_file
@@ -44,6 +44,9 @@ _STOP = frozenset(_STOP_WORDS.split())
 _LIBRARY = re.compile(
     r"/lib(?:64)?/python\d|<frozen |/usr/lib/|/node_modules/|/pkg/mod/|\.cargo/registry|/gems/|<string>"
 )
+_SCHEME = re.compile(r"^(?:file|webpack(?:-internal)?|app|ng)://[^/]*/?(?=/|\.|\w)")
+_BUILT = re.compile(r"^(?:.*/)?(?:dist|build|out|lib|\.next/server)/")
+_COMPILED = {"js": ("ts", "tsx", "jsx"), "mjs": ("mts", "ts"), "cjs": ("cts", "ts"), "pyc": ("py",)}
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/")
 _DOC_NAME = re.compile(
     r"(\.(md|rst|adoc)|^(readme|changelog|changes|license|notice|authors|contributing|codeowners)(\.txt)?)$",
@@ -135,6 +138,23 @@ def map_path(path: str, tree: Mapping[str, Sequence[str]]) -> str | None:
         return None
     whole = longest in {len(wanted), best[0].count("/") + 1}
     return best[0] if whole or longest > 1 else None
+
+
+def locate_frame(frame: Frame, tree: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the repository file of a frame: as it names it, by the package that its function is in, or as the
+    source that it was compiled from."""
+    path = _SCHEME.sub("", frame.path)
+    if (found := map_path(path, tree)) is not None:
+        return found
+    name = path.rsplit("/", 1)[-1]
+    if "/" not in path and len(parts := re.split(r"[.$]", frame.function)) > 2:
+        # Java names a file without its folder; the function has the package.
+        for length in range(len(parts) - 1, 0, -1):
+            if (found := map_path("/".join([*parts[:length], name]), tree)) is not None:
+                return found
+    stem, _, suffix = path.rpartition(".")
+    others = (map_path(f"{_BUILT.sub('src/', stem)}.{other}", tree) for other in _COMPILED.get(suffix, ()))
+    return next((each for each in others if each is not None), None)
 
 
 def _common_tail(ours: Sequence[str], theirs: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ _NOTHING_RAN: Final = frozenset({4, 5})
 _MISSING: Final = re.compile(r"^\S*\.?_FailedTest\b|\(unittest\.loader\._FailedTest", re.MULTILINE)
 _NO_TESTS: Final = re.compile(r"^NO TESTS RAN|^Ran 0 tests", re.MULTILINE)
 _NO_RUNNER: Final = re.compile(r"^\S{0,300}: No module named (pytest|nose|tox)\b", re.MULTILINE)
-_PYTEST_FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S.{0,400}?)(?: - .*)?$", re.MULTILINE)
+_PYTEST_FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S{1,300}\.py\b.{0,300}?)(?: - .*)?$", re.MULTILINE)
 _UNITTEST_FAILED: Final = re.compile(r"^(?:FAIL|ERROR): (\w{1,200}) \(([\w.]{1,300})\)", re.MULTILINE)
 _UNITTEST_ID: Final = re.compile(r"\w+(?:\.\w+)+")
 
@@ -69,7 +69,9 @@ def ran_nothing(command: Sequence[str], exit_code: int, output: str) -> bool:
 def find_failing(output: str) -> frozenset[str]:
     """Return the tests that a run names as failed."""
     found = [match.group(1).strip() for match in _PYTEST_FAILED.finditer(output)]
-    found += [f"{match.group(2)}.{match.group(1)}" for match in _UNITTEST_FAILED.finditer(output)]
+    for match in _UNITTEST_FAILED.finditer(output):
+        name, place = match.groups()
+        found.append(place if place.endswith(f".{name}") else f"{place}.{name}")
     return frozenset(found[:MAX_FAILING])
 
 

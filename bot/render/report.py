@@ -82,6 +82,7 @@ def _list_finding(finding: Finding) -> _Json:
         "confidence": finding.confidence,
         "evidence": list(finding.evidence),
         "refuted_by": finding.refuted_by,
+        "next": finding.next,
     }
 
 
@@ -186,7 +187,8 @@ def tell_suspects(report: Report) -> str:
 def _tell_finding(finding: Finding) -> str:
     cites = ", ".join(finding.evidence)
     refuted = f"\n  refuted by: {finding.refuted_by}" if finding.refuted_by else ""
-    return f"{finding.confidence.upper()}  {finding.claim} [{cites}]{refuted}"
+    after = f"\n  look at next: {finding.next}" if finding.next else ""
+    return f"{finding.confidence.upper()}  {finding.claim} [{cites}]{refuted}{after}"
 
 
 def _tell_suspects(results: Sequence[StageResult], *, shown: int = SHOWN_SUSPECTS) -> Iterator[str]:

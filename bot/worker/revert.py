@@ -19,6 +19,8 @@ from bot.worker.trial import Trial
 CLEAR_SCORE = 0.25
 CLEAR_LEAD = 1.5
 MAX_NAMED = 10
+#: How often a test that fails anew is run once more: a flaky one is nobody's fault.
+AGAIN = 2
 _GONE = ("→ 404", "→ 405", "→ 501")
 
 
@@ -88,9 +90,13 @@ async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial 
         notes=(*target.notes, *(bench.tools.clean(note, 300) for note in partial)),
     )
     sources = _sources_only(whole)
-    if sources is None or trial is None:
+    if trial is None or (sources is None and not partial):
         return Judged(drafted=drafted)
-    return await _choose(bench, drafted, sources, trial)
+    judged = await _choose(bench, drafted, sources, trial)
+    if partial and judged.verified is not None and judged.verified.after is Check.RED:
+        left = f"only part of {target.commit[:12]} can be reverted, and {trial.subject} still {trial.words.fails} then"
+        return _give_up(empty, f"{left}: later commits changed the same lines")
+    return judged
 
 
 def _give_up(empty: Drafted, note: str) -> Judged:
@@ -99,9 +105,9 @@ def _give_up(empty: Drafted, note: str) -> Judged:
     )
 
 
-async def _choose(bench: Bench, drafted: Drafted, sources: bytes, trial: Trial) -> Judged:
+async def _choose(bench: Bench, drafted: Drafted, sources: bytes | None, trial: Trial) -> Judged:
     verified = await verify_patch(bench, drafted, trial)
-    if verified.is_verified:
+    if verified.is_verified or sources is None:
         return Judged(drafted=drafted, verified=verified)
     note = "only the source files are reverted: with its tests and documents the revert does not hold"
     smaller = Drafted(
@@ -177,9 +183,9 @@ async def _find_newly_failing(bench: Bench, red: Sequence[Trial], tree: str, bas
     found: dict[str, tuple[str, ...]] = {}
     for trial in red:
         newly = _list_failing(bench, trial, tree) - _list_failing(bench, trial, base)
-        if newly and _list_failing(bench, trial, base):
-            again = await bench.again(trial, tree)
-            found[trial.check] = tuple(sorted(newly & frozenset(again.failing)))
+        for _ in range(AGAIN if newly and _list_failing(bench, trial, base) else 0):
+            newly &= frozenset((await bench.again(trial, tree)).failing) if newly else newly
+        found[trial.check] = tuple(sorted(newly)) if _list_failing(bench, trial, base) else ()
     return found
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.evidence import ErrorRecord
+from bot.domain.blame import read_renames
+from bot.domain.evidence import ErrorRecord, Evidence
 from bot.domain.investigation import Collected, Job, Suspected
-from bot.domain.nearness import Executed
+from bot.domain.nearness import Executed, read_aliases
 from bot.domain.reach import Definition, Seed, find_reach
 from bot.domain.reproduction import Reproduce
 from bot.domain.suspicion import (
@@ -21,7 +22,7 @@ from bot.domain.suspicion import (
     find_line,
     gather_words,
     index_tree,
-    map_path,
+    locate_frame,
     rank_suspects,
     weigh_by_rarity,
     weigh_records,
@@ -34,6 +35,7 @@ MAX_SOURCE = 2 * 1024 * 1024
 MAX_PLACES = 40
 MAX_SOURCES = 3_000
 NEARBY = 3
+MAX_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,8 @@ def _change(commit: Commit, tools: Tools) -> Change:
 
 def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Change]) -> Suspected:
     snapshot = Snapshot(archive=ground.archive)
-    places, nearby = _find_places(collected.records, snapshot)
+    aliases = read_aliases([read_renames(change.diff) for change in changes])
+    places, nearby = _find_places(collected.records, snapshot, aliases)
     code = _read_code(snapshot)
     reach = find_reach(_find_seeds(places, code.definitions), code.definitions, code.sources)
     words = gather_words(collected.records, collected.requests, nearby)
@@ -122,7 +125,12 @@ def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Chan
         notes.append("no stack frame could be found in the repository, so words and time decide")
     if len(changes) >= job.playbook.history:
         notes.append(f"only the last {len(changes)} commits were looked at")
-    return Suspected(head=ground.head, suspects=rank_suspects(clues, changes), notes=tuple(notes))
+    return Suspected(
+        head=ground.head,
+        suspects=rank_suspects(clues, changes),
+        notes=tuple(notes),
+        code=tuple(_show_code(places, snapshot, code, ground.head)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +154,22 @@ def _read_code(snapshot: Snapshot) -> Code:
         each for path, lines in sources.items() for each in outline(path, "\n".join(lines).encode("utf-8", "replace"))
     ]
     return Code(sources=sources, definitions=definitions)
+
+
+def _show_code(places: Sequence[Place], snapshot: Snapshot, code: Code, head: str) -> Iterator[Evidence]:
+    """Yield the lines around the nearest places, as they are at the head, with the function that they are in."""
+    shown = [place for place in places if place.line][:MAX_SHOWN]
+    sources = snapshot.read(frozenset(place.path for place in shown))
+    for place in shown:
+        lines = sources.get(place.path, [])
+        first, last = max(1, place.line - NEARBY), min(len(lines), place.line + NEARBY)
+        text = "\n".join(
+            f"{'>' if n == place.line else ' '}{n:>5} {lines[n - 1][:200]}" for n in range(first, last + 1)
+        )
+        name = find_function(place, code.definitions)
+        yield Evidence(
+            id="", kind="code", cite=f"{place.path}:{place.line} at {head[:12]}", text=f"{name or 'top level'}\n{text}"
+        )
 
 
 def _find_seeds(places: Sequence[Place], definitions: Sequence[Definition]) -> list[Seed]:
@@ -174,16 +198,22 @@ def _first_error(collected: Collected, alert: datetime) -> datetime:
     return min(times)[1] if times else alert
 
 
-def _find_places(records: Sequence[ErrorRecord], snapshot: Snapshot) -> tuple[tuple[Place, ...], dict[str, list[str]]]:
-    """Find the frames in the repository, innermost first, and the source lines around them."""
-    tree = index_tree(snapshot.names())
+def _find_places(
+    records: Sequence[ErrorRecord], snapshot: Snapshot, aliases: Mapping[str, str]
+) -> tuple[tuple[Place, ...], dict[str, list[str]]]:
+    """Find the frames in the repository, innermost first, and the source lines around them.
+
+    `aliases` say where files of older commits are at the head: the log may be older than a renaming.
+    """
+    tree = index_tree(dict.fromkeys([*snapshot.names(), *aliases]))
     found: dict[tuple[str, int, str], Place] = {}
     for record, weight in zip(records, weigh_records(records), strict=True):
         depth = 0
         for frame in reversed(record.frames):
-            path = map_path(frame.path, tree)
-            if path is None:
+            found_at = locate_frame(frame, tree)
+            if found_at is None:
                 continue
+            path = aliases.get(found_at, found_at)
             place = Place(
                 path=path,
                 line=frame.line,

@@ -8,7 +8,7 @@ from typing import Final
 
 from bot.domain.draft import ChangeKind
 from bot.domain.patch import PatchLimits, parse_patch, read_patch, render_file
-from bot.domain.patch_file import FileDiff
+from bot.domain.patch_file import FileDiff, Hunk
 from bot.domain.patch_names import show
 from bot.domain.risk import is_test_file
 from bot.errors import Refused
@@ -95,12 +95,38 @@ def _split(
     return pieces, left_out
 
 
-async def _apply_hunk(repo: Repo, env: dict[str, str], patch: bytes) -> bool:
-    """Apply one hunk where its own lines still stand: first with all lines around it, then with fewer."""
+async def _apply_hunk(repo: Repo, env: dict[str, str], single: FileDiff) -> bool:
+    """Apply one hunk where its own lines still stand: whole, with fewer lines around it, then change by change."""
     for context in _CONTEXTS:
-        if await _apply(repo, env, patch, how=context):
+        if await _apply(repo, env, render_file(single), how=context):
             return True
-    return False
+    before = (await repo.run("write-tree", env=env)).text
+    for block in reversed(_split_changes(single.hunks[0])):
+        bare = ("-C0",) if any(line.sign == b"-" for line in block.lines) else ("-C1",)
+        if not await _apply(repo, env, render_file(replace(single, hunks=(block,))), how=bare):
+            await repo.run("read-tree", before, env=env)
+            return False
+    return True
+
+
+def _split_changes(hunk: Hunk) -> list[Hunk]:
+    """Return a hunk's changes one by one, each with one line around it at most."""
+    found: list[Hunk] = []
+    old, new, number = hunk.old_start, hunk.new_start, 0
+    while number < len(hunk.lines):
+        if hunk.lines[number].sign == b" ":
+            old, new, number = old + 1, new + 1, number + 1
+            continue
+        end = number
+        while end < len(hunk.lines) and hunk.lines[end].sign != b" ":
+            end += 1
+        first, last = max(0, number - 1), min(len(hunk.lines), end + 1)
+        above = number - first
+        found.append(Hunk(old_start=old - above, new_start=new - above, lines=hunk.lines[first:last]))
+        old += sum(line.sign == b"-" for line in hunk.lines[number:end])
+        new += sum(line.sign == b"+" for line in hunk.lines[number:end])
+        number = end
+    return found
 
 
 async def _apply(repo: Repo, env: dict[str, str], patch: bytes, *, how: tuple[str, ...] = ("--3way",)) -> bool:
@@ -122,7 +148,7 @@ async def _apply_piece(repo: Repo, env: dict[str, str], piece: _Piece) -> list[s
         return [f"{change.path}: it was changed again since, left out"]
     left_out = []
     for single in _hunk_patches(piece.diff):
-        if not await _apply_hunk(repo, env, render_file(single)):
+        if not await _apply_hunk(repo, env, single):
             start = single.hunks[0].old_start
             last = start + max(0, single.hunks[0].count(b"-") - 1)
             left_out.append(f"{change.path}: lines {start}–{last} were changed again since, left out")
