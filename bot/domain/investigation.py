@@ -10,6 +10,7 @@ from typing import ClassVar
 from bot.domain.ci_log import CILog
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, Suspect
 from bot.domain.feedback import Feedback
+from bot.domain.happened import Happened
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce
 from bot.domain.service import Service
@@ -47,13 +48,15 @@ class Collected:
 class Suspected:
     """The commits that may have caused it, most likely first; `head` is the deployed commit looked at.
 
-    `code` shows the lines on the stack as they are at the head, innermost first; their ids are given later.
+    `code` shows the lines on the stack as they are at the head, innermost first; their ids are given later. `changed`
+    is everything that changed, not commits alone, most suspect first.
     """
 
     head: str
     suspects: tuple[Suspect, ...]
     notes: tuple[str, ...] = ()
     code: tuple[Evidence, ...] = ()
+    changed: tuple[Happened, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,11 @@ class Confirmed:
 
 @dataclass(frozen=True, kw_only=True)
 class Drafted:
-    """A patch in canonical form on `base`; empty `patch` when none could be drafted, and `notes` says why."""
+    """A patch in canonical form on `base`; empty `patch` when none could be drafted, and `notes` says why.
+
+    `scope` says how much of the culprit a revert takes back: "whole", "sources" (its tests and documents stay), "part"
+    (later commits changed the rest) or "none"; "" where the patch is no revert.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
 
@@ -78,6 +85,7 @@ class Drafted:
     title: str
     culprit: str | None
     notes: tuple[str, ...] = ()
+    scope: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

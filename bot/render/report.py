@@ -7,12 +7,14 @@ from typing import Final
 
 from bot.domain.conclusion import conclude, find_result, name_commit
 from bot.domain.evidence import Check, CheckRun, Evidence, Finding, Suspect
+from bot.domain.happened import Happened, WhatKind
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.render.words import write_line
 
 VERSION: Final = 1
 SHOWN_SUSPECTS: Final = 5
 SHOWN_EVIDENCE: Final = 40
+_PLAIN: Final = frozenset({WhatKind.CODE, WhatKind.MERGE, WhatKind.ASIDE})
 _Json = dict[str, object]
 
 
@@ -58,7 +60,9 @@ def list_report(report: Report) -> _Json:
         "findings": [_list_finding(finding) for finding in findings],
         "evidence": [_list_evidence(piece) for piece in evidence],
         "suspects": [_list_suspect(rank, each) for rank, each in enumerate(suspected.suspects if suspected else (), 1)],
+        "changes": [_list_change(change) for change in (suspected.changed if suspected else ())],
         "culprit": _list_culprit(confirmed, suspected.suspects if suspected else ()),
+        "revert": _list_revert(report.results),
         "patch": _list_patch(report.results),
         "notes": list(_notes(report.results)),
         "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
@@ -68,7 +72,7 @@ def list_report(report: Report) -> _Json:
 def list_suspects(report: Report) -> _Json:
     """Return what `suspects` prints: the ranking and what it rests on, nothing that was run."""
     whole = list_report(report)
-    kept = ("version", "repository", "began_at", "head", "suspects", "evidence", "notes", "seconds")
+    kept = ("version", "repository", "began_at", "head", "suspects", "changes", "evidence", "notes", "seconds")
     return {key: whole[key] for key in kept}
 
 
@@ -99,6 +103,37 @@ def _list_suspect(rank: int, suspect: Suspect) -> _Json:
         "subject": suspect.subject,
         "score": suspect.score,
         "reasons": list(suspect.reasons),
+    }
+
+
+def _list_change(change: Happened) -> _Json:
+    return {
+        "kind": change.kind.value,
+        "what": change.what,
+        "who": change.who,
+        "at": _say_time(change.at),
+        "source": change.source,
+        "score": change.score,
+        "reasons": list(change.reasons),
+    }
+
+
+def _list_revert(results: Sequence[StageResult]) -> _Json | None:
+    """Return the verdict on the culprit's revert, also where there is none that could be offered."""
+    drafted, verified = find_result(results, Drafted), find_result(results, Verified)
+    if drafted is None or not drafted.culprit or not drafted.scope:
+        return None
+    others = [run for run in verified.runs if run.name != verified.runs[0].name] if verified else []
+    return {
+        "commit": drafted.culprit,
+        "scope": drafted.scope,
+        "is_clean": drafted.scope in {"whole", "sources"}
+        and not any("later commits" in note for note in drafted.notes),
+        "check": verified.after.value if verified else Check.UNKNOWN.value,
+        "others": {run.name: run.verdict.value for run in others},
+        "breaks": list(verified.newly_failing) if verified else [],
+        "already_red": list(verified.already_red) if verified else [],
+        "why": list(drafted.notes),
     }
 
 
@@ -171,6 +206,7 @@ def tell_report(report: Report) -> str:
         [report.title],
         *([_tell_finding(finding)] for finding in findings),
         list(_tell_suspects(report.results)),
+        list(_tell_changes(report.results)),
         list(_tell_patch(report.results)),
         list(_tell_evidence([piece for piece in evidence if piece.id in cited])),
         [f"Note: {note}" for note in _notes(report.results)],
@@ -199,6 +235,16 @@ def _tell_suspects(results: Sequence[StageResult], *, shown: int = SHOWN_SUSPECT
     for rank, suspect in enumerate(suspected.suspects[:shown], 1):
         yield f"  {rank}. {name_commit(suspect.commit, suspected.suspects)} ({suspect.score:.2f})"
         yield from (f"       {reason}" for reason in suspect.reasons)
+
+
+def _tell_changes(results: Sequence[StageResult]) -> Iterator[str]:
+    """Tell what changed besides code: commits that change code stand among the suspects."""
+    suspected = find_result(results, Suspected)
+    others = [each for each in (suspected.changed if suspected else ()) if each.kind not in _PLAIN]
+    if others:
+        yield "Changed besides code"
+    for each in others[:SHOWN_SUSPECTS]:
+        yield f"  {each.kind.value}: {each.what} ({each.source[:12]}, {each.who}, {_say_time(each.at)})"
 
 
 def _tell_patch(results: Sequence[StageResult]) -> Iterator[str]:

@@ -88,6 +88,7 @@ async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial 
         title=f'Revert "{subject}"',
         culprit=target.commit,
         notes=(*target.notes, *(bench.tools.clean(note, 300) for note in partial)),
+        scope=_name_scope(revert.partial),
     )
     sources = _sources_only(whole)
     if trial is None or (sources is None and not partial):
@@ -99,9 +100,18 @@ async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial 
     return judged
 
 
+def _name_scope(left_out: Sequence[str]) -> str:
+    """Return how much a revert takes back where these files or hunks ("path: why") had to stay."""
+    paths = [note.partition(": ")[0] for note in left_out]
+    aside = all(is_test_file(path) or is_document(path) for path in paths)
+    return ("sources" if aside else "part") if paths else "whole"
+
+
 def _give_up(empty: Drafted, note: str) -> Judged:
     return Judged(
-        drafted=Drafted(base=empty.base, patch=b"", title="", culprit=empty.culprit, notes=(*empty.notes, note))
+        drafted=Drafted(
+            base=empty.base, patch=b"", title="", culprit=empty.culprit, notes=(*empty.notes, note), scope="none"
+        )
     )
 
 
@@ -116,6 +126,7 @@ async def _choose(bench: Bench, drafted: Drafted, sources: bytes | None, trial: 
         title=drafted.title,
         culprit=drafted.culprit,
         notes=(*drafted.notes, note),
+        scope="sources" if drafted.scope == "whole" else drafted.scope,
     )
     second = await verify_patch(bench, smaller, trial)
     if second.is_verified or _rank(second) > _rank(verified):

@@ -27,6 +27,7 @@ from bot.domain.suspicion import (
     weigh_by_rarity,
     weigh_records,
 )
+from bot.domain.what_changed import list_changes
 from bot.ports.workspace import Checkout, Commit
 from bot.worker.outline import can_outline, outline
 from bot.worker.tools import Tools
@@ -125,11 +126,13 @@ def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Chan
         notes.append("no stack frame could be found in the repository, so words and time decide")
     if len(changes) >= job.playbook.history:
         notes.append(f"only the last {len(changes)} commits were looked at")
+    suspects = rank_suspects(clues, changes)
     return Suspected(
         head=ground.head,
-        suspects=rank_suspects(clues, changes),
+        suspects=suspects,
         notes=tuple(notes),
         code=tuple(_show_code(places, snapshot, code, ground.head)),
+        changed=list_changes(changes, suspects),
     )
 
 
