@@ -114,6 +114,8 @@ def _look_next(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> str:
         return f"{read}, and whether an older commit than those looked at fails too"
     if any(run.verdict is Check.GREEN for run in confirmed.runs):
         return f"what differs from the sandbox (data, configuration, load, another service); then {read}"
+    if not confirmed.runs:
+        return f"which check or request is red, so that it can be run; then {read}"
     return f"why it could not be run in the sandbox; then {read}"
 
 

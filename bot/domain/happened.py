@@ -27,3 +27,9 @@ class Happened:
     source: str
     score: float = 0.0
     reasons: tuple[str, ...] = ()
+
+
+#: What people forget to look at: none of it is in the diff of a program.
+ASIDE_FROM_CODE = frozenset(
+    {WhatKind.CONFIGURATION, WhatKind.DEPENDENCIES, WhatKind.FLAG, WhatKind.INFRASTRUCTURE, WhatKind.DEPLOY}
+)

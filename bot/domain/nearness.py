@@ -8,6 +8,7 @@ from typing import Final
 
 from bot.domain.blame import LooseHunk
 from bot.domain.change_kind import bound_names, touched_names, weigh_hunk
+from bot.domain.documents import is_document
 from bot.domain.reach import Reach
 from bot.domain.risk import is_test_file
 
@@ -27,7 +28,12 @@ _PINS: Final = re.compile(
 )
 _DEVELOPERS: Final = re.compile(r"(^|[/_.-])(dev|test|tests|docs?|lint|ci)([/_.-]|$)", re.IGNORECASE)
 _USED: Final = 0.3
-_WORD: Final = re.compile(r"[A-Za-z][\w-]{2,60}")
+#: A package with its version, and a setting with its value.
+_PINNED: Final = re.compile(
+    r"""^[\s"'-]*([A-Za-z][\w.-]{1,60}?)["']?\s*(?:\[[\w, -]*\]\s*)?"""
+    r"""(?:[=<>~!^@]=?=?\s*["']?[\^~v]*\d|:\s*["'^~<>=v]*\d|\s+v\d)"""
+)
+_KEY: Final = re.compile(r"([A-Za-z][\w-]{2,60})[\"']?\s*[:=]")
 _COMMON: Final = frozenset(
     {"true", "false", "null", "none", "name", "version", "value", "type", "the", "and", "for", "not"}
 )
@@ -58,7 +64,7 @@ def measure_nearness(
     best, factor, reason = 0.0, 0.0, ""
     bound = bound_names(hunks)
     for hunk in hunks:
-        if is_test_file(hunk.path):
+        if is_test_file(hunk.path) or is_document(hunk.path):
             continue
         weight = weigh_hunk(hunk, bound=bound)
         near, run, why = _measure(hunk, aliases.get(hunk.path, hunk.path), reach, executed)
@@ -100,30 +106,21 @@ def _say_near(path: str, name: str, near: float) -> str:
 
 def _measure_data(hunk: LooseHunk, path: str, reach: Reach) -> tuple[float, float, str]:
     """Settings, pins and data count where reached code names what is changed in them, less where it names the file."""
-    changed = {word.lower() for text in (*hunk.added, *hunk.removed) for word in _split_keys(text)}
-    used, near = _find_used(changed, reach)
     named = max(reach.files.get(path, 0.0), reach.files.get(PurePosixPath(path).name, 0.0))
-    if is_pin_file(path):
+    pins = is_pin_file(path)
+    pattern = _PINNED if pins else _KEY
+    lines = (*hunk.added, *hunk.removed)
+    changed = {match.lower() for text in lines for match in pattern.findall(text)} - _COMMON
+    known = sorted({word.replace("-", "_") for word in changed} & set(reach.words))
+    used = max(known, key=lambda each: reach.words[each], default="")
+    near = reach.words.get(used, 0.0)
+    if pins:
         if near > _USED:
             return max(_NAMED_PIN, near), 1.0, f"changes the version of {used}, which the failing code uses"
         return _PIN, 1.0, f"changes packages in {path}"
-    if near > _USED and (named or near > _NAMED_PIN):
+    if near > _USED and (named or "_" in used):
         return max(near, named), 1.0, f"changes {used} in {path}, which the failing code uses"
     return named, 1.0, f"changes {path}, which the failing code reads" if named else ""
-
-
-def _split_keys(text: str) -> list[str]:
-    words = _WORD.findall(text)
-    return [*words, *(word.replace("-", "_") for word in words if "-" in word)]
-
-
-def _find_used(changed: set[str], reach: Reach) -> tuple[str, float]:
-    """Return which of some words the nearest code uses, and how near that is. Short and common words say nothing."""
-    best, word = 0.0, ""
-    for text, weight in reach.texts:
-        if weight > best and (shared := changed & {each.lower() for each in _WORD.findall(text)} - _COMMON):
-            best, word = weight, max(shared, key=lambda each: (len(each), each))
-    return word, best
 
 
 def read_aliases(renames: Sequence[Sequence[tuple[str, str]]]) -> dict[str, str]:

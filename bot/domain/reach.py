@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 MAX_STEPS: Final = 6
@@ -60,6 +61,15 @@ class Reach:
     names: Mapping[tuple[str, str], float] = field(default_factory=dict)
     files: Mapping[str, float] = field(default_factory=dict)
     texts: Sequence[tuple[str, float]] = ()
+
+    @cached_property
+    def words(self) -> Mapping[str, float]:
+        """Return the names that reached code uses, in lower case, with how near the nearest use is."""
+        found: dict[str, float] = {}
+        for text, weight in self.texts:
+            for name in _NAME.findall(text):
+                found[name.lower()] = max(found.get(name.lower(), 0.0), weight)
+        return found
 
     def of(self, path: str, name: str) -> float:
         return self.names.get((path, name), 0.0)

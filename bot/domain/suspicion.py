@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from bot.domain.blame import LooseHunk, Touch, read_hunks, read_renames, trace_line
+from bot.domain.documents import is_document
 from bot.domain.evidence import ErrorRecord, FailingRequest, Frame, Suspect
 from bot.domain.nearness import Executed, Nearness, measure_nearness, read_aliases
 from bot.domain.reach import Reach
@@ -48,10 +49,6 @@ _SCHEME = re.compile(r"^(?:file|webpack(?:-internal)?|app|ng)://[^/]*/?(?=/|\.|\
 _BUILT = re.compile(r"^(?:.*/)?(?:dist|build|out|lib|\.next/server)/")
 _COMPILED = {"js": ("ts", "tsx", "jsx"), "mjs": ("mts", "ts"), "cjs": ("cts", "ts"), "pyc": ("py",)}
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/")
-_DOC_NAME = re.compile(
-    r"(\.(md|rst|adoc)|^(readme|changelog|changes|license|notice|authors|contributing|codeowners)(\.txt)?)$",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +93,6 @@ class _Hold:
 
     score: float = 0.0
     reason: str = ""
-
-
-def is_document(path: str) -> bool:
-    parts = PurePosixPath(path)
-    return bool(_DOC_NAME.search(parts.name)) or parts.parts[0].lower() in {"doc", "docs"}
 
 
 def split_words(text: str) -> list[str]:

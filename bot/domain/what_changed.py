@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from bot.domain.documents import is_document
 from bot.domain.evidence import Suspect
 from bot.domain.happened import Happened, WhatKind
 from bot.domain.nearness import is_pin_file
 from bot.domain.risk import is_test_file
-from bot.domain.suspicion import Change, is_document
+from bot.domain.suspicion import Change
 
 MAX_LISTED: Final = 20
 

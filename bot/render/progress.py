@@ -7,11 +7,12 @@ from typing import Final
 from bot.domain.chat import Block, Bullets, Code, Message, Paragraph, Tone
 from bot.domain.conclusion import CONFIRMED, INCONCLUSIVE, LIKELY, find_result, name_commit, top_record
 from bot.domain.evidence import Check, CheckRun, Evidence, Finding
+from bot.domain.happened import ASIDE_FROM_CODE
 from bot.domain.incident import Incident
 from bot.domain.investigation import Collected, Confirmed, Drafted, Stage, StageResult, Suspected, Verified
 from bot.domain.reproduction import Reproduce, word
 from bot.render.incident import name_slot
-from bot.render.words import write_clock, write_count, write_line, write_sentence
+from bot.render.words import write_clock, write_count, write_line, write_list, write_sentence
 
 DONE, GOING, MISSING = "✓", "→", "–"
 _RUNNING: Final[Mapping[str, str]] = {
@@ -26,6 +27,7 @@ _CONFIDENCE: Final[Mapping[str, str]] = {
     INCONCLUSIVE: "Not certain",
 }
 _TRACE_LINES: Final = 12
+MAX_CHANGED: Final = 3
 
 
 def render_status(
@@ -136,6 +138,10 @@ def _tell_suspected(result: Suspected) -> Iterator[str]:
     first = result.suspects[0]
     others = f", {write_count(len(result.suspects) - 1, 'other')} after it" if len(result.suspects) > 1 else ""
     yield f"{DONE} first suspect: {name_commit(first.commit, result.suspects)}{others}"
+    aside = [each for each in result.changed if each.kind in ASIDE_FROM_CODE][:MAX_CHANGED]
+    if aside:
+        told = write_list([f"{each.kind.value} “{write_line(each.what, 60)}” ({each.source[:12]})" for each in aside])
+        yield f"{DONE} changed besides code: {told}"
 
 
 def _tell_confirmed(result: Confirmed, results: Sequence[StageResult]) -> str:

@@ -7,14 +7,13 @@ from typing import Final
 
 from bot.domain.conclusion import conclude, find_result, name_commit
 from bot.domain.evidence import Check, CheckRun, Evidence, Finding, Suspect
-from bot.domain.happened import Happened, WhatKind
+from bot.domain.happened import ASIDE_FROM_CODE, Happened
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.render.words import write_line
 
 VERSION: Final = 1
 SHOWN_SUSPECTS: Final = 5
 SHOWN_EVIDENCE: Final = 40
-_PLAIN: Final = frozenset({WhatKind.CODE, WhatKind.MERGE, WhatKind.ASIDE})
 _Json = dict[str, object]
 
 
@@ -240,7 +239,7 @@ def _tell_suspects(results: Sequence[StageResult], *, shown: int = SHOWN_SUSPECT
 def _tell_changes(results: Sequence[StageResult]) -> Iterator[str]:
     """Tell what changed besides code: commits that change code stand among the suspects."""
     suspected = find_result(results, Suspected)
-    others = [each for each in (suspected.changed if suspected else ()) if each.kind not in _PLAIN]
+    others = [each for each in (suspected.changed if suspected else ()) if each.kind in ASIDE_FROM_CODE]
     if others:
         yield "Changed besides code"
     for each in others[:SHOWN_SUSPECTS]:

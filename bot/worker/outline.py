@@ -140,7 +140,7 @@ def _parser(suffix: str) -> Any:  # noqa: ANN401 -- the grammars carry no types
 
 def _walk(path: str, root: Any) -> Iterator[Definition]:  # noqa: ANN401 -- as above
     """Yield definitions depth first, without recursion: hostile sources nest deeper than any stack."""
-    waiting = [(child, "", 1) for child in reversed(root.children)]
+    waiting = [(child, "", 1) for child in reversed(root.named_children)]
     while waiting:
         node, owner, depth = waiting.pop()
         is_class = node.type in _CLASSES
@@ -156,7 +156,7 @@ def _walk(path: str, root: Any) -> Iterator[Definition]:  # noqa: ANN401 -- as a
             )
         if depth < _MAX_DEPTH:
             inside = name if is_class and name else owner
-            waiting += [(child, inside, depth + 1) for child in reversed(node.children)]
+            waiting += [(child, inside, depth + 1) for child in reversed(node.named_children)]
 
 
 def _first_line(node: Any) -> int:  # noqa: ANN401 -- as above

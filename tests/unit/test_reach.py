@@ -1,5 +1,7 @@
 """What a failure can reach, what a change does, and how near the two come to each other."""
 
+import pytest
+
 from bot.domain.blame import read_hunks, read_renames
 from bot.domain.change_kind import ADDING, CHANGING, TELLING, bound_names, touched_names, weigh_hunk
 from bot.domain.nearness import measure_nearness, read_aliases
@@ -120,6 +122,24 @@ def test_a_pin_is_near_where_its_package_is_used():
     change = [hunk("-describe==1.0\n+describe==2.0\n", "requirements.txt")]
     found = measure_nearness(change, reach(line=7, function="total"), None, {})
     assert found.reason == "changes the version of describe, which the failing code uses"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-describe==1.0\n+describe==2.0\n",
+        '-describe = "^1.0"\n+describe = "^2.0"\n',
+        '-"describe": "^1"\n+"describe": "^2"\n',
+    ],
+)
+def test_pins_of_several_kinds_of_files_are_read(line):
+    found = measure_nearness([hunk(line, "pyproject.toml")], reach(line=7, function="total"), None, {})
+    assert found.reason == "changes the version of describe, which the failing code uses"
+
+
+def test_words_of_documents_and_other_texts_say_nothing():
+    for path in ("docs/rate.md", "README.md", "static/rate.html"):
+        assert measure_nearness([hunk("-country: 1\n+country: 2\n", path)], reach(), None, {}).score == 0
 
 
 def test_renames_lead_to_the_name_of_today():
