@@ -126,7 +126,7 @@ StageResult = Collected | Suspected | Confirmed | Drafted | Verified
 class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
     alert's, and hostile; `feedback` is what people said about earlier patches. `ci_log` is of the commit that the
-    alert carries, `green_sha` the one that it names as green last."""
+    alert carries, `green_sha` the one that it names as green last; `told` are changes that other systems told of."""
 
     run: str
     incident: str
@@ -141,3 +141,4 @@ class Job:
     feedback: tuple[Feedback, ...] = ()
     ci_log: CILog | None = None
     green_sha: str = ""
+    told: tuple[Happened, ...] = ()

@@ -234,7 +234,7 @@ def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...
     for index, change in enumerate(changes):
         word_score, shared = words[change.sha]
         hold = holds.get(change.sha, _Hold())
-        recency, age = _score_recency(change, clues.first_error)
+        recency, age = score_recency(change.committed_at, clues.first_error)
         factor, doubts = _doubt(change, clues.first_error)
         freshness = _OLDEST + (1 - _OLDEST) * recency
         near = (
@@ -393,11 +393,11 @@ def _is_merge(known: Mapping[str, Change], touched: Mapping[str, Touch]) -> bool
 # --- time and doubts -----------------------------------------------------------------------------------------------
 
 
-def _score_recency(change: Change, first_error: datetime | None) -> tuple[float, tuple[str, ...]]:
+def score_recency(at: datetime, first_error: datetime | None) -> tuple[float, tuple[str, ...]]:
     """Return 1 for a change just before the first error, falling with age, and that age in words."""
     if first_error is None:
         return 0.0, ()
-    age = first_error - change.committed_at
+    age = first_error - at
     if age < -CLOCK_SLACK:
         return 0.0, ()
     days = max(age.total_seconds(), 0.0) / 86_400

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from bot.domain.documents import is_document
@@ -9,7 +10,7 @@ from bot.domain.evidence import Suspect
 from bot.domain.happened import Happened, WhatKind
 from bot.domain.nearness import is_pin_file
 from bot.domain.risk import is_test_file
-from bot.domain.suspicion import Change
+from bot.domain.suspicion import Change, Clues, score_recency, split_words
 
 MAX_LISTED: Final = 20
 
@@ -64,10 +65,17 @@ _KINDS: Final = {
 }
 
 
-def list_changes(changes: Sequence[Change], suspects: Sequence[Suspect]) -> tuple[Happened, ...]:
-    """Return the commits as what they changed: suspects as they are ranked, then the newest of the others."""
+def list_changes(
+    changes: Sequence[Change],
+    suspects: Sequence[Suspect],
+    told: Sequence[Happened] = (),
+    *,
+    clues: Clues | None = None,
+) -> tuple[Happened, ...]:
+    """Return commits, as what they changed, and what others told of: by suspicion, then the newest."""
     ranked: Mapping[str, Suspect] = {suspect.commit: suspect for suspect in suspects}
     listed = [_tell(change, ranked.get(change.sha)) for change in changes]
+    listed += [_weigh_told(change, clues or Clues()) for change in told]
     listed.sort(key=lambda each: (-each.score, -each.at.timestamp()))
     return tuple(listed[:MAX_LISTED])
 
@@ -82,3 +90,13 @@ def _tell(change: Change, suspect: Suspect | None) -> Happened:
         score=suspect.score if suspect else 0.0,
         reasons=suspect.reasons if suspect else (),
     )
+
+
+def _weigh_told(change: Happened, clues: Clues) -> Happened:
+    """Return a change that has no diff with how suspect it is: how shortly before it began, and what words it shares."""
+    common = set(split_words(change.what)) & set(clues.words)
+    shared = sorted(common, key=lambda word: (-clues.words[word], word))[:4]
+    recency, age = score_recency(change.at, clues.first_error)
+    told = [f"shares {', '.join(shared)} with the evidence"] if shared else []
+    told += [text.removeprefix("committed ") for text in age]
+    return replace(change, score=round(0.5 * recency + 0.3 * bool(shared), 4), reasons=tuple(told))

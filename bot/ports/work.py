@@ -16,9 +16,11 @@ from bot.domain.approval import Approval
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun
 from bot.domain.draft import Draft
+from bot.domain.happened import Happened
 from bot.domain.incident import Incident, IncidentState
 from bot.domain.investigation import StageResult
 from bot.domain.timeline import TimelineEvent
+from bot.domain.told_change import ToldChange
 from bot.domain.transcript import Step
 
 
@@ -243,6 +245,18 @@ class Switches(Protocol):
     def set(self, name: str, value: str) -> None: ...
 
 
+class ToldChanges(Protocol):
+    """Changes that other systems told of."""
+
+    def add(self, told: ToldChange) -> bool:
+        """Keep a change; False where the same key is kept already."""
+        ...
+
+    def between(self, service: str, since: datetime, until: datetime) -> Sequence[Happened]:
+        """Return the changes of a service and of all services, newest first."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. `now` is fixed for its whole length."""
 
@@ -261,6 +275,7 @@ class UnitOfWork(Protocol):
     chat_events: ChatEvents
     phases: Phases
     switches: Switches
+    told_changes: ToldChanges
 
 
 class Store(Protocol):

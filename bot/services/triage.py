@@ -13,6 +13,9 @@ from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card
 from bot.services.rulebook import Rulebook
 
+#: How long before an alert a deploy or a switched flag may have been.
+TOLD_BEFORE = timedelta(days=3)
+
 
 def start_triage(work: UnitOfWork, incident: Incident, rules: Rulebook) -> None:
     """Queue the investigation, if there is a service and a playbook for it; say so where there is not."""
@@ -60,7 +63,12 @@ def plan_job(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: R
         work.timeline.append(incident, "triage_started", BOT, "The investigation has started")
         announce(work, current, "status")
     job = describe_job(work, current, playbook, folder=folder, rules=rules)
-    return replace(job, done=work.investigations.of(run), green_sha=find_last_green(job.labels, current.annotations))
+    return replace(
+        job,
+        done=work.investigations.of(run),
+        green_sha=find_last_green(job.labels, current.annotations),
+        told=tuple(work.told_changes.between(job.service.name, job.alert_started_at - TOLD_BEFORE, job.now)),
+    )
 
 
 def describe_job(work: UnitOfWork, incident: Incident, playbook: Playbook, *, folder: str, rules: Rulebook) -> Job:

@@ -31,6 +31,7 @@ from bot.ports.work import (
     Postings,
     Switches,
     Timeline,
+    ToldChanges,
     Transcripts,
     UnitOfWork,
 )
@@ -39,11 +40,12 @@ from bot.store.leases import FileTaken, SqlTaken
 from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
 from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
 from bot.store.postgres import Member, open_postgres
+from bot.store.told import SqlToldChanges
 from bot.store.transcripts import SqlTranscripts, StepWriter
 from bot.store.trouble import as_unavailable
 
 BUSY_MS = 10_000
-NEWEST = "0003"
+NEWEST = "0004"
 VERSION_TABLE = "nightshift_version"
 
 
@@ -130,6 +132,7 @@ class SqlUnit:
     chat_events: ChatEvents
     phases: Phases
     switches: Switches
+    told_changes: ToldChanges
 
 
 def _unit(session: Session, now: datetime, phases: Phases, member: Member | None) -> SqlUnit:
@@ -149,6 +152,7 @@ def _unit(session: Session, now: datetime, phases: Phases, member: Member | None
         chat_events=SqlChatEvents(session, now),
         phases=phases,
         switches=SqlSwitches(session),
+        told_changes=SqlToldChanges(session, now),
     )
 
 

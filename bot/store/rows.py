@@ -197,3 +197,14 @@ class WebSessionRow(SQLModel, table=True):
     token_hash: str = Field(primary_key=True)
     person: str
     expires_at: datetime = _time()
+
+
+class ToldRow(SQLModel, table=True):
+    __tablename__ = "told_change"
+    key: str = Field(primary_key=True)
+    service: str
+    kind: str
+    what: str
+    who: str
+    source: str
+    at: datetime = Field(default=None, sa_type=UTCTime, nullable=False, index=True)

@@ -132,7 +132,7 @@ def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Chan
         suspects=suspects,
         notes=tuple(notes),
         code=tuple(_show_code(places, snapshot, code, ground.head)),
-        changed=list_changes(changes, suspects),
+        changed=list_changes(changes, suspects, job.told, clues=clues),
     )
 
 
