@@ -21,6 +21,7 @@ _ASK: Final = (
     "print(json.dumps([sys.executable, sys.prefix, sys.base_prefix, u.find_spec('pytest') is not None]))"
 )
 _SYSTEM_PATH: Final = "/opt/nightshift/bin:/usr/local/bin:/usr/bin:/bin"
+_TOOLCHAIN: Final = "/toolchain/lib"
 _SECONDS: Final = 20.0
 _MAX_FILE: Final = 8 * 1024 * 1024
 
@@ -48,16 +49,20 @@ class _Python:
         return tuple(folder for folder in found if not folder.is_relative_to("/usr"))
 
 
-def read_command(text: str, repository: Path) -> Command:
-    """Return the command. Raises `Refused` where it is empty or cannot be read."""
+def read_command(text: str, repository: Path, *, has_toolchain: bool = False) -> Command:
+    """Return the command. Raises `Refused` where it is empty or cannot be read.
+
+    With a toolchain of its own it gets nothing of this machine's packages: its programs come from there.
+    """
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise Refused(f"the command {text[:80]!r} cannot be read: {error}", Reason.BAD_INPUT) from error
     if not words:
         raise Refused("the command is empty", Reason.BAD_INPUT)
-    python = _find_python(words, repository)
-    env = {"PYTHONPATH": ".:src" if (repository / "src").is_dir() else ".", "PYTHONDONTWRITEBYTECODE": "1"}
+    python = None if has_toolchain else _find_python(words, repository)
+    folders = [".", *(["src"] if (repository / "src").is_dir() else []), *([_TOOLCHAIN] if has_toolchain else [])]
+    env = {"PYTHONPATH": ":".join(folders), "PYTHONDONTWRITEBYTECODE": "1"}
     if python is not None:
         env["PATH"] = f"{Path(python.executable).parent}:{_SYSTEM_PATH}"
     if _SHELL.search(text):
@@ -70,6 +75,11 @@ def read_command(text: str, repository: Path) -> Command:
         files=files,
         env=env,
     )
+
+
+def read_setup(text: str) -> tuple[str, ...]:
+    """Return the words of a setup command; a shell reads what only a shell understands."""
+    return ("sh", "-c", text) if _SHELL.search(text) else tuple(shlex.split(text))
 
 
 def _place(word: str, repository: Path, files: dict[str, bytes]) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shlex
 import sys
 import tempfile
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.agent.redaction import load_redactor
-from bot.bootstrap.command import Command, read_command
+from bot.bootstrap.command import Command, read_command, read_setup
 from bot.bootstrap.rules import load_playbooks
 from bot.domain.alert import Alert
 from bot.domain.ci_log import find_last_green
@@ -145,9 +144,10 @@ def _read_alert(file: Path) -> Alert:
 def _read_commands(case: Case) -> Mapping[str, Command]:
     if not case.run:
         return {}
-    check = read_command(case.run, case.repository)
+    has_toolchain = bool(case.setup)
+    check = read_command(case.run, case.repository, has_toolchain=has_toolchain)
     if case.suite:
-        return {CHECK: check, SUITE: read_command(case.suite, case.repository)}
+        return {CHECK: check, SUITE: read_command(case.suite, case.repository, has_toolchain=has_toolchain)}
     whole = widen(check.argv)
     return {CHECK: check, **({SUITE: replace(check, argv=whole)} if whole else {})}
 
@@ -176,7 +176,7 @@ def _plan_job(
         branch=BORROWED,
         logs=tuple(LogPlace(kind="file", path=str(path)) for path in case.logs),
         checks={name: command.argv for name, command in commands.items()},
-        setup=tuple(shlex.split(case.setup)),
+        setup=read_setup(case.setup),
         env=commands[CHECK].env if commands else {},
     )
     title = (alert.annotations.get("summary") or labels.get("alertname", "")) if alert else ""

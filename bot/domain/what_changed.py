@@ -93,7 +93,7 @@ def _tell(change: Change, suspect: Suspect | None) -> Happened:
 
 
 def _weigh_told(change: Happened, clues: Clues) -> Happened:
-    """Return a change that has no diff with how suspect it is: how shortly before it began, and what words it shares."""
+    """Return a change without a diff with how suspect it is: how shortly before it began, what words it shares."""
     common = set(split_words(change.what)) & set(clues.words)
     shared = sorted(common, key=lambda word: (-clues.words[word], word))[:4]
     recency, age = score_recency(change.at, clues.first_error)
