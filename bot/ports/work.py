@@ -19,6 +19,7 @@ from bot.domain.draft import Draft
 from bot.domain.happened import Happened
 from bot.domain.incident import Incident, IncidentState
 from bot.domain.investigation import StageResult
+from bot.domain.past import PastIncident
 from bot.domain.timeline import TimelineEvent
 from bot.domain.told_change import ToldChange
 from bot.domain.transcript import Step
@@ -257,6 +258,18 @@ class ToldChanges(Protocol):
         ...
 
 
+class PastIncidents(Protocol):
+    """What is kept of incidents, found again by their words."""
+
+    def keep(self, past: PastIncident) -> None:
+        """Keep it, in the place of what was kept of the same incident."""
+        ...
+
+    def like(self, words: Sequence[str], *, but: str) -> Sequence[PastIncident]:
+        """Return incidents that share any of the words, the closest first, without `but`."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. `now` is fixed for its whole length."""
 
@@ -276,6 +289,7 @@ class UnitOfWork(Protocol):
     phases: Phases
     switches: Switches
     told_changes: ToldChanges
+    past_incidents: PastIncidents
 
 
 class Store(Protocol):

@@ -60,7 +60,9 @@ def render_status(
     )
 
 
-def render_findings(incident: Incident, findings: Sequence[Finding], evidence: Sequence[Evidence]) -> Message:
+def render_findings(
+    incident: Incident, findings: Sequence[Finding], evidence: Sequence[Evidence], *, alike: Sequence[str] = ()
+) -> Message:
     """Return the findings with their citations; evidence that nothing cites is only counted."""
     cited = {piece for finding in findings for piece in finding.evidence}
     shown = [piece for piece in evidence if piece.id in cited]
@@ -69,7 +71,10 @@ def render_findings(incident: Incident, findings: Sequence[Finding], evidence: S
     )
     if findings:
         doubt = f" Would be refuted by: {findings[0].refuted_by}." if findings[0].refuted_by else ""
-        blocks.insert(0, Paragraph(text=f"{_weigh(findings[0])} [{', '.join(findings[0].evidence)}].{doubt}"))
+        after = f" Look next at {findings[0].next}." if findings[0].next else ""
+        blocks.insert(0, Paragraph(text=f"{_weigh(findings[0])} [{', '.join(findings[0].evidence)}].{doubt}{after}"))
+    if alike:
+        blocks.append(Bullets(items=tuple(write_line(text, 300) for text in alike)))
     if shown:
         blocks.append(Paragraph(text="Evidence:"))
         blocks.append(Bullets(items=tuple(_say_evidence(piece) for piece in shown)))

@@ -27,6 +27,7 @@ from bot.ports.work import (
     Effects,
     Incidents,
     Investigations,
+    PastIncidents,
     Phases,
     Postings,
     Switches,
@@ -38,6 +39,7 @@ from bot.ports.work import (
 from bot.store.incidents import SqlAlerts, SqlIncidents, SqlInvestigations
 from bot.store.leases import FileTaken, SqlTaken
 from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
+from bot.store.past import SqlPastIncidents
 from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
 from bot.store.postgres import Member, open_postgres
 from bot.store.told import SqlToldChanges
@@ -45,7 +47,7 @@ from bot.store.transcripts import SqlTranscripts, StepWriter
 from bot.store.trouble import as_unavailable
 
 BUSY_MS = 10_000
-NEWEST = "0004"
+NEWEST = "0005"
 VERSION_TABLE = "nightshift_version"
 
 
@@ -133,6 +135,7 @@ class SqlUnit:
     phases: Phases
     switches: Switches
     told_changes: ToldChanges
+    past_incidents: PastIncidents
 
 
 def _unit(session: Session, now: datetime, phases: Phases, member: Member | None) -> SqlUnit:
@@ -153,6 +156,7 @@ def _unit(session: Session, now: datetime, phases: Phases, member: Member | None
         phases=phases,
         switches=SqlSwitches(session),
         told_changes=SqlToldChanges(session, now),
+        past_incidents=SqlPastIncidents(session),
     )
 
 

@@ -149,7 +149,9 @@ def test_the_migrations_make_the_tables_that_the_code_expects(rig):
     with rig.store.engine.connect() as connection:
         options = {
             "version_table": "nightshift_version",
-            "include_object": lambda _object, name, kind, *_rest: kind != "table" or name not in OURS,
+            "include_object": lambda _object, name, kind, *_rest: (
+                name != "past_text" if kind == "index" else kind != "table" or name not in OURS
+            ),
         }
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, SQLModel.metadata) == []
