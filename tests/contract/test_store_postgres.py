@@ -32,6 +32,7 @@ from connectors.alerts import alertmanager
 from tests.contract.store_suite import (
     AlertMemoryContract,
     IncidentContract,
+    KeepsakeContract,
     OutboxContract,
     PatchContract,
     StoreContract,
@@ -139,6 +140,10 @@ class TestPatches(PatchContract):
 
 class TestOutbox(OutboxContract):
     """Effects, postings, chat events, phases."""
+
+
+class TestKeepsakes(KeepsakeContract):
+    """Past incidents and told changes."""
 
 
 class TestTrail(TrailContract):

@@ -16,6 +16,7 @@ from bot.store.sessions import SqlSessions
 from tests.contract.store_suite import (
     AlertMemoryContract,
     IncidentContract,
+    KeepsakeContract,
     OutboxContract,
     PatchContract,
     StoreContract,
@@ -56,6 +57,10 @@ class TestPatches(PatchContract):
 
 class TestOutbox(OutboxContract):
     """Effects, postings, chat events, phases."""
+
+
+class TestKeepsakes(KeepsakeContract):
+    """Past incidents and told changes."""
 
 
 class TestTrail(TrailContract):
