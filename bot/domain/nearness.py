@@ -16,6 +16,9 @@ from bot.domain.risk import is_test_file
 Executed = Mapping[str, frozenset[str]]
 
 NOT_RUN: Final = 0.15
+NOT_SEEN: Final = 0.6
+#: Stands among the files where the watched run was too long to see all of it.
+CUT: Final = "*"
 _OWN_LEVEL: Final = 0.6
 _PIN: Final = 0.35
 _NAMED_PIN: Final = 0.8
@@ -91,7 +94,7 @@ def _measure(hunk: LooseHunk, path: str, reach: Reach, executed: Executed | None
         return 0.4 + 0.6 * near, 1.0, f"changes {shown} in {path}, which the failing check runs"
     if called and ("" in names or any(name not in called and reach.of(path, name) for name in names)):
         return 0.2 + 0.6 * near, 0.8, _say_near(path, name, near) or f"changes {path}, which the failing check loads"
-    return near, NOT_RUN, ""
+    return near, NOT_SEEN if executed and CUT in executed else NOT_RUN, ""
 
 
 def _say_near(path: str, name: str, near: float) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from bot.domain.blame import read_renames
 from bot.domain.evidence import ErrorRecord, Evidence
 from bot.domain.investigation import Collected, Job, Suspected
-from bot.domain.nearness import Executed, read_aliases
+from bot.domain.nearness import CUT, Executed, read_aliases
 from bot.domain.reach import Definition, Seed, find_reach
 from bot.domain.reproduction import Reproduce
 from bot.domain.suspicion import (
@@ -116,7 +116,7 @@ def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Chan
         words=words,
         first_error=_first_error(collected, job.alert_started_at),
         reach=reach if reach.names else None,
-        executed=ground.executed or None,
+        executed=_trust(ground.executed, places, code.definitions),
     )
     notes: list[str] = []
     if not collected.records and not collected.requests:
@@ -173,6 +173,18 @@ def _show_code(places: Sequence[Place], snapshot: Snapshot, code: Code, head: st
         yield Evidence(
             id="", kind="code", cite=f"{place.path}:{place.line} at {head[:12]}", text=f"{name or 'top level'}\n{text}"
         )
+
+
+def _trust(executed: Executed | None, places: Sequence[Place], definitions: Sequence[Definition]) -> Executed | None:
+    """Return what was executed, None where it cannot be all: the innermost frame certainly was."""
+    if not executed:
+        return None
+    first = next((place for place in places if place.is_innermost and place.path in executed), None)
+    missing = next((place for place in places if place.is_innermost and place.path.endswith(".py")), None)
+    if first is None:
+        return None if missing is not None else executed
+    name = find_function(first, definitions)
+    return executed if not name or name in executed[first.path] or CUT in executed else None
 
 
 def _find_seeds(places: Sequence[Place], definitions: Sequence[Definition]) -> list[Seed]:

@@ -21,7 +21,9 @@ from typing import Any
 
 MARK = "nightshift-executed"
 TOOL = 4
-MAX_CALLS = 500_000
+MAX_CALLS = 4_000_000
+#: Stands among the files where not every call was seen.
+CUT = "*"
 
 
 class Watch:
@@ -34,6 +36,7 @@ class Watch:
         self._out = -1
         self._seen: set[CodeType] = set()
         self._calls = 0
+        self._is_cut = False
         if self._is_first:
             folder.mkdir()
             self._out = os.dup(1)
@@ -60,6 +63,7 @@ class Watch:
         self._seen.add(frame.f_code)
         self._calls += 1
         if self._calls > MAX_CALLS:
+            self._is_cut = True
             sys.settrace(None)
 
     def end(self) -> None:
@@ -68,7 +72,7 @@ class Watch:
             self._tell(self._collect())
 
     def _collect(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
+        found: dict[str, set[str]] = {CUT: set()} if self._is_cut else {}
         for code in list(self._seen):
             path = str(Path(self._root, code.co_filename))
             if path.startswith(f"{self._root}/"):

@@ -4,9 +4,11 @@ import pytest
 
 from bot.domain.blame import read_hunks, read_renames
 from bot.domain.change_kind import ADDING, CHANGING, TELLING, bound_names, touched_names, weigh_hunk
-from bot.domain.nearness import measure_nearness, read_aliases
+from bot.domain.nearness import CUT, NOT_SEEN, measure_nearness, read_aliases
 from bot.domain.reach import Seed, find_reach, slice_lines
+from bot.domain.suspicion import Place
 from bot.worker.outline import outline
+from bot.worker.suspect import _trust
 
 CART = """RATES = load_rates()
 
@@ -111,6 +113,23 @@ def test_code_that_the_check_did_not_run_is_hardly_suspected():
     idle = measure_nearness(change, reach(), {"cart.py": frozenset({"rate_of"})}, {})
     assert idle.factor < 0.5 < ran.factor
     assert "which the failing check runs" in ran.reason
+
+
+def test_a_run_that_was_too_long_to_be_watched_whole_speaks_less_against_what_it_did_not_show():
+    change = [hunk(" def unrelated():\n-    return 1\n+    return 2\n")]
+    cut = measure_nearness(change, reach(), {"cart.py": frozenset({"rate_of"}), CUT: frozenset()}, {})
+    assert cut.factor == NOT_SEEN
+
+
+def test_what_was_executed_is_believed_only_where_it_holds_the_innermost_frame():
+    definitions = outline("cart.py", CART.encode())
+    place = Place(path="cart.py", line=11, function="rate_of", code="", weight=1.0, is_innermost=True)
+    whole = {"cart.py": frozenset({"rate_of", "total"})}
+    assert _trust(whole, [place], definitions) == whole
+    assert _trust({"cart.py": frozenset({"total"})}, [place], definitions) is None
+    assert _trust({"other.py": frozenset({"f"})}, [place], definitions) is None
+    assert _trust({"other.py": frozenset({"f"})}, [], definitions) is not None
+    assert _trust({}, [place], definitions) is None
 
 
 def test_settings_that_reached_code_uses_are_near():
