@@ -22,7 +22,6 @@ from bot.worker.trial import Trial
 MAX_RUNS: Final = 40
 #: A culprit among so many first suspects was pointed at by two things, its evidence and its run.
 POINTED_AT: Final = 3
-CLEAR_LEAD: Final = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +66,8 @@ async def _doubt_check(bench: Bench, trial: Trial, blame: Blame, *, suspects: Se
     """Run the check again at the head, the culprit and its parent: one that disagrees with itself blames nobody.
 
     Where only the runs point at a commit, each is run as often as the playbook says. One that its evidence points at
-    too was red where it was expected to be: both once more is enough, and for a first suspect far ahead of the others
-    the green alone, which could be luck.
+    too was red where it was expected to be: both once more is enough, and for the first suspect the green alone, which
+    could be luck.
     """
     culprit = blame.culprit
     if culprit is None:
@@ -77,17 +76,12 @@ async def _doubt_check(bench: Bench, trial: Trial, blame: Blame, *, suspects: Se
     parent, tries = culprit.parents[0], bench.playbook.tries
     planned = [(head, tries), (culprit.sha, tries), (parent, tries)]
     if pointed:
-        planned = [(parent, 2)] if _is_clear(suspects, culprit.sha) else [(parent, 2), (culprit.sha, 2)]
+        planned = [(parent, 2)] if culprit.sha == suspects[0].commit else [(parent, 2), (culprit.sha, 2)]
     for sha, times in planned:
         run = await bench.repeat(trial, sha, times)
         if run.verdict is Check.UNKNOWN:
             return Blame(culprit=None, how=say_flaky(trial, sha, run.note))
     return blame
-
-
-def _is_clear(suspects: Sequence[Suspect], commit: str) -> bool:
-    second = suspects[1].score if len(suspects) > 1 else 0.0
-    return suspects[0].commit == commit and suspects[0].score >= CLEAR_LEAD * second
 
 
 async def _doubt_times(bench: Bench, trial: Trial, blame: Blame) -> Blame:
