@@ -135,10 +135,20 @@ async def _look_into(case: Case, last: Stage) -> Report:
 def _read_alert(file: Path) -> Alert:
     """Return the first alert that fires of a delivery in Alertmanager's form."""
     try:
-        group = alertmanager.Source(alertmanager.Settings()).parse(file.read_bytes())
+        group = alertmanager.Source(alertmanager.Settings()).parse(_unwrap(file.read_bytes()))
     except OSError as error:
         raise Rejected(f"{file} cannot be read: {error.strerror}", Reason.NOT_FOUND) from error
     return next((alert for alert in group.alerts if alert.status.value == "firing"), group.alerts[0])
+
+
+def _unwrap(body: bytes) -> bytes:
+    """Return the delivery itself where somebody kept it as the "payload" of a note of their own."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    inner = said.get("payload") if isinstance(said, dict) and "alerts" not in said else None
+    return json.dumps(inner).encode() if isinstance(inner, dict) else body
 
 
 def _read_commands(case: Case) -> Mapping[str, Command]:
