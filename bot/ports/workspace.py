@@ -37,10 +37,12 @@ class CommitPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RevertDraft:
-    """A revert of `culprit` on top of `base`, as a git diff. `partial` lists hunks left out because they conflict."""
+    """A revert of `culprit` on top of `base`, as a git diff. `partial` lists hunks left out because they conflict;
+    `is_clean` says whether git merged the whole of it, so that nothing had to be fitted in hunk by hunk."""
 
     diff: bytes
     partial: tuple[str, ...] = ()
+    is_clean: bool = True
 
 
 class Checkout(Protocol):

@@ -19,6 +19,7 @@ from bot.worker.trial import Trial
 CLEAR_SCORE = 0.25
 CLEAR_LEAD = 1.5
 MAX_NAMED = 10
+FITTED = "later commits changed lines around it, so it was fitted in hunk by hunk"
 #: How often a test that fails anew is run once more: a flaky one is nobody's fault.
 AGAIN = 2
 _GONE = ("→ 404", "→ 405", "→ 501")
@@ -82,12 +83,13 @@ async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial 
             empty, f"no revert of {target.commit[:12]} could be drafted: {bench.tools.clean(str(error), 300)}"
         )
     partial = tuple(f"left out, because later commits changed the same lines: {hunk}" for hunk in revert.partial)
+    fitted = () if revert.is_clean or partial else (FITTED,)
     drafted = Drafted(
         base=head,
         patch=whole.text,
         title=f'Revert "{subject}"',
         culprit=target.commit,
-        notes=(*target.notes, *(bench.tools.clean(note, 300) for note in partial)),
+        notes=(*target.notes, *fitted, *(bench.tools.clean(note, 300) for note in partial)),
         scope=_name_scope(revert.partial),
     )
     sources = _sources_only(whole)

@@ -38,7 +38,8 @@ async def draft_revert(repo: Repo, culprit: str, base: str, *, sources_only: boo
     if not pieces:
         return None
     async with temporary_index(repo, base) as env:
-        if not await _apply(repo, env, b"".join(piece.raw for piece in pieces)):
+        is_clean = await _apply(repo, env, b"".join(piece.raw for piece in pieces))
+        if not is_clean:
             await repo.run("read-tree", base, env=env)
             for piece in pieces:
                 left_out += await _apply_piece(repo, env, piece)
@@ -47,7 +48,8 @@ async def draft_revert(repo: Repo, culprit: str, base: str, *, sources_only: boo
     if not kept:
         return None
     diffs = sorted((piece.diff for piece in kept), key=lambda diff: diff.change.path.encode())
-    return RevertDraft(diff=b"".join(map(render_file, diffs)), partial=tuple(dict.fromkeys(left_out + unfit)))
+    partial = tuple(dict.fromkeys(left_out + unfit))
+    return RevertDraft(diff=b"".join(map(render_file, diffs)), partial=partial, is_clean=is_clean)
 
 
 async def _read_renames(repo: Repo, culprit: str, base: str) -> dict[bytes, bytes]:
