@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -287,6 +287,25 @@ def sandbox_run(
     if not command:
         _fail("give a command after --, for example: nightshift sandbox-run -- python3 -V", 2)
     sys.exit(run_in_sandbox(command, tree=tree, seconds=seconds))
+
+
+_PASSED_ON: Final = {"ignore_unknown_options": True, "help_option_names": ["--no-such-help"]}
+
+
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
+def triage(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Say what broke, which commit did it and what mends it, from a log and a repository: no server, no chat."""
+    from bot.bootstrap.triage_options import triage_main  # noqa: PLC0415 -- keeps --help fast
+
+    sys.exit(triage_main(options or []))
+
+
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
+def suspects(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Rank the commits that may have caused what a log shows, with reasons. Runs nothing of the repository."""
+    from bot.bootstrap.triage_options import suspects_main  # noqa: PLC0415 -- keeps --help fast
+
+    sys.exit(suspects_main(options or []))
 
 
 @app.command(hidden=True)

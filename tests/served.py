@@ -18,6 +18,7 @@ from bot.store.board import SqlBoard
 from bot.store.inbox import Inbox
 from bot.store.sessions import SqlSessions
 from bot.web.admin import AdminApi
+from bot.web.changes import ChangeIntake
 from bot.web.intake import AlertIntake
 from bot.web.pages import Pages
 from bot.web.server import Surface, build_app, listen
@@ -84,6 +85,7 @@ async def serve(
     )
     surface = Surface(
         intake=AlertIntake(box or inbox, sources, limit=LIMIT),
+        changes=ChangeIntake(world.store, sources["alertmanager"].verify),
         admin=AdminApi(
             world.store, inbox, sessions, world.rules.roster, token=ADMIN, base_url="http://nightshift.example/"
         ),

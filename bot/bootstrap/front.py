@@ -47,6 +47,7 @@ from bot.store.database import SqlStore, lock_state
 from bot.store.inbox import Inbox
 from bot.store.sessions import SqlSessions
 from bot.web.admin import AdminApi
+from bot.web.changes import ChangeIntake
 from bot.web.intake import AlertIntake
 from bot.web.pages import Pages
 from bot.web.server import Surface, build_app, listen
@@ -276,6 +277,7 @@ def _surface(
     settings = core.settings
     return Surface(
         intake=AlertIntake(core.state.inbox, sources, limit=settings.limits.alert_bytes),
+        changes=ChangeIntake(core.state.store, sources["alertmanager"].verify),
         admin=AdminApi(
             core.state.store,
             core.state.inbox,

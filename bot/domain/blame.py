@@ -81,6 +81,19 @@ def read_hunks(diff: str) -> tuple[LooseHunk, ...]:
     return tuple(hunks)
 
 
+def read_renames(diff: str) -> tuple[tuple[str, str], ...]:
+    """Return the files that a diff renames, (old, new), whether or not their content changed too."""
+    found: list[tuple[str, str]] = []
+    old = ""
+    for line in diff.split("\n"):
+        if line.startswith("rename from "):
+            old = line.removeprefix("rename from ").strip('"')
+        elif line.startswith("rename to ") and old:
+            found.append((old, line.removeprefix("rename to ").strip('"')))
+            old = ""
+    return tuple(found)
+
+
 def _take_body(lines: Iterator[str], old: int, new: int) -> Iterator[str]:
     while old > 0 or new > 0:
         line = next(lines, None)

@@ -46,7 +46,7 @@ def conclude(results: Sequence[StageResult]) -> tuple[tuple[Finding, ...], tuple
     findings = [
         *_blame(results, ledger),
         *_read_marks(collected),
-        *_read_errors(collected, ledger),
+        *_read_errors(collected, ledger, find_result(results, Suspected)),
         *_judge_patch(results, ledger),
     ]
     return tuple(findings), tuple(ledger.pieces)
@@ -90,6 +90,7 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
             evidence=runs or (ledger.add("check", "checks", confirmed.how),),
             confidence=CONFIRMED if is_flaky else INCONCLUSIVE,
             refuted_by="the same verdict in every run of it" if is_flaky else "a red run of a check in the sandbox",
+            next="" if is_flaky else _look_next(confirmed, suspects),
         )
     elif suspects:
         first = suspects[0]
@@ -99,7 +100,23 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
             evidence=(*_add_commit(first.commit, suspects, ledger, kind), *runs),
             confidence=INCONCLUSIVE if runs or not first.reasons else LIKELY,
             refuted_by="the failure going on with that commit reverted",
+            next=_look_next(confirmed, suspects),
         )
+
+
+def _look_next(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> str:
+    """Say what a person should look at where no run could name the culprit."""
+    first = [suspect.commit[:12] for suspect in suspects[:3] if suspect.reasons]
+    read = f"what {' and '.join(first)} changed" if first else "the newest changes"
+    if confirmed is None:
+        return f"{read}, and whether it fails at the commit before"
+    if any(run.verdict is Check.RED for run in confirmed.runs):
+        return f"{read}, and whether an older commit than those looked at fails too"
+    if any(run.verdict is Check.GREEN for run in confirmed.runs):
+        return f"what differs from the sandbox (data, configuration, load, another service); then {read}"
+    if not confirmed.runs:
+        return f"which check or request is red, so that it can be run; then {read}"
+    return f"why it could not be run in the sandbox; then {read}"
 
 
 def _read_marks(collected: Collected | None) -> Iterator[Finding]:
@@ -115,7 +132,7 @@ def _read_marks(collected: Collected | None) -> Iterator[Finding]:
             yield Finding(claim=claim, evidence=(piece.id,), confidence=CONFIRMED, refuted_by=refuted_by)
 
 
-def _read_errors(collected: Collected | None, ledger: _Ledger) -> Iterator[Finding]:
+def _read_errors(collected: Collected | None, ledger: _Ledger, suspected: Suspected | None) -> Iterator[Finding]:
     if collected is None:
         return
     record = top_record(collected)
@@ -129,14 +146,16 @@ def _read_errors(collected: Collected | None, ledger: _Ledger) -> Iterator[Findi
             evidence=(ledger.add("logs", cite, text),),
             confidence=INCONCLUSIVE,
             refuted_by="an error in a log that was not read",
+            next="the logs of the services it calls, and a longer time before the alert",
         )
         return
     times = "once" if record.count == 1 else f"{record.count:,} times"
     where = f" at {record.frames[-1].path}:{record.frames[-1].line}" if record.frames else ""
     cited = ledger.find([line.cite for line in record.lines])
+    shown = tuple(ledger.add(piece.kind, piece.cite, piece.text) for piece in (suspected.code if suspected else ()))
     yield Finding(
         claim=f"{record.kind or 'An error'}{where}, {times}: {record.headline}",
-        evidence=cited or (ledger.add("log", record.cite, record.headline),),
+        evidence=(*(cited or (ledger.add("log", record.cite, record.headline),)), *shown),
         confidence=CONFIRMED,
         refuted_by="as many of the same error before the alert",
     )
@@ -161,6 +180,7 @@ def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Fi
         evidence=runs or (ledger.add("check", verified.rung or "no sandbox", reasons),),
         confidence=INCONCLUSIVE,
         refuted_by=f"{words.running} with the patch",
+        next=f"{words.running} with the patch where all that it needs is there",
     )
 
 

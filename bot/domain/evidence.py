@@ -73,7 +73,7 @@ class CheckRun:
 
     `note` is what the verdict rests on where one run is not enough: "median 85 ms of 5", "failed in 2 of 3 runs".
     `kind` is "test", "lint", "types", "other", or "" for a reproduction and in what was stored before there were kinds;
-    `attempts` says how often it was run, `greens` how often it was green then.
+    `attempts` says how often it was run, `greens` how often it was green then; `failing` are the tests that it names.
     """
 
     name: str
@@ -87,6 +87,7 @@ class CheckRun:
     attempts: int = 1
     greens: int = 0
     required: bool = True
+    failing: tuple[str, ...] = ()
 
     @property
     def is_flaky(self) -> bool:
@@ -121,13 +122,15 @@ class Evidence:
 class Finding:
     """A claim that cites its evidence. A finding without evidence is invalid.
 
-    `confidence` is "confirmed", "likely" or "inconclusive"; `refuted_by` says what would prove it wrong.
+    `confidence` is "confirmed", "likely" or "inconclusive"; `refuted_by` says what would prove it wrong. What is not
+    sure says in `next` what to look at now.
     """
 
     claim: str
     evidence: tuple[str, ...]
     confidence: str
     refuted_by: str = ""
+    next: str = ""
 
     def __post_init__(self) -> None:
         if not self.evidence:

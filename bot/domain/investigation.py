@@ -10,6 +10,7 @@ from typing import ClassVar
 from bot.domain.ci_log import CILog
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, LogLine, Suspect
 from bot.domain.feedback import Feedback
+from bot.domain.happened import Happened
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
@@ -47,11 +48,17 @@ class Collected:
 
 @dataclass(frozen=True, kw_only=True)
 class Suspected:
-    """The commits that may have caused it, most likely first; `head` is the deployed commit looked at."""
+    """The commits that may have caused it, most likely first; `head` is the deployed commit looked at.
+
+    `code` shows the lines on the stack as they are at the head, innermost first; their ids are given later. `changed`
+    is everything that changed, not commits alone, most suspect first.
+    """
 
     head: str
     suspects: tuple[Suspect, ...]
     notes: tuple[str, ...] = ()
+    code: tuple[Evidence, ...] = ()
+    changed: tuple[Happened, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,8 @@ class Drafted:
 
     `existing` are hidden characters of its added lines that the worker found in the base: (path, code point). They are
     looked for again when the patch is applied for the push.
+    `scope` says how much of the culprit a revert takes back: "whole", "sources" (its tests and documents stay), "part"
+    (later commits changed the rest) or "none"; "" where the patch is no revert.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
@@ -81,6 +90,7 @@ class Drafted:
     culprit: str | None
     notes: tuple[str, ...] = ()
     existing: tuple[tuple[str, int], ...] = ()
+    scope: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +98,8 @@ class Verified:
     """What the sandbox said about the patch: reproduction before and after, then every check of the service.
 
     Checks that are red without the patch too are named in `already_red` and do not count against it, nor do those
-    that are not required. `base_runs` are the runs without the patch that this rests on.
+    that are not required. `base_runs` are the runs without the patch that this rests on; `newly_failing` are tests that
+    fail with it and not without it, as far as the checks name them.
     """
 
     before: Check
@@ -99,6 +110,7 @@ class Verified:
     rung: str = ""
     reproduce: Reproduce = Reproduce.REQUEST
     base_runs: tuple[CheckRun, ...] = ()
+    newly_failing: tuple[str, ...] = ()
 
     @property
     def broken(self) -> tuple[CheckRun, ...]:
@@ -129,7 +141,8 @@ class LogRead:
 class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
     alert's, and hostile; `feedback` is what people said about earlier patches. `ci_log` is of the commit that the
-    alert carries, `green_sha` the one that it names as green last; `far_logs` were read where the credentials are."""
+    alert carries, `green_sha` the one that it names as green last; `far_logs` were read where the credentials are;
+    `told` are changes that other systems told of."""
 
     run: str
     incident: str
@@ -145,6 +158,7 @@ class Job:
     ci_log: CILog | None = None
     green_sha: str = ""
     far_logs: tuple[LogRead, ...] = ()
+    told: tuple[Happened, ...] = ()
 
     @property
     def log_span(self) -> tuple[datetime, datetime]:

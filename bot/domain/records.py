@@ -10,9 +10,10 @@ from typing import Final
 from bot.domain.evidence import ErrorRecord, Frame, LogLine
 from bot.domain.logfields import as_object, flatten, parse_logfmt, parse_object
 from bot.domain.logtime import parse_time
-from bot.domain.traces import MAX_LINES, Trace, find_trace, may_start, parse_stack, split_exception, strip_header
+from bot.domain.trace_parts import Trace, split_exception
+from bot.domain.traces import MAX_LINES, find_trace, may_start, parse_stack, strip_header
 
-__all__ = ["MAX_RECORDS", "find_records", "parse_time"]
+__all__ = ["MAX_RECORDS", "find_records", "merge_records", "parse_time"]
 
 MAX_RECORDS: Final = 100
 _MAX_GROUPS: Final = 5_000
@@ -79,9 +80,30 @@ def find_records(lines: Iterable[LogLine]) -> tuple[ErrorRecord, ...]:
                     continue
                 group = groups[key] = _Group(record=record)
             group.add(at)
-    found = [group.finish() for group in groups.values()]
+    found = _drop_told([group.finish() for group in groups.values()])
     found.sort(key=lambda record: (not record.frames, -record.count, -len(record.frames)))
     return tuple(found[:MAX_RECORDS])
+
+
+def merge_records(records: Iterable[ErrorRecord]) -> tuple[ErrorRecord, ...]:
+    """Return the records of several sources, of those that say the same thing at the same places the first."""
+    found: dict[object, ErrorRecord] = {}
+    for record in records:
+        places = tuple((frame.path.rsplit("/", 1)[-1], frame.line) for frame in record.frames)
+        found.setdefault((record.kind, places or record.headline), record)
+    return tuple(_drop_told(list(found.values())))
+
+
+def _drop_told(records: list[ErrorRecord]) -> list[ErrorRecord]:
+    """Leave out what a test run's summary only names again: a frame without a line, of an error with frames."""
+    told = {(record.kind, frame.path) for record in records for frame in record.frames if frame.line}
+    return [
+        record
+        for record in records
+        if any(frame.line for frame in record.frames)
+        or not record.frames
+        or any((record.kind, frame.path) not in told for frame in record.frames)
+    ]
 
 
 def _scan(lines: Iterable[LogLine]) -> Iterator[tuple[ErrorRecord, datetime | None]]:

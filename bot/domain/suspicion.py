@@ -12,18 +12,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from bot.domain.blame import LooseHunk, Touch, read_hunks, trace_line
-from bot.domain.evidence import ErrorRecord, FailingRequest, Suspect
+from bot.domain.blame import LooseHunk, Touch, read_hunks, read_renames, trace_line
+from bot.domain.documents import is_document
+from bot.domain.evidence import ErrorRecord, FailingRequest, Frame, Suspect
+from bot.domain.nearness import Executed, Nearness, measure_nearness, read_aliases
+from bot.domain.reach import Reach
 from bot.domain.risk import is_test_file
 
 MAX_SUSPECTS = 10
 MAX_WORDS = 2_000
 CLOCK_SLACK = timedelta(minutes=2)
 
-_WORDS, _FRAMES, _RECENCY = 0.50, 0.42, 0.08
+_WORDS, _FRAMES, _NEAR, _RECENCY = 0.44, 0.16, 0.36, 0.04
 _OLDEST, _HALF_AGE_DAYS = 0.6, 7.0
 _TOUCH = {Touch.CHANGED: 1.0, Touch.NEAR: 0.75, Touch.NONE: 0.25}
 _FUNCTION = 0.6
+_COMMON_WORDS = 0.3
+_SEED_WORDS, _REACHED_WORDS = 0.6, 0.25
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,60}")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
@@ -40,11 +45,10 @@ _STOP = frozenset(_STOP_WORDS.split())
 _LIBRARY = re.compile(
     r"/lib(?:64)?/python\d|<frozen |/usr/lib/|/node_modules/|/pkg/mod/|\.cargo/registry|/gems/|<string>"
 )
+_SCHEME = re.compile(r"^(?:file|webpack(?:-internal)?|app|ng)://[^/]*/?(?=/|\.|\w)")
+_BUILT = re.compile(r"^(?:.*/)?(?:dist|build|out|lib|\.next/server)/")
+_COMPILED = {"js": ("ts", "tsx", "jsx"), "mjs": ("mts", "ts"), "cjs": ("cts", "ts"), "pyc": ("py",)}
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/")
-_DOC_NAME = re.compile(
-    r"(\.(md|rst|adoc)|^(readme|changelog|changes|license|notice|authors|contributing|codeowners)(\.txt)?)$",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,8 @@ class Clues:
     places: tuple[Place, ...] = ()
     words: Mapping[str, float] = field(default_factory=dict)
     first_error: datetime | None = None
+    reach: Reach | None = None
+    executed: Executed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +93,6 @@ class _Hold:
 
     score: float = 0.0
     reason: str = ""
-
-
-def is_document(path: str) -> bool:
-    parts = PurePosixPath(path)
-    return bool(_DOC_NAME.search(parts.name)) or parts.parts[0].lower() in {"doc", "docs"}
 
 
 def split_words(text: str) -> list[str]:
@@ -129,6 +130,23 @@ def map_path(path: str, tree: Mapping[str, Sequence[str]]) -> str | None:
         return None
     whole = longest in {len(wanted), best[0].count("/") + 1}
     return best[0] if whole or longest > 1 else None
+
+
+def locate_frame(frame: Frame, tree: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the repository file of a frame: as it names it, by the package that its function is in, or as the
+    source that it was compiled from."""
+    path = _SCHEME.sub("", frame.path)
+    if (found := map_path(path, tree)) is not None:
+        return found
+    name = path.rsplit("/", 1)[-1]
+    if "/" not in path and len(parts := re.split(r"[.$]", frame.function)) > 2:
+        # Java names a file without its folder; the function has the package.
+        for length in range(len(parts) - 1, 0, -1):
+            if (found := map_path("/".join([*parts[:length], name]), tree)) is not None:
+                return found
+    stem, _, suffix = path.rpartition(".")
+    others = (map_path(f"{_BUILT.sub('src/', stem)}.{other}", tree) for other in _COMPILED.get(suffix, ()))
+    return next((each for each in others if each is not None), None)
 
 
 def _common_tail(ours: Sequence[str], theirs: Sequence[str]) -> int:
@@ -173,8 +191,8 @@ def gather_words(
             inside = not _LIBRARY.search(frame.path)
             take(f"{frame.function} {frame.code}", weight * max(0.8**depth, 0.3) * (0.9 if inside else 0.3))
             take(" ".join(PurePosixPath(frame.path).with_suffix("").parts[-2:]), weight * 0.4)
-        if not record.frames:
-            take("\n".join(line.text for line in record.lines[:20]), weight * 0.4)
+        shown = record.lines[:60] if record.frames else record.lines[:20]
+        take("\n".join(line.text for line in shown if not _LIBRARY.search(line.text)), weight * 0.4)
     for request in requests[:5]:
         take(request.target, 0.6)
         take(request.body[:2_000], 0.5)
@@ -182,6 +200,25 @@ def gather_words(
         take(PurePosixPath(path).stem, 0.5)
         take("\n".join(lines), 0.35)
     return words
+
+
+def add_reached_words(words: dict[str, float], texts: Iterable[tuple[str, float]]) -> None:
+    """Add the words of the code that the failure can reach: less than what failed, and less with each step."""
+    for text, near in sorted(texts, key=lambda each: -each[1]):
+        for word in split_words(text):
+            if len(words) < MAX_WORDS or word in words:
+                weight = _SEED_WORDS if near > 0.95 else _REACHED_WORDS * near
+                words[word] = max(words.get(word, 0.0), weight)
+
+
+def weigh_by_rarity(words: dict[str, float], texts: Iterable[str]) -> None:
+    """Let words count less that much of the code uses. `texts` are the code, in pieces of like size."""
+    pieces = [frozenset(split_words(text)) for text in texts]
+    frequency = Counter(word for piece in pieces for word in piece)
+    top = _rarity(0, len(pieces)) or 1.0
+    for word in words:
+        share = _rarity(frequency[word], len(pieces)) / top
+        words[word] *= _COMMON_WORDS + (1 - _COMMON_WORDS) * share
 
 
 def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...]:
@@ -192,17 +229,25 @@ def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...
     plain = frozenset(change.sha for change in changes if len(change.parents) == 1)
     words = _score_words(clues.words, counts, plain)
     holds = _score_frames(clues.places, changes, hunks)
+    aliases = read_aliases([read_renames(change.diff) for change in changes])
     suspects: list[tuple[float, int, Suspect]] = []
     for index, change in enumerate(changes):
         word_score, shared = words[change.sha]
         hold = holds.get(change.sha, _Hold())
-        recency, age = _score_recency(change, clues.first_error)
+        recency, age = score_recency(change.committed_at, clues.first_error)
         factor, doubts = _doubt(change, clues.first_error)
         freshness = _OLDEST + (1 - _OLDEST) * recency
-        score = factor * freshness * (_WORDS * word_score + _FRAMES * hold.score + _RECENCY * recency)
+        near = (
+            measure_nearness(hunks[change.sha], clues.reach, clues.executed, aliases)
+            if clues.reach is not None and change.diff
+            else Nearness(score=hold.score)
+        )
+        known = _WORDS * word_score + _FRAMES * hold.score + _NEAR * near.score + _RECENCY * recency
+        score = factor * freshness * near.factor * known
         told = ([hold.reason] if hold.reason else []) + (
             [f"shares {', '.join(shared)} with the evidence"] if shared and word_score >= 0.15 else []
         )
+        told += [near.reason] if near.reason and hold.score < 0.5 else []
         if word_score * _WORDS > hold.score * _FRAMES:
             told.reverse()
         suspects.append((score, index, _suspect(change, score, (*told, *doubts, *age))))
@@ -348,11 +393,11 @@ def _is_merge(known: Mapping[str, Change], touched: Mapping[str, Touch]) -> bool
 # --- time and doubts -----------------------------------------------------------------------------------------------
 
 
-def _score_recency(change: Change, first_error: datetime | None) -> tuple[float, tuple[str, ...]]:
+def score_recency(at: datetime, first_error: datetime | None) -> tuple[float, tuple[str, ...]]:
     """Return 1 for a change just before the first error, falling with age, and that age in words."""
     if first_error is None:
         return 0.0, ()
-    age = first_error - change.committed_at
+    age = first_error - at
     if age < -CLOCK_SLACK:
         return 0.0, ()
     days = max(age.total_seconds(), 0.0) / 86_400

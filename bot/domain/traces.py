@@ -6,13 +6,13 @@ is where it began.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.evidence import Frame
+from bot.domain.pytest_report import PYTEST_TRIGGER, parse_pytest
+from bot.domain.trace_parts import MAX_FRAMES, MAYBE_NAMED, Trace, make_frame, split_exception
 
 MAX_LINES: Final = 400
-_MAX_FRAMES: Final = 128
 _WIDTH: Final = 2_000
 
 _CONTAINER: Final = re.compile(r"^[\w.-]{1,64} {0,20}\| ")
@@ -22,24 +22,6 @@ _RUNTIME: Final = re.compile(
 _SYSLOG: Final = re.compile(
     r"^(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]{1,64} [\w./-]{1,64}(?:\[\d{1,7}\]): ", re.ASCII
 )
-_NAMED: Final = ("Exception", "Error", "Throwable", "Failure", "Fault", "Warning", "Exit", "Interrupt", "Panic")
-_MAYBE_NAMED: Final = re.compile("|".join(_NAMED))
-_TOKEN: Final = re.compile(r"[\w$.\\:]++")
-_PARTS: Final = re.compile(r"\.|\\|::|\$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trace:
-    """A trace found in a run of texts: `texts[:end]` belong to it."""
-
-    kind: str
-    message: str
-    frames: tuple[Frame, ...]
-    end: int
-
-    @property
-    def headline(self) -> str:
-        return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
 def strip_header(text: str) -> str:
@@ -52,7 +34,7 @@ def strip_header(text: str) -> str:
 
 def may_start(text: str, following: str) -> bool:
     """Say cheaply whether a trace may begin at `text`; both are stripped."""
-    return bool(_TRIGGER.search(text) or _TRIGGER_NEXT.match(following) or _MAYBE_NAMED.search(text))
+    return bool(_TRIGGER.search(text) or _TRIGGER_NEXT.match(following) or MAYBE_NAMED.search(text))
 
 
 def find_trace(texts: Sequence[str]) -> Trace | None:
@@ -77,24 +59,6 @@ def parse_stack(stack: str) -> Trace | None:
     return None
 
 
-def _frame(path: str, line: str | None, function: str, code: str = "") -> Frame:
-    number = int(line) if line and len(line) < 9 else 0
-    return Frame(path=path.strip()[:500], line=number, function=function.strip()[:200], code=code.strip()[:300])
-
-
-def split_exception(text: str) -> tuple[str, str] | None:
-    """Return the name and the message of the first exception that `text` names."""
-    if not _MAYBE_NAMED.search(text):
-        return None
-    for token in _TOKEN.finditer(text):
-        name = token.group().rstrip(".:\\")
-        last = _PARTS.split(name)[-1]
-        if last[:1].isupper() and last.endswith(_NAMED):
-            message = text[token.start() + len(name) :].lstrip(": (")
-            return name.lstrip(".:\\")[:200], message.strip()[:500]
-    return None
-
-
 # Python -------------------------------------------------------------------------------------------------------------
 _PY_START: Final = "Traceback (most recent call last):"
 _PY_FRAME: Final = re.compile(r'^[ |+-]{1,40}File "([^"]{1,500})", line (\d{1,9})(?:, in (.{1,200}))?')
@@ -115,7 +79,7 @@ def _parse_python(texts: Sequence[str]) -> Trace | None:
         cause = f" (after {kind}: {message}"[:299] + ")"
         own, kind, message, position = _parse_python_part(texts, start + 1)
         frames = [*own, *frames] if link == _PY_CAUSE else [*frames, *own]
-    return Trace(kind=kind, message=message + cause, frames=tuple(frames[-_MAX_FRAMES:]), end=position)
+    return Trace(kind=kind, message=message + cause, frames=tuple(frames[-MAX_FRAMES:]), end=position)
 
 
 def _parse_python_part(texts: Sequence[str], position: int) -> tuple[list[Frame], str, str, int]:
@@ -124,11 +88,11 @@ def _parse_python_part(texts: Sequence[str], position: int) -> tuple[list[Frame]
         text = texts[position]
         match = _PY_FRAME.match(text)
         if match is not None:
-            frames.append(_frame(match.group(1), match.group(2), match.group(3) or ""))
+            frames.append(make_frame(match.group(1), match.group(2), match.group(3) or ""))
         elif text[:1] in {" ", "\t"}:
             if frames and not frames[-1].code and text.strip(" ^~|+-"):
                 last = frames[-1]
-                frames[-1] = _frame(last.path, str(last.line), last.function, text)
+                frames[-1] = make_frame(last.path, str(last.line), last.function, text)
         else:
             break
         position += 1
@@ -196,7 +160,7 @@ def _parse_at(texts: Sequence[str]) -> Trace | None:
         position += 1
     frames = [frame for group in groups for frame in reversed(group)]
     note = f" (caused by {causes[-1].strip()[:300]})" if causes else ""
-    return Trace(kind=kind, message=message + note, frames=tuple(frames[-_MAX_FRAMES:]), end=position)
+    return Trace(kind=kind, message=message + note, frames=tuple(frames[-MAX_FRAMES:]), end=position)
 
 
 def _first_at(texts: Sequence[str]) -> int | None:
@@ -214,15 +178,15 @@ def _goes_on(texts: Sequence[str], position: int) -> bool:
 def _at_frame(text: str) -> Frame | None:
     if match := _JAVA_FRAME.match(text):
         function, path, line = match.groups()
-        return _frame(path, line, function)
+        return make_frame(path, line, function)
     if match := _NODE_FRAME.match(text):
         function, path, line = match.groups()
-        return _frame(path.removeprefix("file://"), line, function or "")
+        return make_frame(path.removeprefix("file://"), line, function or "")
     if match := _NODE_NATIVE.match(text):
-        return _frame(match.group(2), None, match.group(1))
+        return make_frame(match.group(2), None, match.group(1))
     if match := _DOTNET_FRAME.match(text):
         function, path, line = match.groups()
-        return _frame(path or "", line, function.partition("(")[0])
+        return make_frame(path or "", line, function.partition("(")[0])
     return None
 
 
@@ -244,7 +208,7 @@ def _parse_go(texts: Sequence[str]) -> Trace | None:
         call = texts[position].strip()
         name = call.removeprefix("created by ")
         name = name[: name.rfind("(")] if name.endswith(")") else name.partition(" in goroutine ")[0]
-        frames.append((call, _frame(place.group(1), place.group(2), name)))
+        frames.append((call, make_frame(place.group(1), place.group(2), name)))
         position += 2
     thrown = max((n for n, (call, _) in enumerate(frames) if call.startswith("panic(")), default=-1)
     frames = frames[thrown + 1 :]
@@ -252,7 +216,7 @@ def _parse_go(texts: Sequence[str]) -> Trace | None:
         frames.pop(0)
     message = match.group(1).removesuffix(" [recovered]").strip()[:500]
     kind, _, rest = message.partition(": ") if message.startswith("runtime error: ") else ("panic", "", message)
-    ordered = tuple(frame for _, frame in reversed(frames[:_MAX_FRAMES]))
+    ordered = tuple(frame for _, frame in reversed(frames[:MAX_FRAMES]))
     return Trace(kind=kind, message=rest, frames=ordered, end=_skip_routines(texts, position))
 
 
@@ -284,7 +248,7 @@ def _parse_ruby(texts: Sequence[str]) -> Trace | None:
     if head is not None and len(texts) > 1 and _RUBY_FROM.match(texts[1]):
         path, line, function, message, kind = head.groups()
         rest, end = _ruby_frames(texts, 1, _RUBY_FROM)
-        frames = (*reversed(rest), _frame(path, line, function))
+        frames = (*reversed(rest), make_frame(path, line, function))
         return Trace(kind=kind or "RuntimeError", message=message.strip()[:500], frames=frames, end=end)
     head = _RAILS_HEAD.search(texts[0])
     start = next((n for n in range(1, min(4, len(texts))) if _RUBY_BARE.match(texts[n])), None)
@@ -297,9 +261,9 @@ def _parse_ruby(texts: Sequence[str]) -> Trace | None:
 def _ruby_frames(texts: Sequence[str], position: int, pattern: re.Pattern[str]) -> tuple[list[Frame], int]:
     frames: list[Frame] = []
     while position < len(texts) and (match := pattern.match(texts[position])) is not None:
-        frames.append(_frame(match.group(1), match.group(2), match.group(3)))
+        frames.append(make_frame(match.group(1), match.group(2), match.group(3)))
         position += 1
-    return frames[:_MAX_FRAMES], position
+    return frames[:MAX_FRAMES], position
 
 
 # PHP ----------------------------------------------------------------------------------------------------------------
@@ -319,18 +283,18 @@ def _parse_php(texts: Sequence[str]) -> Trace | None:
     if start is None or (head is None and start == 0):
         return None
     place = _PHP_PLACE.search(texts[start - 1] if start else texts[0])
-    frames: list[Frame] = [_frame(place.group(1), place.group(2), "")] if place else []
+    frames: list[Frame] = [make_frame(place.group(1), place.group(2), "")] if place else []
     position = start + 1
     while position < len(texts) and (match := _PHP_FRAME.match(texts[position])) is not None:
         path, line, function = match.groups()
         if path:
-            frames.append(_frame(path, line, function.partition("(")[0]))
+            frames.append(make_frame(path, line, function.partition("(")[0]))
         position += 1
     if position < len(texts) and texts[position].strip().removeprefix("PHP").strip().startswith("thrown in "):
         position += 1
     kind, message = (head.group(1), head.group(2)) if head else ("Error", texts[0].strip())
     message = _PHP_PLACE.sub("", message).strip()[:500]
-    return Trace(kind=kind, message=message, frames=tuple(reversed(frames[:_MAX_FRAMES])), end=position)
+    return Trace(kind=kind, message=message, frames=tuple(reversed(frames[:MAX_FRAMES])), end=position)
 
 
 # Rust ---------------------------------------------------------------------------------------------------------------
@@ -354,24 +318,25 @@ def _parse_rust(texts: Sequence[str]) -> Trace | None:
         place = _RUST_PLACE.match(text)
         call = _RUST_CALL.match(text)
         if place is not None and frames:
-            frames[-1] = _frame(place.group(1), place.group(2), frames[-1].function)
+            frames[-1] = make_frame(place.group(1), place.group(2), frames[-1].function)
         elif call is not None:
-            frames.append(_frame("", None, call.group(1)))
+            frames.append(make_frame("", None, call.group(1)))
         elif not text.startswith(("stack backtrace:", "note: ")):
             break
         position += 1
-    own = [frame for frame in frames if frame.path and not frame.path.startswith("/rustc/")][:_MAX_FRAMES]
+    own = [frame for frame in frames if frame.path and not frame.path.startswith("/rustc/")][:MAX_FRAMES]
     if not own or (own[0].path.removeprefix("./"), own[0].line) != (path, int(line)):
-        own.insert(0, _frame(path, line, ""))
+        own.insert(0, make_frame(path, line, ""))
     return Trace(kind="panic", message=message, frames=tuple(reversed(own)), end=min(position, len(texts)))
 
 
 _TRIGGER: Final = re.compile(
     r"Traceback \(most recent call last\):|panic: |panic serving |fatal error: "
-    r"|panicked at |Stack trace:|\[stacktrace\]"
+    r"|panicked at |Stack trace:|\[stacktrace\]|" + PYTEST_TRIGGER
 )
 _TRIGGER_NEXT: Final = re.compile(r"^\s{1,20}(?:at|from) \S|^(?:PHP )?Stack trace:|^\[stacktrace\]")
 _PARSERS: Final[tuple[Callable[[Sequence[str]], Trace | None], ...]] = (
+    parse_pytest,
     _parse_python,
     _parse_go,
     _parse_rust,

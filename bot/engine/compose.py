@@ -114,7 +114,8 @@ class Composer:
         findings, evidence = conclude(work.investigations.of(incident.run))
         if not findings:
             return None
-        message = render_findings(incident, findings, evidence)
+        alike = [event.text for event in work.timeline.of(incident.id) if event.kind == "alike"]
+        message = render_findings(incident, findings, evidence, alike=tuple(dict.fromkeys(alike)))
         message = add_rollback(message, incident, self._rules.services.get(incident.service))
         playbook = choose_playbook(self._rules.playbooks, incident.labels)
         if playbook is None:

@@ -23,14 +23,16 @@ class SandboxJob:
 
     `tree` is a tar archive unpacked to a fresh tmpfs that is the working directory `/w`. `files` are added
     read-only under `/nightshift/<name>`. `toolchain` is a host folder bound read-only at `/toolchain`, its `bin`
-    first on PATH. A Python of the running version is always there as `python3` and `python`. No network but an
-    own loopback; an empty environment but PATH, HOME=/tmp, LANG and `env`.
+    first on PATH; the folders in `readable` are bound read-only where they are on the host. A Python of the running
+    version is always there as `python3` and `python`. No network but an own loopback; an empty environment but PATH,
+    HOME=/tmp, LANG and `env`.
     """
 
     argv: Sequence[str]
     tree: bytes | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     toolchain: Path | None = None
+    readable: tuple[Path, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     limits: SandboxLimits = SandboxLimits()
 

@@ -17,9 +17,12 @@ from bot.domain.chat import Reply
 from bot.domain.ci import CIRun
 from bot.domain.ci_jobs import GreenLog
 from bot.domain.draft import Draft
+from bot.domain.happened import Happened
 from bot.domain.incident import Incident, IncidentState
 from bot.domain.investigation import StageResult
+from bot.domain.past import PastIncident
 from bot.domain.timeline import TimelineEvent
+from bot.domain.told_change import ToldChange
 from bot.domain.transcript import Step
 
 
@@ -268,6 +271,30 @@ class Switches(Protocol):
     def set(self, name: str, value: str) -> None: ...
 
 
+class ToldChanges(Protocol):
+    """Changes that other systems told of."""
+
+    def add(self, told: ToldChange) -> bool:
+        """Keep a change; False where the same key is kept already."""
+        ...
+
+    def between(self, service: str, since: datetime, until: datetime) -> Sequence[Happened]:
+        """Return the changes of a service and of all services, newest first."""
+        ...
+
+
+class PastIncidents(Protocol):
+    """What is kept of incidents, found again by their words."""
+
+    def keep(self, past: PastIncident) -> None:
+        """Keep it, in the place of what was kept of the same incident."""
+        ...
+
+    def like(self, words: Sequence[str], *, but: str) -> Sequence[PastIncident]:
+        """Return incidents that share any of the words, the closest first, without `but`."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. `now` is fixed for its whole length."""
 
@@ -287,6 +314,8 @@ class UnitOfWork(Protocol):
     chat_events: ChatEvents
     phases: Phases
     switches: Switches
+    told_changes: ToldChanges
+    past_incidents: PastIncidents
 
 
 class Store(Protocol):

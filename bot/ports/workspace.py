@@ -38,11 +38,13 @@ class CommitPlan:
 @dataclass(frozen=True, kw_only=True)
 class RevertDraft:
     """A revert of `culprit` on top of `base`, as a git diff. `partial` lists hunks left out because they conflict;
-    `existing` hidden characters in added lines that the file holds in `base` already: (path, code point)."""
+    `existing` hidden characters in added lines that the file holds in `base` already: (path, code point). `is_clean`
+    says whether git merged the whole of it, so that nothing had to be fitted in hunk by hunk."""
 
     diff: bytes
     partial: tuple[str, ...] = ()
     existing: tuple[tuple[str, int], ...] = ()
+    is_clean: bool = True
 
 
 class Checkout(Protocol):

@@ -7,11 +7,12 @@ from typing import Final
 from bot.domain.chat import Block, Bullets, Code, Message, Paragraph, Tone
 from bot.domain.conclusion import CONFIRMED, INCONCLUSIVE, LIKELY, find_result, name_commit, top_record
 from bot.domain.evidence import Check, CheckRun, Evidence, Finding
+from bot.domain.happened import ASIDE_FROM_CODE
 from bot.domain.incident import Incident
 from bot.domain.investigation import Collected, Confirmed, Drafted, Stage, StageResult, Suspected, Verified
 from bot.domain.reproduction import Reproduce, word
 from bot.render.incident import name_slot
-from bot.render.words import write_clock, write_count, write_line, write_sentence
+from bot.render.words import write_clock, write_count, write_line, write_list, write_sentence
 
 DONE, GOING, MISSING = "✓", "→", "–"
 _RUNNING: Final[Mapping[str, str]] = {
@@ -26,6 +27,7 @@ _CONFIDENCE: Final[Mapping[str, str]] = {
     INCONCLUSIVE: "Not certain",
 }
 _TRACE_LINES: Final = 12
+MAX_CHANGED: Final = 3
 
 
 def render_status(
@@ -58,7 +60,9 @@ def render_status(
     )
 
 
-def render_findings(incident: Incident, findings: Sequence[Finding], evidence: Sequence[Evidence]) -> Message:
+def render_findings(
+    incident: Incident, findings: Sequence[Finding], evidence: Sequence[Evidence], *, alike: Sequence[str] = ()
+) -> Message:
     """Return the findings with their citations; evidence that nothing cites is only counted."""
     cited = {piece for finding in findings for piece in finding.evidence}
     shown = [piece for piece in evidence if piece.id in cited]
@@ -67,7 +71,10 @@ def render_findings(incident: Incident, findings: Sequence[Finding], evidence: S
     )
     if findings:
         doubt = f" Would be refuted by: {findings[0].refuted_by}." if findings[0].refuted_by else ""
-        blocks.insert(0, Paragraph(text=f"{_weigh(findings[0])} [{', '.join(findings[0].evidence)}].{doubt}"))
+        after = f" Look next at {findings[0].next}." if findings[0].next else ""
+        blocks.insert(0, Paragraph(text=f"{_weigh(findings[0])} [{', '.join(findings[0].evidence)}].{doubt}{after}"))
+    if alike:
+        blocks.append(Bullets(items=tuple(write_line(text, 300) for text in alike)))
     if shown:
         blocks.append(Paragraph(text="Evidence:"))
         blocks.append(Bullets(items=tuple(_say_evidence(piece) for piece in shown)))
@@ -136,6 +143,10 @@ def _tell_suspected(result: Suspected) -> Iterator[str]:
     first = result.suspects[0]
     others = f", {write_count(len(result.suspects) - 1, 'other')} after it" if len(result.suspects) > 1 else ""
     yield f"{DONE} first suspect: {name_commit(first.commit, result.suspects)}{others}"
+    aside = [each for each in result.changed if each.kind in ASIDE_FROM_CODE][:MAX_CHANGED]
+    if aside:
+        told = write_list([f"{each.kind.value} “{write_line(each.what, 60)}” ({each.source[:12]})" for each in aside])
+        yield f"{DONE} changed besides code: {told}"
 
 
 def _tell_confirmed(result: Confirmed, results: Sequence[StageResult]) -> str:

@@ -1,17 +1,21 @@
 """Triage: an investigation is a phase; what each stage yields is stored when it is there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from bot.domain.ci_log import find_last_green
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, StageResult, Suspected, Verified
+from bot.domain.past import Alike, choose_alike, describe_past, pick_words
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card
 from bot.services.rulebook import Rulebook
+
+#: How long before an alert a deploy or a switched flag may have been.
+TOLD_BEFORE = timedelta(days=3)
 
 
 def start_triage(work: UnitOfWork, incident: Incident, rules: Rulebook) -> None:
@@ -60,7 +64,12 @@ def plan_job(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: R
         work.timeline.append(incident, "triage_started", BOT, "The investigation has started")
         announce(work, current, "status")
     job = describe_job(work, current, playbook, folder=folder, rules=rules)
-    return replace(job, done=work.investigations.of(run), green_sha=find_last_green(job.labels, current.annotations))
+    return replace(
+        job,
+        done=work.investigations.of(run),
+        green_sha=find_last_green(job.labels, current.annotations),
+        told=tuple(work.told_changes.between(job.service.name, job.alert_started_at - TOLD_BEFORE, job.now)),
+    )
 
 
 def describe_job(work: UnitOfWork, incident: Incident, playbook: Playbook, *, folder: str, rules: Rulebook) -> Job:
@@ -93,7 +102,16 @@ def record_stage(work: UnitOfWork, incident: str, *, run: str, result: StageResu
         return
     work.timeline.append(incident, "stage", BOT, _STAGE_WORDS[type(result)], {"stage": type(result).__name__.lower()})
     current = work.incidents.get(incident)
+    if isinstance(result, Collected):
+        for alike in find_alike(work, current, (result,)):
+            work.timeline.append(incident, "alike", BOT, f"Looks like {alike.text}", {"incident": alike.past.incident})
     announce(work, current, "status")
+
+
+def find_alike(work: UnitOfWork, incident: Incident, results: Sequence[StageResult]) -> tuple[Alike, ...]:
+    """Return past incidents that share the words of this one."""
+    words = pick_words(incident, results)
+    return choose_alike(words, work.past_incidents.like(words, but=incident.id))
 
 
 def announce_findings(work: UnitOfWork, incident: Incident) -> None:
@@ -107,6 +125,7 @@ def finish_triage(work: UnitOfWork, incident: str, *, state: RunState, why: str 
     if current.run_state is not RunState.RUNNING:
         return
     work.incidents.save(replace(current, run_state=state))
+    work.past_incidents.keep(describe_past(current, work.investigations.of(current.run), work.now))
     text = {RunState.WAITING: "A patch waits for approval", RunState.DONE: "The investigation is finished"}
     work.timeline.append(incident, "triage_ended", BOT, why or text.get(state, "The investigation stopped"))
     announce(work, current, "status")

@@ -28,10 +28,12 @@ from bot.ports.work import (
     GreenLogs,
     Incidents,
     Investigations,
+    PastIncidents,
     Phases,
     Postings,
     Switches,
     Timeline,
+    ToldChanges,
     Transcripts,
     UnitOfWork,
 )
@@ -39,13 +41,15 @@ from bot.store.green_logs import SqlGreenLogs
 from bot.store.incidents import SqlAlerts, SqlIncidents, SqlInvestigations
 from bot.store.leases import FileTaken, SqlTaken
 from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
+from bot.store.past import SqlPastIncidents
 from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
 from bot.store.postgres import Member, open_postgres
+from bot.store.told import SqlToldChanges
 from bot.store.transcripts import SqlTranscripts, StepWriter
 from bot.store.trouble import as_unavailable
 
 BUSY_MS = 10_000
-NEWEST = "0004"
+NEWEST = "0006"
 VERSION_TABLE = "nightshift_version"
 
 
@@ -133,6 +137,8 @@ class SqlUnit:
     chat_events: ChatEvents
     phases: Phases
     switches: Switches
+    told_changes: ToldChanges
+    past_incidents: PastIncidents
 
 
 def _unit(session: Session, now: datetime, phases: Phases, member: Member | None) -> SqlUnit:
@@ -153,6 +159,8 @@ def _unit(session: Session, now: datetime, phases: Phases, member: Member | None
         chat_events=SqlChatEvents(session, now),
         phases=phases,
         switches=SqlSwitches(session),
+        told_changes=SqlToldChanges(session, now),
+        past_incidents=SqlPastIncidents(session),
     )
 
 

@@ -206,3 +206,26 @@ class WebSessionRow(SQLModel, table=True):
     token_hash: str = Field(primary_key=True)
     person: str
     expires_at: datetime = _time()
+
+
+class ToldRow(SQLModel, table=True):
+    __tablename__ = "told_change"
+    key: str = Field(primary_key=True)
+    service: str
+    kind: str
+    what: str
+    who: str
+    source: str
+    at: datetime = Field(default=None, sa_type=UTCTime, nullable=False, index=True)
+
+
+class PastRow(SQLModel, table=True):
+    """`words` is also in the text index `past_text`, a table of its own on SQLite."""
+
+    __tablename__ = "past_incident"
+    incident: str = Field(primary_key=True)
+    service: str = ""
+    title: str = ""
+    fix: str = ""
+    words: str = Field(default="", sa_type=Text)
+    at: datetime = _time()

@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 from bot.metrics import REGISTRY
 from bot.ports.http import Webhook
 from bot.web.admin import AdminApi
+from bot.web.changes import ChangeIntake
 from bot.web.intake import AlertIntake, read_request
 from bot.web.pages import Pages, mount_pages
 
@@ -23,6 +24,7 @@ class Surface:
     """Everything the server offers. `is_ready` says "" when store and engine are usable, else what is wrong."""
 
     intake: AlertIntake
+    changes: ChangeIntake
     admin: AdminApi
     pages: Pages
     webhooks: Sequence[Webhook]
@@ -34,6 +36,7 @@ def build_app(surface: Surface) -> web.Application:
     app = web.Application(client_max_size=MAX_CHAT_BODY, middlewares=[_calm_errors])
     mount_pages(app, surface.pages)
     app.router.add_post("/v1/alerts/{sender}", surface.intake.receive)
+    app.router.add_post("/v1/changes", surface.changes.receive)
     app.add_routes(surface.admin.routes())
     app.router.add_get("/healthz", _health)
     app.router.add_get("/readyz", _ready(surface.is_ready))

@@ -1,33 +1,34 @@
 """Stage three: find the commit at which the playbook's reproduction turns red, by running it.
 
-The best suspects and their parents are run first. Each run narrows the line of commits between a red and a green one;
-what is left is searched by halves of suspicion, as `git bisect` would by halves of length. A commit that cannot be
-judged is stepped over.
+Each run narrows what is left between red and green commits. The next one is where it splits the suspicion of the
+ranking in halves: a ranking that is right needs two runs, one that is wrong a few more. A commit that cannot be judged
+is stepped over.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bot.domain.evidence import Check, FailingRequest, Suspect
 from bot.domain.investigation import Confirmed, Job
 from bot.domain.reproduction import Reproduce
+from bot.domain.search import Hunt, Link
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench
 from bot.worker.seek import say_flaky, seek
 from bot.worker.trial import Trial
 
-TRIED_FIRST = 3
-MAX_RUNS = 40
-_FLOOR = 0.1
-_OLDER = 0.15
+MAX_RUNS: Final = 40
+#: A culprit among so many first suspects was pointed at by two things, its evidence and its run.
+POINTED_AT: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
     """The outcome of a search: a culprit, or in words why there is none."""
 
-    culprit: Commit | None
+    culprit: Link | None
     how: str
 
 
@@ -47,24 +48,39 @@ async def confirm(
         kind = job.playbook.reproduce
         return Confirmed(culprit=None, request=None, runs=bench.runs, how=sought.why, reproduce=kind), None
     scores = {suspect.commit: suspect.score for suspect in suspects}
+    links = [Link(sha=commit.sha, parents=commit.parents) for commit in commits]
     search = Search(bench=bench, trial=trial, scores=scores, has_time=has_time)
-    blame = await search.blame(commits)
+    blame = await search.blame(links, green=job.green_sha)
     if trial.kind is Reproduce.CHECK and job.playbook.reproduce is Reproduce.CHECK:
-        blame = await _doubt_check(bench, trial, blame)
+        blame = await _doubt_check(bench, trial, blame, suspects=suspects, head=commits[0].sha)
     elif trial.kind is Reproduce.SLOW:
         blame = await _doubt_times(bench, trial, blame)
     culprit = blame.culprit.sha if blame.culprit else None
-    found = Confirmed(culprit=culprit, request=trial.request, runs=bench.runs, how=blame.how, reproduce=trial.kind)
+    runs = sum(run.attempts for run in bench.runs if run.name == trial.name)
+    how = f"{blame.how} ({runs} runs in the sandbox)" if culprit else blame.how
+    found = Confirmed(culprit=culprit, request=trial.request, runs=bench.runs, how=how, reproduce=trial.kind)
     return found, trial
 
 
-async def _doubt_check(bench: Bench, trial: Trial, blame: Blame) -> Blame:
-    """Run the check again at the culprit and its parent: one that disagrees with itself there blames nobody."""
+async def _doubt_check(bench: Bench, trial: Trial, blame: Blame, *, suspects: Sequence[Suspect], head: str) -> Blame:
+    """Run the check again at the head, the culprit and its parent: one that disagrees with itself blames nobody.
+
+    Where only the runs point at a commit, each is run as often as the playbook says. One that its evidence points at
+    too was red where it was expected to be: both once more is enough, and for the first suspect the green alone, which
+    could be luck.
+    """
     culprit = blame.culprit
-    for commit in (culprit.sha, culprit.parents[0]) if culprit else ():
-        run = await bench.repeat(trial, commit, bench.playbook.tries)
+    if culprit is None:
+        return blame
+    pointed = culprit.sha in {suspect.commit for suspect in suspects[:POINTED_AT] if suspect.reasons}
+    parent, tries = culprit.parents[0], bench.playbook.tries
+    planned = [(head, tries), (culprit.sha, tries), (parent, tries)]
+    if pointed:
+        planned = [(parent, 2)] if culprit.sha == suspects[0].commit else [(parent, 2), (culprit.sha, 2)]
+    for sha, times in planned:
+        run = await bench.repeat(trial, sha, times)
         if run.verdict is Check.UNKNOWN:
-            return Blame(culprit=None, how=say_flaky(trial, commit, run.note))
+            return Blame(culprit=None, how=say_flaky(trial, sha, run.note))
     return blame
 
 
@@ -93,131 +109,58 @@ class Search:
         self._scores = scores
         self._has_time = has_time
 
-    async def blame(self, commits: Sequence[Commit]) -> Blame:
-        """Search the first parents, then, where a merge is to blame, the branch it brought in."""
-        known = {commit.sha: commit for commit in commits}
-        line = _first_parents(commits[0].sha, known)
-        found = await self._narrow(line)
+    async def blame(self, links: Sequence[Link], *, green: str = "") -> Blame:
+        """Search the history. `green` is a commit that is said to be well: it is believed where a run agrees."""
+        hunt = Hunt(links, self._scores, green=green)
+        found = await self._hunt(hunt)
         culprit = found.culprit
-        if culprit is None or len(culprit.parents) < 2:
-            return found
-        main = {commit.sha for commit in line}
-        side = _first_parents(culprit.parents[1], {sha: commit for sha, commit in known.items() if sha not in main})
-        if not side or await self._verdict(side[0]) is not Check.RED:
-            return found
-        base = [known[sha] for sha in side[-1].parents[:1] if sha in known]
-        inner = await self._narrow([*side, *base])
-        return inner if inner.culprit else found
+        if green and culprit and culprit.parents and await self._verdict(culprit.parents[0]) is Check.RED:
+            return await self._hunt(Hunt(links, self._scores))
+        return found
 
-    async def _verdict(self, commit: Commit) -> Check:
-        return (await self._bench.run(self._trial, commit.sha)).verdict
+    async def _verdict(self, sha: str) -> Check:
+        return (await self._bench.run(self._trial, sha)).verdict
 
-    async def _narrow(self, line: Sequence[Commit]) -> Blame:
-        span = Span(line=line, weights=[self._scores.get(commit.sha, 0.0) for commit in line])
-        parent_of_last = line[-1].parents[0] if line[-1].parents else ""
-        for index in self._first_tries(line):
-            if span.is_open(index):
-                pair = [each for each in (index, index + 1) if span.is_open_for_test(each)]
-                verdicts = await asyncio.gather(*(self._verdict(line[each]) for each in pair))
-                for each, verdict in zip(pair, verdicts, strict=True):
-                    span.learn(each, verdict)
-        while True:
-            choice = span.choose()
-            if choice is None:
-                return self._conclude(span, parent_of_last)
+    async def _hunt(self, hunt: Hunt) -> Blame:
+        for index, link in enumerate(hunt.links):
+            if index and (run := self._bench.find_run(self._trial, link.sha)) is not None:
+                hunt.learn(index, run.verdict)
+        while choice := hunt.choose():
             if not self._has_time() or len(self._bench.runs) >= MAX_RUNS:
-                return Blame(culprit=None, how=f"time ran out with {span.width} commits left to search")
-            span.learn(choice, await self._verdict(line[choice]))
+                return Blame(culprit=None, how=f"time ran out with {len(hunt.left)} commits left to search")
+            verdicts = await asyncio.gather(*(self._verdict(hunt.links[index].sha) for index in choice))
+            for index, verdict in zip(choice, verdicts, strict=True):
+                hunt.learn(index, verdict)
+        return self._conclude(hunt)
 
-    def _first_tries(self, line: Sequence[Commit]) -> list[int]:
-        ranked = sorted(range(len(line)), key=lambda index: (-self._scores.get(line[index].sha, 0.0), index))
-        return [index for index in ranked[:TRIED_FIRST] if line[index].sha in self._scores]
-
-    def _conclude(self, span: "Span", parent_of_last: str) -> Blame:
-        subject, words = self._trial.subject, self._trial.words
-        if not span.green_known:
-            if span.red == len(span.line) - 1:
-                since = (
-                    "since the first commit" if not parent_of_last else "at the oldest commit that was looked at too"
-                )
-                lacks = "; it may need something that the sandbox does not have"
-                more = lacks if self._trial.kind is Reproduce.START else ""
-                return Blame(culprit=None, how=f"{subject} {words.fails} {since}, so no commit can be blamed{more}")
-            return Blame(
-                culprit=None, how=f"{subject} cannot be judged at any commit older than {_short(span, span.red)}"
-            )
-        if span.width > 1:
-            left = ", ".join(_short(span, index) for index in range(span.red, span.green))
-            return Blame(
-                culprit=None, how=f"{subject} {words.fails} since one of {left[:400]}; those between cannot be judged"
-            )
-        runs = len([run for run in self._bench.runs if run.name == self._trial.name])
+    def _conclude(self, hunt: Hunt) -> Blame:
+        subject, words, red = self._trial.subject, self._trial.words, hunt.links[hunt.red]
+        if not hunt.green_known:
+            return Blame(culprit=None, how=self._tell_no_green(hunt))
+        culprit = hunt.culprit
+        if culprit is None:
+            left = ", ".join(hunt.links[index].sha[:12] for index in hunt.left)
+            how = f"{subject} {words.fails} since one of {left[:400]}; those between cannot be judged"
+            return Blame(culprit=None, how=how)
         sometimes = ", though not every time it is sent" if self._trial.repeat > 1 else ""
+        parent = red.parents[0] if red.parents else ""
         how = (
-            f"{subject} {words.fails} at {self._name(span, span.red)} and {words.works} at its parent "
-            f"{self._name(span, span.green)}{sometimes} ({runs} runs in the sandbox)"
+            f"{subject} {words.fails} at {self._name(red.sha)} and {words.works} at its parent "
+            f"{self._name(parent)}{sometimes}"
         )
-        return Blame(culprit=span.line[span.red], how=how)
+        return Blame(culprit=culprit, how=how)
 
-    def _name(self, span: "Span", index: int) -> str:
+    def _tell_no_green(self, hunt: Hunt) -> str:
+        subject, words, red = self._trial.subject, self._trial.words, hunt.links[hunt.red]
+        if hunt.is_open:
+            return f"{subject} cannot be judged at any commit older than {red.sha[:12]}"
+        since = "at the oldest commit that was looked at too" if red.parents else "since the first commit"
+        lacks = "; it may need something that the sandbox does not have"
+        more = lacks if self._trial.kind is Reproduce.START else ""
+        return f"{subject} {words.fails} {since}, so no commit can be blamed{more}"
+
+    def _name(self, sha: str) -> str:
         """Name a commit, with what was measured there."""
         timed = self._trial.kind is Reproduce.SLOW
-        notes = [run.note for run in self._bench.runs if timed and run.at == _short(span, index) and run.note]
-        return f"{_short(span, index)} ({notes[-1]})" if notes else _short(span, index)
-
-
-class Span:
-    """A line of commits, newest first: red up to and including `red`, green from `green` on; between is unknown."""
-
-    def __init__(self, *, line: Sequence[Commit], weights: Sequence[float]) -> None:
-        self.line = line
-        self.red = 0
-        self.green = len(line)
-        self.green_known = False
-        self._blind: set[int] = set()
-        floor = _FLOOR * max(weights, default=0.0) or 1.0
-        self._weights = [weight + floor for weight in weights]
-
-    @property
-    def width(self) -> int:
-        """How many commits may still be the first red one."""
-        return self.green - self.red
-
-    def is_open(self, index: int) -> bool:
-        return self.red <= index < self.green and (self.width > 1 or not self.green_known)
-
-    def is_open_for_test(self, index: int) -> bool:
-        return self.red < index < self.green and index not in self._blind
-
-    def learn(self, index: int, verdict: Check) -> None:
-        if verdict is Check.UNKNOWN:
-            self._blind.add(index)
-        elif verdict is Check.RED and index < self.green:
-            self.red = max(self.red, index)
-        elif verdict is Check.GREEN and index > self.red:
-            self.green, self.green_known = min(self.green, index), True
-
-    def choose(self) -> int | None:
-        """Return the commit whose run splits the suspicion most evenly; None when nothing is left to learn."""
-        open_ones = [index for index in range(self.red + 1, self.green) if index not in self._blind]
-        if not open_ones:
-            return None
-        older = 0.0 if self.green_known else _OLDER * sum(self._weights)
-        whole = sum(self._weights[self.red : self.green]) + older
-
-        def imbalance(index: int) -> float:
-            return abs(sum(self._weights[self.red : index]) - whole / 2)
-
-        return min(open_ones, key=lambda index: (imbalance(index), index))
-
-
-def _first_parents(sha: str, known: Mapping[str, Commit]) -> list[Commit]:
-    line: list[Commit] = []
-    while (commit := known.get(sha)) and len(line) < len(known):
-        line.append(commit)
-        sha = commit.parents[0] if commit.parents else ""
-    return line
-
-
-def _short(span: Span, index: int) -> str:
-    return span.line[index].sha[:12]
+        notes = [run.note for run in self._bench.runs if timed and run.at == sha[:12] and run.note]
+        return f"{sha[:12]} ({notes[-1]})" if notes else sha[:12]

@@ -5,7 +5,7 @@ stage after it. Nothing here knows a concrete log, repository or sandbox.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,18 +21,19 @@ from bot.domain.investigation import (
     Suspected,
     Verified,
 )
-from bot.domain.records import find_records
+from bot.domain.records import find_records, merge_records
 from bot.domain.reproduction import Reproduce
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.workspace import Checkout, Commit
 from bot.worker.ci_log import aim
 from bot.worker.collect import MAX_RECORDS, collect
 from bot.worker.confirm import confirm
+from bot.worker.coverage import merge_executed
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
 from bot.worker.revert import choose_target, draft_revert, verify_patch
 from bot.worker.seek import find_trial, seek
-from bot.worker.suspect import find_suspects, read_history, since_green
+from bot.worker.suspect import Ground, find_suspects, read_history, since_green
 from bot.worker.tools import Tools
 from bot.worker.trial import Trial
 
@@ -51,7 +52,7 @@ class Investigation:
     def __init__(self, *, tools: Tools) -> None:
         self._tools = tools
 
-    async def investigate(self, job: Job) -> AsyncIterator[StageResult]:
+    async def investigate(self, job: Job) -> AsyncGenerator[StageResult]:
         """Yield the stages that `job.done` does not hold. Raises `LimitReached` when the playbook's time is over."""
         case = _Case(job, self._tools)
         try:
@@ -131,18 +132,18 @@ class _Case:
             checkout = await asyncio.shield(self._opening)
             head, self._commits = await read_history(checkout, self._job.service.branch, self._job.playbook.history)
             bench = await self._get_bench()
+            bench.head = head
             archive = await bench.archive(head, keep=True)
         except (Unavailable, Rejected) as error:
             why = self._tools.clean(str(error), 300)
             return Suspected(head="", suspects=(), notes=(f"the repository could not be read: {why}",))
         records = (*collected.records, *collected.ci_records)
         if self._job.playbook.reproduce is Reproduce.CHECK:
-            records = await self._read_check(head) or collected.ci_records
-        collected = replace(collected, records=records)
+            records = (*collected.records, *(await self._read_check(head) or collected.ci_records))
+        collected = replace(collected, records=merge_records(records))
         commits = since_green(self._commits, self._job.green_sha)
-        found = await find_suspects(
-            self._job, collected, head=head, commits=commits, archive=archive, tools=self._tools
-        )
+        ground = Ground(head=head, archive=archive, executed=merge_executed(bench.executed.values()))
+        found = await find_suspects(self._job, collected, ground=ground, commits=commits, tools=self._tools)
         note = f"only commits after {self._job.green_sha[:12]}, where CI was last green, are suspects"
         return found if commits is self._commits else replace(found, notes=(*found.notes, note))
 
@@ -157,7 +158,7 @@ class _Case:
         trial = (await seek(bench, (), head, job=self._aimed)).trial
         if trial is None:
             return ()
-        output = (await bench.run(trial, head)).output
+        output = bench.outputs.get((trial.check, head)) or (await bench.run(trial, head)).output
         lines = [LogLine(source=trial.name, number=n, text=text) for n, text in enumerate(output.splitlines(), 1)]
         return find_records(lines)[:MAX_RECORDS]
 

@@ -4,19 +4,24 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
-from bot.domain.checks import FILE, parse_checks, plan_checks
+from bot.domain.checks import FILE, CheckSpec, parse_checks, plan_checks
 from bot.domain.evidence import Check, CheckRun, FailingRequest
+from bot.domain.nearness import Executed
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import REPRODUCTION, Reproduce
 from bot.domain.service import Service
+from bot.domain.testing import find_failing, name_files, ran_nothing, read_verdict
 from bot.errors import LimitReached, Rejected, Unavailable
 from bot.ports.sandbox import SandboxJob, SandboxLimits, SandboxResult
 from bot.ports.workspace import Checkout
+from bot.worker.coverage import WATCHER, is_watched, take_executed, watch_env, watch_files
+from bot.worker.overlay import lay_over, read_members
 from bot.worker.tools import Tools
 from bot.worker.trial import MARK, Timing, Trial, judge, read_reports, read_timing, tell, tell_repeats
 
@@ -24,6 +29,8 @@ MAX_OUTPUT: Final = 4_000
 MAX_CANDIDATES: Final = 5
 REQUEST_SECONDS: Final = 10.0
 SIDE_BY_SIDE: Final = 2
+MAX_KEPT: Final = 128 * 1024
+_NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 @cache
@@ -31,8 +38,21 @@ def _harness() -> bytes:
     return Path(__file__).with_name("harness.py").read_bytes()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to run in the sandbox: `laid` goes over the tree, `files` beside it."""
+
+    argv: Sequence[str]
+    laid: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
 class Bench:
-    """Runs things of one service. Results are kept: a stage that asks again gets the same answer for nothing."""
+    """Runs things of one service. Results are kept: a stage that asks again gets the same answer for nothing.
+
+    `head` is the commit that is looked at, once it is known; `executed` is what each check ran there, and `outputs`
+    what each one wrote, at more length than its run holds.
+    """
 
     def __init__(self, *, tools: Tools, service: Service, checkout: Checkout, playbook: Playbook) -> None:
         self.tools = tools
@@ -44,6 +64,10 @@ class Bench:
         self.checks = plan_checks(service.checks, ())
         self._seconds = float(playbook.seconds)
         self._is_prepared = False
+        self.head = ""
+        self.executed: dict[str, Executed] = {}
+        self.outputs: dict[tuple[str, str], str] = {}
+        self._red_codes: dict[str, int] = {}
         self._results: dict[tuple[str, tuple[str, ...]], CheckRun] = {}
         self._asked: dict[tuple[str, tuple[str, ...]], None] = {}
         self._archives: dict[str, bytes] = {}
@@ -105,6 +129,14 @@ class Bench:
                 self._results[key] = (await self._send(trial, [trial.sent], at))[0]
         return self._results[key]
 
+    def find_run(self, trial: Trial, at: str) -> CheckRun | None:
+        """Return what is known already of a trial at a commit."""
+        return self._results.get((at, trial.key))
+
+    async def again(self, trial: Trial, at: str) -> CheckRun:
+        """Run a check once more, whatever is known of it; what is known stays."""
+        return await self._run_check(trial.check, at)
+
     async def repeat(self, trial: Trial, at: str, times: int) -> CheckRun:
         """Run a check until it was run `times` times; where the runs disagree its verdict is unknown."""
         first = await self.run(trial, at)
@@ -151,22 +183,39 @@ class Bench:
                 return trial
         return None
 
-    async def _run_check(self, name: str, at: str) -> CheckRun:
+    async def _run_check(self, name: str, at: str, *, laid: Mapping[str, bytes] = _NOTHING) -> CheckRun:
+        """Run a check; where a commit is older than the tests that it names, with those of the head laid over it."""
         spec = self.checks[name]
-        seconds = min(spec.seconds or self._seconds, self._seconds)
-        result = await self._sandboxed(at, spec.command, {}, seconds)
+        watch = is_watched(spec.command) and at == self.head and name not in self.executed
+        order = Order(argv=spec.command, laid=laid, files=watch_files() if watch else _NOTHING)
+        result = await self._sandboxed(at, order, min(spec.seconds or self._seconds, self._seconds))
         if isinstance(result, str):
             return replace(self._record(name, at, Check.UNKNOWN, 0.0, result), kind=spec.kind, required=spec.required)
         text = result.output.decode("utf-8", "replace")
+        if watch:
+            text, self.executed[name] = take_executed(text)
         if result.exit_code is None:
             text += f"\nended by its limit of {result.ended_by}"
-        verdict = Check.RED
-        if result.exit_code in {None, 126, 127}:
-            verdict = Check.UNKNOWN
-        elif result.exit_code == 0:
-            verdict = Check.GREEN
+        elif not laid and ran_nothing(spec.command, result.exit_code, text) and (newer := await self._newer(at, spec)):
+            return await self._run_check(name, at, laid=newer)
+        red = self._red_codes.get(name)
+        verdict = (
+            Check.UNKNOWN
+            if result.exit_code is None
+            else read_verdict(spec.command, result.exit_code, text, red_code=red)
+        )
+        if verdict is Check.RED and result.exit_code is not None:
+            self._red_codes.setdefault(name, result.exit_code)
         run = self._record(name, at, verdict, result.seconds, text)
-        return replace(run, exit_code=result.exit_code, kind=spec.kind, required=spec.required)
+        self.outputs[name, at] = self.tools.clean(text, MAX_KEPT)
+        failing = tuple(sorted(self.tools.clean(test, 300) for test in find_failing(text)))
+        return replace(run, exit_code=result.exit_code, kind=spec.kind, required=spec.required, failing=failing)
+
+    async def _newer(self, at: str, spec: CheckSpec) -> dict[str, bytes]:
+        """Return the files of the head that a check names."""
+        if not self.head or at == self.head:
+            return {}
+        return read_members(await self.archive(self.head, keep=True), frozenset(name_files(spec.command)))
 
     async def _run_timed(self, trial: Trial, at: str) -> CheckRun:
         """Time the request; between the bounds, once more with three times the tries."""
@@ -227,14 +276,14 @@ class Bench:
                 {"method": r.method, "target": r.target, "headers": dict(r.headers), "body": r.body} for r in requests
             ],
         }
-        files = {"harness.py": _harness(), "plan.json": json.dumps(plan).encode()}
-        argv = ("python3", "-I", "-S", "/nightshift/harness.py", "/nightshift/plan.json")
+        order = Order(
+            argv=("python3", "-I", "-S", "/nightshift/harness.py", "/nightshift/plan.json"),
+            files={"harness.py": _harness(), "plan.json": json.dumps(plan).encode()},
+        )
         each = start + self.playbook.stay_up_seconds + (trial.repeat + 1) * REQUEST_SECONDS
-        return await self._sandboxed(at, argv, files, min(len(requests) * each, self._seconds), alone=mode == "time")
+        return await self._sandboxed(at, order, min(len(requests) * each, self._seconds), alone=mode == "time")
 
-    async def _sandboxed(
-        self, at: str, argv: Sequence[str], files: Mapping[str, bytes], seconds: float, *, alone: bool = False
-    ) -> SandboxResult | str:
+    async def _sandboxed(self, at: str, order: Order, seconds: float, *, alone: bool = False) -> SandboxResult | str:
         """Run in the sandbox, or return in words why that was not possible."""
         if self.fault:
             return f"not run: {self.fault}"
@@ -242,12 +291,14 @@ class Bench:
             for _ in range(SIDE_BY_SIDE if alone else 1):
                 await stack.enter_async_context(self._turns)
             try:
+                tree = lay_over(await self.archive(at), {**order.laid, **self.tools.laid_over})
                 job = SandboxJob(
-                    argv=argv,
-                    tree=await self.archive(at),
-                    files=files,
+                    argv=order.argv,
+                    tree=tree,
+                    files={**self.tools.files, **order.files},
                     toolchain=self.toolchain,
-                    env=self.service.env,
+                    readable=self.tools.readable,
+                    env=watch_env(self.service.env) if WATCHER in order.files else self.service.env,
                     limits=SandboxLimits(seconds=seconds),
                 )
                 return await self.tools.sandbox.run(job)

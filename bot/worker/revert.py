@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.domain.documents import is_document
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, Suspect
 from bot.domain.investigation import Confirmed, Drafted, Verified
 from bot.domain.patch import PatchLimits, parse_patch, read_patch, render_file
 from bot.domain.reproduction import REPRODUCTION, Reproduce
 from bot.domain.risk import is_test_file
-from bot.domain.suspicion import is_document
 from bot.errors import Refused, Rejected, Unavailable
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench
@@ -18,6 +18,10 @@ from bot.worker.trial import Trial
 
 CLEAR_SCORE = 0.25
 CLEAR_LEAD = 1.5
+MAX_NAMED = 10
+FITTED = "later commits changed lines around it, so it was fitted in hunk by hunk"
+#: How often a test that fails anew is run once more: a flaky one is nobody's fault.
+AGAIN = 2
 _GONE = ("→ 404", "→ 405", "→ 501")
 
 
@@ -85,29 +89,44 @@ async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial 
             empty, f"no revert of {target.commit[:12]} could be drafted: {bench.tools.clean(str(error), 300)}"
         )
     partial = tuple(f"left out, because later commits changed the same lines: {hunk}" for hunk in revert.partial)
+    fitted = () if revert.is_clean or partial else (FITTED,)
     drafted = Drafted(
         base=head,
         patch=whole.text,
         title=f'Revert "{subject}"',
         culprit=target.commit,
-        notes=(*target.notes, *(bench.tools.clean(note, 300) for note in partial)),
+        notes=(*target.notes, *fitted, *(bench.tools.clean(note, 300) for note in partial)),
         existing=revert.existing,
+        scope=_name_scope(revert.partial),
     )
     sources = _sources_only(whole)
-    if sources is None or trial is None:
+    if trial is None or (sources is None and not partial):
         return Judged(drafted=drafted)
-    return await _choose(bench, drafted, sources, trial)
+    judged = await _choose(bench, drafted, sources, trial)
+    if partial and judged.verified is not None and judged.verified.after is Check.RED:
+        left = f"only part of {target.commit[:12]} can be reverted, and {trial.subject} still {trial.words.fails} then"
+        return _give_up(empty, f"{left}: later commits changed the same lines")
+    return judged
+
+
+def _name_scope(left_out: Sequence[str]) -> str:
+    """Return how much a revert takes back where these files or hunks ("path: why") had to stay."""
+    paths = [note.partition(": ")[0] for note in left_out]
+    aside = all(is_test_file(path) or is_document(path) for path in paths)
+    return ("sources" if aside else "part") if paths else "whole"
 
 
 def _give_up(empty: Drafted, note: str) -> Judged:
     return Judged(
-        drafted=Drafted(base=empty.base, patch=b"", title="", culprit=empty.culprit, notes=(*empty.notes, note))
+        drafted=Drafted(
+            base=empty.base, patch=b"", title="", culprit=empty.culprit, notes=(*empty.notes, note), scope="none"
+        )
     )
 
 
-async def _choose(bench: Bench, drafted: Drafted, sources: bytes, trial: Trial) -> Judged:
+async def _choose(bench: Bench, drafted: Drafted, sources: bytes | None, trial: Trial) -> Judged:
     verified = await verify_patch(bench, drafted, trial)
-    if verified.is_verified:
+    if verified.is_verified or sources is None:
         return Judged(drafted=drafted, verified=verified)
     note = "only the source files are reverted: with its tests and documents the revert does not hold"
     smaller = Drafted(
@@ -117,11 +136,17 @@ async def _choose(bench: Bench, drafted: Drafted, sources: bytes, trial: Trial) 
         culprit=drafted.culprit,
         notes=(*drafted.notes, note),
         existing=drafted.existing,
+        scope="sources" if drafted.scope == "whole" else drafted.scope,
     )
     second = await verify_patch(bench, smaller, trial)
-    if second.is_verified:
+    if second.is_verified or _rank(second) > _rank(verified):
         return Judged(drafted=smaller, verified=second)
     return Judged(drafted=drafted, verified=verified)
+
+
+def _rank(verified: Verified) -> tuple[bool, int]:
+    """Order verdicts that both fall short: one that mends what failed comes first, then the one that breaks less."""
+    return verified.after is Check.GREEN, -len(verified.broken) - len(verified.newly_failing)
 
 
 def _sources_only(patch: Patch) -> bytes | None:
@@ -148,8 +173,11 @@ async def verify_patch(bench: Bench, drafted: Drafted, trial: Trial | None) -> V
     runs = await asyncio.gather(*(_run(bench, each, tree) for each in trials))
     red = [each for each, run in zip(trials, runs, strict=True) if each.check and run.verdict is Check.RED]
     without = await asyncio.gather(*(_run(bench, each, drafted.base) for each in red))
+    newly = await _find_newly_failing(bench, red, tree, drafted.base)
     already = tuple(
-        run.name for run in without if run.verdict is Check.RED and (trial is None or run.name != trial.check)
+        run.name
+        for run in without
+        if run.verdict is Check.RED and (trial is None or run.name != trial.check) and not newly.get(run.name)
     )
     failing = [await bench.run(trial, drafted.base)] if trial else []
     base_runs = {run.name: run for run in (*without, *failing)}
@@ -160,23 +188,46 @@ async def verify_patch(bench: Bench, drafted: Drafted, trial: Trial | None) -> V
         after=after,
         runs=tuple(runs),
         already_red=already,
-        notes=(*_notes(runs, already, trial), *([fault] if fault else [])),
+        notes=(
+            *_notes(runs, already, trial, [test for tests in newly.values() for test in tests]),
+            *([fault] if fault else []),
+        ),
         rung=rung,
         base_runs=tuple(base_runs.values()),
+        newly_failing=tuple(dict.fromkeys(test for tests in newly.values() for test in tests)),
         reproduce=trial.kind if trial else bench.playbook.reproduce,
     )
+
+
+async def _find_newly_failing(bench: Bench, red: Sequence[Trial], tree: str, base: str) -> dict[str, tuple[str, ...]]:
+    """Return, by check, the tests that fail with the patch and not without it, and fail again when asked again."""
+    found: dict[str, tuple[str, ...]] = {}
+    for trial in red:
+        newly = _list_failing(bench, trial, tree) - _list_failing(bench, trial, base)
+        for _ in range(AGAIN if newly and _list_failing(bench, trial, base) else 0):
+            newly &= frozenset((await bench.again(trial, tree)).failing) if newly else newly
+        found[trial.check] = tuple(sorted(newly)) if _list_failing(bench, trial, base) else ()
+    return found
+
+
+def _list_failing(bench: Bench, trial: Trial, at: str) -> frozenset[str]:
+    run = bench.find_run(trial, at)
+    return frozenset(run.failing) if run is not None else frozenset()
 
 
 async def _run(bench: Bench, trial: Trial, at: str) -> CheckRun:
     return await (bench.check(trial.check, at) if trial.check else bench.run(trial, at))
 
 
-def _notes(runs: Sequence[CheckRun], already: Sequence[str], trial: Trial | None) -> tuple[str, ...]:
+def _notes(
+    runs: Sequence[CheckRun], already: Sequence[str], trial: Trial | None, newly: Sequence[str]
+) -> tuple[str, ...]:
     notes = [f"{name} is red without the patch too" for name in already]
     unsure = [run for run in runs if run.verdict is Check.UNKNOWN and run.required]
     notes += [f"not verified: {_say_unsure(run)}" for run in unsure]
     tried = trial.name if trial else ""
     red = [run.name for run in runs if run.verdict is Check.RED and run.required and run.name not in already]
+    notes += [f"{test} fails with the patch and not without it" for test in newly[:MAX_NAMED]]
     notes += [f"{trial.subject} still {trial.words.fails} with the patch" for name in red if trial and name == tried]
     notes += [f"the patch turns {name} red" for name in red if name != tried]
     if trial is None:

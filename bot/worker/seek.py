@@ -149,7 +149,7 @@ async def _seek_check(bench: Bench, head: str, labels: Mapping[str, str]) -> Sou
     for name in (named or tuple(bench.service.checks))[:MAX_CHECKS]:
         trial = Trial(check=name)
         run = await bench.run(trial, head)
-        if named or run.verdict is Check.RED:
+        if named and run.verdict is Check.GREEN:
             run = await bench.repeat(trial, head, bench.playbook.tries)
         if run.verdict is Check.RED:
             return Sought(trial=trial)

@@ -2,31 +2,41 @@
 
 import asyncio
 import io
+import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.evidence import ErrorRecord
+from bot.domain.blame import read_renames
+from bot.domain.evidence import ErrorRecord, Evidence
 from bot.domain.investigation import Collected, Job, Suspected
+from bot.domain.nearness import CUT, Executed, read_aliases
+from bot.domain.reach import Definition, Seed, find_reach
 from bot.domain.reproduction import Reproduce
 from bot.domain.suspicion import (
     Change,
     Clues,
     Place,
+    add_reached_words,
     find_line,
     gather_words,
     index_tree,
-    map_path,
+    locate_frame,
     rank_suspects,
+    weigh_by_rarity,
     weigh_records,
 )
+from bot.domain.what_changed import list_changes
 from bot.ports.workspace import Checkout, Commit
+from bot.worker.outline import can_outline, outline
 from bot.worker.tools import Tools
 
 MAX_SOURCE = 2 * 1024 * 1024
 MAX_PLACES = 40
+MAX_SOURCES = 3_000
 NEARBY = 3
+MAX_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +60,21 @@ class Snapshot:
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What the ranking stands on: the files of the head, and what the failing check executed there, if it was run."""
+
+    head: str
+    archive: bytes
+    executed: Executed | None = None
+
+
 async def find_suspects(
-    job: Job, collected: Collected, *, head: str, commits: Sequence[Commit], archive: bytes, tools: Tools
+    job: Job, collected: Collected, *, ground: Ground, commits: Sequence[Commit], tools: Tools
 ) -> Suspected:
     """Rank the commits, newest first as given, by what was collected."""
     changes = [_change(commit, tools) for commit in commits]
-    return await asyncio.to_thread(_rank, job, collected, head, changes, Snapshot(archive=archive))
+    return await asyncio.to_thread(_rank, job, collected, ground, changes)
 
 
 async def read_history(checkout: Checkout, branch: str, limit: int) -> tuple[str, Sequence[Commit]]:
@@ -82,10 +101,23 @@ def _change(commit: Commit, tools: Tools) -> Change:
     )
 
 
-def _rank(job: Job, collected: Collected, head: str, changes: Sequence[Change], snapshot: Snapshot) -> Suspected:
-    places, nearby = _find_places(collected.records, snapshot)
+def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Change]) -> Suspected:
+    snapshot = Snapshot(archive=ground.archive)
+    aliases = read_aliases([read_renames(change.diff) for change in changes])
+    places, nearby = _find_places(collected.records, snapshot, aliases)
+    code = _read_code(snapshot)
+    reach = find_reach(_find_seeds(places, code.definitions), code.definitions, code.sources)
     words = gather_words(collected.records, collected.requests, nearby)
-    clues = Clues(places=places, words=words, first_error=_first_error(collected, job.alert_started_at))
+    add_reached_words(words, reach.texts)
+    if code.definitions:
+        weigh_by_rarity(words, code.pieces())
+    clues = Clues(
+        places=places,
+        words=words,
+        first_error=_first_error(collected, job.alert_started_at),
+        reach=reach if reach.names else None,
+        executed=_trust(ground.executed, places, code.definitions),
+    )
     notes: list[str] = []
     if not collected.records and not collected.requests:
         where = "the output of a red check" if collected.reproduce is Reproduce.CHECK else "the logs"
@@ -94,7 +126,82 @@ def _rank(job: Job, collected: Collected, head: str, changes: Sequence[Change], 
         notes.append("no stack frame could be found in the repository, so words and time decide")
     if len(changes) >= job.playbook.history:
         notes.append(f"only the last {len(changes)} commits were looked at")
-    return Suspected(head=head, suspects=rank_suspects(clues, changes), notes=tuple(notes))
+    suspects = rank_suspects(clues, changes)
+    return Suspected(
+        head=ground.head,
+        suspects=suspects,
+        notes=tuple(notes),
+        code=tuple(_show_code(places, snapshot, code, ground.head)),
+        changed=list_changes(changes, suspects, job.told, clues=clues),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """The sources of the head that have an outline, and what they define."""
+
+    sources: Mapping[str, Sequence[str]]
+    definitions: Sequence[Definition]
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the text of each function."""
+        for each in self.definitions:
+            if not each.is_class:
+                yield "\n".join(self.sources[each.path][each.start - 1 : each.end])
+
+
+def _read_code(snapshot: Snapshot) -> Code:
+    paths = sorted(path for path in snapshot.names() if can_outline(path))[:MAX_SOURCES]
+    sources = snapshot.read(frozenset(paths))
+    definitions = [
+        each for path, lines in sources.items() for each in outline(path, "\n".join(lines).encode("utf-8", "replace"))
+    ]
+    return Code(sources=sources, definitions=definitions)
+
+
+def _show_code(places: Sequence[Place], snapshot: Snapshot, code: Code, head: str) -> Iterator[Evidence]:
+    """Yield the lines around the nearest places, as they are at the head, with the function that they are in."""
+    shown = [place for place in places if place.line][:MAX_SHOWN]
+    sources = snapshot.read(frozenset(place.path for place in shown))
+    for place in shown:
+        lines = sources.get(place.path, [])
+        first, last = max(1, place.line - NEARBY), min(len(lines), place.line + NEARBY)
+        text = "\n".join(
+            f"{'>' if n == place.line else ' '}{n:>5} {lines[n - 1][:200]}" for n in range(first, last + 1)
+        )
+        name = find_function(place, code.definitions)
+        yield Evidence(
+            id="", kind="code", cite=f"{place.path}:{place.line} at {head[:12]}", text=f"{name or 'top level'}\n{text}"
+        )
+
+
+def _trust(executed: Executed | None, places: Sequence[Place], definitions: Sequence[Definition]) -> Executed | None:
+    """Return what was executed, None where it cannot be all: the innermost frame certainly was."""
+    if not executed:
+        return None
+    first = next((place for place in places if place.is_innermost and place.path in executed), None)
+    missing = next((place for place in places if place.is_innermost and place.path.endswith(".py")), None)
+    if first is None:
+        return None if missing is not None else executed
+    name = find_function(first, definitions)
+    return executed if not name or name in executed[first.path] or CUT in executed else None
+
+
+def _find_seeds(places: Sequence[Place], definitions: Sequence[Definition]) -> list[Seed]:
+    return [
+        Seed(path=each.path, function=find_function(each, definitions), line=each.line, weight=each.weight)
+        for each in places
+    ]
+
+
+def find_function(place: Place, definitions: Sequence[Definition]) -> str:
+    """Return the innermost function around a place; where it has no line, what its frame calls itself."""
+    around = [
+        each
+        for each in definitions
+        if each.path == place.path and not each.is_class and each.start <= place.line <= each.end
+    ]
+    return max(around, key=lambda each: each.start).name if around else re.split(r"[.:#]+", place.function)[-1]
 
 
 def _first_error(collected: Collected, alert: datetime) -> datetime:
@@ -106,16 +213,22 @@ def _first_error(collected: Collected, alert: datetime) -> datetime:
     return min(times)[1] if times else alert
 
 
-def _find_places(records: Sequence[ErrorRecord], snapshot: Snapshot) -> tuple[tuple[Place, ...], dict[str, list[str]]]:
-    """Find the frames in the repository, innermost first, and the source lines around them."""
-    tree = index_tree(snapshot.names())
+def _find_places(
+    records: Sequence[ErrorRecord], snapshot: Snapshot, aliases: Mapping[str, str]
+) -> tuple[tuple[Place, ...], dict[str, list[str]]]:
+    """Find the frames in the repository, innermost first, and the source lines around them.
+
+    `aliases` say where files of older commits are at the head: the log may be older than a renaming.
+    """
+    tree = index_tree(dict.fromkeys([*snapshot.names(), *aliases]))
     found: dict[tuple[str, int, str], Place] = {}
     for record, weight in zip(records, weigh_records(records), strict=True):
         depth = 0
         for frame in reversed(record.frames):
-            path = map_path(frame.path, tree)
-            if path is None:
+            found_at = locate_frame(frame, tree)
+            if found_at is None:
                 continue
+            path = aliases.get(found_at, found_at)
             place = Place(
                 path=path,
                 line=frame.line,

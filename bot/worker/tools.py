@@ -1,7 +1,7 @@
 """What an investigation works with, as ports; the worker's start puts real ones in."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.domain.service import LogPlace, Service
@@ -15,7 +15,8 @@ from bot.ports.workspace import Workspaces
 class Tools:
     """`redact`, or `redact_lines`, must see every text from outside before anything else does.
 
-    `prepare_toolchain` runs the operator's setup command, or returns None where there is none.
+    `prepare_toolchain` runs the operator's setup command, or returns None where there is none. `readable` are folders
+    of this machine that every job in the sandbox may read, `laid_over` goes over each tree and `files` lie beside it.
     """
 
     log_source: Callable[[LogPlace], LogSource]
@@ -24,6 +25,9 @@ class Tools:
     redact: Callable[[str], str]
     redact_lines: Callable[[Sequence[str]], list[str]]
     prepare_toolchain: Callable[[Service, Path], Awaitable[Path | None]]
+    readable: tuple[Path, ...] = ()
+    laid_over: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     def sanitize(self, text: str) -> str:
         """Return hostile text without colours, control and direction characters, then redacted: in that order, so

@@ -158,6 +158,7 @@ def _build_view(job: SandboxJob, parts: _Parts, user: int) -> list[str]:
         view += ["--perms", "0444", "--ro-bind-data", str(parts.add(name, content)), f"/nightshift/{name}"]
     if job.toolchain is not None:
         view += ["--ro-bind", str(job.toolchain.resolve()), "/toolchain"]
+    view += _readable(job)
     view += ["--seccomp", str(parts.add("seccomp", build_filter()))]
     return [*view, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/w"]
 
@@ -201,6 +202,20 @@ def _python() -> list[str]:
         for parent in reversed(base.parents[:-1]):
             found += ["--perms", "0755", "--dir", str(parent)]
         found += ["--ro-bind", str(base), str(base)]
+    return found
+
+
+def _readable(job: SandboxJob) -> list[str]:
+    """Bind the host's folders at their own places; what lies in a folder that is bound already is there."""
+    base, _ = find_python()
+    shown = [Path("/usr"), base]
+    found: list[str] = []
+    for folder in sorted(job.readable):
+        if not any(folder.is_relative_to(each) for each in shown):
+            for parent in reversed(folder.parents[:-1]):
+                found += ["--perms", "0755", "--dir", str(parent)]
+            found += ["--ro-bind", str(folder), str(folder)]
+            shown.append(folder)
     return found
 
 

@@ -111,6 +111,8 @@ def build_command(engine: str, name: str, image: str, *, job: SandboxJob, files:
     command += ["--mount", f"type=bind,source={files},target=/nightshift,readonly"]
     if job.toolchain is not None:
         command += ["--mount", f"type=bind,source={job.toolchain.resolve()},target=/toolchain,readonly"]
+    for folder in job.readable:
+        command += ["--mount", f"type=bind,source={folder},target={folder},readonly"]
     # "2": the launcher reports on stderr, and joins the job's own stderr to its stdout.
     return [*command, "--workdir", "/w", "--entrypoint", "python3", image, "-I", "-S", "-B", "-c", LAUNCHER, "2"]
 

@@ -82,7 +82,10 @@ class _Place:
     toolchain: Path | None
 
     def translate(self, text: str) -> str:
-        """Put the real folder where `text` starts with the name that the port gives it."""
+        """Put the real folder where `text`, or a path in a list like PYTHONPATH, starts with the port's name for it."""
+        return ":".join(self._translate_path(path) for path in text.split(":"))
+
+    def _translate_path(self, text: str) -> str:
         names = {"/w": self.root / "w", "/nightshift": self.root / "nightshift", "/toolchain": self.toolchain}
         for name, folder in names.items():
             if folder is not None and (text == name or text.startswith(f"{name}/")):
@@ -141,6 +144,7 @@ def _make_plan(job: SandboxJob, place: _Place, report: Pipe) -> Plan:
     readable = [*_SYSTEM, sys.base_prefix, str(place.root / "bin"), str(place.root / "nightshift")]
     if place.toolchain is not None:
         readable.append(str(place.toolchain))
+    readable += [str(folder) for folder in job.readable]
     limits = job.limits
     processes = limits.processes if place.user else limits.processes + _count_own_tasks()
     return Plan(

@@ -57,6 +57,9 @@ def check_job(job: SandboxJob) -> None:
         raise Rejected("A command for the sandbox holds a NUL character.", Reason.BAD_INPUT)
     if job.toolchain is not None and not job.toolchain.is_dir():
         raise Rejected(f"The toolchain folder {job.toolchain} does not exist.", Reason.NOT_FOUND)
+    for folder in job.readable:
+        if not folder.is_absolute() or ".." in folder.parts or len(folder.parts) < 3 or not folder.is_dir():
+            raise Rejected(f"{folder} is not a folder that the sandbox can be shown.", Reason.BAD_INPUT)
 
 
 def _number(value: int) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Final
 
 from bot.domain.rollback import Release
@@ -22,6 +23,8 @@ _TAGS: Final = "refs/tags/"
 _FIELDS: Final = ("%H", "%P", "%an", "%ae", "%ct", "%s")
 _OPTIONS: Final = ("--no-color", "--no-notes", "--no-decorate", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8")
 _FIRST_PARENT: Final = "--diff-merges=first-parent"
+#: Git's own patterns for what a hunk is in, by language: without them a method's hunk is headed by its class.
+_HEADINGS: Final = {"core.attributesFile": str(Path(__file__).with_name("git_headings.attributes"))}
 
 
 def is_full_id(text: str) -> bool:
@@ -156,7 +159,9 @@ async def _read_diffs(repo: Repo, head: str, limit: int) -> dict[str, str]:
         "--dst-prefix=b/", _FIRST_PARENT, *_OPTIONS, head, "--",
     )  # fmt: skip
     try:
-        await run_git(Call(args=args, folder=repo.folder, seconds=repo.settings.local_seconds, sink=sink))
+        await run_git(
+            Call(args=args, folder=repo.folder, config=_HEADINGS, seconds=repo.settings.local_seconds, sink=sink)
+        )
     except Unavailable as error:
         if error.reason is not Reason.TIMEOUT:
             raise

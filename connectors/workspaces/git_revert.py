@@ -1,13 +1,14 @@
 """Drafts reverts: the whole commit where it still applies, else those of its hunks that do; never conflict markers."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from bot.domain.draft import ChangeKind, Patch
 from bot.domain.patch import PatchLimits, check_existing, list_existing, parse_patch, read_patch, render_file
-from bot.domain.patch_file import FileDiff
+from bot.domain.patch_file import FileDiff, Hunk
 from bot.domain.patch_names import show
 from bot.domain.patch_sight import find_added_hidden
 from bot.domain.risk import is_test_file
@@ -17,6 +18,8 @@ from connectors.workspaces.git_binary import show_binaries
 from connectors.workspaces.git_commands import EMPTY_TREE, Repo
 from connectors.workspaces.git_tree import diff_trees, read_old, temporary_index
 
+_UNMOVED: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+_CONTEXTS: Final = ((), ("-C1",))
 _FILE_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)
 
 
@@ -38,11 +41,13 @@ async def draft_revert(
     parents = (await repo.run("rev-list", "--parents", "-n1", culprit)).text.split()[1:]
     reverse = await diff_trees(repo, culprit, parents[0] if parents else EMPTY_TREE)
     reverse = await show_binaries(repo, reverse, limits.bytes)
-    pieces, left_out = _split(reverse, limits, sources_only=sources_only)
+    renames = await _read_renames(repo, culprit, base)
+    pieces, left_out = _split(reverse, limits, sources_only=sources_only, renames=renames)
     if not pieces:
         return None
     async with temporary_index(repo, base) as env:
-        if not await _apply(repo, env, b"".join(piece.raw for piece in pieces), three_way=True):
+        is_clean = await _apply(repo, env, b"".join(piece.raw for piece in pieces))
+        if not is_clean:
             await repo.run("read-tree", base, env=env)
             for piece in pieces:
                 left_out += await _apply_piece(repo, env, piece)
@@ -55,9 +60,8 @@ async def draft_revert(
         return None
     text = b"".join(map(render_file, diffs))
     patch = Patch(text=text, files=tuple(diff.change for diff in diffs))
-    return RevertDraft(
-        diff=text, partial=tuple(dict.fromkeys(left_out + unfit + unseen)), existing=list_existing(patch)
-    )
+    partial = tuple(dict.fromkeys(left_out + unfit + unseen))
+    return RevertDraft(diff=text, partial=partial, existing=list_existing(patch), is_clean=is_clean)
 
 
 async def _find_existing(repo: Repo, base: str, diffs: Sequence[FileDiff]) -> tuple[list[FileDiff], list[str]]:
@@ -80,7 +84,30 @@ def _say_left_out(name: str, refusal: Refused) -> str:
     return f"{name}: {str(refusal).removeprefix('This patch is refused: ')}"
 
 
-def _split(diff: bytes, limits: PatchLimits, *, sources_only: bool) -> tuple[list[_Piece], list[str]]:
+async def _read_renames(repo: Repo, culprit: str, base: str) -> dict[bytes, bytes]:
+    """Return where files of the culprit stand at the base under another name."""
+    listed = await repo.run("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", culprit, base)
+    fields = listed.out.split(b"\0")
+    return dict(zip(fields[1::3], fields[2::3], strict=False))
+
+
+def _follow_rename(raw: bytes, renames: Mapping[bytes, bytes]) -> bytes:
+    """Return one file's diff under the name that the file has now."""
+    head, mark, body = raw.partition(b"\n@@")
+    for old, new in renames.items():
+        names = (b"diff --git a/%s b/%s" % (old, old), b"--- a/%s" % old, b"+++ b/%s" % old)
+        lines = head.split(b"\n")
+        if lines[0] == names[0]:
+            now = dict(
+                zip(names, (b"diff --git a/%s b/%s" % (new, new), b"--- a/%s" % new, b"+++ b/%s" % new), strict=True)
+            )
+            return b"\n".join(now.get(line, line) for line in lines) + mark + body
+    return raw
+
+
+def _split(
+    diff: bytes, limits: PatchLimits, *, sources_only: bool, renames: Mapping[bytes, bytes] = _UNMOVED
+) -> tuple[list[_Piece], list[str]]:
     """Cut git's diff into files; those that no patch may hold are named instead.
 
     In git's output only a header begins with "diff --git": every line of content has its sign before it.
@@ -88,7 +115,7 @@ def _split(diff: bytes, limits: PatchLimits, *, sources_only: bool) -> tuple[lis
     pieces, left_out = list[_Piece](), list[str]()
     starts = [match.start() for match in _FILE_START.finditer(diff)]
     for start, end in zip(starts, [*starts[1:], len(diff)], strict=False):
-        raw = diff[start:end]
+        raw = _follow_rename(diff[start:end], renames)
         try:
             parsed = parse_patch(raw, limits, allowed_existing=lambda _path, _character: True)
         except Refused as error:
@@ -102,9 +129,42 @@ def _split(diff: bytes, limits: PatchLimits, *, sources_only: bool) -> tuple[lis
     return pieces, left_out
 
 
-async def _apply(repo: Repo, env: dict[str, str], patch: bytes, *, three_way: bool) -> bool:
+async def _apply_hunk(repo: Repo, env: dict[str, str], single: FileDiff) -> bool:
+    """Apply one hunk where its own lines still stand: whole, with fewer lines around it, then change by change."""
+    for context in _CONTEXTS:
+        if await _apply(repo, env, render_file(single), how=context):
+            return True
+    before = (await repo.run("write-tree", env=env)).text
+    for block in reversed(_split_changes(single.hunks[0])):
+        bare = ("-C0",) if any(line.sign == b"-" for line in block.lines) else ("-C1",)
+        if not await _apply(repo, env, render_file(replace(single, hunks=(block,))), how=bare):
+            await repo.run("read-tree", before, env=env)
+            return False
+    return True
+
+
+def _split_changes(hunk: Hunk) -> list[Hunk]:
+    """Return a hunk's changes one by one, each with one line around it at most."""
+    found: list[Hunk] = []
+    old, new, number = hunk.old_start, hunk.new_start, 0
+    while number < len(hunk.lines):
+        if hunk.lines[number].sign == b" ":
+            old, new, number = old + 1, new + 1, number + 1
+            continue
+        end = number
+        while end < len(hunk.lines) and hunk.lines[end].sign != b" ":
+            end += 1
+        first, last = max(0, number - 1), min(len(hunk.lines), end + 1)
+        above = number - first
+        found.append(Hunk(old_start=old - above, new_start=new - above, lines=hunk.lines[first:last]))
+        old += sum(line.sign == b"-" for line in hunk.lines[number:end])
+        new += sum(line.sign == b"+" for line in hunk.lines[number:end])
+        number = end
+    return found
+
+
+async def _apply(repo: Repo, env: dict[str, str], patch: bytes, *, how: tuple[str, ...] = ("--3way",)) -> bool:
     """Apply to the index all or nothing; a merge that leaves conflicts counts as nothing."""
-    how = ("--3way",) if three_way else ()
     before = (await repo.run("write-tree", env=env)).text
     applied = await repo.call("apply", "--cached", "--whitespace=nowarn", *how, "-", stdin=patch, env=env, ok=(0, 1))
     if applied.code == 0:
@@ -115,14 +175,14 @@ async def _apply(repo: Repo, env: dict[str, str], patch: bytes, *, three_way: bo
 
 async def _apply_piece(repo: Repo, env: dict[str, str], piece: _Piece) -> list[str]:
     """Apply one file, or those of its hunks that still fit; return what was left out, in words."""
-    if await _apply(repo, env, piece.raw, three_way=True):
+    if await _apply(repo, env, piece.raw):
         return []
     change = piece.diff.change
     if change.kind is not ChangeKind.MODIFIED or change.binary is not None:
         return [f"{change.path}: it was changed again since, left out"]
     left_out = []
     for single in _hunk_patches(piece.diff):
-        if not await _apply(repo, env, render_file(single), three_way=False):
+        if not await _apply_hunk(repo, env, single):
             start = single.hunks[0].old_start
             last = start + max(0, single.hunks[0].count(b"-") - 1)
             left_out.append(f"{change.path}: lines {start}–{last} were changed again since, left out")

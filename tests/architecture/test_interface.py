@@ -12,6 +12,7 @@ from bot.domain.ci import CIState
 from bot.domain.incident import IncidentState, RunState, Severity
 from bot.ports.clock import SystemClock
 from bot.web.admin import AdminApi
+from bot.web.changes import ChangeIntake
 from bot.web.intake import AlertIntake
 from bot.web.pages import Pages
 from bot.web.server import Surface, build_app
@@ -30,7 +31,8 @@ def _application() -> web.Application:
         public_url=None, show_patch=Mock(),
     )  # fmt: skip
     intake = AlertIntake(box, {}, limit=1)
-    return build_app(Surface(intake=intake, admin=admin, pages=pages, webhooks=(), is_ready=Mock()))
+    changes = ChangeIntake(store, Mock())
+    return build_app(Surface(intake=intake, changes=changes, admin=admin, pages=pages, webhooks=(), is_ready=Mock()))
 
 
 def _routes() -> set[tuple[str, str]]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from tests.bench import agent, approval, ci_logs, footprint, incidents, intake, logs, on_postgres, parts
+from tests.bench import agent, approval, ci_logs, footprint, incidents, intake, logs, on_postgres, parts, suspects
 from tests.bench.report import Row, Section, measure_slowdown, print_section, write_document
 from tests.e2e.walk import ROOT
 
@@ -19,6 +19,7 @@ PARTS: dict[str, tuple[str, Callable[[Path], Coroutine[None, None, list[Row]]]]]
     "postgres": ("Intake on PostgreSQL", on_postgres.measure),
     "incidents": ("Incidents", incidents.measure),
     "approval": ("From the press to the verdict", approval.measure),
+    "suspects": ("Suspects", suspects.measure),
     "parts": ("Parts", parts.measure),
     "ci_logs": ("CI logs", ci_logs.measure),
     "agent": ("Agent loop", agent.measure),

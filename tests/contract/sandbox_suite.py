@@ -131,6 +131,19 @@ class SandboxContract:
         assert result.output.endswith(b"refused\n")
         assert not tool.with_name("lsx").exists()
 
+    async def test_a_readable_folder_is_where_it_is_on_the_host_and_stays_as_it_is(self, sandbox, chain):
+        (chain / "note").write_text("seen\n")
+        (chain / "note").chmod(0o644)
+        script = f"cat {chain}/note; (echo x > {chain}/new) 2>/dev/null || echo refused"
+        result = await sandbox.run(SandboxJob(argv=("sh", "-c", script), readable=(chain,)))
+        assert result.output == b"seen\nrefused\n"
+        assert not (chain / "new").exists()
+
+    @pytest.mark.parametrize("folder", ["/", "/etc", "relative", "/no/such/folder", "/tmp/../etc/ssl"])
+    async def test_what_is_no_folder_to_show_is_refused(self, sandbox, folder):
+        with pytest.raises(Rejected, match="is not a folder that the sandbox can be shown"):
+            await sandbox.run(SandboxJob(argv=("true",), readable=(Path(folder),)))
+
     async def test_environment_is_what_the_port_says(self, sandbox, monkeypatch):
         monkeypatch.setenv("NIGHTSHIFT_SECRET_TOKEN", "hidden")
         code = "import os; print(sorted(k for k in os.environ if k != 'LC_CTYPE'), os.environ['EXTRA'])"

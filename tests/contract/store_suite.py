@@ -18,10 +18,13 @@ from bot.domain.chat import Reply
 from bot.domain.ci import CIRun, CIState
 from bot.domain.ci_jobs import MAX_JOBS, GreenLog
 from bot.domain.draft import Draft, DraftState, Risk
+from bot.domain.happened import Happened, WhatKind
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Collected, Drafted
+from bot.domain.past import PastIncident
 from bot.domain.patch import parse_patch
 from bot.domain.timeline import GENESIS, hash_event, verify_chain
+from bot.domain.told_change import ToldChange
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, Store
 from tests.worldkit import BASE, NOW, FixedClock, PhaseLog, alert, diff, verified
@@ -446,6 +449,41 @@ class OutboxContract:
             work.phases.enqueue("triage", "k", {"a": "1"})
             assert not rig.phases.committed
         assert rig.phases.keys("triage") == ["k"]
+
+
+class KeepsakeContract:
+    """What is kept beyond an incident: past ones by their words, and changes that others told of."""
+
+    def test_past_incidents_are_found_by_any_of_their_words_the_closest_first(self, rig: StoreRig):
+        def past(name: str, *words: str) -> PastIncident:
+            return PastIncident(incident=name, service="shop", title=ODD, fix="a revert", words=words, at=NOW)
+
+        with rig.store.begin() as work:
+            work.past_incidents.keep(past("INC-1", "rate", "unrelated", "other"))
+            work.past_incidents.keep(past("INC-2", "rate", "basket_total", "coupon"))
+            work.past_incidents.keep(past("INC-3", "nothing"))
+        with rig.another().begin() as work:
+            found = work.past_incidents.like(["rate", "basket_total", "coupon"], but="")
+            assert [each.incident for each in found] == ["INC-2", "INC-1"]
+            assert found[0] == past("INC-2", "rate", "basket_total", "coupon")
+            assert [each.incident for each in work.past_incidents.like(["rate"], but="INC-2")] == ["INC-1"]
+            assert list(work.past_incidents.like(["", "a' OR 1", "NEAR(x", "*", "ünï"], but="")) == []
+        with rig.store.begin() as work:
+            work.past_incidents.keep(past("INC-2", "moved"))
+            assert [each.incident for each in work.past_incidents.like(["coupon", "moved"], but="")] == ["INC-2"]
+            assert list(work.past_incidents.like(["coupon"], but="")) == []
+
+    def test_changes_that_were_told_are_kept_once_and_found_by_service_and_time(self, rig: StoreRig):
+        happened = Happened(kind=WhatKind.FLAG, what=ODD, who="Mara", at=NOW, source="flags")
+        with rig.store.begin() as work:
+            assert work.told_changes.add(ToldChange(key="1", service="shop", happened=happened))
+            assert not work.told_changes.add(ToldChange(key="1", service="shop", happened=happened))
+            assert work.told_changes.add(ToldChange(key="2", service="", happened=replace(happened, who="")))
+        with rig.another().begin() as work:
+            hour = timedelta(hours=1)
+            assert work.told_changes.between("shop", NOW - hour, NOW)[0] == happened
+            assert [each.who for each in work.told_changes.between("mail", NOW - hour, NOW)] == [""]
+            assert list(work.told_changes.between("shop", NOW + hour, NOW + 2 * hour)) == []
 
 
 class TrailContract:

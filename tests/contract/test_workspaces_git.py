@@ -293,3 +293,18 @@ async def test_a_revert_of_sources_only_keeps_the_tests(tmp_path, origin):
     assert b"test_app.py" in whole.diff
     assert b"test_app.py" not in sources.diff
     assert sources.partial == ("tests/test_app.py: a test file, kept as it is",)
+
+
+async def test_a_revert_follows_a_file_to_its_name_of_today(tmp_path, origin):
+    culprit = edit(origin, 10, "broken\n", "Break it")
+    text = (origin.work / "app.py").read_text()
+    origin.commit("Rename it, and change another line", {"app.py": None, "shop.py": text.replace("line 25", "other")})
+    checkout = await Git().open(str(origin.bare), tmp_path / "clone")
+    draft = await checkout.revert(culprit, "main")
+    assert draft is not None
+    assert draft.partial == ()
+    tree = await checkout.patched_tree("main", draft.diff)
+    assert (
+        await checkout.read(tree, "shop.py") == text.replace("broken", "line 10").replace("line 25", "other").encode()
+    )
+    assert await checkout.read(tree, "app.py") is None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.conclusion import conclude
-from bot.domain.evidence import Check, FailingRequest
+from bot.domain.evidence import Check, FailingRequest, Suspect
 from bot.domain.investigation import Collected, Job
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce
@@ -88,14 +88,22 @@ def make_job(kind: Reproduce, **labels: str) -> Job:
     )  # fmt: skip
 
 
-async def blame(job: Job, script, *requests: FailingRequest):
+def suspect(name: str, score: float) -> Suspect:
+    return Suspect(
+        commit=SHAS[name], author="Ada", committed_at=NOON, subject=f"Change {name}", score=score, reasons=("why",)
+    )
+
+
+async def blame(job: Job, script, *requests: FailingRequest, suspects=()):
     sandbox = ScriptedSandbox(script)
     tools = Tools(
         log_source=None, workspaces=None, sandbox=sandbox, redact=lambda text: text, redact_lines=list,
         prepare_toolchain=None,
     )  # fmt: skip
     bench = Bench(tools=tools, service=job.service, checkout=Checkout(), playbook=job.playbook)
-    confirmed, _ = await confirm(bench, job=job, requests=requests, suspects=(), commits=COMMITS, has_time=lambda: True)
+    confirmed, _ = await confirm(
+        bench, job=job, requests=requests, suspects=suspects, commits=COMMITS, has_time=lambda: True
+    )
     return confirmed, sandbox
 
 
@@ -128,6 +136,22 @@ class TestCheck:
         assert "The check tests is flaky" in finding.claim
         assert finding.confidence == "confirmed"
         assert any("contradicted itself" in piece.text for piece in evidence)
+
+    @pytest.mark.parametrize(("order", "runs"), [("ce", 4), ("ec", 7)], ids=["first", "second"])
+    async def test_a_suspect_that_is_right_needs_few_runs(self, order, runs):
+        suspects = (suspect(order[0], 0.6), suspect(order[1], 0.5))
+        job = make_job(Reproduce.CHECK, job="tests")
+        confirmed, sandbox = await blame(job, lambda at, _: int(at >= "c"), suspects=suspects)
+        assert confirmed.culprit == SHAS["c"]
+        assert sandbox.asked.total() == runs
+        assert f"({runs} runs in the sandbox)" in confirmed.how
+
+    async def test_a_green_that_was_luck_blames_nobody_though_the_first_suspect_is_red(self):
+        suspects = (suspect("c", 0.6), suspect("e", 0.1))
+        job = make_job(Reproduce.CHECK, job="tests")
+        confirmed, _ = await blame(job, lambda at, time: int(at != "b" or time == 2), suspects=suspects)
+        assert confirmed.culprit is None
+        assert "the check tests is flaky" in confirmed.how
 
     async def test_a_check_that_is_green_at_the_head_is_said_to_be(self):
         confirmed, sandbox = await blame(make_job(Reproduce.CHECK, check="tests"), lambda at, _: 0)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.domain.documents import is_document
 from bot.domain.evidence import ErrorRecord, FailingRequest, Frame
 from bot.domain.suspicion import (
     Change,
@@ -12,7 +13,6 @@ from bot.domain.suspicion import (
     find_line,
     gather_words,
     index_tree,
-    is_document,
     map_path,
     rank_suspects,
     say_span,

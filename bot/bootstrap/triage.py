@@ -1,0 +1,263 @@
+"""`triage` and `suspects`: the worker's own stages on a log and a repository, without server, chat or configuration."""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from bot.agent.redaction import load_redactor
+from bot.bootstrap.command import Command, read_command, read_setup
+from bot.bootstrap.rules import load_playbooks
+from bot.domain.alert import Alert
+from bot.domain.ci_log import find_last_green
+from bot.domain.evidence import LogLine
+from bot.domain.investigation import Job, Stage, StageResult
+from bot.domain.playbook import Playbook, choose_playbook
+from bot.domain.records import find_records
+from bot.domain.reproduction import Reproduce
+from bot.domain.service import LogPlace, Service
+from bot.domain.testing import name_files, widen
+from bot.errors import Reason, Rejected
+from bot.ports.logs import LogQuery, LogSource
+from bot.ports.workspace import Checkout
+from bot.render.report import Report, list_report, list_suspects, tell_report, tell_suspects
+from bot.worker.investigate import Investigation
+from bot.worker.tools import Tools
+from connectors.alerts import alertmanager
+from connectors.logs import file as file_logs
+from connectors.sandboxes.ladder import choose_sandbox
+from connectors.sandboxes.toolchain import prepare_toolchain
+from connectors.workspaces.git_borrow import BORROWED, BorrowingGit
+
+CHECK: Final = "run"
+SUITE: Final = "suite"
+MENDED, UNMENDED, UNCONFIRMED = 0, 3, 4
+_EVER: Final = (datetime(1970, 1, 2, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC))
+_STAGES: Final = ("collect", "suspect", "confirm", "draft", "verify")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What somebody has in hand. `run` is the check that is red, `suite` what must stay green, `good` a commit that
+    was well, `setup` the command that fills a toolchain; each may be empty."""
+
+    repository: Path
+    logs: tuple[Path, ...]
+    alert: Path | None = None
+    run: str = ""
+    suite: str = ""
+    setup: str = ""
+    good: str = ""
+    commits: int = 250
+    seconds: int = 300
+    as_json: bool = False
+
+
+class WholeLog:
+    """A log file that is read around the alert, and whole where that shows no error: whoever names it means it."""
+
+    def __init__(self, path: Path) -> None:
+        self._source = file_logs.Source(path.name, str(path))
+        self.notes: list[str] = []
+
+    @property
+    def name(self) -> str:
+        return self._source.name
+
+    def read(self, query: LogQuery) -> Iterator[LogLine]:
+        lines = list(self._source.read(query))
+        if not find_records(lines):
+            whole = list(self._source.read(replace(query, since=_EVER[0], until=_EVER[1])))
+            if len(whole) > len(lines):
+                self.notes.append(f"{self.name}: all of it was read, since no error is near the alert")
+                lines = whole
+        self.notes += self._source.notes
+        yield from lines
+
+
+def run_triage(case: Case) -> int:
+    """Print what is to be known of an alert. Returns 0 with a verified patch, 3 with a culprit, 4 with neither."""
+    report = asyncio.run(_look_into(case, Stage.VERIFY))
+    _print(json.dumps(list_report(report), indent=2) if case.as_json else tell_report(report))
+    if not report.is_confirmed:
+        return UNCONFIRMED
+    return MENDED if report.is_mended else UNMENDED
+
+
+def run_suspects(case: Case) -> int:
+    """Print the ranking. Returns 0, or 4 where no commit could be ranked."""
+    report = asyncio.run(_look_into(case, Stage.SUSPECT))
+    _print(json.dumps(list_suspects(report), indent=2) if case.as_json else tell_suspects(report))
+    return 0 if report.has_suspects else UNCONFIRMED
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+async def _look_into(case: Case, last: Stage) -> Report:
+    began, now = time.monotonic(), datetime.now(UTC)
+    alert = _read_alert(case.alert) if case.alert else None
+    commands = _read_commands(case)
+    seconds: dict[str, float] = {}
+    results: list[StageResult] = []
+    with tempfile.TemporaryDirectory(prefix="nightshift-triage-") as name:
+        folder = Path(name)
+        workspaces = BorrowingGit()
+        checkout = await workspaces.open(str(case.repository), folder / "named")
+        green = await _find_green(case, alert, checkout)
+        job = _plan_job(case, alert, commands, folder=folder, now=now, green=green)
+        tools = await _make_tools(case, commands, workspaces, checkout)
+        async with aclosing(Investigation(tools=tools).investigate(job)) as stages:
+            async for result in stages:
+                stage = _STAGES[len(results)]
+                results.append(result)
+                seconds[stage] = time.monotonic() - began
+                if stage == last.value:
+                    break
+    return Report(
+        title=job.title,
+        service=job.service.name,
+        repository=str(case.repository),
+        began_at=job.alert_started_at,
+        results=results,
+        seconds={**seconds, "whole": time.monotonic() - began},
+    )
+
+
+def _read_alert(file: Path) -> Alert:
+    """Return the first alert that fires of a delivery in Alertmanager's form."""
+    try:
+        group = alertmanager.Source(alertmanager.Settings()).parse(_unwrap(file.read_bytes()))
+    except OSError as error:
+        raise Rejected(f"{file} cannot be read: {error.strerror}", Reason.NOT_FOUND) from error
+    return next((alert for alert in group.alerts if alert.status.value == "firing"), group.alerts[0])
+
+
+def _unwrap(body: bytes) -> bytes:
+    """Return the delivery itself where somebody kept it as the "payload" of a note of their own."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    inner = said.get("payload") if isinstance(said, dict) and "alerts" not in said else None
+    return json.dumps(inner).encode() if isinstance(inner, dict) else body
+
+
+def _read_commands(case: Case) -> Mapping[str, Command]:
+    if not case.run:
+        return {}
+    has_toolchain = bool(case.setup)
+    check = read_command(case.run, case.repository, has_toolchain=has_toolchain)
+    if case.suite:
+        return {CHECK: check, SUITE: read_command(case.suite, case.repository, has_toolchain=has_toolchain)}
+    whole = widen(check.argv)
+    return {CHECK: check, **({SUITE: replace(check, argv=whole)} if whole else {})}
+
+
+async def _find_green(case: Case, alert: Alert | None, checkout: Checkout) -> str:
+    """Return the whole id of the commit that was well: as asked for, else as the alert names it."""
+    if case.good:
+        return await checkout.resolve(case.good)
+    return find_last_green(alert.labels, alert.annotations) if alert else ""
+
+
+def _plan_job(
+    case: Case,
+    alert: Alert | None,
+    commands: Mapping[str, Command],
+    *,
+    folder: Path,
+    now: datetime,
+    green: str,
+) -> Job:
+    labels = dict(alert.labels) if alert else {}
+    began_at = alert.starts_at if alert else _read_end(case, now)
+    service = Service(
+        name=labels.get("service") or case.repository.resolve().name,
+        repository=str(case.repository),
+        branch=BORROWED,
+        logs=tuple(LogPlace(kind="file", path=str(path)) for path in case.logs),
+        checks={name: command.argv for name, command in commands.items()},
+        setup=read_setup(case.setup),
+        env=commands[CHECK].env if commands else {},
+    )
+    title = (alert.annotations.get("summary") or labels.get("alertname", "")) if alert else ""
+    return Job(
+        run="triage:1",
+        incident="triage",
+        service=service,
+        playbook=_choose_playbook(case, labels),
+        title=title or f"What broke {service.name}",
+        alert_started_at=began_at,
+        now=max(now, began_at + timedelta(seconds=1)),
+        folder=str(folder),
+        labels={**labels, "check": CHECK},
+        green_sha=green,
+    )
+
+
+def _choose_playbook(case: Case, labels: Mapping[str, str]) -> Playbook:
+    """Return the playbook that fits the alert, with the check that was named in the place of its reproduction."""
+    chosen = choose_playbook(load_playbooks(()), labels)
+    plain = Playbook(name="triage", title="Triage from the terminal", when={})
+    return replace(
+        chosen or plain,
+        evidence=("logs", "changes"),
+        history=case.commits,
+        seconds=case.seconds,
+        reproduce=Reproduce.CHECK if case.run or chosen is None else chosen.reproduce,
+    )
+
+
+def _read_end(case: Case, now: datetime) -> datetime:
+    """Return when the newest of the logs was last written to: without an alert, that is when it was seen."""
+    times = [datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in case.logs if path.is_file()]
+    return max(times, default=now)
+
+
+async def _make_tools(
+    case: Case, commands: Mapping[str, Command], workspaces: BorrowingGit, checkout: Checkout
+) -> Tools:
+    redactor = load_redactor([], b"terminal")
+
+    async def prepare(service: Service, folder: Path) -> Path | None:
+        return await prepare_toolchain(service.setup, folder / "toolchains", service.name)
+
+    def open_log(place: LogPlace) -> LogSource:
+        return WholeLog(Path(place.path))
+
+    each = list(commands.values())
+    return Tools(
+        log_source=open_log,
+        workspaces=workspaces,
+        sandbox=await choose_sandbox(),
+        redact=redactor.redact,
+        redact_lines=redactor.redact_lines,
+        prepare_toolchain=prepare,
+        readable=tuple(dict.fromkeys(folder for command in each for folder in command.readable)),
+        laid_over=await _find_unstored(case, commands, checkout),
+        files={name: content for command in each for name, content in command.files.items()},
+    )
+
+
+async def _find_unstored(case: Case, commands: Mapping[str, Command], checkout: Checkout) -> dict[str, bytes]:
+    """Return what the check names in the work tree and the head does not hold like that: a test not yet committed."""
+    head = await checkout.resolve(BORROWED)
+    found: dict[str, bytes] = {}
+    for name in name_files(commands[CHECK].argv) if commands else ():
+        place = case.repository / name
+        try:
+            content = await asyncio.to_thread(place.read_bytes)
+        except OSError:
+            continue
+        if await checkout.read(head, name) != content:
+            found[name] = content
+    return found

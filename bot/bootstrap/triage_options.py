@@ -1,0 +1,95 @@
+"""The options of `triage` and `suspects`, and what is checked before anything is read."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bot.bootstrap.triage import Case, run_suspects, run_triage
+
+COMMITS: Final = (2, 10_000)
+SECONDS: Final = (10, 3_600)
+
+
+def triage_main(arguments: Sequence[str]) -> int:
+    """Run `nightshift triage`; ends the program with code 2 where an option is wrong."""
+    parser = _make_parser("triage", "Say what broke, which commit did it and what mends it.")
+    parser.add_argument("--alert", type=_file, metavar="FILE", help="a delivery in Alertmanager's webhook form")
+    parser.add_argument("--run", default="", metavar="CMD", help="the check that is red, as typed in the repository")
+    parser.add_argument("--suite", default="", metavar="CMD", help="what a patch must not break (pytest: found out)")
+    parser.add_argument(
+        "--setup", default="", metavar="CMD", help="trusted, with network: fills the folder $NIGHTSHIFT_TOOLCHAIN"
+    )
+    parser.add_argument("--seconds", type=_within(*SECONDS), default=300, metavar="N", help="time for all of it")
+    parser.add_argument("--no-model", action="store_true", help="use no model, also where one is configured")
+    chosen = parser.parse_args(arguments)
+    return run_triage(
+        Case(
+            repository=chosen.repo,
+            logs=tuple(chosen.log),
+            alert=chosen.alert,
+            run=chosen.run,
+            suite=chosen.suite,
+            setup=chosen.setup,
+            good=chosen.good,
+            commits=chosen.commits,
+            seconds=chosen.seconds,
+            as_json=chosen.json,
+        )
+    )
+
+
+def suspects_main(arguments: Sequence[str]) -> int:
+    """Run `nightshift suspects`; ends the program with code 2 where an option is wrong."""
+    parser = _make_parser("suspects", "Rank the commits that may have caused what a log shows.")
+    chosen = parser.parse_args(arguments)
+    return run_suspects(
+        Case(
+            repository=chosen.repo,
+            logs=tuple(chosen.log),
+            good=chosen.good,
+            commits=chosen.commits,
+            as_json=chosen.json,
+        )
+    )
+
+
+def _make_parser(name: str, what: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"nightshift {name}", description=what, allow_abbrev=False)
+    parser.add_argument("--repo", type=_folder, required=True, metavar="DIR", help="the repository; its HEAD fails")
+    parser.add_argument(
+        "--log", type=_file, action="append", required=True, metavar="FILE", help="shows the failure; may be repeated"
+    )
+    parser.add_argument("--good", default="", metavar="REV", help="a commit, branch or tag that was well")
+    parser.add_argument(
+        "--commits", type=_within(*COMMITS), default=250, metavar="N", help="how many commits are looked at"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return path.resolve()
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {text}")
+    return path.resolve()
+
+
+class _within:  # noqa: N801 -- reads as a type in `add_argument`
+    """A whole number between two limits."""
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+
+    def __call__(self, text: str) -> int:
+        if not text.isdecimal() or not self._least <= int(text) <= self._most:
+            raise argparse.ArgumentTypeError(f"a whole number from {self._least} to {self._most} is needed")
+        return int(text)

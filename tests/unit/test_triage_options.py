@@ -1,0 +1,101 @@
+"""`triage` and `suspects`: what they take, what they refuse, and how they end."""
+
+import json
+import subprocess
+
+import pytest
+
+from bot.bootstrap.triage_options import suspects_main, triage_main
+from bot.errors import Refused, Rejected
+
+ALERT = {
+    "version": "4",
+    "alerts": [
+        {"status": "resolved", "labels": {"alertname": "Old"}, "startsAt": "2026-03-01T00:00:00Z"},
+        {
+            "status": "firing",
+            "labels": {"alertname": "Errors", "service": "shop"},
+            "annotations": {"summary": "The shop answers 500"},
+            "startsAt": "2026-03-04T12:00:00Z",
+        },
+    ],
+}
+LOG = """2026-03-04T12:00:00Z ERROR request failed
+Traceback (most recent call last):
+  File "/app/shop.py", line 2, in rate
+    return RATES[country]
+KeyError: 'SE'
+"""
+
+
+@pytest.fixture
+def shop(tmp_path):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+
+    def git(*args):
+        who = ("-c", "user.name=Ada", "-c", "user.email=a@b.example")
+        subprocess.run(["git", *who, *args], cwd=folder, check=True, capture_output=True)
+
+    git("init", "-q", "-b", "main")
+    for number, text in enumerate(("RATES = {'SE': 25}", "RATES = {'DE': 19}")):
+        (folder / "shop.py").write_text(f"def rate(country):\n    return RATES[country]\n\n\n{text}\n")
+        git("add", "-A")
+        git("commit", "-q", "-m", f"Rates {number}")
+    (tmp_path / "app.log").write_text(LOG)
+    return tmp_path
+
+
+def where(shop):
+    return ["--repo", str(shop / "shop"), "--log", str(shop / "app.log"), "--json"]
+
+
+def test_suspects_are_ranked_with_reasons_and_the_code_is_shown(shop, capsys):
+    assert suspects_main(where(shop)) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["version"] == 1
+    assert said["suspects"][0]["subject"] == "Rates 1"
+    assert said["suspects"][0]["reasons"]
+    assert said["changes"][0]["kind"] == "code"
+
+
+@pytest.mark.parametrize("wrap", [lambda alert: alert, lambda alert: {"note": "kept", "payload": alert}])
+def test_without_a_check_nothing_is_confirmed_and_it_says_what_to_look_at(shop, capsys, wrap):
+    (shop / "alert.json").write_text(json.dumps(wrap(ALERT)))
+    assert triage_main([*where(shop), "--alert", str(shop / "alert.json")]) == 4
+    said = json.loads(capsys.readouterr().out)
+    assert (said["title"], said["service"]) == ("The shop answers 500", "shop")
+    assert said["began_at"] == "2026-03-04T12:00:00+00:00"
+    assert said["culprit"] is None
+    first = said["findings"][0]
+    assert first["next"].startswith("which check or request is red")
+    assert any(piece["kind"] == "code" and "shop.py:2" in piece["cite"] for piece in said["evidence"])
+
+
+def test_a_check_names_the_culprit_and_its_revert_is_tested(shop, capsys):
+    check = "python3 -c \"import shop; shop.rate('SE')\""
+    assert triage_main([*where(shop), "--run", check]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["culprit"]["rank"] == 1
+    assert said["revert"]["scope"] == "whole"
+    assert said["revert"]["is_clean"] is True
+    assert (said["patch"]["before"], said["patch"]["after"]) == ("red", "green")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--log", "/no/such"], ["--seconds", "1"], ["--commits", "x"], ["--nonsense"], ["--repo", "/no/such"]],
+)
+def test_wrong_options_end_with_two(shop, wrong, capsys):
+    with pytest.raises(SystemExit) as ended:
+        triage_main([*where(shop), *wrong])
+    assert ended.value.code == 2
+
+
+def test_what_is_no_repository_or_no_alert_is_said(shop, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Rejected, match="is not a git repository"):
+        suspects_main(["--repo", str(tmp_path / "empty"), "--log", str(shop / "app.log")])
+    (shop / "alert.json").write_text("[]")
+    with pytest.raises(Refused):
+        triage_main([*where(shop), "--alert", str(shop / "alert.json")])
