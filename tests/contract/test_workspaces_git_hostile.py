@@ -95,7 +95,10 @@ async def test_attributes_in_the_tree_change_nothing(tmp_path, origin):
         assert inner.read() == b"$Format:%H$\n"
     newest, *_ = await checkout.log("main", 1)
     assert "+also" in newest.diff
-    assert await checkout.revert(culprit, "main") is None
+    revert = await checkout.revert(culprit, "main")
+    assert revert is not None
+    assert b"\n-slow\n+line 10\n also\n" in revert.diff, "the change alone, not a union of both sides"
+    assert not revert.is_clean
 
 
 async def test_links_leave_the_archive_when_they_leave_the_tree(tmp_path, origin):

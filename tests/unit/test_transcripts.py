@@ -37,11 +37,12 @@ def test_a_database_of_the_first_version_is_brought_up(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path / 'old.db'}")
     migrate(engine)
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE step"))
+        for later in ("step", "green_log", "told_change", "past_incident", "past_text"):
+            connection.execute(text(f"DROP TABLE {later}"))
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))
     migrate(engine)
     with engine.connect() as connection:
-        assert inspect(connection).has_table("step")
+        assert all(inspect(connection).has_table(name) for name in ("step", "green_log", "told_change", "past_text"))
     engine.dispose()
 
 
