@@ -2,27 +2,18 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from bot.bootstrap.places import open_file
 from bot.domain.service import LogPlace
-from bot.errors import ConfigError, Problem, Reason, Rejected
+from bot.errors import ConfigError, Problem
 from bot.ports.logs import LogSource
 from bot.settings import Settings
 from bot.settings_connections import LOG_STORES
 
 _LOCAL: Final = frozenset({"journald", "command"})
-
-
-def open_file(place: LogPlace) -> LogSource:
-    """Return the source of a place that is files, which the worker reads. Raises `Rejected` for another."""
-    if place.kind != "file":
-        raise Rejected(f'A log of the kind "{place.kind}" is not read here.', Reason.NOT_FOUND)
-    from connectors.logs import file  # noqa: PLC0415 -- the others are imported where they are used
-
-    return file.Source(Path(place.path).name, place.path)
 
 
 def make_opener(settings: Settings) -> Callable[[LogPlace], LogSource]:

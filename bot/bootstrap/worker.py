@@ -9,9 +9,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from bot.agent.redaction import load_redactor
-from bot.bootstrap.log_sources import open_file
 from bot.bootstrap.logs import configure_logs
-from bot.bootstrap.places import TOOLCHAINS
+from bot.bootstrap.places import TOOLCHAINS, open_file
 from bot.domain.service import Service
 from bot.ports.model import ModelClient, ModelPlace
 from bot.worker.ci_log import CILogs

@@ -12,7 +12,8 @@ from typing import get_args
 import pytest
 from pydantic import SecretStr
 
-from bot.bootstrap.log_sources import make_opener, open_file, read_stores
+from bot.bootstrap.log_sources import make_opener, read_stores
+from bot.bootstrap.places import open_file
 from bot.bootstrap.platforms import make_platforms
 from bot.domain.evidence import LogLine
 from bot.domain.investigation import Job, LogRead
