@@ -71,6 +71,7 @@ class Bot(Walk):
 
     services: Sequence[Service]
     database_url: str = ""
+    starts_cold: bool = True
 
     def write_config(self) -> None:
         parts = [HEAD.format(port=self.port, state=json.dumps(str(self.state)))]
