@@ -198,6 +198,8 @@ async def _measure_verdicts(folder: Path, poll: float, *, has_news: bool) -> tup
         )
         phases = {phase.name: phase for phase in Handlers(world.store, world.rules, tools).phases()}
         await phases["execute"].run({"incident": "INC-1", "digest": digest})
+        (follow,) = world.phases.of("follow")
+        await phases["follow"].run(follow.args)
         sha = next(reversed(ci.ended_at))
         waits.append(time.perf_counter() - ci.ended_at[sha])
         assert "ci_passed" in world.kinds()
