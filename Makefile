@@ -36,7 +36,7 @@ check: ## Lint, format, types, import rules, sizes, documents
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest tests/architecture
 
-bench: ## Measure what is promised, and write docs/benchmarks.md (ARGS=intake: one part, written nowhere)
+bench: ## Measure what is promised, and write docs/benchmarks.md (ARGS=intake: that part alone)
 	@infra/environment.sh programs
 	@infra/environment.sh python dev
 	@$(PY) -m tests.bench $(ARGS)

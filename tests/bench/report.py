@@ -3,6 +3,7 @@
 import math
 import os
 import platform
+import re
 import sqlite3
 import statistics
 import time
@@ -12,6 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 BUSY = 1.25
+HEAD = f"""# Benchmarks
+
+Written by `make bench`, which takes about twenty minutes; do not edit. It runs the real program as a process
+beside the benchmark on one machine. Times depend on the machine and what else runs there; where that is all,
+the limit is a ratio to something measured in the same run.
+
+- Repeat: `make bench`, or some parts: `make bench ARGS="intake agent"`; the parts stand in brackets. A part that is
+  measured takes the place of what was measured before.
+- Busy: how many times its CPU time a program took that only computes, before and after each part. Above
+  {BUSY} a time over its limit is not judged: other programs had much of the machine.
+- The promises (P1, R8, …) are those of the design: P1 intake, P2 footprint, P3 logs, P5 agent loop,
+  R2 approvals, R8 storms, S3 redaction, S4 sandbox.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,27 +136,14 @@ def describe_machine() -> str:
     )
 
 
-def write_document(path: Path, sections: Sequence[Section]) -> None:
-    """Write the tables, the machine and the day."""
-    lines = [
-        "# Benchmarks",
-        "",
-        "Written by `make bench`, which takes about ten minutes; do not edit. It runs the real program as a process",
-        "beside the benchmark on one machine. Times depend on the machine and what else runs there; where that is all,",
-        "the limit is a ratio to something measured in the same run.",
-        "",
-        f"- Machine: {describe_machine()}.",
-        f"- Day: {datetime.now(UTC):%Y-%m-%d}.",
-        "- Repeat: `make bench`, or one part: `make bench ARGS=intake`; the parts stand in brackets.",
-        "- Busy: how many times its CPU time a program took that only computes, before and after each part. Above",
-        f"  {BUSY} a time over its limit is not judged: other programs had much of the machine.",
-        "- The promises (P1, R8, …) are those of the design: P1 intake, P2 footprint, P3 logs, P5 agent loop,",
-        "  R2 approvals, R8 storms, S3 redaction, S4 sandbox.",
-        "",
-    ]
-    for section in sections:
-        lines += [f"## {section.title}", "", f"Busy: {section.slowdown:.1f} ×.", ""]
-        lines += ["| promise | what | measured | limit | |", "|---|---|---|---|---|"]
-        lines += [f"| {r.promise} | {r.what} | {r.value} | {r.limit} | {section.verdict(r)} |" for r in section.rows]
-        lines.append("")
-    path.write_text("\n".join(lines), encoding="utf-8")
+def write_section(path: Path, section: Section, titles: Sequence[str]) -> None:
+    """Put a section in its place among `titles`; the others stay as they were measured."""
+    written = dict(
+        re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    )
+    lines = [f"Measured on {datetime.now(UTC):%Y-%m-%d}: {describe_machine()}.", f"Busy: {section.slowdown:.1f} ×.", ""]
+    lines += ["| promise | what | measured | limit | |", "|---|---|---|---|---|"]
+    lines += [f"| {r.promise} | {r.what} | {r.value} | {r.limit} | {section.verdict(r)} |" for r in section.rows]
+    written[section.title] = "\n" + "\n".join(lines) + "\n"
+    parts = [f"## {title}\n\n{written[title].strip()}\n" for title in titles if title in written]
+    path.write_text("\n".join([HEAD, *parts]), encoding="utf-8")
