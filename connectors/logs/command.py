@@ -13,9 +13,9 @@ from typing import Final
 from bot.domain.evidence import LogLine
 from bot.domain.logtime import parse_time
 from bot.domain.service import LogPlace
-from bot.errors import LimitReached, Reason, Rejected, Unavailable
+from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.logs import LogQuery
-from connectors.logs.entries import CUT, say_range
+from connectors.logs.entries import CUT, naming, say_range
 from connectors.logs.file_blocks import MAX_LINE
 from connectors.logs.process import run_lines
 
@@ -85,14 +85,8 @@ class Source:
 
     def read(self, query: LogQuery) -> Iterator[LogLine]:
         self.notes = []
-        try:
+        with naming(lambda what: self._say(what, query)):
             kept = self._keep(query)
-        except LimitReached as error:
-            raise Rejected(self._say(str(error), query), error.reason) from error
-        except Unavailable as error:
-            raise Unavailable(self._say(str(error), query), error.reason) from error
-        except Rejected as error:
-            raise Rejected(self._say(str(error), query), error.reason) from error
         for line in kept:
             yield LogLine(source=self.name, number=line.number, text=line.text, at=line.at)
 

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from bot.domain.evidence import LogLine
-from bot.errors import Unavailable
+from bot.errors import LimitReached, Rejected, Unavailable
 from bot.ports.logs import LogQuery
 from connectors.logs.file_blocks import MAX_LINE
 
@@ -100,3 +101,14 @@ def say_range(what: str, query: LogQuery, filters: str) -> str:
     span = f"from {query.since:%Y-%m-%d %H:%M:%S} to {query.until:%Y-%m-%d %H:%M:%S %Z}"
     asked = f", filter {filters}" if filters else ""
     return f"{what}, asked for the log of {query.service} {span}{asked}"
+
+
+@contextmanager
+def naming(say: Callable[[str], str]) -> Iterator[None]:
+    """Let every error of a read name its query, as `say` puts it; a limit is final."""
+    try:
+        yield
+    except Unavailable as error:
+        raise Unavailable(say(str(error)), error.reason) from error
+    except (LimitReached, Rejected) as error:
+        raise Rejected(say(str(error)), error.reason) from error

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from bot.domain.evidence import LogLine
 from bot.domain.service import LogPlace
-from bot.errors import LimitReached, Reason, Rejected, Unavailable
+from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.logs import LogQuery
-from connectors.logs.entries import Entry, count_nanoseconds, say_range, tell_lines
+from connectors.logs.entries import Entry, count_nanoseconds, naming, say_range, tell_lines
 from connectors.logs.process import run_lines
 
 _MATCH: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,63}=[^\x00-\x1f]{1,500}|\+")
@@ -37,15 +37,8 @@ class Source:
 
     def read(self, query: LogQuery) -> Iterator[LogLine]:
         self.notes = []
-        kept: list[Entry] = []
-        try:
+        with naming(lambda what: self._say(what, query)):
             kept = self._keep(query)
-        except LimitReached as error:
-            raise Rejected(self._say(str(error), query), error.reason) from error
-        except Unavailable as error:
-            raise Unavailable(self._say(str(error), query), error.reason) from error
-        except Rejected as error:
-            raise Rejected(self._say(str(error), query), error.reason) from error
         yield from tell_lines(self.name, kept)
 
     def _keep(self, query: LogQuery) -> list[Entry]:
