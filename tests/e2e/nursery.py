@@ -9,13 +9,15 @@ import importlib
 import multiprocessing
 import os
 import signal
+import site
 import subprocess
 import sys
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import connectors.chat.console  # noqa: F401 -- like the two above: loaded here once, for every process that is started
+import bot.bootstrap.front  # noqa: F401 -- like those above and below: loaded here once, for every process that is started
+import connectors.chat.console  # noqa: F401
 from bot import cli
 from bot.ports import faults
 
@@ -65,6 +67,9 @@ def _run(folder: str, env: dict[str, str], out: str) -> None:
         os.dup2(opened, descriptor)
         os.close(opened)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 -- it lives as long as the process
+    sys.path[:0] = env["PYTHONPATH"].split(os.pathsep)
+    sys.modules.pop("sitecustomize", None)
+    site.execsitecustomize()
     sys.argv = ["nightshift", "run", "-c", "nightshift.toml"]
     importlib.reload(faults)  # it reads its plan from the environment
     cli.main()

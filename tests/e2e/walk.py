@@ -183,7 +183,7 @@ expiry_minutes = {self.expiry_minutes}
 
     def _launch(self, env: Mapping[str, str]) -> "subprocess.Popen[bytes] | Child":
         console = self.folder / "console.txt"
-        if not self.starts_cold and not self.python_path:
+        if not self.starts_cold:
             return start_run(self.folder, env, console)
         argv = [sys.executable, "-m", "bot", "run", "-c", "nightshift.toml"]
         with console.open("ab") as out:
