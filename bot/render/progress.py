@@ -117,6 +117,7 @@ def _tell_collected(result: Collected) -> Iterator[str]:
     told = next((piece.text.splitlines()[0] for piece in result.evidence if piece.kind == "ci"), "")
     if told:
         yield f"{DONE} read CI's log: {write_line(told, 160)}"
+    yield from (f"{DONE} {write_line(metric.claim, 200)}" for metric in result.metrics)
     if result.reproduce is Reproduce.CHECK and not result.lines_read:
         return
     read = f"read {write_count(result.lines_read, 'log line')}"
