@@ -148,9 +148,10 @@ def find_rule(url: str) -> str:
 def split_rule(expr: str) -> tuple[str, Threshold | None]:
     """Return the side of a rule that has values while nothing fires, and the threshold that it is compared with.
 
-    `rate(errors[5m]) > 0.1 and up == 1` gives `rate(errors[5m])` and "above 0.1". What is not understood stays whole.
+    `rate(errors[5m]) > 0.1 and up == 1` gives `rate(errors[5m])` and "above 0.1". What is not understood stays whole,
+    and so does what may fire for two reasons.
     """
-    inner = _unwrap(next(_operands(_unwrap(expr)), ""))
+    inner = _unwrap(_first_condition(_unwrap(expr)))
     tokens = _tokens(inner)
     signs = [token for token in tokens if token.kind == "sign" and token.depth == 0 and token.text in set(Over)]
     if len(signs) != 1 or any(token.kind == "broken" for token in tokens):
@@ -166,14 +167,13 @@ def split_rule(expr: str) -> tuple[str, Threshold | None]:
     return left, None if value is None else Threshold(over=over, value=value)
 
 
-def _operands(expr: str) -> Iterator[str]:
-    """Yield what `and`, `or` and `unless` join at the top."""
-    start = 0
-    for token in _tokens(expr):
-        if token.kind == "word" and token.depth == 0 and token.text.lower() in {"and", "or", "unless"}:
-            yield expr[start : token.start]
-            start = token.end
-    yield expr[start:]
+def _first_condition(expr: str) -> str:
+    """Return what stands before `and` or `unless`; with an `or` all of it."""
+    tokens = [token for token in _tokens(expr) if token.kind == "word" and token.depth == 0]
+    joints = [token for token in tokens if token.text.lower() in {"and", "or", "unless"}]
+    if not joints or any(token.text.lower() == "or" for token in joints):
+        return expr
+    return expr[: joints[0].start]
 
 
 def _drop_bool(text: str) -> str:

@@ -197,8 +197,8 @@ def _say_evidence(piece: Evidence) -> str:
 
 
 def _show_trace(shown: Sequence[Evidence]) -> Iterator[Block]:
-    """Show the first piece that has several lines: most often the stack trace."""
-    piece = next((piece for piece in shown if len(piece.text.splitlines()) > 1), None)
+    """Show the first piece that has several lines: most often the stack trace. A metric's last line tells it all."""
+    piece = next((piece for piece in shown if piece.kind != "metric" and len(piece.text.splitlines()) > 1), None)
     if piece is None:
         return
     lines = piece.text.splitlines()
