@@ -9,7 +9,7 @@ from typing import Final
 from bot.domain.measure import write_value
 from bot.domain.metric import MetricQuery, Point, Series, Threshold, Turn
 
-MIN_POINTS: Final = 4
+MIN_POINTS: Final = 5
 """On each side of a change: fewer are an accident."""
 _SPREADS: Final = 4 * 1.4826
 """A change is larger than so many times the median deviation before it: four standard deviations where it is normal."""

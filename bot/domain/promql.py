@@ -12,6 +12,8 @@ from bot.errors import Reason, Refused
 MAX_QUERY: Final = 4_096
 MAX_VALUE: Final = 1_000
 MAX_URL: Final = 32_768
+MAX_WRAPS: Final = 4
+"""Brackets around the whole of an expression: more are no rule of people."""
 
 _TOKEN: Final = re.compile(
     r"""(?P<blank>\s+|\#[^\n]*)
@@ -183,8 +185,8 @@ def _drop_bool(text: str) -> str:
 def _unwrap(expr: str) -> str:
     """Return an expression without the brackets around all of it."""
     expr = expr.strip()
-    while expr.startswith("("):
-        tokens = _tokens(expr)
+    for _ in range(MAX_WRAPS):
+        tokens = _tokens(expr) if expr.startswith("(") else []
         end = next((token for token in tokens if token.kind == "close" and token.depth <= 0), None)
         if end is None or end.text != ")" or end.end != len(expr):
             break

@@ -31,7 +31,7 @@ async def fetch_metrics(job: Job, source: MetricSource | None) -> tuple[MetricRe
     is_collected = any(isinstance(result, Collected) for result in job.done)
     if source is None or is_collected or "metrics" not in job.playbook.evidence:
         return ()
-    queries, unread = plan_metrics(job)
+    queries, unread = await asyncio.to_thread(plan_metrics, job)
     threads = ThreadPoolExecutor(TOGETHER, thread_name_prefix="metrics")
     asking = _Asking(source=source, max_bytes=MAX_BYTES // max(len(queries), 1), ends_at=monotonic() + SECONDS)
     try:

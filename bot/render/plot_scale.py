@@ -60,10 +60,11 @@ def make_times(since: datetime, until: datetime, begins: float, ends: float) -> 
     span = (until - since).total_seconds()
     is_short = span < 4 * 60
     steps = _SECONDS if is_short else tuple(60 * minutes for minutes in _MINUTES)
+    form = "%H:%M:%S" if is_short else "%H:%M" if span < 24 * 3600 else "%a %H:%M"
     step = next((each for each in steps if span / each <= _TICKS + 1), steps[-1])
     at = datetime.fromtimestamp(ceil(since.timestamp() / step) * step, UTC)
     ticks: list[tuple[float, str]] = []
     while at <= until and len(ticks) <= 2 * _TICKS:
-        ticks.append((at.timestamp(), f"{at:%H:%M:%S}" if is_short else f"{at:%H:%M}"))
+        ticks.append((at.timestamp(), f"{at:{form}}"))
         at += timedelta(seconds=step)
     return Axis(low=since.timestamp(), high=until.timestamp(), begins=begins, ends=ends, ticks=tuple(ticks))
