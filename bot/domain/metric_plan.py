@@ -1,6 +1,7 @@
 """Which metrics an investigation asks for, over which time, and how finely."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,6 +15,7 @@ RULE: Final = "rule"
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600)
 _POINTS: Final = 180
 _SCANT: Final = 0.25
+_MARGIN: Final = 0.1
 
 
 def plan_metrics(job: Job) -> tuple[tuple[MetricQuery, ...], tuple[MetricRead, ...]]:
@@ -62,6 +64,13 @@ def plan_range(job: Job) -> tuple[datetime, datetime, float]:
 
 def choose_step(span: float) -> float:
     return float(next((step for step in _STEPS if span / step <= _POINTS), _STEPS[-1]))
+
+
+def trim(read: MetricRead) -> MetricRead:
+    """Return what was read without most of the time before its first value."""
+    first = min((each.points[0][0] for each in read.series if each.points), default=read.since.timestamp())
+    begins = max(read.since.timestamp(), first - _MARGIN * (read.until.timestamp() - first))
+    return replace(read, since=datetime.fromtimestamp(begins, read.since.tzinfo))
 
 
 def look_closer(series: Sequence[Series], since: datetime, until: datetime) -> tuple[datetime, float] | None:

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final
 
 from bot.domain.measure import write_value
-from bot.domain.metric import MetricQuery, Point, Series, Threshold, Turn
+from bot.domain.metric import MetricQuery, MetricRead, Point, Series, Threshold, Turn
 
 MIN_POINTS: Final = 5
 """On each side of a change: fewer are an accident."""
@@ -15,6 +15,7 @@ _SPREADS: Final = 4 * 1.4826
 """A change is larger than so many times the median deviation before it: four standard deviations where it is normal."""
 _SHARE: Final = 0.1
 _MANY: Final = 600
+_WIDTH: Final = 24
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
@@ -142,7 +143,7 @@ def _near(at: datetime, alert_at: datetime) -> str:
     return f"at {_clock(at)}, {span} {'before' if at < alert_at else 'after'} the alert"
 
 
-def draw_spark(points: Sequence[Point], since: datetime, until: datetime, *, width: int = 24) -> str:
+def draw_spark(points: Sequence[Point], since: datetime, until: datetime, *, width: int) -> str:
     """Return one line of bars over the time looked at, the largest value of each part; a blank where there is none."""
     begins, span = since.timestamp(), max((until - since) / timedelta(seconds=1), 1.0)
     parts: list[float | None] = [None] * width
@@ -155,9 +156,11 @@ def draw_spark(points: Sequence[Point], since: datetime, until: datetime, *, wid
     return "".join(" " if value is None else _BARS[round((value - least) / step) if step else 0] for value in parts)
 
 
-def tell_spark(series: Series, movement: Movement, query: MetricQuery, since: datetime, until: datetime) -> str:
+def tell_spark(series: Series, movement: Movement, read: MetricRead) -> str:
     """Return "▁▁▂▇█ first 0 %, peak 13.7 % at 02:14:05 UTC, last 12.9 %": a plot for who sees no plots."""
+    query, span = read.query, (read.until - read.since).total_seconds()
+    width = min(_WIDTH, max(int(span / read.step), 1))  # no more bars than there can be values
     first, last = (write_value(series.points[n][1], query.unit) for n in (0, -1))
     word = _name_peak(movement, query.threshold).removeprefix("at its ")
     peak = f"{word} {write_value(movement.peak, query.unit)} at {_clock(movement.peak_at)}"
-    return f"{draw_spark(series.points, since, until)} first {first}, {peak}, last {last}"
+    return f"{draw_spark(series.points, read.since, read.until, width=width)} first {first}, {peak}, last {last}"

@@ -13,7 +13,7 @@ import structlog
 
 from bot.domain.investigation import Collected, Job
 from bot.domain.metric import MetricQuery, MetricRead
-from bot.domain.metric_plan import look_closer, plan_metrics, plan_range
+from bot.domain.metric_plan import look_closer, plan_metrics, plan_range, trim
 from bot.errors import NightshiftError, Reason, Rejected
 from bot.ports.metrics import MetricQuestion, MetricSource
 
@@ -91,6 +91,6 @@ def _read(unread: MetricRead, asking: _Asking) -> MetricRead:
         return read
     since, step = closer
     try:
-        return asking.ask(replace(read, since=since, step=step))
+        return trim(asking.ask(replace(read, since=since, step=step)))
     except NightshiftError:
         return read

@@ -86,7 +86,7 @@ def _tell(job: Job, read: MetricRead, query: MetricQuery, tools: Tools, evidence
         metric.claim,
         *_say_more(metric, len(ranked)),
         *(tools.clean(note, 300) for note in read.notes),
-        tell_spark(series[0], movement, query, read.since, read.until),
+        tell_spark(series[0], movement, read),
     )
     return metric, Evidence(id=evidence, kind=KIND, cite=f"metric {query.name}", text="\n".join(lines))
 

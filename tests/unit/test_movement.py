@@ -1,12 +1,13 @@
 """What a metric did, in words: before, since, at its worst, and when it turned."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bot.domain.measure import write_value
-from bot.domain.metric import MetricQuery, Over, Series, Threshold, Turn
+from bot.domain.metric import MetricQuery, MetricRead, Over, Series, Threshold, Turn
 from bot.domain.movement import draw_spark, judge, rank_series, tell, tell_spark
 
 ALERT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -99,7 +100,13 @@ def test_a_line_of_bars_shows_the_shape_and_where_nothing_was():
     assert draw_spark(series.points[:20], SINCE, until, width=14) == "▁█            "
     assert draw_spark(((SINCE.timestamp(), 5.0),), SINCE, until, width=3) == "▁  "
     query = MetricQuery(name="q", title="Errors", expr="x", unit="ratio")
-    text = tell_spark(series, judge(series, None, ALERT), query, SINCE, until)
+    read = MetricRead(query=query, since=SINCE, until=until, step=STEP)
+    text = tell_spark(series, judge(series, None, ALERT), read)
+    assert text.startswith("▁▁██████████████████████ first")
+    few = replace(read, until=SINCE + timedelta(seconds=4 * STEP))
+    assert tell_spark(replace(series, points=series.points[:4]), judge(series, None, ALERT), few).startswith(
+        "▁▁▁▁ first"
+    )
     assert text.endswith(" first 0 %, peak 100 % at 11:32:30 UTC, last 100 %")
 
 
