@@ -44,9 +44,13 @@ class Scene:
 
 
 class Alarm(Protocol):
-    """`fire` returns when the alert was on its way to the bot; `clear` says that the service is healthy again."""
+    """`fire` returns when the alert was on its way to the bot; `clear` says that the service is healthy again.
+
+    `metrics_url` is the address of the Prometheus that watches the service, "" where none does.
+    """
 
     announcement: str
+    metrics_url: str
 
     async def fire(self, ratio: float) -> datetime: ...
 
@@ -88,6 +92,7 @@ class PostedAlarm:
     """Posts the alert itself, again and again, as Alertmanager would."""
 
     announcement = "The alert is posted as Alertmanager would post it."
+    metrics_url = ""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -146,6 +151,7 @@ class WatchedAlarm:
             receiver=scene.receiver,
             token=scene.token,
         )
+        self.metrics_url = self._monitoring.prometheus_url
 
     async def fire(self, ratio: float) -> datetime:  # noqa: ARG002 -- Prometheus measures it itself
         pair, log = self._monitoring, self._scene.service.state / "monitoring.log"

@@ -124,7 +124,6 @@ async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> 
     await asyncio.to_thread(service.save)
     await asyncio.to_thread(unpack_release, service, world.head)
     switch_current(service, world.head)
-    place.config.write_text(render_config(place, world, service), encoding="utf-8")
     session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)))
     children = await stack.enter_async_context(Children(folder))
     scene = Scene(
@@ -137,6 +136,8 @@ async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> 
         stack=stack,
     )
     alarm = choose_alarm(scene, real=options.alertmanager)
+    config = render_config(place, world, service, metrics_url=alarm.metrics_url)
+    place.config.write_text(config, encoding="utf-8")
     python = [sys.executable, "-m"]
     env = python_env(os.environ)
     supervisor = Spawn(
