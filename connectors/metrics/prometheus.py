@@ -107,7 +107,8 @@ def _naming(asked: str, ask: Callable[[], _Answer]) -> _Answer:
     except Unavailable as error:
         raise Unavailable(f"{error}, {asked}", error.reason, error.retry_after) from error
     except Rejected as error:
-        raise Rejected(f"{error}, {asked}", error.reason) from error
+        more = "; let the query give fewer series" if error.reason is Reason.TOO_LARGE else ""
+        raise Rejected(f"{error}{more}, {asked}", error.reason) from error
 
 
 def _warnings(answer: object) -> Iterator[str]:
