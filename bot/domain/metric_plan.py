@@ -36,13 +36,20 @@ def plan_metrics(job: Job) -> tuple[tuple[MetricQuery, ...], tuple[MetricRead, .
             unread.append(MetricRead(query=query, since=since, until=until, step=step, fault=str(refusal)))
             continue
         ready.append(filled)
-    known = {query.expr: query for query in reversed(ready)}  # the first of equals counts
-    ready = [query for query in ready if known[query.expr] is query]
+    ready = list(_merge(ready))
     over = [
         MetricRead(query=query, since=since, until=until, step=step, fault=f"only {MAX_QUERIES} queries are asked")
         for query in ready[MAX_QUERIES:]
     ]
     return tuple(ready[:MAX_QUERIES]), (*unread, *over)
+
+
+def _merge(queries: Sequence[MetricQuery]) -> Iterator[MetricQuery]:
+    """Yield each expression once: as people named it, with the rule's threshold where they gave none."""
+    for expr in dict.fromkeys(query.expr for query in queries):
+        same = [query for query in queries if query.expr == expr]
+        limits = [query.threshold for query in same if query.threshold]
+        yield replace(same[min(1, len(same) - 1)], threshold=limits[-1] if limits else None, whole=same[0].whole)
 
 
 def _find_rule(job: Job) -> Iterator[MetricQuery]:

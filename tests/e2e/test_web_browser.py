@@ -199,9 +199,8 @@ async def test_a_phone_scrolls_sideways_only_inside_the_diff_and_can_be_tapped(
     world.board.put("web-plots", note("plots", "A plot", files=(PLOT,)))
     await open_incident(page, world)
     assert await page.evaluate("document.documentElement.scrollWidth") == 390
-    await page.wait(
-        "(e => e.complete && e.naturalWidth === 420 && e.clientWidth > 300)(document.querySelector('.plot img'))"
-    )
+    picture = "document.querySelector('.plot img')"
+    await page.wait(f"(e => e.complete && e.naturalWidth === 420 && e.clientWidth > 300)({picture})")
     assert page.console == []
     assert await page.evaluate("(e => e.scrollWidth > e.clientWidth)(document.querySelector('.diff .lines'))")
     small = await page.evaluate(

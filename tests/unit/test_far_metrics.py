@@ -103,6 +103,13 @@ class TestAsking:
         assert {each.since for each in server.asked} == {job.log_span[0]}
         assert {each.until for each in server.asked} == {NOW}, "what lies ahead has no values"
 
+    async def test_the_rule_under_a_name_of_yours_is_asked_once_with_its_threshold(self):
+        server, named = Server(), replace(LATENCY, expr='errors{job="$job"}')
+        (read,) = await fetch_metrics(make_job(named), server)
+        assert len(server.asked) == 1
+        assert (read.query.title, read.query.unit) == ("Latency", "seconds")
+        assert read.query.threshold == Threshold(over=Over.ABOVE, value=0.02)
+
     async def test_a_label_that_the_alert_lacks_costs_its_query_alone(self):
         server = Server()
         collected = await look(make_job(POD, LATENCY, source_url=""), server)
