@@ -197,6 +197,7 @@ async def _tell(stage: Stage, stack: AsyncExitStack) -> Ending:
 async def _let_it_fail(stage: Stage, stack: AsyncExitStack) -> float:
     """Send shoppers until the measured share of 5xx is over the threshold, and return it."""
     await stage.wait_for("the service to answer", lambda: _serves(stage, stage.world.head), seconds=20)
+    await stage.alarm.watch()
     lines = await stage.traffic.fill_log(stage.service.log, lines=_LOG_LINES, seconds=30)
     in_background(stack, stage.traffic.run())
     ratio = stage.traffic.error_ratio(60) or 0.0

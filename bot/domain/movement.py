@@ -144,14 +144,17 @@ def _near(at: datetime, alert_at: datetime) -> str:
 
 
 def draw_spark(points: Sequence[Point], since: datetime, until: datetime, *, width: int) -> str:
-    """Return one line of bars over the time looked at, the largest value of each part; a blank where there is none."""
+    """Return one line of bars over the time looked at, the largest value of each part; a blank where there is none.
+
+    Bars stand on zero, so that what hardly changes looks as it is.
+    """
     begins, span = since.timestamp(), max((until - since) / timedelta(seconds=1), 1.0)
     parts: list[float | None] = [None] * width
     for at, value in points:
         place = min(max(int((at - begins) / span * width), 0), width - 1)
         known = parts[place]
         parts[place] = value if known is None else max(known, value)
-    least, most = min(value for _, value in points), max(value for _, value in points)
+    least, most = min(0.0, *(value for _, value in points)), max(0.0, *(value for _, value in points))
     step = (most - least) / (len(_BARS) - 1)
     return "".join(" " if value is None else _BARS[round((value - least) / step) if step else 0] for value in parts)
 

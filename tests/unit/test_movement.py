@@ -98,7 +98,8 @@ def test_a_line_of_bars_shows_the_shape_and_where_nothing_was():
     until = SINCE + timedelta(seconds=140 * STEP)
     assert draw_spark(series.points, SINCE, until, width=14) == "▁█████████████"
     assert draw_spark(series.points[:20], SINCE, until, width=14) == "▁█            "
-    assert draw_spark(((SINCE.timestamp(), 5.0),), SINCE, until, width=3) == "▁  "
+    assert draw_spark(((SINCE.timestamp(), 5.0),), SINCE, until, width=3) == "█  "
+    assert draw_spark(line((140, 0.5), noise=0.05).points, SINCE, until, width=14) in {14 * "█", 14 * "▇"}
     query = MetricQuery(name="q", title="Errors", expr="x", unit="ratio")
     read = MetricRead(query=query, since=SINCE, until=until, step=STEP)
     text = tell_spark(series, judge(series, None, ALERT), read)
