@@ -100,7 +100,8 @@ def draw_plot(metric: Metric, marks: Sequence[Mark]) -> str:
 
 def _draw_axes(metric: Metric, across: Axis, up: Axis) -> Iterator[str]:
     unit = write_unit(metric.query.unit).strip()
-    yield _write(_LEFT - 6, _TOP - 10, "s e", unit, 8) if unit else ""
+    if unit:
+        yield _write(_LEFT - 6, _TOP - 10, "s e", unit, 8)
     for value, text in up.ticks:
         yield _line(_LEFT, up.place(value), _RIGHT, up.place(value), "g")
         yield _write(_LEFT - 6, up.place(value) + 4, "s e", text, 10)
