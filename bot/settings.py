@@ -42,6 +42,7 @@ from bot.ports.model import ModelPlace
 from bot.settings_approval import ApprovalSettings, build_policy, check_approval
 from bot.settings_connections import add_variables
 from bot.settings_logs import check_logs
+from bot.settings_metrics import build_metrics, check_metrics
 from bot.settings_rollout import check_rollout
 from bot.settings_sections import (
     ChannelSettings,
@@ -203,6 +204,7 @@ def _service(name: str, value: ServiceSettings) -> Service:
         repository=value.repository,
         branch=value.branch,
         logs=tuple(LogPlace(**log.model_dump()) for log in value.logs),
+        metrics=build_metrics(value.metrics),
         run=value.run,
         checks=value.checks,
         setup=value.setup,
@@ -300,6 +302,7 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
         if service.run and not any("{port}" in word for word in service.run):
             yield Problem(where=f"services.{name}.run", what='needs "{port}" where the port belongs')
         yield from check_logs(f"services.{name}.logs", service.logs)
+        yield from check_metrics(f"services.{name}.metrics", service.metrics)
     yield from _check_database(settings)
     place = settings.model_place()
     if place is not None:

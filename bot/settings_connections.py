@@ -8,6 +8,8 @@ BUILT_IN: Final = "local"
 """The CI that needs no connection."""
 LOG_STORES: Final = ("loki", "elasticsearch")
 """Kinds of log places that are reached by `[connections.<kind>]`."""
+METRIC_STORE: Final = "prometheus"
+"""The connection to the server of metrics, whoever made it."""
 
 
 def name_connections(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -18,6 +20,7 @@ def name_connections(values: Mapping[str, Any]) -> tuple[str, ...]:
         if isinstance(service, dict):
             names += [service[key] for key in ("ci", "forge") if isinstance(service.get(key), str)]
             names += _log_stores(service.get("logs"))
+            names += [METRIC_STORE] if service.get("metrics") else []
     return tuple(dict.fromkeys(name for name in names if name and name != BUILT_IN))
 
 

@@ -58,12 +58,23 @@ class LogSettings(Section):
     env: tuple[str, ...] = ()
 
 
+class MetricSettings(Section):
+    """One query of a metric server; see `bot/domain/metric.py`."""
+
+    query: str
+    title: str = ""
+    unit: str = ""
+    threshold: float | None = None
+    below: bool = False
+
+
 class ServiceSettings(Section):
     """One service; see `bot/domain/service.py` for the meaning of each value."""
 
     repository: str
     branch: str = "main"
     logs: tuple[LogSettings, ...] = ()
+    metrics: dict[str, MetricSettings] = {}
     run: tuple[str, ...] = ()
     checks: dict[str, tuple[str, ...]] = {}
     setup: tuple[str, ...] = ()

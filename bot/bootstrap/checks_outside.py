@@ -16,6 +16,7 @@ from bot.bootstrap.chat import make_channels
 from bot.bootstrap.checks import Found, mend, ok
 from bot.bootstrap.ci import spool_folder
 from bot.bootstrap.log_sources import make_opener
+from bot.bootstrap.metric_source import open_metrics
 from bot.bootstrap.platforms import LOCAL, make_platforms
 from bot.bootstrap.state import STORE_FILE, open_for_reading
 from bot.domain.service import LogPlace, Service
@@ -111,6 +112,16 @@ def _read_log(service: Service, place: LogPlace, opener: Callable[[LogPlace], Lo
     except NightshiftError as error:
         return mend(name, str(error), f"give this user the right to read it, or mend services.{service.name}.logs")
     return ok(name, f"{place.label}: {count if count else 'no'} lines in the last hour")
+
+
+async def check_metrics(settings: Settings) -> Sequence[Found]:
+    source = open_metrics(settings)
+    if source is None:
+        return [ok("metrics", "no server is configured; alerts are not plotted")]
+    try:
+        return [ok("metrics", await asyncio.to_thread(source.check))]
+    except NightshiftError as error:
+        return [mend("metrics", str(error), "mend [connections.prometheus], see docs/metrics.md")]
 
 
 async def check_ci(settings: Settings) -> Sequence[Found]:

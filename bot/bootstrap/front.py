@@ -19,6 +19,7 @@ from bot.agent.redaction import Redactor
 from bot.bootstrap.chat import WEB, make_channels
 from bot.bootstrap.log_sources import make_opener
 from bot.bootstrap.logs import configure_logs, redact_logs
+from bot.bootstrap.metric_source import open_metrics
 from bot.bootstrap.model import make_model_phases
 from bot.bootstrap.platforms import LOCAL, Platforms, make_platforms
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
@@ -233,6 +234,7 @@ def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
     return Tools(
         investigator=worker,
         open_log=make_opener(core.settings),
+        metrics=open_metrics(core.settings),
         ci_reader=worker if isinstance(worker, CIReader) else None,
         workspaces=_git(core.settings),
         ci=platforms.ci,

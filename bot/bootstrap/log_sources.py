@@ -2,9 +2,9 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bot.bootstrap.places import open_file
 from bot.domain.service import LogPlace
@@ -13,6 +13,7 @@ from bot.ports.logs import LogSource
 from bot.settings import Settings
 from bot.settings_connections import LOG_STORES
 
+_Model = TypeVar("_Model", bound=BaseModel)
 _LOCAL: Final = frozenset({"journald", "command"})
 
 
@@ -36,16 +37,23 @@ def read_stores(settings: Settings) -> Mapping[str, Any]:
     used = [place.kind for service in settings.services.values() for place in service.logs]
     found, problems = dict[str, Any](), list[Problem]()
     for name in LOG_STORES:
-        table = settings.connections.get(name)
-        if table is None and name not in used:
+        if name not in settings.connections and name not in used:
             continue
         module = importlib.import_module(f"connectors.logs.{name}")
         try:
-            found[name] = module.Settings.model_validate((table.model_extra if table else None) or {})
-        except ValidationError as error:
-            for item in error.errors():
-                place = ".".join(str(part) for part in (f"connections.{name}", *item["loc"]))
-                problems.append(Problem(where=place, what=item["msg"]))
+            found[name] = read_connection(settings, name, module.Settings)
+        except ConfigError as error:
+            problems += error.problems
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def read_connection(settings: Settings, name: str, kind: type[_Model]) -> _Model:
+    """Return what `[connections.<name>]` says, checked. Raises `ConfigError` with every problem."""
+    table = settings.connections.get(name)
+    try:
+        return kind.model_validate((table.model_extra if table else None) or {})
+    except ValidationError as error:
+        wrong = [(".".join(str(part) for part in (f"connections.{name}", *e["loc"])), e["msg"]) for e in error.errors()]
+    raise ConfigError([Problem(where=where, what=what) for where, what in wrong])

@@ -13,7 +13,7 @@ from bot.ports.alerts import AlertSource
 from bot.ports.ci import CIProvider, Platform
 from bot.ports.forge import Forge
 from bot.settings import Settings
-from bot.settings_connections import LOG_STORES
+from bot.settings_connections import LOG_STORES, METRIC_STORE
 
 LOCAL: Final = "local"
 
@@ -38,7 +38,8 @@ def make_platforms(settings: Settings) -> Platforms:
     names = [name for service in services for name in (service.ci, service.forge) if name and name != LOCAL]
     problems: list[Problem] = []
     made: dict[str, Platform] = {}
-    for name in dict.fromkeys(name for name in (*names, *settings.connections) if name not in LOG_STORES):
+    read_only = {*LOG_STORES, METRIC_STORE}
+    for name in dict.fromkeys(name for name in (*names, *settings.connections) if name not in read_only):
         try:
             made[name] = _make(settings, name)
         except ModuleNotFoundError:

@@ -1,23 +1,23 @@
 """Who notices that the demo's service fails: a stand-in that posts the alert, or a real Prometheus and Alertmanager."""
 
 import asyncio
-import os
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
+from urllib.parse import urlencode
 
 import aiohttp
-from aiohttp import web
 
 from bot.demo.alertmanager import Alertmanager, FiringAlert
 from bot.demo.folder import DemoError, free_ports
-from bot.demo.monitoring import Monitoring, Programs, Rule, find_programs
-from bot.demo.processes import Children, Spawn
+from bot.demo.monitoring import Monitoring, Programs, Rule, find_programs, find_prometheus
+from bot.demo.processes import Children
 from bot.demo.service import DemoService
 from bot.demo.traffic import Traffic
+from bot.demo.watching import Watching
 
 THRESHOLD: Final = 0.02
 _NAME: Final = "CheckoutHigh5xxRate"
@@ -44,9 +44,16 @@ class Scene:
 
 
 class Alarm(Protocol):
-    """`fire` returns when the alert was on its way to the bot; `clear` says that the service is healthy again."""
+    """`fire` returns when the alert was on its way to the bot; `clear` says that the service is healthy again.
+
+    `watch` is told before the first request of a shopper. `metrics_url` is the address of the Prometheus that watches
+    the service, "" where none does.
+    """
 
     announcement: str
+    metrics_url: str
+
+    async def watch(self) -> None: ...
 
     async def fire(self, ratio: float) -> datetime: ...
 
@@ -70,7 +77,7 @@ def describe_alert(service: DemoService, ratio: float, starts_at: datetime) -> F
             "value": f"{ratio:.4f}",
         },
         starts_at=starts_at,
-        generator_url="http://prometheus.shop.example:9090/graph?g0.expr=checkout%3Aerror_ratio%3E0.02",
+        generator_url=f"http://prometheus.shop.example:9090/graph?{urlencode({'g0.expr': make_rule().expr})}",
     )
 
 
@@ -84,18 +91,44 @@ def choose_alarm(scene: Scene, *, real: bool) -> Alarm:
     return WatchedAlarm(scene, programs)
 
 
+def _watch(scene: Scene, programs: Programs) -> Watching:
+    exporter, prometheus, alertmanager = free_ports(3)
+    monitoring = Monitoring(
+        folder=scene.service.state / "monitoring",
+        programs=programs,
+        ports=(prometheus, alertmanager),
+        job="checkout",
+        target=f"127.0.0.1:{exporter}",
+        rule=make_rule(),
+        receiver=scene.receiver,
+        token=scene.token,
+    )
+    return Watching(
+        monitoring=monitoring, port=exporter, traffic=scene.traffic, children=scene.children, stack=scene.stack
+    )
+
+
 class PostedAlarm:
-    """Posts the alert itself, again and again, as Alertmanager would."""
+    """Posts the alert itself, again and again, as Alertmanager would. Where there is a Prometheus, it may be asked."""
 
     announcement = "The alert is posted as Alertmanager would post it."
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
+        programs = find_prometheus()
+        self._watching = _watch(scene, programs) if programs else None
+        self.metrics_url = self._watching.monitoring.prometheus_url if self._watching else ""
         self._alertmanager = Alertmanager(scene.session, scene.receiver, scene.token)
         self._alert: FiringAlert | None = None
         self._repeating: asyncio.Task[None] | None = None
 
+    async def watch(self) -> None:
+        if self._watching is not None:
+            await self._watching.begin()
+
     async def fire(self, ratio: float) -> datetime:
+        if self._watching is not None:
+            await self._watching.wait_for_scrapes(self._scene.session)
         began = datetime.now(UTC)
         self._alert = describe_alert(self._scene.service, ratio, began)
         await self._alertmanager.notify(self._alert)
@@ -134,51 +167,26 @@ class WatchedAlarm:
 
     def __init__(self, scene: Scene, programs: Programs) -> None:
         self._scene = scene
-        exporter, prometheus, alertmanager = free_ports(3)
-        self._exporter = exporter
-        self._monitoring = Monitoring(
-            folder=scene.service.state / "monitoring",
-            programs=programs,
-            ports=(prometheus, alertmanager),
-            job="checkout",
-            target=f"127.0.0.1:{exporter}",
-            rule=make_rule(),
-            receiver=scene.receiver,
-            token=scene.token,
-        )
+        self._watching = _watch(scene, programs)
+        self.metrics_url = self._watching.monitoring.prometheus_url
+
+    async def watch(self) -> None:
+        """Nothing: the rule would fire before there is somebody to tell."""
 
     async def fire(self, ratio: float) -> datetime:  # noqa: ARG002 -- Prometheus measures it itself
-        pair, log = self._monitoring, self._scene.service.state / "monitoring.log"
-        await self._serve_metrics()
-        await asyncio.to_thread(pair.write)
-        env = {"PATH": os.environ.get("PATH", os.defpath)}
-        for argv in pair.commands():
-            await self._scene.children.start(Spawn(argv=argv, env=env, cwd=pair.folder, log=log))
+        await self._watching.begin()
         deadline = time.monotonic() + _FIRES_WITHIN
         while not await self._is_firing():
             if time.monotonic() > deadline:
-                raise DemoError(f"Prometheus fired no alert in {_FIRES_WITHIN:.0f} s; {log} says more.")
+                raise DemoError(f"Prometheus fired no alert in {_FIRES_WITHIN:.0f} s; {self._watching.log} says more.")
             await asyncio.sleep(_LOOK)
         return datetime.now(UTC)
 
     async def clear(self, at: datetime) -> None:
         """Nothing: Prometheus sees it, ten seconds later."""
 
-    async def _serve_metrics(self) -> None:
-        """Serve what the shoppers count, as the metrics of the load balancer in front of a service would say it."""
-
-        async def metrics(_request: web.Request) -> web.Response:
-            return web.Response(text=self._scene.traffic.exposition("checkout"))
-
-        app = web.Application()
-        app.router.add_get("/metrics", metrics)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        self._scene.stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", self._exporter).start()
-
     async def _is_firing(self) -> bool:
-        url = f"{self._monitoring.prometheus_url}/api/v1/alerts"
+        url = f"{self.metrics_url}/api/v1/alerts"
         with suppress(aiohttp.ClientError, TimeoutError):
             async with self._scene.session.get(url) as answer:
                 alerts = (await answer.json())["data"]["alerts"] if answer.status == 200 else []

@@ -15,6 +15,17 @@ PERSON = "ana"
 _SOURCES = Path(bot.__file__).resolve().parents[1]
 
 
+_METRICS = """
+[services.checkout.metrics.requests]
+title = "Requests"
+query = 'sum by (service) (rate(http_requests_total{{service="$service"}}[10s]))'
+unit = "req/s"
+
+[connections.prometheus]
+url = {url}
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BotPlace:
     """Where the demo's bot listens, and its folder."""
@@ -52,8 +63,8 @@ def deploy_command(service: DemoService) -> list[str]:
     return ["/usr/bin/env", f"PYTHONPATH={_SOURCES}", sys.executable, "-m", "bot.demo.deploy", str(service.state)]
 
 
-def render_config(place: BotPlace, world: CheckoutWorld, service: DemoService) -> str:
-    """Return the demo's nightshift.toml."""
+def render_config(place: BotPlace, world: CheckoutWorld, service: DemoService, *, metrics_url: str = "") -> str:
+    """Return the demo's nightshift.toml; with the address of a Prometheus, alerts are plotted."""
     return f"""\
 # Written by the demo; wiped with its folder when the demo starts again.
 
@@ -85,7 +96,7 @@ deploy = {_toml(deploy_command(service))}
 
 [services.checkout.checks]
 tests = {_toml(world.tests)}
-
+{_METRICS.format(url=_toml(metrics_url)) if metrics_url else ""}
 [[routes]]
 match = {{ service = "checkout" }}
 service = "checkout"

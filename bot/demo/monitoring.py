@@ -13,10 +13,10 @@ _ALERTMANAGERS: Final = ("prometheus-alertmanager", "alertmanager")
 
 @dataclass(frozen=True, kw_only=True)
 class Programs:
-    """Where the two programs are."""
+    """Where the programs are; "" for an Alertmanager that is not needed."""
 
     prometheus: str
-    alertmanager: str
+    alertmanager: str = ""
 
 
 def find_programs(path: str | None = None) -> Programs | None:
@@ -24,6 +24,12 @@ def find_programs(path: str | None = None) -> Programs | None:
     prometheus = shutil.which("prometheus", path=path)
     alertmanager = next(filter(None, (shutil.which(name, path=path) for name in _ALERTMANAGERS)), None)
     return Programs(prometheus=prometheus, alertmanager=alertmanager) if prometheus and alertmanager else None
+
+
+def find_prometheus() -> Programs | None:
+    """Return Prometheus alone, None where it is not in PATH."""
+    prometheus = shutil.which("prometheus")
+    return Programs(prometheus=prometheus) if prometheus else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,10 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Monitoring:
-    """One pair: Prometheus scrapes `target` every second, Alertmanager posts to `receiver` with a bearer token."""
+    """One pair: Prometheus scrapes `target` every second, Alertmanager posts to `receiver` with a bearer token.
+
+    Without an Alertmanager it scrapes, and no rule fires.
+    """
 
     folder: Path
     programs: Programs
@@ -78,7 +87,7 @@ class Monitoring:
         ):
             (self.folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
-    def commands(self) -> tuple[list[str], list[str]]:
+    def commands(self) -> tuple[list[str], ...]:
         """Return the command lines of Alertmanager and Prometheus, in the order in which to start them."""
         alertmanager = [
             self.programs.alertmanager,
@@ -97,16 +106,19 @@ class Monitoring:
             f"--web.external-url={self.prometheus_url}",
             "--log.level=warn",
         ]
-        return alertmanager, prometheus
+        return (alertmanager, prometheus) if self.programs.alertmanager else (prometheus,)
 
     def _prometheus(self) -> dict[str, object]:
-        return {
+        scraping: dict[str, object] = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(self.folder / "rules.yml")],
-            "alerting": {
-                "alertmanagers": [{"static_configs": [{"targets": [self.alertmanager_url.removeprefix("http://")]}]}]
-            },
             "scrape_configs": [{"job_name": self.job, "static_configs": [{"targets": [self.target]}]}],
+        }
+        if not self.programs.alertmanager:
+            return scraping
+        alertmanagers = [{"static_configs": [{"targets": [self.alertmanager_url.removeprefix("http://")]}]}]
+        return scraping | {
+            "rule_files": [str(self.folder / "rules.yml")],
+            "alerting": {"alertmanagers": alertmanagers},
         }
 
     def _rules(self) -> dict[str, object]:

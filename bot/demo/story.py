@@ -124,7 +124,6 @@ async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> 
     await asyncio.to_thread(service.save)
     await asyncio.to_thread(unpack_release, service, world.head)
     switch_current(service, world.head)
-    place.config.write_text(render_config(place, world, service), encoding="utf-8")
     session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)))
     children = await stack.enter_async_context(Children(folder))
     scene = Scene(
@@ -137,6 +136,8 @@ async def _set_up(options: DemoOptions, folder: Path, stack: AsyncExitStack) -> 
         stack=stack,
     )
     alarm = choose_alarm(scene, real=options.alertmanager)
+    config = render_config(place, world, service, metrics_url=alarm.metrics_url)
+    place.config.write_text(config, encoding="utf-8")
     python = [sys.executable, "-m"]
     env = python_env(os.environ)
     supervisor = Spawn(
@@ -196,6 +197,7 @@ async def _tell(stage: Stage, stack: AsyncExitStack) -> Ending:
 async def _let_it_fail(stage: Stage, stack: AsyncExitStack) -> float:
     """Send shoppers until the measured share of 5xx is over the threshold, and return it."""
     await stage.wait_for("the service to answer", lambda: _serves(stage, stage.world.head), seconds=20)
+    await stage.alarm.watch()
     lines = await stage.traffic.fill_log(stage.service.log, lines=_LOG_LINES, seconds=30)
     in_background(stack, stage.traffic.run())
     ratio = stage.traffic.error_ratio(60) or 0.0

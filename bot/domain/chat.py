@@ -5,9 +5,13 @@ mention, a link or markup, and shortens or splits it by its declared `ChatLimits
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+SVG: Final = "image/svg+xml"
+"""The media type of a picture."""
 
 
 class Tone(StrEnum):
@@ -118,7 +122,10 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatLimits:
-    """What a platform can do; the core degrades by these values and never by a platform's name."""
+    """What a platform can do; the core degrades by these values and never by a platform's name.
+
+    `shows_svg` says that an attached SVG is seen as a picture; elsewhere it is left out, and the text has to do.
+    """
 
     text: int
     buttons: int
@@ -128,6 +135,13 @@ class ChatLimits:
     has_forms: bool
     files: bool
     file_bytes: int = 0
+    shows_svg: bool = False
+
+    def fit(self, message: Message) -> Message:
+        """Return the message without pictures where nobody would see them."""
+        if self.shows_svg or not any(file.media_type == SVG for file in message.files):
+            return message
+        return replace(message, files=tuple(file for file in message.files if file.media_type != SVG))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, Finding, Suspect
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
+from bot.domain.metric import Turn
 from bot.domain.reproduction import REPRODUCTION, Reproduce, word
 
 CONFIRMED: Final = "confirmed"
@@ -46,7 +47,7 @@ def conclude(results: Sequence[StageResult]) -> tuple[tuple[Finding, ...], tuple
     findings = [
         *_blame(results, ledger),
         *_read_marks(collected),
-        *_read_errors(collected, ledger, find_result(results, Suspected)),
+        *_read_metrics_and_errors(collected, ledger, find_result(results, Suspected)),
         *_judge_patch(results, ledger),
     ]
     return tuple(findings), tuple(ledger.pieces)
@@ -130,6 +131,27 @@ def _read_marks(collected: Collected | None) -> Iterator[Finding]:
         if piece is not None:
             claim = who + piece.text.splitlines()[0]
             yield Finding(claim=claim, evidence=(piece.id,), confidence=CONFIRMED, refuted_by=refuted_by)
+
+
+def _read_metrics_and_errors(
+    collected: Collected | None, ledger: _Ledger, suspected: Suspected | None
+) -> Iterator[Finding]:
+    """Say what the errors tell, then what the metrics do; the other way round where no log has an error."""
+    errors, metrics = list(_read_errors(collected, ledger, suspected)), list(_read_metrics(collected))
+    has_error = collected is not None and top_record(collected) is not None
+    yield from (*errors, *metrics) if has_error else (*metrics, *errors)
+
+
+def _read_metrics(collected: Collected | None) -> Iterator[Finding]:
+    """Say which metrics crossed their threshold, or changed; what stayed as it was explains nothing."""
+    for metric in collected.metrics if collected else ():
+        if metric.turn is not Turn.STAYED:
+            yield Finding(
+                claim=metric.claim,
+                evidence=(metric.evidence,),
+                confidence=CONFIRMED if metric.turn is Turn.CROSSED else LIKELY,
+                refuted_by="the same values at the same time of other days",
+            )
 
 
 def _read_errors(collected: Collected | None, ledger: _Ledger, suspected: Suspected | None) -> Iterator[Finding]:

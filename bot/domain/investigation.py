@@ -11,6 +11,7 @@ from bot.domain.ci_log import CILog
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, LogLine, Suspect
 from bot.domain.feedback import Feedback
 from bot.domain.happened import Happened
+from bot.domain.metric import Metric, MetricRead
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
@@ -32,7 +33,7 @@ class Collected:
 
     `requests` are worth sending again: they failed, or were slow. `reproduce` is what the playbook will run;
     `began_at` is when the logs show that it began, where they say so better than their errors. `ci_job` is the job that
-    CI's log shows failing, `ci_records` are the errors in it.
+    CI's log shows failing, `ci_records` are the errors in it. `metrics` are what was read of each query with values.
     """
 
     records: tuple[ErrorRecord, ...]
@@ -44,6 +45,7 @@ class Collected:
     began_at: datetime | None = None
     ci_job: str = ""
     ci_records: tuple[ErrorRecord, ...] = ()
+    metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +143,8 @@ class LogRead:
 class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
     alert's, and hostile; `feedback` is what people said about earlier patches. `ci_log` is of the commit that the
-    alert carries, `green_sha` the one that it names as green last; `far_logs` were read where the credentials are;
-    `told` are changes that other systems told of."""
+    alert carries, `green_sha` the one that it names as green last; `far_logs` and `metrics` were read where the
+    credentials are; `told` are changes that other systems told of; `source_url` is where the alert says it is from."""
 
     run: str
     incident: str
@@ -159,6 +161,8 @@ class Job:
     green_sha: str = ""
     far_logs: tuple[LogRead, ...] = ()
     told: tuple[Happened, ...] = ()
+    source_url: str = ""
+    metrics: tuple[MetricRead, ...] = ()
 
     @property
     def log_span(self) -> tuple[datetime, datetime]:

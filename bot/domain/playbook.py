@@ -8,6 +8,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
+from bot.domain.metric import MetricQuery
+from bot.domain.metric_named import faults_of_list, read_list
 from bot.domain.reproduction import Reproduce
 from bot.domain.routing import Matcher
 from bot.errors import Reason, Refused
@@ -18,7 +20,7 @@ MAX_SAID = 80
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_KINDS = frozenset({"logs", "changes"})
+_KINDS = frozenset({"logs", "changes", "metrics"})
 _RANGES = {
     "look_back": (60, 86_400),
     "look_ahead": (0, 86_400),
@@ -44,7 +46,8 @@ class Playbook:
     """One playbook. `when` maps label names to the regular expressions that must all match (RE2, whole value).
 
     `look_back` and `look_ahead` are seconds around the alert's start in which logs are read;
-    `history` is how many commits are looked at; `seconds` bounds the whole investigation.
+    `history` is how many commits are looked at; `seconds` bounds the whole investigation. `metrics` are asked for
+    beside those of the service.
 
     `reproduce` says what tells a bad commit from a good one. The service gets `start_seconds` to start, and for "start"
     has to stay up for `stay_up_seconds` after. For "slow" a request is timed `tries` times: its median is red from
@@ -56,7 +59,8 @@ class Playbook:
     name: str
     title: str
     when: Mapping[str, str]
-    evidence: tuple[str, ...] = ("logs", "changes")
+    evidence: tuple[str, ...] = ("logs", "changes", "metrics")
+    metrics: tuple[MetricQuery, ...] = ()
     look_back: int = 1800
     look_ahead: int = 300
     history: int = 50
@@ -133,6 +137,7 @@ def _check(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         value = values.get(key, least)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             yield key, f"{key} must be a whole number from {least} to {most}"
+    yield from (("metrics", fault) for fault in faults_of_list(values.get("metrics", [])))
     yield from _check_reproduction(values)
 
 
@@ -206,6 +211,7 @@ def _build(values: Mapping[str, object], text: str) -> Playbook:
         title=str(values["title"]).strip(),
         when=table("when"),
         evidence=texts("evidence", Playbook.evidence),
+        metrics=read_list(values.get("metrics"), str(values["name"])),
         look_back=number("look_back", Playbook.look_back),
         look_ahead=number("look_ahead", Playbook.look_ahead),
         history=number("history", Playbook.history),

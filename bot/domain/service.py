@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from bot.domain.change import MergeRule
 from bot.domain.ci import Trigger
+from bot.domain.metric import MetricQuery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Service:
     repository: str
     branch: str = "main"
     logs: tuple[LogPlace, ...] = ()
+    metrics: tuple[MetricQuery, ...] = ()
     run: tuple[str, ...] = ()
     checks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     setup: tuple[str, ...] = ()

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from bot.domain.approval import Approval, ApprovalState, who_may_approve, who_may_break_glass
 from bot.domain.chat import File, Message, Paragraph, Tone
-from bot.domain.conclusion import conclude
+from bot.domain.conclusion import conclude, find_result
 from bot.domain.draft import Draft
 from bot.domain.freeze import find_border
 from bot.domain.incident import Incident, RunState
-from bot.domain.investigation import Stage, StageResult
+from bot.domain.investigation import Collected, Stage, StageResult, Suspected
 from bot.domain.oncall import plan_page
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.subject import Subject
@@ -22,6 +22,7 @@ from bot.render.links import Links
 from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import render_text
+from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import add_rollback, list_commits, render_rollback
 from bot.render.wish import changes_button, render_wish, revert_button
@@ -111,12 +112,14 @@ class Composer:
         return replace(message, headline=f"Investigation waits: {pause}", tone=Tone.WARN) if pause else message
 
     def _findings(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
-        findings, evidence = conclude(work.investigations.of(incident.run))
+        results = work.investigations.of(incident.run)
+        findings, evidence = conclude(results)
         if not findings:
             return None
         alike = [event.text for event in work.timeline.of(incident.id) if event.kind == "alike"]
         message = render_findings(incident, findings, evidence, alike=tuple(dict.fromkeys(alike)))
         message = add_rollback(message, incident, self._rules.services.get(incident.service))
+        message = replace(message, files=(*message.files, *_draw_plots(results)))
         playbook = choose_playbook(self._rules.playbooks, incident.labels)
         if playbook is None:
             return message
@@ -225,6 +228,11 @@ def _write_playbook(playbook: Playbook, incident: Incident) -> str:
         return render_text(playbook, incident)
     except Refused as error:
         return f"{error}\n"
+
+
+def _draw_plots(results: Sequence[StageResult]) -> tuple[File, ...]:
+    collected, suspected = find_result(results, Collected), find_result(results, Suspected)
+    return draw_plots(collected.metrics if collected else (), suspected.changed if suspected else ())
 
 
 def _next_stage(results: Sequence[StageResult]) -> str:

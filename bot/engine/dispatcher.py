@@ -135,6 +135,7 @@ class Dispatcher:
         message = await asyncio.to_thread(self._compose, effect, channel.name)
         if message is None:
             return None
+        message = channel.connector.limits.fit(message)
         ref, card = await asyncio.to_thread(self._refs, channel.name, message)
         if ref is not None and channel.connector.limits.can_edit:
             reach("chat.edit.before")

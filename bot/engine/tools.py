@@ -16,6 +16,7 @@ from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.forge import Forge
 from bot.ports.investigator import CIReader, Investigator
 from bot.ports.logs import LogSource
+from bot.ports.metrics import MetricSource
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Workspaces
 from bot.render.links import Links
@@ -32,7 +33,7 @@ class Tools:
 
     A run is asked about every `poll_seconds` at first, then less and less often, down to what `longest_poll` says of
     its CI; `dispatch_patience` is how long an order without an answer is looked for. Without a `ci_reader` a red run is
-    told with the end of its log; without `open_log` only logs in files are read.
+    told with the end of its log; without `open_log` only logs in files are read, without `metrics` nobody is asked.
     """
 
     investigator: Investigator
@@ -49,6 +50,7 @@ class Tools:
     has_model: bool = False
     ci_reader: CIReader | None = None
     open_log: Callable[[LogPlace], LogSource] | None = None
+    metrics: MetricSource | None = None
 
     def pauses(self, ci: str) -> Iterator[float]:
         """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""

@@ -117,6 +117,7 @@ def _tell_collected(result: Collected) -> Iterator[str]:
     told = next((piece.text.splitlines()[0] for piece in result.evidence if piece.kind == "ci"), "")
     if told:
         yield f"{DONE} read CI's log: {write_line(told, 160)}"
+    yield from (f"{DONE} {write_line(metric.claim, 200)}" for metric in result.metrics)
     if result.reproduce is Reproduce.CHECK and not result.lines_read:
         return
     read = f"read {write_count(result.lines_read, 'log line')}"
@@ -196,8 +197,8 @@ def _say_evidence(piece: Evidence) -> str:
 
 
 def _show_trace(shown: Sequence[Evidence]) -> Iterator[Block]:
-    """Show the first piece that has several lines: most often the stack trace."""
-    piece = next((piece for piece in shown if len(piece.text.splitlines()) > 1), None)
+    """Show the first piece that has several lines: most often the stack trace. A metric's last line tells it all."""
+    piece = next((piece for piece in shown if piece.kind != "metric" and len(piece.text.splitlines()) > 1), None)
     if piece is None:
         return
     lines = piece.text.splitlines()

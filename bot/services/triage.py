@@ -84,6 +84,7 @@ def describe_job(work: UnitOfWork, incident: Incident, playbook: Playbook, *, fo
         now=work.now + timedelta(seconds=1),
         folder=folder,
         labels=incident.labels,
+        source_url=incident.source_url,
     )
 
 

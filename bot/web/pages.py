@@ -27,6 +27,7 @@ from bot.web.guard import (
 )
 from bot.web.live import LiveStreams
 from bot.web.patch_page import VIEWS, describe_patch, switches
+from bot.web.plots import find_plot, serve_plot
 from bot.web.sessions import Sessions
 from bot.web.templating import render, static_files
 from bot.web.views import digest_of, view_message
@@ -98,6 +99,7 @@ def mount_pages(app: web.Application, pages: Pages) -> None:
         (f"{thread}{_PATCH}/fragment", site.patch_fragment),
         (f"{thread}{_PATCH}/statement", site.statement),
         (f"{thread}/patch/{{digest:[0-9a-f]{{12,64}}}}.diff", site.patch),
+        (f"{thread}/plots/{{digest:[0-9a-f]{{64}}}}.svg", site.plot),
     ):
         app.router.add_get(path, site.for_visitor(page))
     for path, act in (
@@ -287,6 +289,15 @@ class _Site:
         if not hashlib.sha256(body).hexdigest().startswith(digest):
             raise web.HTTPInternalServerError(text=_NOT_THE_BYTES)
         return _attachment(body, f"{incident}-{digest[:12]}.diff", "text/plain")
+
+    async def plot(self, request: web.Request, _visitor: _Visitor) -> web.Response:
+        """Serve a picture that stands in the thread, by the digest of its text."""
+        incident, digest = request.match_info["incident"], request.match_info["digest"]
+        page = await asyncio.to_thread(self._pages.board.page, incident)
+        text = find_plot(page.thread, digest) if page is not None else None
+        if text is None:
+            raise web.HTTPNotFound(text=f"{incident} has no such plot any more.")
+        return serve_plot(text)
 
     async def events(self, request: web.Request, visitor: _Visitor) -> web.StreamResponse:
         async def is_still_signed_in() -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
-from bot.domain.chat import Block, Code, File, Message, Tone
+from bot.domain.chat import SVG, Block, Code, File, Message, Tone
 from bot.ports.board import BoardMessage
 
 _UNUSUAL: Final = re.compile(r"[^\n\t\x20-\x7e]")
@@ -212,7 +212,7 @@ class MessageView:
     """One message of the thread, as the page shows it. `version` changes exactly when the message does.
 
     The page has room: where a block holds an excerpt of an attached diff, `blocks` has the whole of it, and
-    `files` only what no block shows.
+    `files` only what no block shows and what is no picture.
     """
 
     id: str
@@ -220,6 +220,7 @@ class MessageView:
     message: Message
     blocks: tuple[Block, ...]
     files: tuple[File, ...]
+    pictures: tuple[File, ...]
     posted_at: datetime
     edited_at: datetime | None
 
@@ -259,7 +260,8 @@ def view_message(item: BoardMessage) -> MessageView:
         version=version,
         message=message,
         blocks=tuple(blocks),
-        files=tuple(file for file in message.files if file not in whole),
+        files=tuple(file for file in message.files if file not in whole and file.media_type != SVG),
+        pictures=tuple(file for file in message.files if file.media_type == SVG),
         posted_at=item.posted_at,
         edited_at=item.edited_at,
     )

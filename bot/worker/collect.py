@@ -16,6 +16,7 @@ from bot.ports.logs import LogQuery
 from bot.worker.changes import tell_changes
 from bot.worker.ci_log import add_ci_log
 from bot.worker.far_logs import open_log
+from bot.worker.metrics import add_metrics
 from bot.worker.tools import Tools
 
 MAX_RECORDS = 20
@@ -31,8 +32,8 @@ def plan_query(job: Job) -> LogQuery:
 
 
 def collect(job: Job, tools: Tools) -> Collected:
-    """Read the service's logs, and what CI wrote where the alert is about a run of it."""
-    return add_ci_log(job, _read_logs(job, tools), tools)
+    """Read the service's logs, what CI wrote where the alert is about a run of it, and what the metrics say."""
+    return add_metrics(job, add_ci_log(job, _read_logs(job, tools), tools), tools)
 
 
 def _read_logs(job: Job, tools: Tools) -> Collected:

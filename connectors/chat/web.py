@@ -22,6 +22,7 @@ _LIMITS: Final = ChatLimits(
     has_forms=True,
     files=True,
     file_bytes=4_000_000,
+    shows_svg=True,
 )
 
 

@@ -8,8 +8,8 @@ from bot.domain.evidence import LogLine
 from bot.domain.service import LogPlace
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.logs import LogQuery
+from connectors.http_reader import HttpReader, HttpSettings
 from connectors.logs.entries import Entry, Page, count_nanoseconds, read_back, say_range, tell_lines
-from connectors.logs.http_reader import HttpReader, HttpSettings
 
 PAGE: Final = 1_000
 

@@ -11,6 +11,7 @@ from bot.ports.alerts import AlertSource
 from bot.ports.chat import ChatConnector
 from bot.ports.ci import CIProvider
 from bot.ports.logs import LogSource
+from bot.ports.metrics import MetricSource
 from bot.ports.model import ModelClient
 from bot.ports.sandbox import Sandbox
 from bot.ports.workspace import Workspaces
@@ -21,6 +22,7 @@ PORTS: Final = {
     "chat": ChatConnector,
     "ci": CIProvider,
     "logs": LogSource,
+    "metrics": MetricSource,
     "models": ModelClient,
     "sandboxes": Sandbox,
     "workspaces": Workspaces,

@@ -120,7 +120,7 @@ class LogStoreContract(LogContract):
         assert told.value.reason is Reason.UNREACHABLE
 
     def test_an_answer_without_end_is_refused(self, shop: Shop, monkeypatch):
-        monkeypatch.setattr("connectors.logs.http_reader.MAX_BYTES", 1_000)
+        monkeypatch.setattr("connectors.http_reader.MAX_BYTES", 1_000)
         shop.server.trouble.append((200, {}, b" " * 5_000))
         with pytest.raises(Rejected, match="without end"):
             list(shop.connect().read(HOUR))

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote_plus
+from xml.etree import ElementTree as ET
 
 import aiohttp
 import pytest
@@ -20,14 +22,20 @@ from bot.demo.alertmanager import fingerprint as alertmanager_fingerprint
 from bot.demo.folder import free_ports
 from bot.demo.leash import on_leash
 from bot.demo.monitoring import Monitoring, Rule
+from bot.domain.promql import fill_query
+from bot.errors import Rejected
+from bot.ports.metrics import MetricQuestion
+from connectors.metrics.prometheus import Settings, Source
 from tests.e2e.debian import need_programs
 from tests.e2e.walk import ROOT, TOKEN, Walk, make_ground, shop_service
 from tests.playbooks.world import BROKEN_COUPONS, Step
+from tests.unit.test_promql import HOSTILE
 
 RECEIVER = ROOT / "infra" / "alertmanager" / "receiver.yml"
+SERIES = 'shop_error_ratio{service="shop"}'
 RULE = Rule(
     name="ShopErrors",
-    expr='shop_error_ratio{service="shop"} > 0.02',
+    expr=f"{SERIES} > 0.02",
     labels={"severity": "critical", "team": "shop"},
     annotations={
         "summary": 'shop fails: "{{ $value | humanizePercentage }}" of <requests>',
@@ -35,6 +43,18 @@ RULE = Rule(
         "value": "{{ $value }}",
     },
 )
+
+PLAYBOOK = """+++
+name = "shop-errors"
+title = "The shop fails"
+evidence = ["metrics"]
+history = 2
+metrics = [{ title = "Scrapes", query = 'up{job="$job", instance=~"$instance"}', threshold = 1, below = true }]
+[when]
+alertname = "ShopErrors"
++++
+Look at the shop.
+"""
 
 
 class Exporter:
@@ -87,6 +107,7 @@ def monitoring(exporter, walk, pytestconfig):
         receiver=f"{walk.url}/v1/alerts/alertmanager",
         token=TOKEN,
     )
+    ask_for_metrics(walk, monitoring)
     monitoring.write()
     monitoring.alertmanager_file.write_text(yaml.safe_dump(recommended(monitoring)))
     with (walk.folder / "monitoring.txt").open("ab") as out:
@@ -99,6 +120,15 @@ def monitoring(exporter, walk, pytestconfig):
         child.terminate()
     for child in children:
         child.wait(20)
+
+
+def ask_for_metrics(walk: Walk, monitoring: Monitoring) -> None:
+    """Let the bot ask this Prometheus, for the rule and for a query of a playbook that looks at nothing else."""
+    walk.tables = f'[connections.prometheus]\nurl = "{monitoring.prometheus_url}"\n'
+    walk.write_config()
+    (walk.folder / ".env").write_text('NIGHTSHIFT_PLAYBOOK_DIRS=["playbooks"]\n')
+    (walk.folder / "playbooks").mkdir()
+    (walk.folder / "playbooks" / "shop-errors.md").write_text(PLAYBOOK)
 
 
 def recommended(monitoring: Monitoring) -> dict:
@@ -152,6 +182,7 @@ async def test_a_rule_fires_and_is_cured(exporter, walk, monitoring):
         broke_at, exporter.ratio = datetime.now(UTC), 0.137
         opened = await wait_for("incident", lambda: looker.incident("triggered"), walk)
         check_incident(walk, monitoring, exporter, (broke_at, datetime.now(UTC)))
+        await check_metrics(walk, monitoring)
         exporter.ratio = 0.0
         closed = await wait_for("end of the incident", lambda: looker.incident("resolved"), walk)
         deliveries = (await looker.get("/v1/deliveries?after=0"))["deliveries"]
@@ -202,6 +233,50 @@ def check_incident(walk: Walk, monitoring: Monitoring, exporter: Exporter, betwe
     assert (fingerprint, status) == (alertmanager_fingerprint(told["labels"]), "firing"), (
         "Alertmanager's own fingerprint"
     )
+
+
+async def check_metrics(walk: Walk, monitoring: Monitoring) -> None:
+    """The rule was plotted with its crossing, the playbook's query with it; what is hostile asks for nothing else."""
+
+    async def found() -> dict | None:
+        bodies = [json.loads(body) for (body,) in walk.query("SELECT body FROM board_message")]
+        return next((body for body in bodies if body["slot"] == "findings"), None)
+
+    findings = await wait_for("findings", found, walk)
+    pictures = {file["name"]: file["text"] for file in findings["files"] if file["media_type"] == "image/svg+xml"}
+    assert set(pictures) == {"rule.svg", "shop-errors-1.svg"}
+    said = "".join(ET.fromstring(pictures["rule.svg"]).itertext())
+    assert "ShopErrors (its rule)" in said
+    assert "> 0.02" in said
+    assert "alert" in said
+    text = json.dumps(findings, ensure_ascii=False)
+    assert "ShopErrors (its rule) crossed its threshold (> 0.02) at " in text
+    assert "0 before, 0.137 at its peak" in text
+    assert "metric rule: " in text
+    assert "Scrapes did not change: 1 (median)" in json.dumps(walk.query("SELECT body FROM stage"))
+    await asyncio.to_thread(check_source, monitoring)
+
+
+def check_source(monitoring: Monitoring) -> None:
+    """The connector and a real Prometheus understand each other, and it reads every label as the value that it is."""
+    source = Source(Settings(url=monitoring.prometheus_url))
+    assert source.check().endswith("answers queries")
+    now = datetime.now(UTC)
+    ask = MetricQuestion(expr=SERIES, since=now - timedelta(seconds=30), until=now, step=1.0)
+    (series,) = source.read(ask).series
+    assert (series.labels["service"], max(series.values)) == ("shop", 0.137)
+    for value in HOSTILE:
+        for query in ('up{job="$v"}', "up{job='$v'}", 'up{job=~"$v"}', 'up{job=~"x|$v"}'):
+            assert source.read(replace(ask, expr=fill_query(query, {"v": value}))).series == (), value
+    (own,) = source.read(replace(ask, expr=fill_query('up{job=~"^$v$"}', {"v": "shop"}))).series
+    assert own.labels["job"] == "shop"
+    assert source.read(replace(ask, expr="vector(1) / 0")).notes == ("31 infinite values are left out",)
+    assert source.read(replace(ask, expr="vector(0) / 0")).series == ()
+    for query, why in (("sum(", "parse error"), ("up[5m]", "range vector|invalid expression type")):
+        with pytest.raises(Rejected, match=why):
+            source.read(replace(ask, expr=query))
+    with pytest.raises(Rejected, match="exceeded maximum resolution"):
+        source.read(replace(ask, since=now - timedelta(days=1)))
 
 
 def check_deliveries(walk: Walk, deliveries: list[dict]) -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 from bot.domain.approval import ApprovalState
 from bot.domain.chat import Press, Reply, Said
 from tests.e2e.browser import MISSING, Page, find_chromium, open_browser
+from tests.unit.test_web_plots import PLOT
 from tests.web_world import ACK, APPROVE, CARD, DIGEST, INCIDENT, REJECT, VERDICT, World, fill, note, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
@@ -195,8 +196,12 @@ async def test_a_phone_scrolls_sideways_only_inside_the_diff_and_can_be_tapped(
 ) -> None:
     await page.set_viewport(390, 844, mobile=True)
     await page.dark(dark)
+    world.board.put("web-plots", note("plots", "A plot", files=(PLOT,)))
     await open_incident(page, world)
     assert await page.evaluate("document.documentElement.scrollWidth") == 390
+    picture = "document.querySelector('.plot img')"
+    await page.wait(f"(e => e.complete && e.naturalWidth === 420 && e.clientWidth > 300)({picture})")
+    assert page.console == []
     assert await page.evaluate("(e => e.scrollWidth > e.clientWidth)(document.querySelector('.diff .lines'))")
     small = await page.evaluate(
         "[...document.querySelectorAll('main a, .bar a, button, summary, input[type=text]')]"

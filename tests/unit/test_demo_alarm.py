@@ -1,4 +1,5 @@
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from bot.demo.alarm import Scene, choose_alarm, make_rule
 from bot.demo.folder import DemoError
-from bot.demo.monitoring import find_programs
+from bot.demo.monitoring import Monitoring, find_programs, find_prometheus
 from bot.demo.processes import Children
 from bot.demo.service import DemoService
 from bot.demo.traffic import Traffic
@@ -53,3 +54,20 @@ async def test_the_shoppers_counts_are_what_the_rule_reads() -> None:
             '# TYPE http_requests_total counter\nhttp_requests_total{service="checkout",code="599"} 3\n'
         )
     assert 'http_requests_total{service="checkout", code=~"5.."}' in make_rule().expr
+
+
+async def test_a_prometheus_alone_is_watched_and_fires_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    async with AsyncExitStack() as stack:
+        assert choose_alarm(await make_scene(stack), real=False).metrics_url == ""
+        put_program(tmp_path, "prometheus")
+        assert choose_alarm(await make_scene(stack), real=False).metrics_url.startswith("http://127.0.0.1:")
+    programs = find_prometheus()
+    assert programs is not None
+    monitoring = Monitoring(
+        folder=tmp_path / "monitoring", programs=programs, ports=(1, 2), job="j", target="t", rule=make_rule(),
+        receiver="r", token="t",
+    )  # fmt: skip
+    monitoring.write()
+    assert [command[0] for command in monitoring.commands()] == [str(tmp_path / "prometheus")]
+    assert set(json.loads((tmp_path / "monitoring" / "prometheus.yml").read_text())) == {"global", "scrape_configs"}

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.bootstrap.metric_source import open_metrics
 from bot.demo.config import BotPlace, bot_env, render_config
 from bot.demo.repository import CheckoutWorld
 from bot.demo.service import DemoService
+from bot.domain.promql import fill_query
 from bot.settings import Settings, load_settings
 
 ODD = Path('/tmp/a "quoted" folder/ü')
@@ -52,3 +54,16 @@ def test_a_model_is_handed_on_only_where_the_demo_was_given_one():
     assert not [name for name in bot_env(ours, "s3cret") if "MODEL" in name]
     env = bot_env(ours, "s3cret", model_url="http://gpu:1")
     assert (env["NIGHTSHIFT_MODEL_URL"], env["NIGHTSHIFT_MODEL_API_KEY"]) == ("http://gpu:1", "k")
+
+
+def test_with_a_prometheus_its_alerts_are_plotted(tmp_path: Path) -> None:
+    world = CheckoutWorld(repository=ODD / "checkout.git", head="1" * 40, culprit="2" * 40, commits=())
+    service = DemoService(state=ODD, repository=world.repository, port=8001, run=world.run)
+    file, place = tmp_path / "nightshift.toml", BotPlace(port=8002, state=ODD / "bot")
+    file.write_text(render_config(place, world, service, metrics_url="http://127.0.0.1:9"), encoding="utf-8")
+    settings = load_settings(file)
+    (query,) = settings.service_map()["checkout"].metrics
+    assert fill_query(query.expr, {"service": "checkout"}).count('{service="checkout"}') == 1
+    source = open_metrics(settings)
+    assert source is not None
+    assert source.name == "prometheus"

@@ -1,4 +1,4 @@
-"""The HTTP client of log stores: reads only, bounded, one server, an end to every wait. It tries once."""
+"""The HTTP client of log stores and metric servers: reads only, bounded, one server, an end to every wait."""
 
 import base64
 import http.client
@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -22,7 +23,7 @@ _BLOCK: Final = 64 * 1024
 
 
 class HttpSettings(BaseModel):
-    """How a log store is reached: a token, or a user and a password, or neither."""
+    """How a server is reached: a token, or a user and a password, or neither."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     url: str
@@ -62,8 +63,11 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 class HttpReader:
     """Calls of one server. Raises `Unavailable` or `Rejected`; `name` is how people call it."""
 
-    def __init__(self, name: str, settings: HttpSettings, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, settings: HttpSettings, headers: Mapping[str, str], *, max_bytes: int | None = None
+    ) -> None:
         self.name = name
+        self._max_bytes = max_bytes
         self._settings = settings
         self._headers = {"User-Agent": "nightshift", "Accept": "application/json", **headers}
         self._opener: urllib.request.OpenerDirector | None = None
@@ -106,7 +110,7 @@ class HttpReader:
         body = bytearray()
         while chunk := answer.read1(_BLOCK):
             body += chunk
-            if len(body) > MAX_BYTES:
+            if len(body) > (self._max_bytes or MAX_BYTES):
                 raise Rejected(f"{self.name} answers without end", Reason.TOO_LARGE)
             if time.monotonic() > ends_at:
                 raise TimeoutError
@@ -136,9 +140,12 @@ class HttpReader:
 
 
 def _message(body: IO[bytes]) -> str:
-    """Return in a line what a server says about its refusal."""
+    """Return in a line what a server says about its refusal: the `error` of a JSON object, else all of it."""
     try:
-        raw = body.read(4 * MAX_SAID).decode("utf-8", "replace")
+        raw = body.read(8 * MAX_SAID).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         return ""
+    with suppress(ValueError, RecursionError):
+        told = json.loads(raw)
+        raw = told["error"] if isinstance(told, dict) and isinstance(told.get("error"), str) else raw
     return " ".join("".join(c if c.isprintable() else " " for c in raw).split())[:MAX_SAID]

@@ -1,0 +1,97 @@
+"""Metrics: asked for here, where the credentials are, all at once, for the worker.
+
+What is read is handed over as it is: the worker takes secrets out before anything else sees it.
+"""
+
+import asyncio
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from bot.domain.investigation import Collected, Job
+from bot.domain.metric import MetricQuery, MetricRead
+from bot.domain.metric_plan import look_closer, plan_metrics, plan_range, trim
+from bot.errors import NightshiftError, Reason, Rejected
+from bot.ports.metrics import MetricQuestion, MetricSource
+
+log = structlog.get_logger(__name__)
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""Of all answers together."""
+SECONDS: Final = 6.0
+"""So that what the logs say is there within ten, whatever the server does."""
+SLACK: Final = 0.5
+TOGETHER: Final = 4
+"""Queries at once, in threads of their own: a server that hangs must not take those that the store works in."""
+
+
+async def fetch_metrics(job: Job, source: MetricSource | None) -> tuple[MetricRead, ...]:
+    """Return what the metric server says about the alert. What is refused, dead or slow is a reason, not waited for."""
+    is_collected = any(isinstance(result, Collected) for result in job.done)
+    if source is None or is_collected or "metrics" not in job.playbook.evidence:
+        return ()
+    queries, unread = await asyncio.to_thread(plan_metrics, job)
+    threads = ThreadPoolExecutor(TOGETHER, thread_name_prefix="metrics")
+    asking = _Asking(source=source, max_bytes=MAX_BYTES // max(len(queries), 1), ends_at=monotonic() + SECONDS)
+    try:
+        reads = await asyncio.gather(*(_ask(job, query, asking, threads) for query in queries))
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    return (*reads, *unread)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asking:
+    """What the queries of one investigation share."""
+
+    source: MetricSource
+    max_bytes: int
+    ends_at: float
+
+    def ask(self, read: MetricRead) -> MetricRead:
+        """Ask once. Raises `Unavailable` or `Rejected`."""
+        question = MetricQuestion(
+            expr=read.query.expr,
+            since=read.since,
+            until=read.until,
+            step=read.step,
+            max_bytes=self.max_bytes,
+            seconds=max(self.ends_at - monotonic(), 0.1),
+        )
+        answer = self.source.read(question)
+        return replace(read, series=answer.series, notes=answer.notes)
+
+
+async def _ask(job: Job, query: MetricQuery, asking: _Asking, threads: Executor) -> MetricRead:
+    since, until, step = plan_range(job)
+    unread = MetricRead(query=query, since=since, until=until, step=step)
+    try:
+        async with asyncio.timeout(max(asking.ends_at - monotonic(), 0) + SLACK):
+            return await asyncio.get_running_loop().run_in_executor(threads, _read, unread, asking)
+    except TimeoutError:
+        fault = f"no answer within {SECONDS:g} s, asked for {' '.join(query.expr.split())[:200]}"
+    except NightshiftError as error:
+        fault = str(error)
+    log.warning("metric_unread", query=query.name, error=fault)
+    return replace(unread, fault=fault)
+
+
+def _read(unread: MetricRead, asking: _Asking) -> MetricRead:
+    """Ask, and ask again where the answer is too large, or too coarse to show anything."""
+    try:
+        read = asking.ask(unread)
+    except Rejected as error:
+        if error.reason is not Reason.TOO_LARGE or not unread.query.whole:
+            raise
+        # The rule itself has values only for what fires: far fewer.
+        read = asking.ask(replace(unread, query=replace(unread.query, expr=unread.query.whole, whole="")))
+    closer = look_closer(read.series, read.since, read.until)
+    if closer is None:
+        return read
+    since, step = closer
+    try:
+        return trim(asking.ask(replace(read, since=since, step=step)))
+    except NightshiftError:
+        return read
