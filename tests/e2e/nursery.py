@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import bot.bootstrap.front  # noqa: F401 -- like those above and below: loaded here once, for every process that is started
-import connectors.chat.console  # noqa: F401
+import bot.bootstrap.front  # noqa: F401 -- loaded here once, for every process that is started
+import connectors.chat.console  # noqa: F401 -- likewise
 from bot import cli
 from bot.ports import faults
 
