@@ -18,7 +18,7 @@ from bot.bootstrap.rules import load_playbooks
 from bot.domain.alert import Alert
 from bot.domain.ci_log import find_last_green
 from bot.domain.evidence import LogLine
-from bot.domain.investigation import Job, Stage, StageResult
+from bot.domain.investigation import Job, Stage, StageResult, is_preliminary
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.records import find_records
 from bot.domain.reproduction import Reproduce
@@ -117,6 +117,8 @@ async def _look_into(case: Case, last: Stage) -> Report:
         tools = await _make_tools(case, commands, workspaces, checkout)
         async with aclosing(Investigation(tools=tools).investigate(job)) as stages:
             async for result in stages:
+                if is_preliminary(result):
+                    continue
                 stage = _STAGES[len(results)]
                 results.append(result)
                 seconds[stage] = time.monotonic() - began
@@ -201,6 +203,7 @@ def _plan_job(
         folder=str(folder),
         labels={**labels, "check": CHECK},
         green_sha=green,
+        within=float(case.seconds),
     )
 
 
@@ -213,6 +216,7 @@ def _choose_playbook(case: Case, labels: Mapping[str, str]) -> Playbook:
         evidence=("logs", "changes"),
         history=case.commits,
         seconds=case.seconds,
+        evidence_seconds=case.seconds,
         reproduce=Reproduce.CHECK if case.run or chosen is None else chosen.reproduce,
     )
 

@@ -48,6 +48,7 @@ def conclude(results: Sequence[StageResult]) -> tuple[tuple[Finding, ...], tuple
         *_read_marks(collected),
         *_read_errors(collected, ledger, find_result(results, Suspected)),
         *_judge_patch(results, ledger),
+        *_read_gaps(collected, ledger),
     ]
     return tuple(findings), tuple(ledger.pieces)
 
@@ -141,8 +142,9 @@ def _read_errors(collected: Collected | None, ledger: _Ledger, suspected: Suspec
     if record is None:
         text = "; ".join(collected.notes) or "no error among them"
         cite = f"{collected.lines_read:,} log lines"
+        is_blind = bool(collected.missing) and not collected.lines_read
         yield Finding(
-            claim="The logs show no error in the time around the alert",
+            claim="No log could be read" if is_blind else "The logs show no error in the time around the alert",
             evidence=(ledger.add("logs", cite, text),),
             confidence=INCONCLUSIVE,
             refuted_by="an error in a log that was not read",
@@ -159,6 +161,18 @@ def _read_errors(collected: Collected | None, ledger: _Ledger, suspected: Suspec
         confidence=CONFIRMED,
         refuted_by="as many of the same error before the alert",
     )
+
+
+def _read_gaps(collected: Collected | None, ledger: _Ledger) -> Iterator[Finding]:
+    """Name what is not in the findings: sources that did not answer, or said nothing that can be read."""
+    missing = collected.missing if collected else ()
+    if missing:
+        yield Finding(
+            claim=f"Not all of the evidence is in: {'; '.join(missing)}",
+            evidence=tuple(ledger.add("gap", f"gap {number}", text) for number, text in enumerate(missing, 1)),
+            confidence=INCONCLUSIVE,
+            next="what that source has of this time",
+        )
 
 
 def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]:

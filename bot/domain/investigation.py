@@ -32,7 +32,8 @@ class Collected:
 
     `requests` are worth sending again: they failed, or were slow. `reproduce` is what the playbook will run;
     `began_at` is when the logs show that it began, where they say so better than their errors. `ci_job` is the job that
-    CI's log shows failing, `ci_records` are the errors in it.
+    CI's log shows failing, `ci_records` are the errors in it. `missing` are those notes that name a source of which
+    nothing could be read, `pending` the sources that may still answer: until then this is a first look.
     """
 
     records: tuple[ErrorRecord, ...]
@@ -44,6 +45,13 @@ class Collected:
     began_at: datetime | None = None
     ci_job: str = ""
     ci_records: tuple[ErrorRecord, ...] = ()
+    missing: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+
+    @property
+    def has_lead(self) -> bool:
+        """Say whether there is something to run: a start or a check needs no log to be found in."""
+        return self.reproduce in {Reproduce.START, Reproduce.CHECK} or bool(self.requests)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +59,8 @@ class Suspected:
     """The commits that may have caused it, most likely first; `head` is the deployed commit looked at.
 
     `code` shows the lines on the stack as they are at the head, innermost first; their ids are given later. `changed`
-    is everything that changed, not commits alone, most suspect first.
+    is everything that changed, not commits alone, most suspect first. `is_early`: ranked before the check that is red
+    was run, which says more.
     """
 
     head: str
@@ -59,6 +68,7 @@ class Suspected:
     notes: tuple[str, ...] = ()
     code: tuple[Evidence, ...] = ()
     changed: tuple[Happened, ...] = ()
+    is_early: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +137,22 @@ class Verified:
 StageResult = Collected | Suspected | Confirmed | Drafted | Verified
 
 
+def is_preliminary(result: StageResult) -> bool:
+    """Say whether a stage's result was shown early and gives way to the one that is whole."""
+    if isinstance(result, Collected):
+        return bool(result.pending)
+    return isinstance(result, Suspected) and result.is_early
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogRead:
-    """What the front process read of a log place that must be asked. `fault` says why nothing of it could be had."""
+    """What was read of a log place. `fault` says why nothing of it could be had, `is_pending` that it still may."""
 
     place: LogPlace
     lines: tuple[LogLine, ...] = ()
     notes: tuple[str, ...] = ()
     fault: str = ""
+    is_pending: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +160,8 @@ class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
     alert's, and hostile; `feedback` is what people said about earlier patches. `ci_log` is of the commit that the
     alert carries, `green_sha` the one that it names as green last; `far_logs` were read where the credentials are;
-    `told` are changes that other systems told of."""
+    `told` are changes that other systems told of. Something is to be shown `within` so many seconds;
+    `is_first_look`: what is not in by then is taken in later, and what can be said early is said."""
 
     run: str
     incident: str
@@ -159,6 +178,8 @@ class Job:
     green_sha: str = ""
     far_logs: tuple[LogRead, ...] = ()
     told: tuple[Happened, ...] = ()
+    within: float = 10.0
+    is_first_look: bool = False
 
     @property
     def log_span(self) -> tuple[datetime, datetime]:

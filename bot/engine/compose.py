@@ -6,11 +6,11 @@ from datetime import datetime
 
 from bot.domain.approval import Approval, ApprovalState, who_may_approve, who_may_break_glass
 from bot.domain.chat import File, Message, Paragraph, Tone
-from bot.domain.conclusion import conclude
+from bot.domain.conclusion import conclude, find_result
 from bot.domain.draft import Draft
 from bot.domain.freeze import find_border
 from bot.domain.incident import Incident, RunState
-from bot.domain.investigation import Stage, StageResult
+from bot.domain.investigation import Collected, Stage, StageResult
 from bot.domain.oncall import plan_page
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.subject import Subject
@@ -101,7 +101,7 @@ class Composer:
             failed = ended[-1].text.removeprefix("The investigation stopped: ") if ended else "it failed"
         running = None
         if incident.run_state in {RunState.QUEUED, RunState.RUNNING}:
-            running = _next_stage(results)
+            running = _say_waiting(results) or _next_stage(results)
         notes = [note for note in (_tell_model(work, incident), _tell_revert(work, incident)) if note]
         pause = find_pause(work, incident.id) if running else None
         running = None if pause else running
@@ -225,6 +225,15 @@ def _write_playbook(playbook: Playbook, incident: Incident) -> str:
         return render_text(playbook, incident)
     except Refused as error:
         return f"{error}\n"
+
+
+def _say_waiting(results: Sequence[StageResult]) -> str:
+    """Say which sources are waited for, "" where none is: what there is to do without them is done first."""
+    collected = find_result(results, Collected)
+    if collected is None or not collected.pending:
+        return ""
+    is_done = len(results) == len(Stage) or (len(results) > 1 and not collected.has_lead)
+    return f"waiting for {', '.join(collected.pending)}" if is_done else ""
 
 
 def _next_stage(results: Sequence[StageResult]) -> str:

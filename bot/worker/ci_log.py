@@ -32,7 +32,13 @@ def add_ci_log(job: Job, collected: Collected, tools: Tools) -> Collected:
     failure = None if log.fault else _find_failure(log, job.labels.get("workflow", ""), tools)
     if failure is None:
         why = log.fault or f"{log.ci} keeps none of {log.sha[:12]}"
-        return replace(collected, notes=(*collected.notes, f"CI's log could not be read: {tools.clean(why, 300)}"))
+        note = f"CI's log could not be read: {tools.clean(why, 300)}"
+        return replace(
+            collected,
+            notes=(*collected.notes, note),
+            missing=(*collected.missing, note),
+            pending=(*collected.pending, *(["CI's log"] if log.is_pending and job.is_first_look else [])),
+        )
     piece = Evidence(id=f"E{len(collected.evidence) + 1}", kind=KIND, cite=failure.cite, text=_tell(failure))
     return replace(collected, evidence=(*collected.evidence, piece), ci_job=failure.job, ci_records=failure.records)
 

@@ -23,8 +23,8 @@ from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.model import ModelClient, ModelPlace
 from bot.ports.workspace import Checkout
-from bot.worker.collect import plan_query
 from bot.worker.far_logs import open_log
+from bot.worker.reading import plan_query
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
 from bot.worker.revert import verify_patch

@@ -28,10 +28,11 @@ class HandedOver:
 
 
 def open_log(job: Job, place: LogPlace, tools: Tools) -> LogSource:
-    """Return the source of a place. Raises `Unavailable` where nobody has read it."""
-    if not place.is_far:
-        return tools.log_source(place)
-    handed = next((read for read in job.far_logs if read.place == place), None)
-    if handed is None:
-        raise Unavailable("it was not read for this investigation", Reason.UNREACHABLE)
-    return HandedOver(handed)
+    """Return the source of a place. What nobody has read of one that must be asked raises when it is read."""
+    return HandedOver(find_read(job, place)) if place.is_far else tools.log_source(place)
+
+
+def find_read(job: Job, place: LogPlace) -> LogRead:
+    """Return what was handed over of a place, or that nobody has read it."""
+    handed = (read for read in job.far_logs if read.place == place)
+    return next(handed, LogRead(place=place, fault="it was not read for this investigation"))
