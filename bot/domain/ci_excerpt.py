@@ -1,8 +1,9 @@
 """The lines of a failed CI log that are worth reading: against a green log of the job, or by what failed in it."""
 
 import math
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -18,11 +19,13 @@ _ENDING: Final = 50
 _AFTER: Final = 4
 _LEAD: Final = 3
 _CALM: Final = 6
-_PIECE: Final = LIMIT - _ENDING
+_PIECE: Final = 90
 _MUCH: Final = 0.05
 _ENOUGH: Final = 20.0
 _LATE: Final = 2.0
 _SURE: Final = 1.5
+_LONG: Final = 10
+_TAG: Final = re.compile(r"\[[A-Za-z]{1,9}\] ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +62,48 @@ def _told(lines: Sequence[CILine], spans: Sequence[Span]) -> list[int]:
 
 
 def _choose(lines: Sequence[CILine], places: Sequence[int], limit: int) -> list[int]:
-    """Return all of a short output; of a long one its end, then the reports of failures in it, best first."""
+    """Return all of a short output; of a long one its end, then the reports of failures in it, best first.
+
+    What is idle in the end, or was said before, is shown where room is left.
+    """
     if len(places) <= limit:
         return list(places)
-    chosen = set(places[-min(_ENDING, limit) :])
-    scores = _score(lines, places)
-    pieces = [piece for piece in _cut_pieces(lines, places, scores) if max(scores[p] for p in piece) >= _SURE]
+    fresh = _drop_repeats(lines, places)
+    scores = _score(lines, fresh)
+    end = places[max(0, len(places) - min(_ENDING, limit))]
+    chosen = {place for place in fresh if place >= end and not is_idle(lines[place].text)}
+    pieces = [piece for piece in _cut_pieces(lines, fresh, scores) if max(scores[p] for p in piece) >= _SURE]
     for piece in sorted(pieces, key=lambda piece: -_worth(piece, scores, len(lines))):
-        fresh = [place for place in piece if place not in chosen]
-        chosen.update(fresh[: limit - len(chosen)])
+        unseen = [place for place in piece if place not in chosen]
+        chosen.update(unseen[: limit - len(chosen)])
     rest = [place for place in reversed(places) if place not in chosen]
     return sorted(chosen | set(rest[: limit - len(chosen)]))
+
+
+def _drop_repeats(lines: Sequence[CILine], places: Sequence[int]) -> list[int]:
+    """Return the places without long reports that repeat an earlier one word for word, as tools do when they end."""
+    dropped = {place for run in _find_repeats(lines, places) if len(run) >= _LONG for place in run}
+    return [place for place in places if place not in dropped]
+
+
+def _find_repeats(lines: Sequence[CILine], places: Sequence[int]) -> Iterator[list[int]]:
+    """Yield stretches that begin with a failure named before and go on as it did then, whatever level is written."""
+    seen, pairs = set[str](), set[tuple[str, str]]()
+    run: list[int] = []
+    before = ""
+    for place in places:
+        text = _TAG.sub("", lines[place].text).strip()
+        pair = (before, text)
+        if (run and pair in pairs) or (text in seen and _weigh(lines[place].text) > 0):
+            run.append(place)
+        elif run:
+            yield run
+            run = []
+        seen.add(text)
+        pairs.add(pair)
+        before = text
+    if run:
+        yield run
 
 
 def _score(lines: Sequence[CILine], places: Sequence[int]) -> Mapping[int, float]:
@@ -97,11 +131,12 @@ def _cut_pieces(lines: Sequence[CILine], places: Sequence[int], scores: Mapping[
     calm = 0
     for index, place in enumerate(places):
         if scores[place] > 0:
-            piece = piece or list(places[max(0, index - _LEAD) : index])
+            lead = places[max(0, index - _LEAD) : index]
+            piece = piece or [*(p for p in lead if not is_idle(lines[p].text)), place]
             calm = 0
         elif not goes_on(lines[place].text):
             calm += 1
-        if piece:
+        if piece and piece[-1] != place:
             piece.append(place)
         if piece and (calm >= _CALM or len(piece) >= _PIECE):
             pieces.append(piece)
