@@ -13,7 +13,6 @@ from bot.domain.service import LogPlace
 from bot.errors import NightshiftError, Reason
 from bot.ports.aside import begin
 from bot.ports.logs import LogQuery
-from bot.worker.far_logs import find_read
 from bot.worker.tools import Tools
 
 
@@ -38,7 +37,7 @@ def read_places(job: Job, tools: Tools) -> Iterator[LogRead]:
 def _read(job: Job, place: LogPlace, tools: Tools) -> LogRead:
     """Read one place: a file here, of another what was handed over."""
     if place.is_far:
-        read = find_read(job, place)
+        read = _find_read(job, place)
         lines, notes, fault, is_pending = read.lines, read.notes, read.fault, read.is_pending
     else:
         try:
@@ -57,3 +56,9 @@ def _read(job: Job, place: LogPlace, tools: Tools) -> LogRead:
         fault=tools.clean(fault, 300),
         is_pending=is_pending,
     )
+
+
+def _find_read(job: Job, place: LogPlace) -> LogRead:
+    """Return what the front process has handed over of a place, or that nobody has read it."""
+    handed = (read for read in job.far_logs if read.place == place)
+    return next(handed, LogRead(place=place, fault="it was not read for this investigation"))
