@@ -29,6 +29,8 @@ FAR_SHARE: Final = 0.5
 """Of the time until something is shown: for what lies elsewhere. The rest is for what the worker reads itself."""
 SHOWING: Final = 2.0
 """Seconds of that time for sorting out what was read, and for the message."""
+GRACE: Final = 0.5
+"""Seconds that a repository has which is not there when the rest is; after them the logs are read without it."""
 LEAST: Final = 1.0
 Results = tuple[StageResult, ...]
 
@@ -59,6 +61,7 @@ class Investigating(PhaseWork):
     async def _gather(self, job: Job, sources: Gathering, local: "asyncio.Future[Job]") -> None:
         """Go as far as the first look leads; then look again for what was late."""
         first = await self._look_first(job, sources)
+        await asyncio.wait({local}, timeout=GRACE)
         if local.done() and local.exception() is None:
             done = await self._go(_put_repository(first, local.result()))
         else:

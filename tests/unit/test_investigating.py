@@ -59,9 +59,11 @@ class Worker:
         )  # fmt: skip
         self.culprit = culprit
         self.began = 0.0
+        self.calls = 0
         self.first_at: float | None = None
 
     async def investigate(self, job):
+        self.calls += 1
         done = [result for result in job.done if not is_preliminary(result)]
         collected = next((result for result in done if isinstance(result, Collected)), None)
         if collected is None:
@@ -117,6 +119,7 @@ def short(monkeypatch):
     monkeypatch.setattr(module, "SHOWING", 0.1)
     monkeypatch.setattr(module, "SLACK", 0.1)
     monkeypatch.setattr(module, "LEAST", 0.1)
+    monkeypatch.setattr(module, "GRACE", 0.1)
 
 
 @pytest.fixture
@@ -209,6 +212,13 @@ async def test_a_repository_that_hangs_holds_no_finding_up(tmp_path):
     assert night.worker.first_at < FIRST
     assert night.stored(Collected).lines_read == 1
     assert night.stored(Suspected) is None
+
+
+async def test_where_everything_answers_the_worker_is_asked_once(tmp_path):
+    night = Night(tmp_path, Source(LOKI, [FAILED]), Source(FILE, ["well"]), culprit=BASE)
+    await night.investigate()
+    assert night.worker.calls == 1
+    assert night.stored(Confirmed).culprit == BASE
 
 
 async def test_after_a_kill_nothing_that_is_whole_is_read_again(tmp_path):
