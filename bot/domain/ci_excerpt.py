@@ -81,28 +81,34 @@ def _choose(lines: Sequence[CILine], places: Sequence[int], limit: int) -> list[
 
 
 def _drop_repeats(lines: Sequence[CILine], places: Sequence[int]) -> list[int]:
-    """Return the places without long reports that repeat an earlier one word for word, as tools do when they end."""
+    """Return the places without long reports that say an earlier one again, as tools do when they end.
+
+    A report that is the same in every character stays: what was tried again may be what counts.
+    """
     dropped = {place for run in _find_repeats(lines, places) if len(run) >= _LONG for place in run}
     return [place for place in places if place not in dropped]
 
 
 def _find_repeats(lines: Sequence[CILine], places: Sequence[int]) -> Iterator[list[int]]:
-    """Yield stretches that begin with a failure named before and go on as it did then, whatever level is written."""
-    seen, pairs = set[str](), set[tuple[str, str]]()
+    """Yield stretches that begin with a failure named before and go on as it did then, but for levels before lines."""
+    seen: dict[str, str] = {}
+    pairs = set[tuple[str, str]]()
     run: list[int] = []
-    before = ""
+    before, is_other = "", False
     for place in places:
-        text = _TAG.sub("", lines[place].text).strip()
-        pair = (before, text)
-        if (run and pair in pairs) or (text in seen and _weigh(lines[place].text) > 0):
+        whole = lines[place].text
+        text = _TAG.sub("", whole).strip()
+        if (run and (before, text) in pairs) or (text in seen and _weigh(whole) > 0):
             run.append(place)
-        elif run:
-            yield run
-            run = []
-        seen.add(text)
-        pairs.add(pair)
+            is_other = is_other or seen.get(text) != whole
+        else:
+            if is_other:
+                yield run
+            run, is_other = [], False
+        seen.setdefault(text, whole)
+        pairs.add((before, text))
         before = text
-    if run:
+    if is_other:
         yield run
 
 

@@ -249,6 +249,13 @@ class TestWithoutGreen:
         assert set(report) <= set(lines)
         assert lines[-1] == "ERROR: Job failed"
 
+    def test_of_a_command_that_was_tried_again_the_last_report_is_shown(self):
+        names = [chr(97 + n % 26) * (1 + n // 26) for n in range(60)]
+        report = [f"src/{name}.java:7: error: cannot find symbol {name}" for name in names]
+        again = [*report, *(f"waiting {n}" for n in range(200))]
+        lines = shown([*again, *again, *report, "ERROR: Job failed"])
+        assert lines[-61:] == [*report, "ERROR: Job failed"]
+
     def test_a_short_ending_that_was_seen_before_is_still_the_end(self):
         ending = ["[ERROR] Failed to execute goal x", "[ERROR] -> [Help 1]", "[ERROR] Re-run Maven with -e"]
         lines = shown([*ending, *(f"work {n}" for n in range(300)), *ending, "ERROR: Job failed"])
