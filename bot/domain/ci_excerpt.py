@@ -62,22 +62,23 @@ def _told(lines: Sequence[CILine], spans: Sequence[Span]) -> list[int]:
 
 
 def _choose(lines: Sequence[CILine], places: Sequence[int], limit: int) -> list[int]:
-    """Return all of a short output; of a long one its end, then the reports of failures in it, best first.
+    """Return all of a short output; of a long one its end and the reports of failures in it, best first.
 
-    What is idle in the end, or was said before, is shown where room is left.
+    What was said before in the end comes after the best report, and what is idle there where room is left.
     """
     if len(places) <= limit:
         return list(places)
     fresh = _drop_repeats(lines, places)
     scores = _score(lines, fresh)
-    end = places[max(0, len(places) - min(_ENDING, limit))]
-    chosen = {place for place in fresh if place >= end and not is_idle(lines[place].text)}
+    end = [place for place in places[-min(_ENDING, limit) :] if not is_idle(lines[place].text)]
+    told = set(fresh).intersection(end)
     pieces = [piece for piece in _cut_pieces(lines, fresh, scores) if max(scores[p] for p in piece) >= _SURE]
-    for piece in sorted(pieces, key=lambda piece: -_worth(piece, scores, len(lines))):
-        unseen = [place for place in piece if place not in chosen]
+    best, *others = sorted(pieces, key=lambda piece: -_worth(piece, scores, len(lines))) or [[]]
+    chosen = set[int]()
+    for some in (told, best, end[::-1], *others, places[::-1]):
+        unseen = [place for place in some if place not in chosen]
         chosen.update(unseen[: limit - len(chosen)])
-    rest = [place for place in reversed(places) if place not in chosen]
-    return sorted(chosen | set(rest[: limit - len(chosen)]))
+    return sorted(chosen)
 
 
 def _drop_repeats(lines: Sequence[CILine], places: Sequence[int]) -> list[int]:

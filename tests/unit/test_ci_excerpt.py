@@ -240,7 +240,7 @@ class TestWithoutGreen:
         assert lines.index(trace[0]) == 0, "what led there is idle"
 
     def test_a_long_report_that_is_repeated_at_the_end_is_shown_once_and_whole(self):
-        names = [chr(97 + n % 26) * (1 + n // 26) for n in range(70)]
+        names = [chr(97 + n % 26) * (1 + n // 26) for n in range(60)]
         report = [f"src/{name}.java:[7,1] error: cannot find symbol {name}" for name in names]
         again = ["Compilation failed:", *(f"[ERROR] {line}" for line in report)]
         lines = shown(
