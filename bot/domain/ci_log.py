@@ -29,8 +29,7 @@ _ENDED: Final = re.compile(r"##\[error\]Process completed with exit code \d+\.?"
 
 @dataclass(frozen=True, kw_only=True)
 class CILog:
-    """The log of the CI called `ci` for a commit, bounded and redacted; `fault` says why there is none, `is_pending`
-    that it may still come.
+    """The log of the CI called `ci` for a commit, bounded and redacted; `fault` says why there is none.
 
     `green` has by their keys what its jobs wrote when they were last green, where that is kept.
     """
@@ -39,7 +38,6 @@ class CILog:
     sha: str
     text: str = ""
     fault: str = ""
-    is_pending: bool = False
     green: Mapping[str, str] = field(default_factory=dict)
 
 

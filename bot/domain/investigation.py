@@ -160,8 +160,9 @@ class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
     alert's, and hostile; `feedback` is what people said about earlier patches. `ci_log` is of the commit that the
     alert carries, `green_sha` the one that it names as green last; `far_logs` were read where the credentials are;
-    `told` are changes that other systems told of. Something is to be shown `within` so many seconds;
-    `is_first_look`: what is not in by then is taken in later, and what can be said early is said."""
+    `told` are changes that other systems told of. Something is to be shown `within` so many seconds; `awaited` are
+    sources that have not answered yet. `is_first_look`: what is not in by then is taken in later, and what can be said
+    early is said."""
 
     run: str
     incident: str
@@ -179,6 +180,7 @@ class Job:
     far_logs: tuple[LogRead, ...] = ()
     told: tuple[Happened, ...] = ()
     within: float = 10.0
+    awaited: tuple[str, ...] = ()
     is_first_look: bool = False
 
     @property

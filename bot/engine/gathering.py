@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -54,13 +54,17 @@ class Gathering:
         return sum(task.done() for task in self._tasks)
 
     async def look(self, job: Job, *, seconds: float) -> Job:
-        """Return the job with what has come when all has, or so many seconds after it was asked for."""
+        """Return the job with what has come when all has, or so many seconds after it was asked for.
+
+        `awaited` in it names what has not; of that the reason is put where its answer would be.
+        """
         left = seconds - self.passed
         if left > 0 and self._tasks:
             await asyncio.wait(self._tasks, timeout=left)
         for one, task in zip(self._asked, self._tasks, strict=True):
             job = self._put(job, one, task)
-        return job
+        waiting = zip(self._asked, self._tasks, strict=True)
+        return replace(job, awaited=tuple(one.name for one, task in waiting if not task.done()))
 
     def _put(self, job: Job, one: Asked, task: "asyncio.Future[Put]") -> Job:
         if not task.done():

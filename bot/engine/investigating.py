@@ -129,9 +129,9 @@ class Investigating(PhaseWork):
             query = plan_far_query(job, len(places), seconds=max(job.playbook.evidence_seconds - SLACK, LEAST))
             for place in places:
                 lack = partial(_lack_log, place)
-                yield Asked(name=place.kind, ask=_ask_log(place, query, open_log), lack=lack)
+                yield Asked(name=f"{place.kind} log {place.label}", ask=_ask_log(place, query, open_log), lack=lack)
         if asks_ci(job):
-            yield Asked(name=job.service.ci, ask=self._ask_ci(job), lack=_lack_ci)
+            yield Asked(name="CI's log", ask=self._ask_ci(job), lack=_lack_ci)
 
     async def _ask_ci(self, job: Job) -> Put:
         found = await fetch_ci_log(job, self._tools, seconds=float(job.playbook.evidence_seconds))
@@ -150,11 +150,11 @@ def _add_read(read: LogRead, job: Job) -> Job:
 
 
 def _lack_log(place: LogPlace, job: Job, why: str) -> Job:
-    return _add_read(LogRead(place=place, fault=why, is_pending=True), job)
+    return _add_read(LogRead(place=place, fault=why), job)
 
 
 def _lack_ci(job: Job, why: str) -> Job:
-    return replace(job, ci_log=CILog(ci=job.service.ci, sha=find_commit(job.labels), fault=why, is_pending=True))
+    return replace(job, ci_log=CILog(ci=job.service.ci, sha=find_commit(job.labels), fault=why))
 
 
 # What is done --------------------------------------------------------------------------------------------------------

@@ -33,12 +33,7 @@ def add_ci_log(job: Job, collected: Collected, tools: Tools) -> Collected:
     if failure is None:
         why = log.fault or f"{log.ci} keeps none of {log.sha[:12]}"
         note = f"CI's log could not be read: {tools.clean(why, 300)}"
-        return replace(
-            collected,
-            notes=(*collected.notes, note),
-            missing=(*collected.missing, note),
-            pending=(*collected.pending, *(["CI's log"] if log.is_pending and job.is_first_look else [])),
-        )
+        return replace(collected, notes=(*collected.notes, note), missing=(*collected.missing, note))
     piece = Evidence(id=f"E{len(collected.evidence) + 1}", kind=KIND, cite=failure.cite, text=_tell(failure))
     return replace(collected, evidence=(*collected.evidence, piece), ci_job=failure.job, ci_records=failure.records)
 

@@ -24,7 +24,8 @@ MAX_LINES = 24
 
 def collect(job: Job, tools: Tools) -> Collected:
     """Read the service's logs, and what CI wrote where the alert is about a run of it."""
-    return add_ci_log(job, _read_logs(job, tools), tools)
+    found = add_ci_log(job, _read_logs(job, tools), tools)
+    return replace(found, pending=(*job.awaited, *found.pending) if job.is_first_look else ())
 
 
 def _read_logs(job: Job, tools: Tools) -> Collected:
@@ -50,7 +51,7 @@ def _read_logs(job: Job, tools: Tools) -> Collected:
             notes.append(f"no log line in {read.place.label} {span}")
         pending += [f"{read.place.kind} log {read.place.label}"] if read.is_pending else []
     found = _sort_out(job, lines, notes, span)
-    return replace(found, missing=tuple(missing), pending=tuple(pending) if job.is_first_look else ())
+    return replace(found, missing=tuple(missing), pending=tuple(pending))
 
 
 def _sort_out(job: Job, lines: Sequence[LogLine], notes: list[str], span: str) -> Collected:

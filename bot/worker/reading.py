@@ -38,7 +38,7 @@ def _read(job: Job, place: LogPlace, tools: Tools) -> LogRead:
     """Read one place: a file here, of another what was handed over."""
     if place.is_far:
         read = _find_read(job, place)
-        lines, notes, fault, is_pending = read.lines, read.notes, read.fault, read.is_pending
+        lines, notes, fault, is_pending = read.lines, read.notes, read.fault, False
     else:
         try:
             source = tools.log_source(place)

@@ -442,8 +442,8 @@ async def test_a_first_look_without_anything_to_run_ends_with_the_ranking(make_w
     world = make_world(CULPRIT)
     far = LogPlace(kind="loki", query="{}")
     world.service = replace(world.service, logs=(far,))
-    read = LogRead(place=far, fault="no answer in 5 s", is_pending=True)
-    collected, suspected = await world.investigate(is_first_look=True, far_logs=(read,))
+    read = LogRead(place=far, fault="no answer in 5 s")
+    collected, suspected = await world.investigate(is_first_look=True, far_logs=(read,), awaited=("loki log {}",))
     assert collected.pending == ("loki log {}",)
     assert "no answer in 5 s" in collected.missing[0]
     assert suspected.suspects

@@ -240,11 +240,11 @@ async def test_after_a_kill_a_first_look_is_taken_anew(tmp_path):
     assert night.stored(Confirmed).culprit == BASE
 
 
-async def test_a_mistake_in_one_source_stops_no_other():
+async def test_a_mistake_in_one_source_stops_no_other(tmp_path):
     async def fail():
         raise KeyError("mine")
 
-    job = object()
-    asked = Asked(name="mine", ask=fail(), lack=lambda job, why: (job, why))
+    job = Night(tmp_path, Source(FILE)).plan()
+    asked = Asked(name="mine", ask=fail(), lack=lambda job, why: replace(job, title=why))
     async with Gathering([asked]) as sources:
-        assert await sources.look(job, seconds=1) == (job, "KeyError while reading it")
+        assert (await sources.look(job, seconds=1)).title == "KeyError while reading it"
