@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import Final, TypeVar
 
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, Finding, Suspect
-from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
+from bot.domain.investigation import UNREAD, Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.domain.reproduction import REPRODUCTION, Reproduce, word
 
 CONFIRMED: Final = "confirmed"
@@ -165,13 +165,13 @@ def _read_errors(collected: Collected | None, ledger: _Ledger, suspected: Suspec
 
 def _read_gaps(collected: Collected | None, ledger: _Ledger) -> Iterator[Finding]:
     """Name what is not in the findings: sources that did not answer, or said nothing that can be read."""
-    missing = collected.missing if collected else ()
-    if missing:
+    gaps = [text.partition(UNREAD) for text in collected.missing] if collected else []
+    if gaps:
         yield Finding(
-            claim=f"Not all of the evidence is in: {'; '.join(missing)}",
-            evidence=tuple(ledger.add("gap", f"gap {number}", text) for number, text in enumerate(missing, 1)),
+            claim=f"Not all of the evidence is in, without {', '.join(source for source, *_ in gaps)}",
+            evidence=tuple(ledger.add("gap", source, f"{UNREAD.strip()}{why}") for source, _, why in gaps),
             confidence=INCONCLUSIVE,
-            next="what that source has of this time",
+            next=f"what {'that source has' if len(gaps) == 1 else 'those sources have'} of this time",
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from bot.domain.ci_log import CILog
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, LogLine, Suspect
@@ -16,6 +16,8 @@ from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
 
 SKEW = timedelta(minutes=1)
+UNREAD: Final = " could not be read"
+"""Between a source and the reason, in a note that says that nothing of it could be had."""
 
 
 class Stage(StrEnum):

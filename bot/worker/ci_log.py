@@ -6,7 +6,7 @@ from typing import Final
 
 from bot.domain.ci_log import CIFailure, CILog, find_failure
 from bot.domain.evidence import Evidence
-from bot.domain.investigation import Collected, Job
+from bot.domain.investigation import UNREAD, Collected, Job
 from bot.worker.seek import CHECK_LABELS, choose_checks
 from bot.worker.tools import Tools
 
@@ -32,7 +32,7 @@ def add_ci_log(job: Job, collected: Collected, tools: Tools) -> Collected:
     failure = None if log.fault else _find_failure(log, job.labels.get("workflow", ""), tools)
     if failure is None:
         why = log.fault or f"{log.ci} keeps none of {log.sha[:12]}"
-        note = f"CI's log could not be read: {tools.clean(why, 300)}"
+        note = f"CI's log{UNREAD}: {tools.clean(why, 300)}"
         return replace(collected, notes=(*collected.notes, note), missing=(*collected.missing, note))
     piece = Evidence(id=f"E{len(collected.evidence) + 1}", kind=KIND, cite=failure.cite, text=_tell(failure))
     return replace(collected, evidence=(*collected.evidence, piece), ci_job=failure.job, ci_records=failure.records)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.evidence import ErrorRecord, Evidence, FailingRequest, LogLine
 from bot.domain.exits import Exits, find_exits, order_by_exit
-from bot.domain.investigation import Collected, Job
+from bot.domain.investigation import UNREAD, Collected, Job
 from bot.domain.records import find_records
 from bot.domain.reproduction import Reproduce, say_seconds
 from bot.domain.requests import find_failing_requests
@@ -20,6 +20,7 @@ MAX_RECORDS = 20
 MAX_REQUESTS = 20
 MAX_TEXT = 2_000
 MAX_LINES = 24
+_ASKED = ", asked for "  # sources that answer name query and range themselves
 
 
 def collect(job: Job, tools: Tools) -> Collected:
@@ -45,7 +46,8 @@ def _read_logs(job: Job, tools: Tools) -> Collected:
         lines.extend(read.lines)
         notes.extend(read.notes)
         if read.fault:
-            missing.append(f"{read.place.kind} log {read.place.label} could not be read {span}: {read.fault}")
+            asked = "" if _ASKED in read.fault else f" {span}"
+            missing.append(f"{read.place.kind} log {read.place.label}{UNREAD}{asked}: {read.fault}")
             notes.append(missing[-1])
         elif not read.lines and not (read.notes and read.place.label in read.notes[-1]):
             notes.append(f"no log line in {read.place.label} {span}")

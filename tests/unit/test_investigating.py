@@ -112,8 +112,12 @@ class Night:
             return next((one for one in work.investigations.of("INC-1:1") if isinstance(one, kind)), None)
 
     def findings(self) -> str:
+        """Return the claims, and the evidence that they cite."""
         with self.world.unit() as work:
-            return " / ".join(finding.claim for finding in conclude(work.investigations.of("INC-1:1"))[0])
+            findings, evidence = conclude(work.investigations.of("INC-1:1"))
+        cited = {piece for finding in findings for piece in finding.evidence}
+        texts = [finding.claim for finding in findings] + [f"{e.cite} {e.text}" for e in evidence if e.id in cited]
+        return "\n".join(texts)
 
 
 @pytest.fixture(autouse=True)
