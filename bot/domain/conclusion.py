@@ -83,8 +83,8 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
             confidence=CONFIRMED if runs else LIKELY,
             refuted_by=f"{word(kind).relapse} at the commit before it",
         )
-    elif confirmed and kind is Reproduce.CHECK:
-        is_flaky = any(run.note and run.verdict is Check.UNKNOWN for run in confirmed.runs)
+    elif confirmed and (kind is Reproduce.CHECK or _is_flaky(confirmed)):
+        is_flaky = _is_flaky(confirmed)
         yield Finding(
             claim=confirmed.how[:1].upper() + confirmed.how[1:],
             evidence=runs or (ledger.add("check", "checks", confirmed.how),),
@@ -102,6 +102,12 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
             refuted_by="the failure going on with that commit reverted",
             next=_look_next(confirmed, suspects),
         )
+
+
+def _is_flaky(confirmed: Confirmed) -> bool:
+    """Say whether runs at one commit disagreed: of a check it is noted, of anything else it shows."""
+    noted = confirmed.reproduce is Reproduce.CHECK
+    return any(run.verdict is Check.UNKNOWN and (run.note if noted else run.is_flaky) for run in confirmed.runs)
 
 
 def _look_next(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> str:
@@ -205,7 +211,7 @@ def _add_runs(runs: Sequence[CheckRun], ledger: _Ledger, kind: Reproduce) -> tup
 def _tell_run(run: CheckRun, kind: Reproduce, is_shown: bool) -> str:
     words = word(kind if run.name == REPRODUCTION else Reproduce.CHECK)
     said = {Check.GREEN: words.green, Check.RED: words.red, Check.UNKNOWN: "could not be judged"}[run.verdict]
-    if run.verdict is Check.UNKNOWN and run.note and kind is Reproduce.CHECK:
+    if run.verdict is Check.UNKNOWN and (run.is_flaky or (run.note and kind is Reproduce.CHECK)):
         said = "contradicted itself"
     note = f" ({run.note})" if run.note else ""
     text = f"{said} after {run.seconds:.1f} s{note}"

@@ -48,8 +48,8 @@ class Playbook:
 
     `reproduce` says what tells a bad commit from a good one. The service gets `start_seconds` to start, and for "start"
     has to stay up for `stay_up_seconds` after. For "slow" a request is timed `tries` times: its median is red from
-    `slow_factor` times that of an old commit, and at least `slow_floor_ms` more. For "check" `tries` runs that
-    disagree make a check flaky.
+    `slow_factor` times that of an old commit, and at least `slow_floor_ms` more. A "check" that
+    is green at the head is run `tries` times there.
     `text` is a Jinja2 template rendered with the incident, for people and for the model.
     """
 
