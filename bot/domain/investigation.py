@@ -78,8 +78,9 @@ class Drafted:
 
     `existing` are hidden characters of its added lines that the worker found in the base: (path, code point). They are
     looked for again when the patch is applied for the push.
-    `scope` says how much of the culprit a revert takes back: "whole", "sources" (its tests and documents stay), "part"
-    (later commits changed the rest) or "none"; "" where the patch is no revert.
+    `scope` says how much of the culprit it takes back: "whole", "sources" (its tests and documents stay), "part" (later
+    commits changed the rest), "settings" or "pin" (nothing but `put_back`, "http.timeout in app.toml": it is no revert
+    then, and has no `culprit`), or "none"; "" where it takes nothing back.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
@@ -91,6 +92,7 @@ class Drafted:
     notes: tuple[str, ...] = ()
     existing: tuple[tuple[str, int], ...] = ()
     scope: str = ""
+    put_back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,7 @@ class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
     alert's, and hostile; `feedback` is what people said about earlier patches. `ci_log` is of the commit that the
     alert carries, `green_sha` the one that it names as green last; `far_logs` were read where the credentials are;
-    `told` are changes that other systems told of."""
+    `told` are changes that other systems told of. With `wants_revert` nothing smaller than the revert will do."""
 
     run: str
     incident: str
@@ -159,6 +161,7 @@ class Job:
     green_sha: str = ""
     far_logs: tuple[LogRead, ...] = ()
     told: tuple[Happened, ...] = ()
+    wants_revert: bool = False
 
     @property
     def log_span(self) -> tuple[datetime, datetime]:

@@ -120,13 +120,15 @@ def _list_change(change: Happened) -> _Json:
 def _list_revert(results: Sequence[StageResult]) -> _Json | None:
     """Return the verdict on the culprit's revert, also where there is none that could be offered."""
     drafted, verified = find_result(results, Drafted), find_result(results, Verified)
-    if drafted is None or not drafted.culprit or not drafted.scope:
+    commit = _name_reverted(results, drafted)
+    if drafted is None or not commit:
         return None
     others = [run for run in verified.runs if run.name != verified.runs[0].name] if verified else []
     return {
-        "commit": drafted.culprit,
+        "commit": commit,
         "scope": drafted.scope,
-        "is_clean": drafted.scope in {"whole", "sources"}
+        "put_back": list(drafted.put_back),
+        "is_clean": drafted.scope in {"whole", "sources", "settings", "pin"}
         and not any("later commits" in note for note in drafted.notes),
         "check": verified.after.value if verified else Check.UNKNOWN.value,
         "others": {run.name: run.verdict.value for run in others},
@@ -134,6 +136,14 @@ def _list_revert(results: Sequence[StageResult]) -> _Json | None:
         "already_red": list(verified.already_red) if verified else [],
         "why": list(drafted.notes),
     }
+
+
+def _name_reverted(results: Sequence[StageResult], drafted: Drafted | None) -> str | None:
+    """Return the commit that a patch takes back, whole or in part."""
+    confirmed = find_result(results, Confirmed)
+    if drafted is None or not drafted.scope:
+        return None
+    return drafted.culprit or (confirmed.culprit if confirmed else None)
 
 
 def _list_culprit(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> _Json | None:
@@ -172,7 +182,7 @@ def _list_patch(results: Sequence[StageResult]) -> _Json | None:
     return {
         "title": drafted.title,
         "base": drafted.base,
-        "culprit": drafted.culprit,
+        "culprit": drafted.culprit or _name_reverted(results, drafted),
         "diff": drafted.patch.decode("utf-8", "replace"),
         "notes": [*drafted.notes, *(verified.notes if verified else ())],
         "verified": verified is not None and verified.is_verified,

@@ -108,7 +108,9 @@ def plan_revert(work: UnitOfWork, incident: str, *, run: str, folder: str, rules
         reproduce=confirmed.reproduce if confirmed else playbook.reproduce,
     )
     done = (*([collected] if collected else []), blamed, *work.investigations.of(run))
-    return replace(describe_job(work, current, playbook, folder=folder, rules=rules), run=run, done=done)
+    return replace(
+        describe_job(work, current, playbook, folder=folder, rules=rules), run=run, done=done, wants_revert=True
+    )
 
 
 def conclude_revert(work: UnitOfWork, incident: str, run: str, rules: Rulebook) -> bool:

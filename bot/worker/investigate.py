@@ -29,9 +29,10 @@ from bot.worker.ci_log import aim
 from bot.worker.collect import MAX_RECORDS, collect
 from bot.worker.confirm import confirm
 from bot.worker.coverage import merge_executed
+from bot.worker.mend import Aim, draft_fix
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
-from bot.worker.revert import choose_target, draft_revert, verify_patch
+from bot.worker.revert import choose_target, verify_patch
 from bot.worker.seek import find_trial, seek
 from bot.worker.suspect import Ground, find_suspects, read_history, since_green
 from bot.worker.tools import Tools
@@ -41,6 +42,8 @@ __all__ = ["Investigation", "Tools"]
 
 #: Share of the playbook's time after which the search for the culprit stops, so that a draft still fits.
 SEARCH_SHARE = 0.6
+#: And after which nothing smaller than the revert is tried.
+SMALLER_SHARE = 0.75
 
 _Result = TypeVar("_Result")
 _Stored = TypeVar("_Stored", bound=StageResult)
@@ -180,9 +183,18 @@ class _Case:
     async def _draft(self) -> Drafted:
         suspected = self._get(Suspected)
         kind = self._job.playbook.reproduce
-        target = choose_target(self._get(Confirmed), suspected.suspects, await self._get_commits(), kind=kind)
-        bench = await self._prepare()
-        judged = await draft_revert(bench, target, head=suspected.head, trial=await self._get_trial())
+        confirmed, commits = self._get(Confirmed), await self._get_commits()
+        target = choose_target(confirmed, suspected.suspects, commits, kind=kind)
+        bench, trial = await self._prepare(), await self._get_trial()
+        small = confirmed.culprit if trial is not None and not self._job.wants_revert else None
+        aim = Aim(
+            target=target,
+            culprit=next((commit for commit in commits if commit.sha == small), None),
+            head=suspected.head,
+            trial=trial,
+            has_time=lambda: self._seconds_left > self._job.playbook.seconds * (1 - SMALLER_SHARE),
+        )
+        judged = await draft_fix(bench, aim)
         self._verified = judged.verified
         return judged.drafted
 
