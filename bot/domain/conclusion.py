@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Final, TypeVar
 
+from bot.domain.drift import INSTALLED, WAS_INSTALLED
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, Finding, Suspect
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.domain.reproduction import REPRODUCTION, Reproduce, word
@@ -45,6 +46,7 @@ def conclude(results: Sequence[StageResult]) -> tuple[tuple[Finding, ...], tuple
     ledger = _Ledger(collected.evidence if collected else ())
     findings = [
         *_blame(results, ledger),
+        *_read_drift(results, ledger),
         *_read_marks(collected),
         *_read_errors(collected, ledger, find_result(results, Suspected)),
         *_judge_patch(results, ledger),
@@ -102,6 +104,33 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
             refuted_by="the failure going on with that commit reverted",
             next=_look_next(confirmed, suspects),
         )
+
+
+def _read_drift(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]:
+    """Say that a package may have become another one, where the runs blame no commit for it."""
+    suspected, confirmed = find_result(results, Suspected), find_result(results, Confirmed)
+    drift = suspected.drift if suspected else None
+    if drift is None or confirmed is None or confirmed.culprit or _is_flaky(confirmed):
+        return
+    name = f"{drift.package} {drift.version}".rstrip()
+    is_other = bool(drift.before and drift.version and drift.before != drift.version)
+    asked = f"{drift.manifest} asks for {drift.asked}" if drift.asked else "no file of the repository names it"
+    became = (
+        f"{drift.before} was installed when the job was green last"
+        if is_other
+        else "another version may be installed than when it was green last"
+    )
+    told = [piece.id for piece in ledger.pieces if piece.kind in {INSTALLED, WAS_INSTALLED}]
+    here = ledger.add("package", drift.manifest or "the repository", f"{drift.package}: {asked}")
+    yield Finding(
+        claim=f"The error comes out of {name}, which is installed and not in the repository, and no commit that was "
+        f"looked at changed it. Nothing pins it ({asked}): {became}",
+        evidence=(*ledger.find([drift.cite]), here, *told),
+        confidence=LIKELY if is_other else INCONCLUSIVE,
+        refuted_by=f"the same error with the version of {drift.package} that was installed before",
+        next=f"which version of {drift.package} was installed when it was green last, and whether the failure ends "
+        "with that; then pin it" + (f" in {drift.manifest}" if drift.manifest else ""),
+    )
 
 
 def _is_flaky(confirmed: Confirmed) -> bool:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from bot.domain.ci_log import CILog
+from bot.domain.drift import Drift
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, LogLine, Suspect
 from bot.domain.feedback import Feedback
 from bot.domain.happened import Happened
@@ -51,7 +52,8 @@ class Suspected:
     """The commits that may have caused it, most likely first; `head` is the deployed commit looked at.
 
     `code` shows the lines on the stack as they are at the head, innermost first; their ids are given later. `changed`
-    is everything that changed, not commits alone, most suspect first.
+    is everything that changed, not commits alone, most suspect first. `drift` is an installed package that may have
+    changed although no commit says so.
     """
 
     head: str
@@ -59,6 +61,7 @@ class Suspected:
     notes: tuple[str, ...] = ()
     code: tuple[Evidence, ...] = ()
     changed: tuple[Happened, ...] = ()
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

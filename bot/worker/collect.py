@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.domain.drift import INSTALLED, pick_installed
 from bot.domain.evidence import ErrorRecord, Evidence, FailingRequest, LogLine
 from bot.domain.exits import Exits, find_exits, order_by_exit
 from bot.domain.investigation import Collected, Job
@@ -92,6 +93,8 @@ def _sort_out(job: Job, lines: Sequence[LogLine], notes: list[str], span: str) -
     if kind is Reproduce.REQUEST:
         pieces += [("request", request.cite, _tell_request(request)) for request in requests]
     pieces += tell_changes(job, lines, records)
+    if installed := pick_installed(lines):
+        pieces.append((INSTALLED, installed[0].cite, "\n".join(line.text[:300] for line in installed)))
     return Collected(
         records=records,
         requests=requests,
