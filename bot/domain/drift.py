@@ -6,17 +6,18 @@ Only what the evidence shows is said: where the frame is, what the repository as
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 from bot.domain.entry import Unreadable
 from bot.domain.evidence import ErrorRecord, LogLine
-from bot.domain.put_back import is_lock, is_pin, read_entries
+from bot.domain.file_names import is_lock_file
+from bot.domain.put_back import is_pin, read_entries
 
 INSTALLED: Final = "installed"
 WAS_INSTALLED: Final = "installed when green"
 MAX_INSTALLED: Final = 20
 _MAX_LINE: Final = 2_000
+_MAX_PATH: Final = 500
 
 _PACKAGE: Final = re.compile(
     r"(?:/(?:site|dist)-packages|^/toolchain/lib)/([A-Za-z_][\w-]*)(?:/|\.py)"
@@ -50,7 +51,7 @@ def pick_installed(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
 
 def find_package(path: str) -> str:
     """Return the installed package that a frame's file belongs to, "" where it belongs to none."""
-    found = _PACKAGE.search(path.replace("\\", "/"))
+    found = _PACKAGE.search(path[-_MAX_PATH:].replace("\\", "/"))
     name = next((group for group in found.groups() if group), "") if found else ""
     return "" if name in _NO_PACKAGES else name
 
@@ -74,7 +75,7 @@ def find_drift(
     wanted = _fold(package)
     if any(wanted in _names(line) for line in changed):
         return None
-    if any(is_lock(path) and wanted in _names(text) for path, text in files.items()):
+    if any(is_lock_file(path) and wanted in _names(text) for path, text in files.items()):
         return None
     asked = next(
         ((path, value) for path, text in files.items() if (value := _find_asked(path, text, wanted))), ("", "")
@@ -113,9 +114,3 @@ def _find_version(told: str, package: str) -> str:
     name = re.escape(package).replace("_", "[-_.]").replace(r"\-", "[-_.]")
     found = re.findall(rf"(?<![\w.-]){name}(?:==?=?|-|\s+\(?)v?(\d[\w.]*)", told, re.IGNORECASE)
     return str(found[-1]).rstrip(".") if found else ""
-
-
-def is_manifest(path: str) -> bool:
-    """Say whether a file may say which version of a package is asked for."""
-    name = PurePosixPath(path).name
-    return is_lock(path) or is_pin(path, ("dependencies", "x")) or name in {"composer.json", "Pipfile", "setup.cfg"}

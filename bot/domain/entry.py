@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-MAX_TEXT: Final = 512 * 1024
+MAX_TEXT: Final = 128 * 1024
+MAX_LINE: Final = 2_000
 MAX_ENTRIES: Final = 5_000
 MAX_DEPTH: Final = 40
 
@@ -28,9 +29,11 @@ class Unreadable(Exception):  # noqa: N818 -- not a fault: the file is left to t
 
 
 def cut_lines(text: str) -> list[tuple[int, str]]:
-    """Return the lines with where each begins, without their ends."""
+    """Return the lines with where each begins, without their ends. Raises `Unreadable` for one that nobody wrote."""
     found, at = list[tuple[int, str]](), 0
     for line in text.split("\n"):
+        if len(line) > MAX_LINE:
+            raise Unreadable
         found.append((at, line.removesuffix("\r")))
         at += len(line) + 1
     return found

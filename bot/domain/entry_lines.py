@@ -16,7 +16,6 @@ _POM: Final = re.compile(
     r"<dependency>\s*<groupId>([^<\s]+)</groupId>\s*<artifactId>([^<\s]+)</artifactId>\s*<version>([^<]*)</version>"
     r"|<([\w.-]+[.-]version)>([^<]*)</\4>"
 )
-_XML_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 
 
 def list_ini(text: str) -> Iterator[Entry]:
@@ -89,11 +88,19 @@ def list_gems(text: str) -> Iterator[Entry]:
 
 def list_pom(text: str) -> Iterator[Entry]:
     """Yield versions of dependencies that stand in the usual order, and properties that are named for a version."""
-    bare = _XML_COMMENT.sub(lambda comment: " " * len(comment.group()), text)
-    for found in _POM.finditer(bare):
+    for found in _POM.finditer(_blank_comments(text)):
         group = 3 if found[1] else 5
         key = (f"{found[1]}:{found[2]}",) if found[1] else (found[4],)
         yield make_entry(text, key, found.start(group), found.end(group))
+
+
+def _blank_comments(text: str) -> str:
+    """Put blanks in the place of XML comments, so that all else stays where it is."""
+    parts, at = list[str](), 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start)) >= 0:
+        parts += [text[at:start], " " * (end + 3 - start)]
+        at = end + 3
+    return "".join([*parts, text[at:]])
 
 
 def _without_comment(line: str) -> int:

@@ -15,6 +15,9 @@ from bot.domain.entry_json import list_json
 from bot.domain.entry_lines import list_assignments, list_gems, list_go, list_ini, list_pom, list_requirements
 from bot.domain.entry_toml import list_toml
 from bot.domain.entry_yaml import list_yaml
+from bot.domain.file_names import is_lock_file
+
+MAX_KEYS: Final = 40
 
 _Reader = Callable[[str], Iterable[Entry]]
 
@@ -37,12 +40,6 @@ _SUFFIXES: Final[Mapping[str, _Reader]] = {
     ".properties": list_assignments,
     ".env": list_assignments,
 }
-_LOCKS: Final = frozenset(
-    {
-        "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock", "cargo.lock",
-        "poetry.lock", "uv.lock", "pdm.lock", "pipfile.lock", "go.sum", "gemfile.lock", "composer.lock",
-    }
-)  # fmt: skip
 #: Tables of packages, by file; in every other manifest each entry is a package.
 _TABLES: Final = {
     "package.json": re.compile(r"(dev|optional|peer)?dependencies|overrides|resolutions", re.IGNORECASE),
@@ -52,11 +49,6 @@ _TABLES: Final = {
     "pipfile": re.compile(r"(dev-)?packages"),
     "setup.cfg": re.compile(r"install_requires|extras_require"),
 }
-
-
-def is_lock(path: str) -> bool:
-    """Say whether a file is written by a package manager, to go with another one."""
-    return PurePosixPath(path).name.lower() in _LOCKS
 
 
 def is_pin(path: str, key: Key) -> bool:
@@ -69,7 +61,7 @@ def is_pin(path: str, key: Key) -> bool:
 
 def can_read(path: str) -> bool:
     """Say whether single entries of a file can be put back."""
-    return not is_lock(path) and _find_reader(path) is not None
+    return not is_lock_file(path) and _find_reader(path) is not None
 
 
 def _find_reader(path: str) -> _Reader | None:
@@ -111,6 +103,8 @@ def _value(entries: Mapping[Key, Entry], key: Key) -> str | None:
 
 def put_back(path: str, before: str, head: str, keys: Sequence[Key]) -> str:
     """Return the head's text with these entries as they were before. Raises `Unreadable` where that is not certain."""
+    if len(keys) > MAX_KEYS:
+        raise Unreadable
     old = read_entries(path, before)
     text, wanted = head, {key: entry.value for key, entry in read_entries(path, head).items()}
     for key in keys:

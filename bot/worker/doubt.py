@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from bot.domain.chance import DOUBTED, ENOUGH, EXPECTED, SEEN, find_chance, pick_lines, tells_of_chance
 from bot.domain.evidence import Check, Suspect
+from bot.domain.file_names import is_test_file
 from bot.domain.nearness import Executed
 from bot.domain.reproduction import Reproduce
-from bot.domain.risk import is_test_file
 from bot.domain.search import Link
 from bot.domain.testing import name_files
 from bot.ports.workspace import Commit

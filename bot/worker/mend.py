@@ -1,5 +1,6 @@
 """Smaller than a revert: the guilty setting goes back, or the package's version, and the rest of the culprit stays."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -10,10 +11,10 @@ from bot.domain.documents import is_document
 from bot.domain.draft import Patch
 from bot.domain.entry import Key, Unreadable
 from bot.domain.evidence import Check
+from bot.domain.file_names import is_lock_file, is_test_file
 from bot.domain.investigation import Drafted
 from bot.domain.patch import PatchLimits, parse_patch, read_patch, render_file
-from bot.domain.put_back import can_read, find_changed, find_version, is_lock, is_pin, name_key, put_back, read_entries
-from bot.domain.risk import is_test_file
+from bot.domain.put_back import can_read, find_changed, find_version, is_pin, name_key, put_back, read_entries
 from bot.errors import Refused, Rejected, Unavailable
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench
@@ -113,20 +114,22 @@ async def _read_change(bench: Bench, culprit: Commit, head: str) -> Change | Non
         return None
     texts, items, others = dict[str, tuple[str, str]](), list[Item](), 0
     for path in paths:
-        if is_lock(path):
+        if is_lock_file(path):
             continue
         versions = [await _read(bench, at, path) for at in (culprit.parents[0], culprit.sha, head)]
         before, after, now = versions if can_read(path) else (None, None, None)
         if before is None or after is None or now is None:
             others += 1
             continue
-        found = [_make_item(path, key, before) for key in find_changed(path, before, after, now)]
+        found = [
+            _make_item(path, key, before) for key in await asyncio.to_thread(find_changed, path, before, after, now)
+        ]
         others += not found
         items += found
         texts[path] = before, now
     pins = tuple(item for item in items if is_pin(item.path, item.key))
     settings = tuple(item for item in items if item not in pins)
-    locks = tuple(path for path in paths if is_lock(path))
+    locks = tuple(path for path in paths if is_lock_file(path))
     groups = [Group(scope=_SETTINGS, items=settings)] if settings else []
     groups += [Group(scope=_PIN, items=pins, locks=locks)] if pins or locks else []
     return Change(texts=texts, groups=tuple(groups), is_mixed=others > 0 or len(groups) > 1)
@@ -193,7 +196,8 @@ class _Smaller:
         diffs: dict[str, bytes] = {}
         for path in dict.fromkeys(item.path for item in group.items):
             before, now = self._change.texts[path]
-            text = put_back(path, before, now, [item.key for item in group.items if item.path == path])
+            keys = [item.key for item in group.items if item.path == path]
+            text = await asyncio.to_thread(put_back, path, before, now, keys)
             diffs[path] = diff_file(path, now.encode(), text.encode())
         if group.locks:
             diffs |= await self._revert_locks(group.locks)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.blame import read_hunks, read_renames
-from bot.domain.drift import Drift, find_drift, find_package, is_manifest
+from bot.domain.drift import Drift, find_drift, find_package
 from bot.domain.evidence import ErrorRecord, Evidence
+from bot.domain.file_names import is_dependency_file
 from bot.domain.investigation import Collected, Job, Suspected
 from bot.domain.nearness import CUT, Executed, read_aliases
 from bot.domain.reach import Definition, Seed, find_reach
@@ -143,8 +144,10 @@ def _find_drift(collected: Collected, snapshot: Snapshot, changes: Sequence[Chan
     """Look for a package that nothing pins, where the error comes out of one."""
     if not any(record.frames and find_package(record.frames[-1].path) for record in collected.records):
         return None
-    paths = frozenset(sorted(filter(is_manifest, snapshot.names()), key=lambda path: path.count("/"))[:MAX_MANIFESTS])
-    hunks = (hunk for change in changes for hunk in read_hunks(change.diff) if is_manifest(hunk.path))
+    paths = frozenset(
+        sorted(filter(is_dependency_file, snapshot.names()), key=lambda path: path.count("/"))[:MAX_MANIFESTS]
+    )
+    hunks = (hunk for change in changes for hunk in read_hunks(change.diff) if is_dependency_file(hunk.path))
     return find_drift(
         collected.records,
         {path: "\n".join(lines) for path, lines in snapshot.read(paths).items()},

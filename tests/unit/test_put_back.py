@@ -1,11 +1,14 @@
 """Single settings and pins that go back to what they were, while all else in their file stays."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.entry import Unreadable
-from bot.domain.put_back import can_read, find_changed, find_version, is_lock, is_pin, name_key, put_back, read_entries
+from bot.domain.file_names import is_lock_file
+from bot.domain.put_back import can_read, find_changed, find_version, is_pin, name_key, put_back, read_entries
 
 TOML = """# The shop
 name = "shop"  # as people know it
@@ -209,6 +212,21 @@ def test_what_cannot_be_told_apart_is_let_be(path, text):
         read_entries(path, text)
 
 
+@pytest.mark.parametrize(
+    "path", ["a.json", "a.toml", "a.yaml", "a.ini", ".env", "requirements.txt", "go.mod", "pom.xml"]
+)
+@pytest.mark.parametrize(
+    "piece",
+    ["a ", " ", "a: ", "- ", "[", "{", '"', "<!--", "a=[", "a\n", "a=1\\\n", "- a:\n", "<dependency>", "a[ ", "x 1 "],
+)
+def test_hostile_files_take_no_time(path, piece):
+    text = (piece * 200_000)[:120_000]
+    began = time.process_time()
+    for tried in (text, "a " + text, "{" + text):
+        find_changed(path, tried, tried + "b", tried + "b")
+    assert time.process_time() - began < 3
+
+
 @given(st.sampled_from([case[:2] for case in CASES]), st.data())
 def test_no_text_is_ever_written_that_reads_otherwise(case, data):
     path, text = case
@@ -235,7 +253,7 @@ def test_pins_are_told_from_settings_and_from_locks():
     assert is_pin("pyproject.toml", ("tool", "poetry", "group", "dev", "dependencies", "x"))
     assert not is_pin("pyproject.toml", ("tool", "ruff", "line-length"))
     assert not is_pin("app.toml", ("http", "timeout"))
-    assert is_lock("web/package-lock.json")
+    assert is_lock_file("web/package-lock.json")
     assert not can_read("web/package-lock.json")
     assert can_read("config/.env.production")
     assert not can_read("main.go")
