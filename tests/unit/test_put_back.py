@@ -142,6 +142,43 @@ CASES = [
 ]
 
 
+UNREADABLE = [
+    ("app.json", "[1, 2]"),
+    ("app.json", '{"a": 1, // why\n"b": 2}'),
+    ("app.json", '{"a": 1, "a": 2}'),
+    ("app.json", '{"a": ' * 5_000),
+    ("app.toml", "a = [1, 2\n"),
+    ("app.toml", "a = 'x\n"),
+    ("app.toml", "what is this"),
+    ("app.yaml", "a: one\n  two\n"),
+    ("app.yaml", "a: &x 1\nb: *x\n"),
+    ("app.yaml", "a: [1,\n 2]\n"),
+    ("app.yaml", "a: 'x\n"),
+    ("app.yaml", "\ta: 1\n"),
+    ("app.yaml", "just text\n"),
+    ("app.toml", "a = 1\n" * 2),
+    ("app.ini", "x" * 600_000),
+    ("main.py", "a = 1\n"),
+]
+HOSTILE = [
+    "a ",
+    " ",
+    "a: ",
+    "- ",
+    "[",
+    "{",
+    '"',
+    "<!--",
+    "a=[",
+    "a\n",
+    "a=1\\\n",
+    "- a:\n",
+    "<dependency>",
+    "a[ ",
+    "x 1 ",
+]
+
+
 @pytest.mark.parametrize(("path", "before", "old", "new", "key"), CASES)
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
 def test_the_guilty_entry_goes_back_and_later_changes_stay(path, before, old, new, key, end):
@@ -186,27 +223,7 @@ def test_what_was_changed_again_since_is_let_be():
     assert find_changed("app.toml", "a = 1\n", "", "a = 2\n") == ()
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        ("app.json", "[1, 2]"),
-        ("app.json", '{"a": 1, // why\n"b": 2}'),
-        ("app.json", '{"a": 1, "a": 2}'),
-        ("app.json", '{"a": ' * 5_000),
-        ("app.toml", "a = [1, 2\n"),
-        ("app.toml", "a = 'x\n"),
-        ("app.toml", "what is this"),
-        ("app.yaml", "a: one\n  two\n"),
-        ("app.yaml", "a: &x 1\nb: *x\n"),
-        ("app.yaml", "a: [1,\n 2]\n"),
-        ("app.yaml", "a: 'x\n"),
-        ("app.yaml", "\ta: 1\n"),
-        ("app.yaml", "just text\n"),
-        ("app.toml", "a = 1\n" * 2),
-        ("app.ini", "x" * 600_000),
-        ("main.py", "a = 1\n"),
-    ],
-)
+@pytest.mark.parametrize(("path", "text"), UNREADABLE)
 def test_what_cannot_be_told_apart_is_let_be(path, text):
     with pytest.raises(Unreadable):
         read_entries(path, text)
@@ -215,10 +232,7 @@ def test_what_cannot_be_told_apart_is_let_be(path, text):
 @pytest.mark.parametrize(
     "path", ["a.json", "a.toml", "a.yaml", "a.ini", ".env", "requirements.txt", "go.mod", "pom.xml"]
 )
-@pytest.mark.parametrize(
-    "piece",
-    ["a ", " ", "a: ", "- ", "[", "{", '"', "<!--", "a=[", "a\n", "a=1\\\n", "- a:\n", "<dependency>", "a[ ", "x 1 "],
-)
+@pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_files_take_no_time(path, piece):
     text = (piece * 200_000)[:120_000]
     began = time.process_time()
