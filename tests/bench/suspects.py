@@ -1,4 +1,4 @@
-"""Fourteen regressions in generated repositories: how they are ranked, what confirms them, and what the reverts are."""
+"""Sixteen regressions in generated repositories: how they are ranked, what confirms them, and what the reverts are."""
 
 import asyncio
 import json
