@@ -18,14 +18,17 @@ DOUBTED: Final = 4
 _MAX_TEXT: Final = 512 * 1024
 _IMPORTS: Final = re.compile(r"^\s*(?:from\s|import\s|use\s|using\s|#include|require\b)")
 _CHANCE: Final = re.compile(
-    r"(?:(?<![.\w])random|\b(?:random\.(?!seed\b|Random\b)\w+|secrets\.\w+|urandom|randint|randrange|shuffle"
-    r"|getrandbits|uuid[14]|randomUUID|Math\.random|rand\.\w+|thread_rng|SecureRandom|new\s+Random|Random\.new|mt_rand|random_int|srand|rand"
-    r"|perf_counter|monotonic|time_ns|time\.time|time\.sleep|asyncio\.sleep|sleep_ms|usleep|Thread\.sleep|time\.Sleep"
-    r"|setTimeout|setInterval|Date\.now|new\s+Date|time\.Now|Time\.now|nanoTime|currentTimeMillis|Instant::now"
-    r"|SystemTime::now|DateTime\.(?:Utc)?Now|utcnow|datetime\.now|date\.today|LocalDate(?:Time)?\.now|microtime"
-    r"|Thread|ThreadPoolExecutor|ProcessPoolExecutor|asyncio\.(?:gather|wait|create_task)|go\s+func|Promise\.(?:race|any)"
-    r"|Executors\.\w+|CompletableFuture|tokio::spawn|thread::spawn|getpid))(?=\s*[({])"
-    r"|\bRANDOM\b|/dev/u?random\b|\bdate \+%|\bshuf\b|@Retry\w*|@RepeatedTest|retryTimes|\b(?i:flak[ey]{1,2})\b"
+    r"(?:(?<![.\w])random|\b(?:random\.(?!seed\b|Random\b)\w+|urandom|randint|randrange|shuffle"
+    r"|getrandbits|Math\.random|rand\.\w+|thread_rng|SecureRandom|new\s+Random|Random\.new|mt_rand"
+    r"|random_int|srand|rand|Thread|ThreadPoolExecutor|ProcessPoolExecutor|asyncio\.(?:gather|wait|create_task)"
+    r"|go\s+func|Promise\.(?:race|any)|Executors\.\w+|CompletableFuture|tokio::spawn|thread::spawn|getpid))(?=\s*[({])"
+    r"|\bRANDOM\b|/dev/u?random\b|\bshuf\b|@Retry\w*|@RepeatedTest|retryTimes|\b(?i:flak[ey]{1,2})\b"
+)
+#: Everybody reads clocks and makes ids; only in a test do they decide what it answers.
+_IN_TESTS: Final = re.compile(
+    r"\b(?:perf_counter|monotonic|time_ns|time\.time|time\.sleep|asyncio\.sleep|usleep|Thread\.sleep|time\.Sleep"
+    r"|setTimeout|setInterval|Date\.now|performance\.now|time\.Now|time\.Since|Time\.now|nanoTime|currentTimeMillis"
+    r"|Instant::now|Stopwatch\.\w+|microtime|hrtime|secrets\.\w+|uuid[14]|randomUUID)(?=\s*[({])|\bdate \+%"
 )
 _TOLD: Final = re.compile(
     r"\bflak(?:e|ey|y|iness)\b|\bintermittent|\bnon-?determinis|\brac(?:e condition|y test)|\bre-?runs? (?:the )?test|"
@@ -34,11 +37,14 @@ _TOLD: Final = re.compile(
 )
 
 
-def find_chance(text: str) -> str:
-    """Return what a piece of code asks that answers differently each time (chance, clock, threads), "" where nothing
-    does; or that it calls itself flaky. Imports alone do not count."""
+def find_chance(text: str, *, is_test: bool) -> str:
+    """Return what a piece of code asks that answers differently each time, or that it calls itself flaky; else "".
+    Imports alone do not count."""
     for line in text[:_MAX_TEXT].splitlines():
-        if not _IMPORTS.match(line) and (found := _CHANCE.search(line)):
+        if _IMPORTS.match(line):
+            continue
+        found = _CHANCE.search(line) or (_IN_TESTS.search(line) if is_test else None)
+        if found:
             return " ".join(found.group(0).split())
     return ""
 

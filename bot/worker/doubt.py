@@ -56,15 +56,15 @@ async def contradict(bench: Bench, trial: Trial, culprit: Link, *, doubts: Doubt
 
 
 async def _find_sign(bench: Bench, trial: Trial, commits: Sequence[Commit]) -> str | None:
-    """Say what of a check asks chance, a clock or threads, "" where nothing does; None where nothing can be read."""
+    """Say what of a check may answer by chance, "" where nothing does; None where nothing of it can be read."""
     command = bench.checks[trial.check].command
-    if found := find_chance(" ".join(command)):
+    if found := find_chance(" ".join(command), is_test=True):
         return f"its command uses {found}"
     executed = bench.executed.get(trial.check, {})
     named = frozenset(name_files(command))
     archive = await bench.archive(bench.head or commits[0].sha, keep=True)
     files = read_members(archive, named | frozenset(executed)) | dict(bench.tools.laid_over)
-    if found := await asyncio.to_thread(_read_signs, files, executed):
+    if found := await asyncio.to_thread(_read_signs, files, executed, named):
         return found
     tests = {path for path in files if path in named or is_test_file(path)}
     told = next((each for each in commits if tells_of_chance(each.subject) and tests & set(each.files)), None)
@@ -73,7 +73,7 @@ async def _find_sign(bench: Bench, trial: Trial, commits: Sequence[Commit]) -> s
     return "" if files else None
 
 
-def _read_signs(files: Mapping[str, bytes], executed: Executed) -> str:
+def _read_signs(files: Mapping[str, bytes], executed: Executed, named: frozenset[str]) -> str:
     """Look at the functions that ran, where that is known, else at whole files."""
     for path, raw in sorted(files.items()):
         text = raw.decode("utf-8", "replace")
@@ -82,6 +82,6 @@ def _read_signs(files: Mapping[str, bytes], executed: Executed) -> str:
             spans = [each for each in outline(path, raw) if not each.is_class]
             ran = [(each.start, each.end) for each in spans if each.name in names]
             text = pick_lines(text.splitlines(), ran, [(each.start, each.end) for each in spans])
-        if sign := find_chance(text):
+        if sign := find_chance(text, is_test=path in named or is_test_file(path)):
             return f"{path} uses {sign}"
     return ""

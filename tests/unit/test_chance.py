@@ -14,7 +14,7 @@ from tests.bench.flaky import RATES, share_misblamed
         ("from random import random\nx = random()", "random"),
         ('python -c "import random; random.random() < 1"', "random.random"),
         ("    started = time.perf_counter()", "perf_counter"),
-        ("const at = new Date();", "new Date"),
+        ("const at = Date.now();", "Date.now"),
         ("if (Math.random() > 0.5) {", "Math.random"),
         ("go func() { done <- true }()", "go func"),
         ("@pytest.mark.flaky(reruns=3)", "flaky"),
@@ -26,7 +26,12 @@ from tests.bench.flaky import RATES, share_misblamed
     ],
 )
 def test_what_answers_differently_each_time_is_found_in_many_languages(code, found):
-    assert find_chance(code) == found
+    assert find_chance(code, is_test=True) == found
+
+
+def test_a_clock_counts_in_a_test_alone():
+    assert find_chance("    started = time.monotonic()", is_test=False) == ""
+    assert find_chance("    order.at = datetime.now(UTC)", is_test=True) == ""
 
 
 @pytest.mark.parametrize(
