@@ -11,7 +11,7 @@ from typing import Final
 #: Enough where the evidence points at the commit and nothing speaks for chance, with as many runs in all as `ENOUGH`.
 EXPECTED: Final = 2
 ENOUGH: Final = 5
-#: What the logs show failing failed once more than it was sent: somebody saw it.
+#: What the logs show failing failed once more than it was run: somebody saw it.
 SEEN: Final = 3
 DOUBTED: Final = 4
 

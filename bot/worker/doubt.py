@@ -31,11 +31,11 @@ async def find_doubts(
     bench: Bench, trial: Trial, culprit: Link, *, suspects: Sequence[Suspect], commits: Sequence[Commit]
 ) -> Doubts:
     """Return how often to run: least where the first suspect is the culprit, and nothing it runs depends on chance."""
-    if trial.kind is not Reproduce.CHECK:
-        return Doubts(times=DOUBTED if trial.repeat > 1 else SEEN)
-    sign = await _find_sign(bench, trial, commits)
     first = suspects[0] if suspects else None
     is_expected = first is not None and first.commit == culprit.sha and bool(first.reasons)
+    if trial.kind is not Reproduce.CHECK:
+        return Doubts(times=DOUBTED if trial.repeat > 1 else EXPECTED if is_expected else SEEN)
+    sign = await _find_sign(bench, trial, commits)
     return Doubts(times=EXPECTED if is_expected and sign == "" else DOUBTED, sign=sign or "")
 
 
