@@ -65,8 +65,9 @@ def find_drift(
 ) -> Drift | None:
     """Return the package that the most telling error comes out of, if nothing pins it and no commit changed it.
 
-    `files` are the manifests and lock files at the head, `changed` the lines of them that commits changed, `told` what
-    the logs say is installed, by `INSTALLED` and `WAS_INSTALLED`.
+    `files` are the manifests and lock files at the head, `changed` the lines of them as they were before commits
+    changed them (to add a package changes no version), `told` what the logs say is installed, by `INSTALLED` and
+    `WAS_INSTALLED`.
     """
     record = next((each for each in records if each.frames), None)
     package = find_package(record.frames[-1].path) if record else ""

@@ -151,7 +151,7 @@ def _find_drift(collected: Collected, snapshot: Snapshot, changes: Sequence[Chan
     return find_drift(
         collected.records,
         {path: "\n".join(lines) for path, lines in snapshot.read(paths).items()},
-        changed=(line for hunk in hunks for line in (*hunk.added, *hunk.removed)),
+        changed=(line for hunk in hunks for line in hunk.removed),
         told={piece.kind: piece.text for piece in collected.evidence},
     )
 

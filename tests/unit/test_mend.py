@@ -123,6 +123,18 @@ def test_a_commit_that_changed_settings_alone_is_reverted_as_a_whole(shop, capsy
     assert said["revert"]["scope"] == "whole"
 
 
+def test_where_later_changes_are_in_the_way_of_the_revert_the_setting_still_goes_back(shop, capsys):
+    changed = TOML.replace("30", "3").replace("retries = 3", "retries = 5")
+    shop.commit("Give up sooner", app__toml=changed)
+    shop.commit("Try more often", app__toml=changed.replace("retries = 5", "retries = 7"))
+    ended, said = shop.triage(capsys, CHARGE)
+    assert ended == 0
+    assert (said["revert"]["scope"], said["revert"]["put_back"]) == ("settings", ["http.timeout in app.toml"])
+    assert said["revert"]["why"][0].endswith("and the revert of the whole commit does not hold")
+    assert "+timeout = 30  # seconds" in said["patch"]["diff"]
+    assert " retries = 7" in said["patch"]["diff"]
+
+
 def test_a_package_is_pinned_back_with_its_lock_file_and_the_rest_stays(tmp_path, capsys):
     made = Repository(tmp_path)
     kits = {
