@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the Makefile needs on this machine; quick when it is already there.
 #
-#   environment.sh programs [tests]     git, bubblewrap, util-linux; for the tests Chromium and PostgreSQL too
+#   environment.sh programs [tests]     git, bubblewrap, util-linux; for the tests Chromium, PostgreSQL and what writes journal files too
 #   environment.sh python run|dev       .venv from requirements.txt or requirements-dev.txt (uv, else venv and pip)
 #   environment.sh lock                 write the lock files anew from pyproject.toml (uv)
 set -eu
@@ -39,6 +39,8 @@ name_packages() { printf 'install them and run this again: sudo apt-get install 
 
 has_postgres() { has initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
 
+has_journal_remote() { [ -x /usr/lib/systemd/systemd-journal-remote ] || [ -x /lib/systemd/systemd-journal-remote ]; }
+
 programs() { # [tests]
     missing=
     has git || missing="$missing git"
@@ -54,6 +56,10 @@ programs() { # [tests]
     fi
     if ! has chromium && ! has chromium-browser && ! has google-chrome && ! has chrome; then
         install_packages chromium || say "no Chromium here, the browser test is skipped: sudo apt-get install chromium"
+    fi
+    if ! has_journal_remote; then
+        install_packages systemd-journal-remote ||
+            say "nothing here writes journal files, their test is skipped: sudo apt-get install systemd-journal-remote"
     fi
 }
 

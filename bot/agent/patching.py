@@ -23,8 +23,14 @@ def build_patch(files: Mapping[str, bytes | None], edits: Mapping[str, list[Edit
 
 
 def _diff(path: str, before: bytes | None, edits: list[Edit]) -> bytes:
-    name = check_path(path.encode("utf-8", "replace")).encode()
+    check_path(path.encode("utf-8", "replace"))
     after = apply_edits(path, _decode(path, before), edits).encode("utf-8", "replace")
+    return diff_file(path, before, after)
+
+
+def diff_file(path: str, before: bytes | None, after: bytes) -> bytes:
+    """Return git's diff of one file, ready for `parse_patch`; None stands for a file that is not there."""
+    name = check_path(path.encode("utf-8", "replace")).encode()
     header = b"diff --git a/%b b/%b\n" % (name, name)
     if before is None:
         header += b"new file mode 100644\n"

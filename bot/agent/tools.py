@@ -4,6 +4,7 @@ Every answer is redacted and bounded before the model sees it, and says what wou
 wrong. Nothing here posts, approves, pages or pushes.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,6 +15,8 @@ import re2
 from bot.agent.arguments import Param, ToolSpec, read_arguments
 from bot.agent.edits import Edit
 from bot.agent.guard import defuse
+from bot.agent.logs import MAX_LINES as LOG_LINES
+from bot.agent.logs import Logs
 from bot.agent.patching import build_patch
 from bot.agent.sources import Pattern, Sources
 from bot.domain.draft import Patch
@@ -26,8 +29,6 @@ from bot.ports.workspace import Checkout
 
 MAX_ANSWER: Final = 14_000
 MAX_LINES: Final = 400
-MAX_LOG_LINES: Final = 80
-MAX_LOG_LINE: Final = 500
 MAX_PATTERN: Final = 500
 MAX_COMMITS: Final = 20
 MAX_PROPOSALS: Final = 1 + MAX_REPAIRS
@@ -85,8 +86,18 @@ SPECS: Final[tuple[ToolSpec, ...]] = (
     ),
     ToolSpec(
         name="read_log",
-        about=f"Read the service's log lines around the alert, the last {MAX_LOG_LINES} that match.",
-        params=(Param(name="pattern", about="Only lines matching this regular expression (RE2)."),),
+        about="Read what the service logged around the alert. Without parameters: what matters in it, that is errors, "
+        "and kinds of lines that are new, more frequent or gone since it began, each with its place.",
+        params=(
+            Param(name="pattern", about="Lines as they are that match this regular expression (RE2)."),
+            Param(
+                name="page",
+                about=f"Which {LOG_LINES} lines as they are, from 1, the newest.",
+                kind="integer",
+                most=10_000,
+            ),
+            Param(name="at", about='Lines as they are around one, by its place, such as "app.log:120".'),
+        ),
     ),
     ToolSpec(
         name="run_check",
@@ -105,7 +116,7 @@ class Hands:
     checks: Sequence[str]
     clean: Callable[[str], str]
     sources: Callable[[], Awaitable[Sources]]
-    log_lines: Callable[[], Awaitable[Sequence[str]]]
+    logs: Callable[[], Awaitable[Logs]]
     run_check: Callable[[str], Awaitable[CheckRun]]
     judge: Callable[[Patch, str], Awaitable[Verified]]
 
@@ -176,11 +187,13 @@ class Toolbox:
         return "\n".join(found) or "No line matches."
 
     async def _read_log(self, given: dict[str, Any]) -> str:
-        pattern = _compile(given.get("pattern") or "")
-        lines = await self._hands.log_lines()
-        found = [line[:MAX_LOG_LINE] for line in lines if pattern.search(line)]
-        shown = found[-MAX_LOG_LINES:]
-        return f"{len(found):,} of {len(lines):,} lines match; the last {len(shown)}:\n" + "\n".join(shown)
+        pattern = _compile(given["pattern"]) if given.get("pattern") else None
+        logs = await self._hands.logs()
+        if given.get("at"):
+            return logs.around(given["at"].strip())
+        if pattern is None and not given.get("page"):
+            return await asyncio.to_thread(logs.reduced)
+        return logs.find(pattern, page=given.get("page") or 1)
 
     async def _git_log(self, given: dict[str, Any]) -> str:
         path, limit = (given.get("path") or "").strip().rstrip("/"), given.get("limit") or 10

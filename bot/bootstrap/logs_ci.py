@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bot.errors import Reason, Rejected
+from bot.bootstrap.named_files import read_named
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 JSON_VERSION: Final = 1
@@ -30,7 +30,7 @@ def print_ci(
 
 
 def read_ci(failed: Path, green: Path | None) -> dict[str, Any]:
-    """Return what `logs ci --json` prints. Raises `Rejected` where a file cannot be read."""
+    """Return what `logs ci --json` prints. Raises `Refused` where a file cannot be read."""
     from bot.agent.redaction import load_redactor  # noqa: PLC0415 -- keeps --help fast
     from bot.domain.ci_excerpt import choose_excerpt  # noqa: PLC0415 -- keeps --help fast
     from bot.domain.ci_text import read_lines  # noqa: PLC0415 -- keeps --help fast
@@ -55,14 +55,7 @@ def read_ci(failed: Path, green: Path | None) -> dict[str, Any]:
 
 
 def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise Rejected(f"Cannot read {path}: {error.strerror}", Reason.NOT_FOUND) from error
-    if len(raw) > MAX_BYTES:
-        raise Rejected(f"{path} has more than {MAX_BYTES // 2**20} MiB.", Reason.TOO_LARGE)
-    return raw.decode("utf-8", "backslashreplace")
+    return read_named(path, most=MAX_BYTES).decode("utf-8", "backslashreplace")
 
 
 def _write(report: dict[str, Any]) -> str:

@@ -4,8 +4,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bot.bootstrap.client import AdminClient
+from bot.bootstrap.named_files import read_named
 from bot.domain.statement import Statement, statement_digest, verify_message, verify_statement
-from bot.errors import Reason, Refused
 
 MAX_FILE = 64 * 1024 * 1024
 
@@ -17,10 +17,10 @@ def export_statement(client: AdminClient, incident: str, digest: str) -> bytes:
 
 def check_files(statement: Path, patch: Path, message: Path | None) -> str:
     """Check a statement against a patch and, if given, a commit message; return what it says. Raises `Refused`."""
-    document = _read(statement)
-    found = verify_statement(document, patch=_read(patch))
+    document = read_named(statement, most=MAX_FILE)
+    found = verify_statement(document, patch=read_named(patch, most=MAX_FILE))
     if message is not None:
-        text = _read(message).decode("utf-8", errors="replace")
+        text = read_named(message, most=MAX_FILE).decode("utf-8", errors="replace")
         verify_message(text, statement=document, patch_digest=found.digest)
     return _tell(found, statement_digest(document), has_message=message is not None)
 
@@ -39,14 +39,3 @@ def _tell(found: Statement, digest: str, *, has_message: bool) -> str:
     if has_message:
         lines.append("The commit message names this statement and this patch.")
     return "\n".join("".join(char if char.isprintable() else "?" for char in line) for line in lines)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror or error}.", Reason.NOT_FOUND) from None
-    if len(data) > MAX_FILE:
-        raise Refused(f"{path} is longer than {MAX_FILE:,} bytes.", Reason.TOO_LARGE)
-    return data

@@ -5,7 +5,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,10 +15,11 @@ from typing import Final
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.command import Command, read_command, read_setup
 from bot.bootstrap.rules import load_playbooks
+from bot.bootstrap.triage_model import ask_model, find_model
 from bot.domain.alert import Alert
 from bot.domain.ci_log import find_last_green
 from bot.domain.evidence import LogLine
-from bot.domain.investigation import Job, Stage, StageResult
+from bot.domain.investigation import Job, Stage, StageResult, is_preliminary
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.records import find_records
 from bot.domain.reproduction import Reproduce
@@ -27,7 +28,7 @@ from bot.domain.testing import name_files, widen
 from bot.errors import Reason, Rejected
 from bot.ports.logs import LogQuery, LogSource
 from bot.ports.workspace import Checkout
-from bot.render.report import Report, list_report, list_suspects, tell_report, tell_suspects
+from bot.render.report import ModelAnswer, Report, is_mended, list_report, list_suspects, tell_report, tell_suspects
 from bot.worker.investigate import Investigation
 from bot.worker.tools import Tools
 from connectors.alerts import alertmanager
@@ -46,7 +47,8 @@ _STAGES: Final = ("collect", "suspect", "confirm", "draft", "verify")
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """What somebody has in hand. `run` is the check that is red, `suite` what must stay green, `good` a commit that
-    was well, `setup` the command that fills a toolchain; each may be empty."""
+    was well, `setup` the command that fills a toolchain; each may be empty. With `use_model` the model that the
+    environment names drafts where nothing else holds."""
 
     repository: Path
     logs: tuple[Path, ...]
@@ -58,6 +60,7 @@ class Case:
     commits: int = 250
     seconds: int = 300
     as_json: bool = False
+    use_model: bool = False
 
 
 class WholeLog:
@@ -106,6 +109,8 @@ async def _look_into(case: Case, last: Stage) -> Report:
     began, now = time.monotonic(), datetime.now(UTC)
     alert = _read_alert(case.alert) if case.alert else None
     commands = _read_commands(case)
+    model = find_model() if case.use_model else None
+    answer: ModelAnswer | None = None
     seconds: dict[str, float] = {}
     results: list[StageResult] = []
     with tempfile.TemporaryDirectory(prefix="nightshift-triage-") as name:
@@ -114,14 +119,21 @@ async def _look_into(case: Case, last: Stage) -> Report:
         checkout = await workspaces.open(str(case.repository), folder / "named")
         green = await _find_green(case, alert, checkout)
         job = _plan_job(case, alert, commands, folder=folder, now=now, green=green)
-        tools = await _make_tools(case, commands, workspaces, checkout)
+        secrets = model.secrets if model else ()
+        tools = await _make_tools(case, commands, workspaces=workspaces, checkout=checkout, secrets=secrets)
         async with aclosing(Investigation(tools=tools).investigate(job)) as stages:
             async for result in stages:
+                if is_preliminary(result):
+                    continue
                 stage = _STAGES[len(results)]
                 results.append(result)
                 seconds[stage] = time.monotonic() - began
                 if stage == last.value:
                     break
+        if model and not is_mended(results) and last is Stage.VERIFY:
+            left = case.seconds - (time.monotonic() - began)
+            answer = await ask_model(replace(job, done=tuple(results)), tools, model, seconds=left)
+            seconds["model"] = time.monotonic() - began
     return Report(
         title=job.title,
         service=job.service.name,
@@ -129,6 +141,7 @@ async def _look_into(case: Case, last: Stage) -> Report:
         began_at=job.alert_started_at,
         results=results,
         seconds={**seconds, "whole": time.monotonic() - began},
+        model=answer,
     )
 
 
@@ -201,6 +214,7 @@ def _plan_job(
         folder=str(folder),
         labels={**labels, "check": CHECK},
         green_sha=green,
+        within=float(case.seconds),
     )
 
 
@@ -213,6 +227,7 @@ def _choose_playbook(case: Case, labels: Mapping[str, str]) -> Playbook:
         evidence=("logs", "changes"),
         history=case.commits,
         seconds=case.seconds,
+        evidence_seconds=case.seconds,
         reproduce=Reproduce.CHECK if case.run or chosen is None else chosen.reproduce,
     )
 
@@ -224,9 +239,14 @@ def _read_end(case: Case, now: datetime) -> datetime:
 
 
 async def _make_tools(
-    case: Case, commands: Mapping[str, Command], workspaces: BorrowingGit, checkout: Checkout
+    case: Case,
+    commands: Mapping[str, Command],
+    *,
+    workspaces: BorrowingGit,
+    checkout: Checkout,
+    secrets: Sequence[str],
 ) -> Tools:
-    redactor = load_redactor([], b"terminal")
+    redactor = load_redactor(secrets, b"terminal")
 
     async def prepare(service: Service, folder: Path) -> Path | None:
         return await prepare_toolchain(service.setup, folder / "toolchains", service.name)

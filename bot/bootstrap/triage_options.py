@@ -21,50 +21,46 @@ def triage_main(arguments: Sequence[str]) -> int:
         "--setup", default="", metavar="CMD", help="trusted, with network: fills the folder $NIGHTSHIFT_TOOLCHAIN"
     )
     parser.add_argument("--seconds", type=_within(*SECONDS), default=300, metavar="N", help="time for all of it")
-    parser.add_argument("--no-model", action="store_true", help="use no model, also where one is configured")
-    chosen = parser.parse_args(arguments)
-    return run_triage(
-        Case(
-            repository=chosen.repo,
-            logs=tuple(chosen.log),
-            alert=chosen.alert,
-            run=chosen.run,
-            suite=chosen.suite,
-            setup=chosen.setup,
-            good=chosen.good,
-            commits=chosen.commits,
-            seconds=chosen.seconds,
-            as_json=chosen.json,
-        )
+    parser.add_argument(
+        "--no-model",
+        dest="use_model",
+        action="store_false",
+        help="ask no model, also where NIGHTSHIFT_MODEL_URL is set",
     )
+    return run_triage(_read_case(parser, arguments))
 
 
 def suspects_main(arguments: Sequence[str]) -> int:
     """Run `nightshift suspects`; ends the program with code 2 where an option is wrong."""
     parser = _make_parser("suspects", "Rank the commits that may have caused what a log shows.")
-    chosen = parser.parse_args(arguments)
-    return run_suspects(
-        Case(
-            repository=chosen.repo,
-            logs=tuple(chosen.log),
-            good=chosen.good,
-            commits=chosen.commits,
-            as_json=chosen.json,
-        )
-    )
+    return run_suspects(_read_case(parser, arguments))
+
+
+def _read_case(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Case:
+    """Return the case: each option is a field of it."""
+    chosen = vars(parser.parse_args(arguments))
+    return Case(**{**chosen, "logs": tuple(chosen["logs"])})
 
 
 def _make_parser(name: str, what: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"nightshift {name}", description=what, allow_abbrev=False)
-    parser.add_argument("--repo", type=_folder, required=True, metavar="DIR", help="the repository; its HEAD fails")
     parser.add_argument(
-        "--log", type=_file, action="append", required=True, metavar="FILE", help="shows the failure; may be repeated"
+        "--repo", dest="repository", type=_folder, required=True, metavar="DIR", help="the repository; its HEAD fails"
+    )
+    parser.add_argument(
+        "--log",
+        dest="logs",
+        type=_file,
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="shows the failure; may be repeated",
     )
     parser.add_argument("--good", default="", metavar="REV", help="a commit, branch or tag that was well")
     parser.add_argument(
         "--commits", type=_within(*COMMITS), default=250, metavar="N", help="how many commits are looked at"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON")
     return parser
 
 

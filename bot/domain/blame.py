@@ -46,8 +46,13 @@ class LooseHunk:
         return _squeeze(self.added) == _squeeze(self.removed)
 
 
+def is_comment(text: str) -> bool:
+    """Say whether a whole line is a comment."""
+    return _COMMENT.match(text) is not None
+
+
 def _squeeze(lines: Sequence[str]) -> str:
-    return "".join("".join(line.split()) for line in lines if not _COMMENT.match(line))
+    return "".join("".join(line.split()) for line in lines if not is_comment(line))
 
 
 def _path(text: str) -> str:

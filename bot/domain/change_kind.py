@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from bot.domain.blame import LooseHunk
+from bot.domain.blame import LooseHunk, is_comment
 
 COSMETIC: Final = 0.05
 TELLING: Final = 0.15
@@ -32,7 +32,6 @@ _NAMED_RESULT: Final = re.compile(r"^([ \t]*)(\w+)\s*:?=\s*(.+)\n\1return \2;?$"
 _BINDS: Final = re.compile(
     r"(?<![\w.])([A-Za-z_]\w*)(?:,\s*([A-Za-z_]\w*))?\s*(?::?=(?!=)|\bin\b)|\bas\s+([A-Za-z_]\w*)"
 )
-_COMMENT: Final = re.compile(r"^\s*(#(\s|$|!)|//|/\*|\*\s|\*/|--\s|;;)")
 
 
 def touched_names(hunk: LooseHunk) -> frozenset[str]:
@@ -52,7 +51,7 @@ def _walk(hunk: LooseHunk) -> Iterator[str]:
             if sign in "+-":
                 yield assigned.group(1)
             continue
-        if sign in "+-" and text.strip() and not _says_nothing(text):
+        if sign in "+-" and text.strip() and not is_comment(text):
             yield current
 
 
@@ -62,13 +61,9 @@ def defined_name(text: str) -> str:
     return found.group(1) if found is not None and found.group(1) not in _CONTROL else ""
 
 
-def _says_nothing(text: str) -> bool:
-    return bool(_COMMENT.match(text))
-
-
 def is_silent(text: str) -> bool:
     """Say whether a line only tells something to people: a comment, a text, what is logged."""
-    return not text.strip() or bool(_COMMENT.match(text) or _LOGS.match(text) or _TEXT.match(text))
+    return not text.strip() or bool(is_comment(text) or _LOGS.match(text) or _TEXT.match(text))
 
 
 def weigh_hunk(hunk: LooseHunk, *, bound: frozenset[str] = frozenset()) -> float:

@@ -1,8 +1,9 @@
 """The lines of a failed CI log that are worth reading: against a green log of the job, or by what failed in it."""
 
 import math
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -18,11 +19,13 @@ _ENDING: Final = 50
 _AFTER: Final = 4
 _LEAD: Final = 3
 _CALM: Final = 6
-_PIECE: Final = LIMIT - _ENDING
+_PIECE: Final = 90
 _MUCH: Final = 0.05
 _ENOUGH: Final = 20.0
 _LATE: Final = 2.0
 _SURE: Final = 1.5
+_LONG: Final = 10
+_TAG: Final = re.compile(r"\[[A-Za-z]{1,9}\] ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +62,55 @@ def _told(lines: Sequence[CILine], spans: Sequence[Span]) -> list[int]:
 
 
 def _choose(lines: Sequence[CILine], places: Sequence[int], limit: int) -> list[int]:
-    """Return all of a short output; of a long one its end, then the reports of failures in it, best first."""
+    """Return all of a short output; of a long one its end and the reports of failures in it, best first.
+
+    What was said before in the end comes after the best report, and what is idle there where room is left.
+    """
     if len(places) <= limit:
         return list(places)
-    chosen = set(places[-min(_ENDING, limit) :])
-    scores = _score(lines, places)
-    pieces = [piece for piece in _cut_pieces(lines, places, scores) if max(scores[p] for p in piece) >= _SURE]
-    for piece in sorted(pieces, key=lambda piece: -_worth(piece, scores, len(lines))):
-        fresh = [place for place in piece if place not in chosen]
-        chosen.update(fresh[: limit - len(chosen)])
-    rest = [place for place in reversed(places) if place not in chosen]
-    return sorted(chosen | set(rest[: limit - len(chosen)]))
+    fresh = _drop_repeats(lines, places)
+    scores = _score(lines, fresh)
+    end = [place for place in places[-min(_ENDING, limit) :] if not is_idle(lines[place].text)]
+    told = set(fresh).intersection(end)
+    pieces = [piece for piece in _cut_pieces(lines, fresh, scores) if max(scores[p] for p in piece) >= _SURE]
+    best, *others = sorted(pieces, key=lambda piece: -_worth(piece, scores, len(lines))) or [[]]
+    chosen = set[int]()
+    for some in (told, best, end[::-1], *others, places[::-1]):
+        unseen = [place for place in some if place not in chosen]
+        chosen.update(unseen[: limit - len(chosen)])
+    return sorted(chosen)
+
+
+def _drop_repeats(lines: Sequence[CILine], places: Sequence[int]) -> list[int]:
+    """Return the places without long reports that say an earlier one again, as tools do when they end.
+
+    A report that is the same in every character stays: what was tried again may be what counts.
+    """
+    dropped = {place for run in _find_repeats(lines, places) if len(run) >= _LONG for place in run}
+    return [place for place in places if place not in dropped]
+
+
+def _find_repeats(lines: Sequence[CILine], places: Sequence[int]) -> Iterator[list[int]]:
+    """Yield stretches that begin with a failure named before and go on as it did then, but for levels before lines."""
+    seen: dict[str, str] = {}
+    pairs = set[tuple[str, str]]()
+    run: list[int] = []
+    before, is_other = "", False
+    for place in places:
+        whole = lines[place].text
+        text = _TAG.sub("", whole).strip()
+        if (run and (before, text) in pairs) or (text in seen and _weigh(whole) > 0):
+            run.append(place)
+            is_other = is_other or seen.get(text) != whole
+        else:
+            if is_other:
+                yield run
+            run, is_other = [], False
+        seen.setdefault(text, whole)
+        pairs.add((before, text))
+        before = text
+    if is_other:
+        yield run
 
 
 def _score(lines: Sequence[CILine], places: Sequence[int]) -> Mapping[int, float]:
@@ -97,11 +138,12 @@ def _cut_pieces(lines: Sequence[CILine], places: Sequence[int], scores: Mapping[
     calm = 0
     for index, place in enumerate(places):
         if scores[place] > 0:
-            piece = piece or list(places[max(0, index - _LEAD) : index])
+            lead = places[max(0, index - _LEAD) : index]
+            piece = piece or [*(p for p in lead if not is_idle(lines[p].text)), place]
             calm = 0
         elif not goes_on(lines[place].text):
             calm += 1
-        if piece:
+        if piece and piece[-1] != place:
             piece.append(place)
         if piece and (calm >= _CALM or len(piece) >= _PIECE):
             pieces.append(piece)

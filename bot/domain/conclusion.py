@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Final, TypeVar
 
+from bot.domain.drift import INSTALLED, WAS_INSTALLED
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, Finding, Suspect
-from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
+from bot.domain.investigation import UNREAD, Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.domain.metric import Turn
 from bot.domain.reproduction import REPRODUCTION, Reproduce, word
 
@@ -46,9 +47,11 @@ def conclude(results: Sequence[StageResult]) -> tuple[tuple[Finding, ...], tuple
     ledger = _Ledger(collected.evidence if collected else ())
     findings = [
         *_blame(results, ledger),
+        *_read_drift(results, ledger),
         *_read_marks(collected),
         *_read_metrics_and_errors(collected, ledger, find_result(results, Suspected)),
         *_judge_patch(results, ledger),
+        *_read_gaps(collected, ledger),
     ]
     return tuple(findings), tuple(ledger.pieces)
 
@@ -84,8 +87,8 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
             confidence=CONFIRMED if runs else LIKELY,
             refuted_by=f"{word(kind).relapse} at the commit before it",
         )
-    elif confirmed and kind is Reproduce.CHECK:
-        is_flaky = any(run.note and run.verdict is Check.UNKNOWN for run in confirmed.runs)
+    elif confirmed and (kind is Reproduce.CHECK or _is_flaky(confirmed)):
+        is_flaky = _is_flaky(confirmed)
         yield Finding(
             claim=confirmed.how[:1].upper() + confirmed.how[1:],
             evidence=runs or (ledger.add("check", "checks", confirmed.how),),
@@ -103,6 +106,39 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
             refuted_by="the failure going on with that commit reverted",
             next=_look_next(confirmed, suspects),
         )
+
+
+def _read_drift(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]:
+    """Say that a package may have become another one, where the runs blame no commit for it."""
+    suspected, confirmed = find_result(results, Suspected), find_result(results, Confirmed)
+    drift = suspected.drift if suspected else None
+    if drift is None or confirmed is None or confirmed.culprit or _is_flaky(confirmed):
+        return
+    name = f"{drift.package} {drift.version}".rstrip()
+    is_other = bool(drift.before and drift.version and drift.before != drift.version)
+    asked = f"{drift.manifest} asks for {drift.asked}" if drift.asked else "no file of the repository names it"
+    became = (
+        f"{drift.before} was installed when the job was green last"
+        if is_other
+        else "another version may be installed than when it was green last"
+    )
+    told = [piece.id for piece in ledger.pieces if piece.kind in {INSTALLED, WAS_INSTALLED}]
+    here = ledger.add("package", drift.manifest or "the repository", f"{drift.package}: {asked}")
+    yield Finding(
+        claim=f"The error comes out of {name}, which is installed and not in the repository, and no commit that was "
+        f"looked at changed it. Nothing pins it ({asked}): {became}",
+        evidence=(*ledger.find([drift.cite]), here, *told),
+        confidence=LIKELY if is_other else INCONCLUSIVE,
+        refuted_by=f"the same error with the version of {drift.package} that was installed before",
+        next=f"which version of {drift.package} was installed when it was green last, and whether the failure ends "
+        "with that; then pin it" + (f" in {drift.manifest}" if drift.manifest else ""),
+    )
+
+
+def _is_flaky(confirmed: Confirmed) -> bool:
+    """Say whether runs at one commit disagreed: of a check it is noted, of anything else it shows."""
+    noted = confirmed.reproduce is Reproduce.CHECK
+    return any(run.verdict is Check.UNKNOWN and (run.note if noted else run.is_flaky) for run in confirmed.runs)
 
 
 def _look_next(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> str:
@@ -163,8 +199,9 @@ def _read_errors(collected: Collected | None, ledger: _Ledger, suspected: Suspec
     if record is None:
         text = "; ".join(collected.notes) or "no error among them"
         cite = f"{collected.lines_read:,} log lines"
+        is_blind = bool(collected.missing) and not collected.lines_read
         yield Finding(
-            claim="The logs show no error in the time around the alert",
+            claim="No log could be read" if is_blind else "The logs show no error in the time around the alert",
             evidence=(ledger.add("logs", cite, text),),
             confidence=INCONCLUSIVE,
             refuted_by="an error in a log that was not read",
@@ -181,6 +218,18 @@ def _read_errors(collected: Collected | None, ledger: _Ledger, suspected: Suspec
         confidence=CONFIRMED,
         refuted_by="as many of the same error before the alert",
     )
+
+
+def _read_gaps(collected: Collected | None, ledger: _Ledger) -> Iterator[Finding]:
+    """Name what is not in the findings: sources that did not answer, or said nothing that can be read."""
+    gaps = [text.partition(UNREAD) for text in collected.missing] if collected else []
+    if gaps:
+        yield Finding(
+            claim=f"Not all of the evidence is in, without {', '.join(source for source, *_ in gaps)}",
+            evidence=tuple(ledger.add("gap", source, f"{UNREAD.strip()}{why}") for source, _, why in gaps),
+            confidence=INCONCLUSIVE,
+            next=f"what {'that source has' if len(gaps) == 1 else 'those sources have'} of this time",
+        )
 
 
 def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]:
@@ -227,7 +276,7 @@ def _add_runs(runs: Sequence[CheckRun], ledger: _Ledger, kind: Reproduce) -> tup
 def _tell_run(run: CheckRun, kind: Reproduce, is_shown: bool) -> str:
     words = word(kind if run.name == REPRODUCTION else Reproduce.CHECK)
     said = {Check.GREEN: words.green, Check.RED: words.red, Check.UNKNOWN: "could not be judged"}[run.verdict]
-    if run.verdict is Check.UNKNOWN and run.note and kind is Reproduce.CHECK:
+    if run.verdict is Check.UNKNOWN and (run.is_flaky or (run.note and kind is Reproduce.CHECK)):
         said = "contradicted itself"
     note = f" ({run.note})" if run.note else ""
     text = f"{said} after {run.seconds:.1f} s{note}"

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from bot.domain.ci_log import CILog
+from bot.domain.drift import Drift
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, LogLine, Suspect
 from bot.domain.feedback import Feedback
 from bot.domain.happened import Happened
@@ -17,6 +18,8 @@ from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
 
 SKEW = timedelta(minutes=1)
+UNREAD: Final = " could not be read"
+"""Between a source and the reason, in a note that says that nothing of it could be had."""
 
 
 class Stage(StrEnum):
@@ -33,7 +36,9 @@ class Collected:
 
     `requests` are worth sending again: they failed, or were slow. `reproduce` is what the playbook will run;
     `began_at` is when the logs show that it began, where they say so better than their errors. `ci_job` is the job that
-    CI's log shows failing, `ci_records` are the errors in it. `metrics` are what was read of each query with values.
+    CI's log shows failing, `ci_records` are the errors in it. `missing` are those notes that name a source of which
+    nothing could be read, `pending` the sources that may still answer: until then this is a first look. `metrics`
+    are what was read of each query with values.
     """
 
     records: tuple[ErrorRecord, ...]
@@ -46,6 +51,13 @@ class Collected:
     ci_job: str = ""
     ci_records: tuple[ErrorRecord, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    missing: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+
+    @property
+    def has_lead(self) -> bool:
+        """Say whether there is something to run: a start or a check needs no log to be found in."""
+        return self.reproduce in {Reproduce.START, Reproduce.CHECK} or bool(self.requests)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +65,9 @@ class Suspected:
     """The commits that may have caused it, most likely first; `head` is the deployed commit looked at.
 
     `code` shows the lines on the stack as they are at the head, innermost first; their ids are given later. `changed`
-    is everything that changed, not commits alone, most suspect first.
+    is everything that changed, not commits alone, most suspect first. `is_early`: ranked before the check that is red
+    was run, which says more. `drift` is an installed package that may have changed
+    although no commit says so.
     """
 
     head: str
@@ -61,6 +75,8 @@ class Suspected:
     notes: tuple[str, ...] = ()
     code: tuple[Evidence, ...] = ()
     changed: tuple[Happened, ...] = ()
+    drift: Drift | None = None
+    is_early: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +96,9 @@ class Drafted:
 
     `existing` are hidden characters of its added lines that the worker found in the base: (path, code point). They are
     looked for again when the patch is applied for the push.
-    `scope` says how much of the culprit a revert takes back: "whole", "sources" (its tests and documents stay), "part"
-    (later commits changed the rest) or "none"; "" where the patch is no revert.
+    `scope` says how much of the culprit it takes back: "whole", "sources" (its tests and documents stay), "part" (later
+    commits changed the rest), "settings" or "pin" (nothing but `put_back`, "http.timeout in app.toml": it is no revert
+    then, and has no `culprit`), or "none"; "" where it takes nothing back.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
@@ -93,6 +110,7 @@ class Drafted:
     notes: tuple[str, ...] = ()
     existing: tuple[tuple[str, int], ...] = ()
     scope: str = ""
+    put_back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,14 +147,22 @@ class Verified:
 StageResult = Collected | Suspected | Confirmed | Drafted | Verified
 
 
+def is_preliminary(result: StageResult) -> bool:
+    """Say whether a stage's result was shown early and gives way to the one that is whole."""
+    if isinstance(result, Collected):
+        return bool(result.pending)
+    return isinstance(result, Suspected) and result.is_early
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogRead:
-    """What the front process read of a log place that must be asked. `fault` says why nothing of it could be had."""
+    """What was read of a log place. `fault` says why nothing of it could be had, `is_pending` that it still may."""
 
     place: LogPlace
     lines: tuple[LogLine, ...] = ()
     notes: tuple[str, ...] = ()
     fault: str = ""
+    is_pending: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +170,10 @@ class Job:
     """One investigation, as the worker gets it. `folder` is the worker's own, kept between restarts; `labels` are the
     alert's, and hostile; `feedback` is what people said about earlier patches. `ci_log` is of the commit that the
     alert carries, `green_sha` the one that it names as green last; `far_logs` and `metrics` were read where the
-    credentials are; `told` are changes that other systems told of; `source_url` is where the alert says it is from."""
+    credentials are; `told` are changes that other systems told of; `source_url` is where the alert says it is from.
+    Something is to be shown `within` so many seconds; `awaited` are sources that have not answered yet.
+    `is_first_look`: what is not in by then is taken in later, and what can be said early is said. With
+    `wants_revert` nothing smaller than the revert will do."""
 
     run: str
     incident: str
@@ -161,8 +190,12 @@ class Job:
     green_sha: str = ""
     far_logs: tuple[LogRead, ...] = ()
     told: tuple[Happened, ...] = ()
+    wants_revert: bool = False
     source_url: str = ""
     metrics: tuple[MetricRead, ...] = ()
+    within: float = 10.0
+    awaited: tuple[str, ...] = ()
+    is_first_look: bool = False
 
     @property
     def log_span(self) -> tuple[datetime, datetime]:

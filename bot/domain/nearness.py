@@ -9,8 +9,8 @@ from typing import Final
 from bot.domain.blame import LooseHunk
 from bot.domain.change_kind import bound_names, touched_names, weigh_hunk
 from bot.domain.documents import is_document
+from bot.domain.file_names import is_dependency_file, is_test_file
 from bot.domain.reach import Reach
-from bot.domain.risk import is_test_file
 
 #: The functions that a watched run called, by file.
 Executed = Mapping[str, frozenset[str]]
@@ -23,12 +23,6 @@ _OWN_LEVEL: Final = 0.6
 _PIN: Final = 0.35
 _NAMED_PIN: Final = 0.8
 _CODE: Final = re.compile(r"\.(?:pyi?|[cm]?jsx?|tsx?|java|go|rb|rs|php|cs|kt|scala|c|h|cc|cpp|hpp|swift)$")
-_PINS: Final = re.compile(
-    r"(^|/)(requirements[\w.-]*\.(?:txt|in)|constraints\.txt|pyproject\.toml|setup\.(?:py|cfg)|pipfile(?:\.lock)?|"
-    r"poetry\.lock|uv\.lock|package(?:-lock)?\.json|yarn\.lock|pnpm-lock\.yaml|go\.(?:mod|sum)|cargo\.(?:toml|lock)|"
-    r"gemfile(?:\.lock)?|composer\.(?:json|lock)|pom\.xml|build\.gradle(?:\.kts)?|[\w.]+\.csproj)$",
-    re.IGNORECASE,
-)
 _DEVELOPERS: Final = re.compile(r"(^|[/_.-])(dev|test|tests|docs?|lint|ci)([/_.-]|$)", re.IGNORECASE)
 _USED: Final = 0.3
 #: A package with its version, and a setting with its value.
@@ -53,7 +47,7 @@ class Nearness:
 
 def is_pin_file(path: str) -> bool:
     """Say whether a file names the packages that a program runs with."""
-    return bool(_PINS.search(path)) and not _DEVELOPERS.search(path)
+    return is_dependency_file(path) and not _DEVELOPERS.search(path)
 
 
 def is_code(path: str) -> bool:

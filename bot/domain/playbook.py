@@ -26,6 +26,8 @@ _RANGES = {
     "look_ahead": (0, 86_400),
     "history": (2, 1_000),
     "seconds": (10, 3_600),
+    "first_seconds": (2, 600),
+    "evidence_seconds": (2, 3_600),
     "start_seconds": (1, 600),
     "slow_floor_ms": (1, 60_000),
     "tries": (2, 50),
@@ -46,13 +48,14 @@ class Playbook:
     """One playbook. `when` maps label names to the regular expressions that must all match (RE2, whole value).
 
     `look_back` and `look_ahead` are seconds around the alert's start in which logs are read;
-    `history` is how many commits are looked at; `seconds` bounds the whole investigation. `metrics` are asked for
-    beside those of the service.
+    `history` is how many commits are looked at; `seconds` bounds the whole investigation. Something is shown within
+    `first_seconds`, from what has answered by then; `evidence_seconds` is how long anything may take to answer.
+    `metrics` are asked for beside those of the service.
 
     `reproduce` says what tells a bad commit from a good one. The service gets `start_seconds` to start, and for "start"
     has to stay up for `stay_up_seconds` after. For "slow" a request is timed `tries` times: its median is red from
-    `slow_factor` times that of an old commit, and at least `slow_floor_ms` more. For "check" `tries` runs that
-    disagree make a check flaky.
+    `slow_factor` times that of an old commit, and at least `slow_floor_ms` more. A "check" that
+    is green at the head is run `tries` times there.
     `text` is a Jinja2 template rendered with the incident, for people and for the model.
     """
 
@@ -65,6 +68,8 @@ class Playbook:
     look_ahead: int = 300
     history: int = 50
     seconds: int = 300
+    first_seconds: int = 10
+    evidence_seconds: int = 60
     reproduce: Reproduce = Reproduce.REQUEST
     start_seconds: int = 20
     stay_up_seconds: float = 1.0
@@ -138,6 +143,9 @@ def _check(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             yield key, f"{key} must be a whole number from {least} to {most}"
     yield from (("metrics", fault) for fault in faults_of_list(values.get("metrics", [])))
+    first, all_of_it = (values.get(key, getattr(Playbook, key)) for key in ("first_seconds", "evidence_seconds"))
+    if isinstance(first, int) and isinstance(all_of_it, int) and first > all_of_it:
+        yield "first_seconds", "first_seconds must not be longer than evidence_seconds"
     yield from _check_reproduction(values)
 
 
@@ -216,6 +224,8 @@ def _build(values: Mapping[str, object], text: str) -> Playbook:
         look_ahead=number("look_ahead", Playbook.look_ahead),
         history=number("history", Playbook.history),
         seconds=number("seconds", Playbook.seconds),
+        first_seconds=number("first_seconds", Playbook.first_seconds),
+        evidence_seconds=number("evidence_seconds", Playbook.evidence_seconds),
         reproduce=Reproduce(str(values.get("reproduce", Playbook.reproduce))),
         start_seconds=number("start_seconds", Playbook.start_seconds),
         stay_up_seconds=decimal("stay_up_seconds", Playbook.stay_up_seconds),

@@ -3,48 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 from bot.domain.draft import ChangeKind, FileChange, Patch, Risk
+from bot.domain.file_names import is_build_file, is_ci, is_dependency_file, is_migration, is_policy, is_test_file
 from bot.domain.patch import read_patch
 from bot.domain.patch_file import FileDiff
 from bot.domain.patch_names import covers_path, show
 from bot.domain.patch_sight import find_unreadable, say_added_hidden
 
-_CI_FOLDERS: Final = (
-    ".github/workflows/", ".github/actions/", ".gitlab/ci/", ".circleci/", ".buildkite/", ".gitea/workflows/",
-    ".forgejo/workflows/", ".teamcity/", ".tekton/", ".woodpecker/", ".azure-pipelines/",
-    ".github/scripts/", ".ci/", ".jenkins/",
-)  # fmt: skip
-_CI_NAMES: Final = re.compile(
-    r"\.gitlab-ci.*\.ya?ml|jenkinsfile(\..*)?|azure-pipelines.*\.ya?ml|\.travis\.ya?ml|appveyor\.ya?ml|\.appveyor\.ya?ml"
-    r"|\.drone\.(ya?ml|jsonnet|star)|\.woodpecker\.ya?ml|bitbucket-pipelines\.ya?ml|cloudbuild\.ya?ml|buildspec\.ya?ml"
-    r"|\.cirrus\.(ya?ml|star)|\.pre-commit-config\.ya?ml|dependabot\.ya?ml|renovate\.json5?|master\.cfg|\.semaphore\.ya?ml"
-)
-_POLICY_NAMES: Final = re.compile(r"\.?nightshift\.toml|codeowners")
-_DEPENDENCY_NAMES: Final = re.compile(
-    r"(dev-|test-)?(requirements|constraints).*\.(txt|in)|pipfile|pyproject\.toml|setup\.(py|cfg)|environment\.ya?ml"
-    r"|package\.json|\.npmrc|\.yarnrc(\.yml)?|pnpm-workspace\.yaml|npm-shrinkwrap\.json|package-lock\.json|pnpm-lock\.yaml"
-    r"|bun\.lockb?|deno\.jsonc?|go\.(mod|sum|work)|cargo\.toml|gemfile|.*\.gemspec|composer\.json|mix\.exs|pubspec\.yaml"
-    r"|pom\.xml|build\.sbt|libs\.versions\.toml|.*\.csproj|packages\.config|directory\.packages\.props|podfile|.*\.lock"
-    r"|package\.swift|package\.resolved|conanfile\.(txt|py)|vcpkg\.json|flake\.nix|rebar\.config|project\.clj|deps\.edn"
-)
-_BUILD_NAMES: Final = re.compile(
-    r"(gnu)?makefile(\..*)?|.*\.mk|(dockerfile|containerfile)(\..*)?|.*\.dockerfile|(docker-)?compose.*\.ya?ml"
-    r"|.*\.gradle(\.kts)?|gradle\.properties|gradlew(\.bat)?|mvnw(\.cmd)?|cmakelists\.txt|.*\.cmake|meson\.build"
-    r"|(build|workspace)(\.bazel)?|module\.bazel|\.bazelrc|.*\.bzl|build\.(rs|zig|xml|sh)|configure(\.ac)?|justfile|taskfile\.ya?ml"
-    r"|tox\.ini|noxfile\.py|rakefile|gulpfile\..*|gruntfile\..*|webpack\.config\..*|vite\.config\..*|rollup\.config\..*"
-    r"|babel\.config\..*|\.babelrc|tsconfig.*\.json|procfile|vagrantfile|skaffold\.yaml|chart\.yaml|.*\.tf|\.dockerignore"
-    r"|lefthook\.ya?ml|\.envrc|(site|user)customize\.py|.*\.pth"
-    r"|manifest\.in|conftest\.py|pytest\.ini|jest\.config\..*|vitest\.config\..*|\.coveragerc"
-)
-_DEVELOPERS: Final = re.compile(r"(^|/)\.(husky|vscode|devcontainer|idea)/")
-_MIGRATION: Final = re.compile(r"(^|/)(migrations?|migrate|alembic/versions|db/schema\.rb|flyway|liquibase)(/|$)")
-_TEST_FOLDER: Final = re.compile(r"(^|/)(tests?|__tests__|specs?|testing|e2e|testdata)/", re.IGNORECASE)
-_TEST_NAME: Final = re.compile(
-    r"(test_.*|.*_tests?|.*[.-](test|spec)|.*_spec|conftest|.*Tests?|.*TestCase|.*Spec)\.[A-Za-z]{1,5}"
-)
 _ASSERTION: Final = re.compile(
     r"\bassert\w*\b|\bself\.(assert|fail)\w*\(|\bexpect\w*\s*\(|\.should\b|\bt\.(Error|Fatal|Fail)\w*\(|\bpytest\.raises\b"
     r"|\brequire\.\w+\(|\bverify\s*\(|\bXCTAssert\w*|\bpytest\.(warns|fail)\b"
@@ -75,15 +42,7 @@ class RiskFacts:
 
 def touches_ci_or_policy(patch: Patch) -> bool:
     """Say whether the patch touches what decides how it is judged; break-glass never covers that."""
-    return any(_is_ci(path) or _is_policy(path) for change in patch.files for path in _paths(change))
-
-
-def is_migration(path: str) -> bool:
-    return _MIGRATION.search(path.casefold()) is not None
-
-
-def is_test_file(path: str) -> bool:
-    return bool(_TEST_FOLDER.search(path) or _TEST_NAME.fullmatch(PurePosixPath(path).name))
+    return any(is_ci(path) or is_policy(path) for change in patch.files for path in _paths(change))
 
 
 def classify_risk(patch: Patch, *, facts: RiskFacts) -> Risk:
@@ -101,21 +60,11 @@ def _paths(change: FileChange) -> Sequence[str]:
     return (change.path, change.old_path) if change.old_path else (change.path,)
 
 
-def _is_ci(path: str) -> bool:
-    folded = path.casefold()
-    inside = any(folded.startswith(folder) or f"/{folder}" in folded for folder in _CI_FOLDERS)
-    return inside or _CI_NAMES.fullmatch(PurePosixPath(folded).name) is not None
-
-
-def _is_policy(path: str) -> bool:
-    return _POLICY_NAMES.fullmatch(PurePosixPath(path.casefold()).name) is not None
-
-
 def _guard_reasons(change: FileChange) -> Iterator[str]:
     for path in _paths(change):
-        if _is_ci(path):
+        if is_ci(path):
             yield f"changes a CI file: {show(path)}"
-        elif _is_policy(path):
+        elif is_policy(path):
             yield f"changes a policy file: {show(path)}"
     if change.binary is not None:
         yield f"holds a binary file nobody can read: {show(change.path)}"
@@ -134,12 +83,9 @@ def _file_reasons(diff: FileDiff, facts: RiskFacts) -> Iterator[str]:
 
 
 def _name_reasons(path: str, facts: RiskFacts) -> Iterator[str]:
-    folded = path.casefold()
-    name = PurePosixPath(folded).name
-    if _DEPENDENCY_NAMES.fullmatch(name) or re.search(r"(^|/)requirements/[^/]+\.(txt|in)$", folded):
+    if is_dependency_file(path):
         yield f"changes dependencies: {show(path)}"
-    is_both = name in {"setup.py", "setup.cfg", "pyproject.toml", "package.json"}
-    if is_both or _BUILD_NAMES.fullmatch(name) or _DEVELOPERS.search(folded):
+    if is_build_file(path):
         yield f"changes a build script: {show(path)}"
     if is_migration(path):
         yield f"changes a database migration: {show(path)}"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.draft import Risk
+from bot.domain.file_names import is_migration
 from bot.domain.patch_names import show
-from bot.domain.risk import is_migration
 from bot.errors import Reason, Refused
 
 HEADER: Final = ("nightshift-rollback", "v1")

@@ -15,9 +15,10 @@ from pathlib import PurePosixPath
 from bot.domain.blame import LooseHunk, Touch, read_hunks, read_renames, trace_line
 from bot.domain.documents import is_document
 from bot.domain.evidence import ErrorRecord, FailingRequest, Frame, Suspect
+from bot.domain.file_names import is_test_file
 from bot.domain.nearness import Executed, Nearness, measure_nearness, read_aliases
 from bot.domain.reach import Reach
-from bot.domain.risk import is_test_file
+from bot.domain.vocabulary import split_words
 
 MAX_SUSPECTS = 10
 MAX_WORDS = 2_000
@@ -30,18 +31,6 @@ _FUNCTION = 0.6
 _COMMON_WORDS = 0.3
 _SEED_WORDS, _REACHED_WORDS = 0.6, 0.25
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,60}")
-_CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
-_STOP_WORDS = """the and for with not none null nil true false self this that return def class func function import from
-    error exception traceback most recent call last file line lines info warning warn debug critical fatal
-    string value values data type object name new get set key keys args kwargs int str len list dict tuple bool
-    float max min raise raised except try else elif while break continue pass lambda yield async await const let var
-    public private static void main test tests http https request response server host localhost module path
-    was were has have had are its only use used can cannot may when where which then than into over add added fix
-    fixed update updated change changed remove removed support make made lib usr python site packages src app json
-    html post put delete patch head options agent user content accept length redacted secret off out all
-    any one two per own see"""
-_STOP = frozenset(_STOP_WORDS.split())
 _LIBRARY = re.compile(
     r"/lib(?:64)?/python\d|<frozen |/usr/lib/|/node_modules/|/pkg/mod/|\.cargo/registry|/gems/|<string>"
 )
@@ -93,20 +82,6 @@ class _Hold:
 
     score: float = 0.0
     reason: str = ""
-
-
-def split_words(text: str) -> list[str]:
-    """Return identifiers and their parts in lower case, no stop words: "applyCoupon" → applycoupon, apply, coupon."""
-    found: list[str] = []
-    for identifier in _IDENTIFIER.findall(text):
-        parts = [identifier.strip("_"), *_CAMEL.findall(identifier)]
-        words = dict.fromkeys(_singular(part.lower()) for part in parts)
-        found += [word for word in words if len(word) > 2 and word not in _STOP]
-    return found
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 4 and word[-1] == "s" and word[-2] not in "siu" else word
 
 
 def index_tree(paths: Iterable[str]) -> Mapping[str, tuple[str, ...]]:

@@ -7,10 +7,11 @@ from typing import Final
 
 from bot.domain.documents import is_document
 from bot.domain.evidence import Suspect
+from bot.domain.file_names import is_test_file
 from bot.domain.happened import Happened, WhatKind
 from bot.domain.nearness import is_pin_file
-from bot.domain.risk import is_test_file
-from bot.domain.suspicion import Change, Clues, score_recency, split_words
+from bot.domain.suspicion import Change, Clues, score_recency
+from bot.domain.vocabulary import split_words
 
 MAX_LISTED: Final = 20
 

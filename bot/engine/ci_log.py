@@ -20,10 +20,10 @@ LOG_SECONDS: Final = 20.0
 async def fetch_ci_log(job: Job, tools: Tools, *, seconds: float = LOG_SECONDS) -> CILog | None:
     """Return it bounded and redacted, or with the reason why it cannot be had; an investigation never waits for it.
 
-    None where there is nothing to ask for: the alert is about no run, CI is local, or the logs were read before a kill.
+    None where there is nothing to ask for.
     """
     ci, sha = job.service.ci, find_commit(job.labels)
-    if not sha or not _is_about_run(job) or job.service.is_ci_local or find_result(job.done, Collected):
+    if not asks_ci(job):
         return None
     try:
         async with asyncio.timeout(seconds):
@@ -36,6 +36,13 @@ async def fetch_ci_log(job: Job, tools: Tools, *, seconds: float = LOG_SECONDS) 
         return CILog(ci=ci, sha=sha, text=await asyncio.to_thread(_clean, text, tools))
     log.info("ci_log_missing", ci=ci, sha=sha, error=fault)
     return CILog(ci=ci, sha=sha, fault=fault)
+
+
+def asks_ci(job: Job) -> bool:
+    """Say whether there is a log to ask for: not where the alert is about no run, CI is local, or all is read."""
+    collected = find_result(job.done, Collected)
+    is_read = collected is not None and not collected.pending
+    return bool(find_commit(job.labels)) and _is_about_run(job) and not job.service.is_ci_local and not is_read
 
 
 def _clean(text: str, tools: Tools) -> str:

@@ -102,7 +102,7 @@ class Composer:
             failed = ended[-1].text.removeprefix("The investigation stopped: ") if ended else "it failed"
         running = None
         if incident.run_state in {RunState.QUEUED, RunState.RUNNING}:
-            running = _next_stage(results)
+            running = _say_waiting(results) or _next_stage(results)
         notes = [note for note in (_tell_model(work, incident), _tell_revert(work, incident)) if note]
         pause = find_pause(work, incident.id) if running else None
         running = None if pause else running
@@ -233,6 +233,15 @@ def _write_playbook(playbook: Playbook, incident: Incident) -> str:
 def _draw_plots(results: Sequence[StageResult]) -> tuple[File, ...]:
     collected, suspected = find_result(results, Collected), find_result(results, Suspected)
     return draw_plots(collected.metrics if collected else (), suspected.changed if suspected else ())
+
+
+def _say_waiting(results: Sequence[StageResult]) -> str:
+    """Say which sources are waited for, "" where none is: what there is to do without them is done first."""
+    collected = find_result(results, Collected)
+    if collected is None or not collected.pending:
+        return ""
+    is_done = len(results) == len(Stage) or (len(results) > 1 and not collected.has_lead)
+    return f"waiting for {', '.join(collected.pending)}" if is_done else ""
 
 
 def _next_stage(results: Sequence[StageResult]) -> str:

@@ -6,6 +6,7 @@ What is read is handed over as it is: the worker takes secrets out before anythi
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,6 +14,7 @@ import structlog
 from bot.domain.investigation import Job, LogRead
 from bot.domain.service import LogPlace
 from bot.errors import NightshiftError, Reason, Rejected
+from bot.ports.aside import begin
 from bot.ports.logs import LogQuery, LogSource
 
 log = structlog.get_logger(__name__)
@@ -34,16 +36,22 @@ async def read_places(
     job: Job, places: Sequence[LogPlace], open_log: Callable[[LogPlace], LogSource]
 ) -> tuple[LogRead, ...]:
     """Read several places at once, each with its share of the bytes."""
+    query = plan_far_query(job, len(places), seconds=SECONDS)
+    return tuple(await asyncio.gather(*(read_place(place, query, open_log) for place in places)))
+
+
+def plan_far_query(job: Job, count: int, *, seconds: float) -> LogQuery:
+    """Return what to ask each of so many places for, with its share of the bytes."""
     since, until = job.log_span
-    share = MAX_BYTES // len(places)
-    query = LogQuery(service=job.service.name, since=since, until=until, max_bytes=share, seconds=SECONDS)
-    return tuple(await asyncio.gather(*(_read_place(place, query, open_log) for place in places)))
+    share = MAX_BYTES // max(count, 1)
+    return LogQuery(service=job.service.name, since=since, until=until, max_bytes=share, seconds=seconds)
 
 
-async def _read_place(place: LogPlace, query: LogQuery, open_log: Callable[[LogPlace], LogSource]) -> LogRead:
+async def read_place(place: LogPlace, query: LogQuery, open_log: Callable[[LogPlace], LogSource]) -> LogRead:
+    """Read one place, in a thread that nobody waits for longer than that."""
     try:
         async with asyncio.timeout(query.seconds + SLACK):
-            return await asyncio.to_thread(_read, place, query, open_log)
+            return await asyncio.wrap_future(begin(partial(_read, place, query, open_log), name=f"asks {place.kind}"))
     except TimeoutError:
         fault = f"no answer within {query.seconds:g} s"
     except NightshiftError as error:

@@ -29,7 +29,7 @@ TOGETHER: Final = 4
 
 async def fetch_metrics(job: Job, source: MetricSource | None) -> tuple[MetricRead, ...]:
     """Return what the metric server says about the alert. What is refused, dead or slow is a reason, not waited for."""
-    is_collected = any(isinstance(result, Collected) for result in job.done)
+    is_collected = any(isinstance(result, Collected) and not result.pending for result in job.done)
     if source is None or is_collected or "metrics" not in job.playbook.evidence:
         return ()
     queries, unread = await asyncio.to_thread(plan_metrics, job)

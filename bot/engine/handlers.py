@@ -3,23 +3,24 @@
 import asyncio
 import hashlib
 from dataclasses import replace
+from typing import Final
 
 import structlog
 
 from bot.domain.incident import RunState
 from bot.domain.investigation import Job
 from bot.engine.changing import Changing
-from bot.engine.ci_log import fetch_ci_log
 from bot.engine.deploying import Deploying
 from bot.engine.far_logs import fetch_far_logs
 from bot.engine.far_metrics import fetch_metrics
 from bot.engine.following import Following
 from bot.engine.green_logs import GreenLogs
+from bot.engine.investigating import Investigating
 from bot.engine.phases import Phase
 from bot.engine.rolling_back import RollingBack
 from bot.engine.tools import Args, PhaseWork, Tools
 from bot.errors import NightshiftError, Reason, Refused, Unavailable
-from bot.metrics import PUSHES, STAGES
+from bot.metrics import PUSHES
 from bot.ports.faults import reach
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Checkout
@@ -28,6 +29,8 @@ from bot.services.rollout import PushPlan
 from bot.services.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
+TOGETHER: Final = 6
+"""Investigations at once: the worker reads and runs two at a time, and none waits for what others run."""
 
 
 class Handlers(PhaseWork):
@@ -39,12 +42,13 @@ class Handlers(PhaseWork):
         self._changing = Changing(store, rules, tools)
         self._deploying = Deploying(store, rules, tools)
         self._green = GreenLogs(store, rules, tools)
+        self._investigating = Investigating(store, rules, tools, localize=self.localize)
         self._rolling_back = RollingBack(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}
 
     def phases(self) -> tuple[Phase, ...]:
         return (
-            Phase(name="triage", run=self._triage, failed=self._triage_failed, together=2, patience=600),
+            Phase(name="triage", run=self._triage, failed=self._triage_failed, together=TOGETHER, patience=600),
             Phase(name="escalate", run=self._escalate, failed=_note, together=16),
             Phase(name="expire", run=self._expire, failed=_note, together=16),
             Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
@@ -70,11 +74,7 @@ class Handlers(PhaseWork):
         job = await self._in_unit(lambda w: triage.plan_job(w, incident, run=run, folder=folder, rules=self._rules))
         if job is None:
             return
-        ci_log = await fetch_ci_log(job, self._tools)
-        if ci_log is not None:
-            ci_log = await self._green.add(ci_log, job.service.name, green_sha=job.green_sha)
-        job = replace(job, ci_log=ci_log)
-        await self._investigate(await self.equip(job))
+        await self._investigating.run(job)
         reach("triage.investigated")
         await self._in_unit(lambda w: self._conclude(w, incident, run))
 
@@ -100,13 +100,6 @@ class Handlers(PhaseWork):
         async with self._checkout_locks.setdefault(url, asyncio.Lock()):
             await self._tools.workspaces.open(url, copy)
         return replace(job, service=replace(job.service, repository=str(copy)))
-
-    async def _investigate(self, job: Job) -> None:
-        async for result in self._tools.investigator.investigate(job):
-            reach(f"stage.{type(result).__name__.lower()}.before")
-            await self._in_unit(lambda w, r=result: triage.record_stage(w, job.incident, run=job.run, result=r))  # type: ignore[misc] # mypy cannot infer a lambda with a default
-            reach(f"stage.{type(result).__name__.lower()}.after")
-            STAGES.labels(stage=type(result).__name__.lower()).inc()
 
     async def _triage_failed(self, args: Args, why: str) -> None:
         text = f"The investigation stopped: {self._tools.redact(why)}"

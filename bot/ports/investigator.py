@@ -1,6 +1,6 @@
 """Who investigates: in the running bot a child process, in a test a script."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol, runtime_checkable
 
 from bot.domain.ci_log import CIFailure, CILog
@@ -8,8 +8,9 @@ from bot.domain.investigation import Job, StageResult
 
 
 class Investigator(Protocol):
-    def investigate(self, job: Job) -> AsyncIterator[StageResult]:
-        """Yield the result of each stage that `job.done` does not hold yet, in the order of `Stage`.
+    def investigate(self, job: Job) -> AsyncGenerator[StageResult]:
+        """Yield the result of each stage that `job.done` does not hold yet, in the order of `Stage`. One that is
+        preliminary is yielded again when it is whole.
 
         May be repeated with what was stored so far. Raises `Unavailable` when the worker died, `LimitReached`
         when the playbook's time is over. Ends early when a stage leaves nothing to go on with.

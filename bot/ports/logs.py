@@ -12,7 +12,7 @@ from bot.domain.evidence import LogLine
 class LogQuery:
     """Lines of one service in [since, until), aware times; newest kept.
 
-    A source stops at `max_bytes` of text, and after `seconds` where it has to ask or to wait for somebody.
+    A source stops at `max_bytes` of text, and after `seconds`.
     """
 
     service: str

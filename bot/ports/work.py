@@ -78,7 +78,11 @@ class Investigations(Protocol):
     """The stored stages of each run; a run is one round of one incident."""
 
     def add(self, run: str, result: StageResult) -> bool:
-        """Append a stage's result; False when that stage is stored already."""
+        """Store a stage's result, in the place of one that is preliminary; False when a whole one is stored already."""
+        ...
+
+    def drop(self, run: str) -> None:
+        """Forget a run's stages: what it rested on is known better now."""
         ...
 
     def of(self, run: str) -> tuple[StageResult, ...]: ...

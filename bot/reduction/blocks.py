@@ -29,9 +29,12 @@ def sample_layout(blocks: Iterator[bytes]) -> tuple[Layout, Iterator[bytes]]:
     return find_layout(lines), chain(taken, blocks)
 
 
-def fold_blocks(blocks: Iterable[bytes], layout: Layout) -> Iterator[Folded]:
-    """Yield the lines of all blocks folded, in order. At most a few blocks are held."""
+def fold_blocks(blocks: Iterable[bytes], layout: Layout, *, is_light: bool = False) -> Iterator[Folded]:
+    """Yield the lines of all blocks folded, in order. At most a few blocks are held; `is_light`: with Python alone."""
     gathered = _gather(blocks)
+    if is_light:
+        yield from (fold_with_python(block, layout) for block in gathered)
+        return
     begun = list(islice(gathered, 2))
     if len(begun) == 1 and len(begun[0]) < SMALL:  # the engine that is quicker costs more than this to start
         yield fold_with_python(begun[0], layout)

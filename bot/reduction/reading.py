@@ -75,11 +75,11 @@ class _Clock:
         return at
 
 
-def read_batches(log: ReadLog, texts: Texts) -> Iterator[Batch]:
+def read_batches(log: ReadLog, texts: Texts, *, is_light: bool = False) -> Iterator[Batch]:
     """Yield all lines of a log; `log` learns how many there are and how they begin."""
     log.layout, blocks = sample_layout(log.source.blocks())
     clock = _Clock(log.layout, log.source.near)
-    for folded in fold_blocks(blocks, log.layout):
+    for folded in fold_blocks(blocks, log.layout, is_light=is_light):
         lines = folded.read_lines()
         times, stamped = clock.read(lines)
         yield Batch(

@@ -64,14 +64,22 @@ class Reduction:
 
 
 def reduce_logs(
-    sources: Sequence[BlockSource], baseline: Sequence[BlockSource], *, span: Span, redact: Redact
+    sources: Sequence[BlockSource],
+    baseline: Sequence[BlockSource],
+    *,
+    span: Span,
+    redact: Redact,
+    is_light: bool = False,
 ) -> Reduction:
-    """Read the logs and return what matters in them. Every text in what comes back went through `redact`."""
+    """Read the logs and return what matters in them. Every text in what comes back went through `redact`.
+
+    `is_light` never loads the engine that is quicker on large logs, and takes 80 MB for itself.
+    """
     tally = Tally(span)
     logs = [ReadLog(source=source, is_baseline=False) for source in sources]
     logs += [ReadLog(source=source, is_baseline=True) for source in baseline]
     for log in logs:
-        for batch in read_batches(log, tally.texts):
+        for batch in read_batches(log, tally.texts, is_light=is_light):
             tally.add(batch)
     wanted, is_sampled = _choose_ranges(tally)
     lines = {is_incident: _read_lines(logs, wanted[is_incident], redact) for is_incident in (True, False)}

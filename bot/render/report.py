@@ -18,8 +18,26 @@ _Json = dict[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelAnswer:
+    """What a model said and drafted where nothing else held; `fault` says why its run was cut short, or never was."""
+
+    text: str = ""
+    fault: str = ""
+    repairs: int = 0
+    drafted: Drafted | None = None
+    verified: Verified | None = None
+
+
+def is_mended(results: Sequence[StageResult]) -> bool:
+    """Say whether the stages ended with a patch that holds."""
+    drafted, verified = find_result(results, Drafted), find_result(results, Verified)
+    return bool(drafted and drafted.patch and verified and verified.is_verified)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was looked into, and what each stage yielded; `seconds` is how long it took until each was there."""
+    """What was looked into, and what each stage yielded; `seconds` is how long it took until each was there. `model`
+    is None where none was asked."""
 
     title: str
     service: str
@@ -27,6 +45,17 @@ class Report:
     began_at: datetime
     results: Sequence[StageResult]
     seconds: Mapping[str, float]
+    model: ModelAnswer | None = None
+
+    @property
+    def whole(self) -> Sequence[StageResult]:
+        """Return the results, with the model's patch in the place of none, or of one that does not hold."""
+        model = self.model
+        if model is None or model.drafted is None or model.verified is None:
+            return self.results
+        drafted = find_result(self.results, Drafted)
+        is_better = model.verified.is_verified or drafted is None or not drafted.patch
+        return (*self.results, model.drafted, model.verified) if is_better else self.results
 
     @property
     def is_confirmed(self) -> bool:
@@ -35,8 +64,7 @@ class Report:
 
     @property
     def is_mended(self) -> bool:
-        drafted, verified = find_result(self.results, Drafted), find_result(self.results, Verified)
-        return bool(drafted and drafted.patch and verified and verified.is_verified)
+        return is_mended(self.whole)
 
     @property
     def has_suspects(self) -> bool:
@@ -47,7 +75,7 @@ class Report:
 # JSON ---------------------------------------------------------------------------------------------------------------
 def list_report(report: Report) -> _Json:
     """Return the report as `docs/triage.md` describes it."""
-    findings, evidence = conclude(report.results)
+    findings, evidence = conclude(report.whole)
     suspected, confirmed = find_result(report.results, Suspected), find_result(report.results, Confirmed)
     return {
         "version": VERSION,
@@ -62,7 +90,8 @@ def list_report(report: Report) -> _Json:
         "changes": [_list_change(change) for change in (suspected.changed if suspected else ())],
         "culprit": _list_culprit(confirmed, suspected.suspects if suspected else ()),
         "revert": _list_revert(report.results),
-        "patch": _list_patch(report.results),
+        "patch": _list_patch(report.whole),
+        "model": _list_model(report),
         "notes": list(_notes(report.results)),
         "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
     }
@@ -120,19 +149,41 @@ def _list_change(change: Happened) -> _Json:
 def _list_revert(results: Sequence[StageResult]) -> _Json | None:
     """Return the verdict on the culprit's revert, also where there is none that could be offered."""
     drafted, verified = find_result(results, Drafted), find_result(results, Verified)
-    if drafted is None or not drafted.culprit or not drafted.scope:
+    commit = _name_reverted(results, drafted)
+    if drafted is None or not commit:
         return None
     others = [run for run in verified.runs if run.name != verified.runs[0].name] if verified else []
     return {
-        "commit": drafted.culprit,
+        "commit": commit,
         "scope": drafted.scope,
-        "is_clean": drafted.scope in {"whole", "sources"}
+        "put_back": list(drafted.put_back),
+        "is_clean": drafted.scope in {"whole", "sources", "settings", "pin"}
         and not any("later commits" in note for note in drafted.notes),
         "check": verified.after.value if verified else Check.UNKNOWN.value,
         "others": {run.name: run.verdict.value for run in others},
         "breaks": list(verified.newly_failing) if verified else [],
         "already_red": list(verified.already_red) if verified else [],
         "why": list(drafted.notes),
+    }
+
+
+def _name_reverted(results: Sequence[StageResult], drafted: Drafted | None) -> str | None:
+    """Return the commit that a patch takes back, whole or in part."""
+    confirmed = find_result(results, Confirmed)
+    if drafted is None or not drafted.scope:
+        return None
+    return drafted.culprit or (confirmed.culprit if confirmed else None)
+
+
+def _list_model(report: Report) -> _Json | None:
+    if report.model is None:
+        return None
+    is_used = report.model.drafted is not None and report.model.drafted in report.whole
+    return {
+        "said": report.model.text,
+        "fault": report.model.fault,
+        "repairs": report.model.repairs,
+        "is_patch": is_used,
     }
 
 
@@ -172,7 +223,7 @@ def _list_patch(results: Sequence[StageResult]) -> _Json | None:
     return {
         "title": drafted.title,
         "base": drafted.base,
-        "culprit": drafted.culprit,
+        "culprit": drafted.culprit or _name_reverted(results, drafted),
         "diff": drafted.patch.decode("utf-8", "replace"),
         "notes": [*drafted.notes, *(verified.notes if verified else ())],
         "verified": verified is not None and verified.is_verified,
@@ -199,14 +250,15 @@ def _notes(results: Sequence[StageResult]) -> Iterator[str]:
 # Text ---------------------------------------------------------------------------------------------------------------
 def tell_report(report: Report) -> str:
     """Return the report for people, the most important first."""
-    findings, evidence = conclude(report.results)
+    findings, evidence = conclude(report.whole)
     cited = {piece for finding in findings for piece in finding.evidence}
     parts = [
         [report.title],
         *([_tell_finding(finding)] for finding in findings),
         list(_tell_suspects(report.results)),
         list(_tell_changes(report.results)),
-        list(_tell_patch(report.results)),
+        list(_tell_patch(report.whole)),
+        list(_tell_model(report.model)),
         list(_tell_evidence([piece for piece in evidence if piece.id in cited])),
         [f"Note: {note}" for note in _notes(report.results)],
         [f"{report.seconds.get('whole', 0.0):.1f} s"],
@@ -260,6 +312,11 @@ def _tell_patch(results: Sequence[StageResult]) -> Iterator[str]:
     yield from (f"  {note}" for note in drafted.notes)
     yield ""
     yield from drafted.patch.decode("utf-8", "replace").rstrip("\n").split("\n")
+
+
+def _tell_model(model: ModelAnswer | None) -> Iterator[str]:
+    if model is not None and (model.text or model.fault):
+        yield f"Model: {'; '.join(filter(None, (model.fault, write_line(model.text, 600))))}"
 
 
 def _tell_evidence(pieces: Sequence[Evidence]) -> Iterator[str]:

@@ -107,8 +107,10 @@ def plan_revert(work: UnitOfWork, incident: str, *, run: str, folder: str, rules
         how=f"{rules.name_of(asked.actor)} asked for its revert",
         reproduce=confirmed.reproduce if confirmed else playbook.reproduce,
     )
-    done = (*([collected] if collected else []), blamed, *work.investigations.of(run))
-    return replace(describe_job(work, current, playbook, folder=folder, rules=rules), run=run, done=done)
+    done = (*([replace(collected, pending=())] if collected else []), blamed, *work.investigations.of(run))
+    return replace(
+        describe_job(work, current, playbook, folder=folder, rules=rules), run=run, done=done, wants_revert=True
+    )
 
 
 def conclude_revert(work: UnitOfWork, incident: str, run: str, rules: Rulebook) -> bool:

@@ -6,7 +6,16 @@ from datetime import timedelta
 
 from bot.domain.ci_log import find_last_green
 from bot.domain.incident import Incident, RunState
-from bot.domain.investigation import Collected, Confirmed, Drafted, Job, StageResult, Suspected, Verified
+from bot.domain.investigation import (
+    Collected,
+    Confirmed,
+    Drafted,
+    Job,
+    StageResult,
+    Suspected,
+    Verified,
+    is_preliminary,
+)
 from bot.domain.past import Alike, choose_alike, describe_past, pick_words
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.errors import Reason, Refused
@@ -97,14 +106,20 @@ _STAGE_WORDS: Mapping[type, str] = {
 }
 
 
-def record_stage(work: UnitOfWork, incident: str, *, run: str, result: StageResult) -> None:
-    """Store what a stage yielded and show it."""
+def record_stage(work: UnitOfWork, incident: str, *, run: str, result: StageResult, is_anew: bool = False) -> None:
+    """Store what a stage yielded and show it. With `is_anew` it is the first of another round on more evidence."""
+    if is_anew:
+        work.investigations.drop(run)
     if not work.investigations.add(run, result):
         return
-    work.timeline.append(incident, "stage", BOT, _STAGE_WORDS[type(result)], {"stage": type(result).__name__.lower()})
+    text = _STAGE_WORDS[type(result)] + (", for now" if is_preliminary(result) else "")
+    work.timeline.append(incident, "stage", BOT, text, {"stage": type(result).__name__.lower()})
     current = work.incidents.get(incident)
     if isinstance(result, Collected):
+        told = {event.data["incident"] for event in work.timeline.of(incident) if event.kind == "alike"}
         for alike in find_alike(work, current, (result,)):
+            if alike.past.incident in told:
+                continue
             work.timeline.append(incident, "alike", BOT, f"Looks like {alike.text}", {"incident": alike.past.incident})
     announce(work, current, "status")
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, case, func, or_, update
+from sqlalchemy import CursorResult, case, delete, func, or_, update
 from sqlmodel import Session, col, select
 
 from bot.domain.alert import Alert, AlertStatus, LastWord
 from bot.domain.incident import Incident, IncidentState, states_before
-from bot.domain.investigation import Stage, StageResult
+from bot.domain.investigation import Stage, StageResult, is_preliminary
 from bot.errors import Reason, Refused
 from bot.store.codec import INCIDENT, dump_stage, load_stage
 from bot.store.rows import AlertRow, IncidentRow, StageRow
@@ -189,11 +189,16 @@ class SqlInvestigations:
 
     def add(self, run: str, result: StageResult) -> bool:
         stage, body = dump_stage(result)
-        if self._session.get(StageRow, (run, stage.value)) is not None:
+        row = self._session.get(StageRow, (run, stage.value))
+        if row is not None and not is_preliminary(load_stage(row.stage, row.body)):
             return False
-        self._session.add(StageRow(run=run, stage=stage.value, at=self._now, body=body))
+        self._session.merge(StageRow(run=run, stage=stage.value, at=self._now, body=body))
         self._session.flush()
         return True
+
+    def drop(self, run: str) -> None:
+        self._session.execute(delete(StageRow).where(col(StageRow.run) == run))
+        self._session.flush()
 
     def of(self, run: str) -> tuple[StageResult, ...]:
         rows = {row.stage: row for row in self._session.exec(select(StageRow).where(StageRow.run == run))}

@@ -1,12 +1,14 @@
 """What CI's log of the alert's commit adds: the failing step as evidence, its errors, and which check it is."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from bot.domain.ci_log import CIFailure, CILog, find_failure
-from bot.domain.evidence import Evidence
-from bot.domain.investigation import Collected, Job
+from bot.domain.drift import INSTALLED, WAS_INSTALLED, pick_installed
+from bot.domain.evidence import Evidence, LogLine
+from bot.domain.investigation import UNREAD, Collected, Job
 from bot.worker.seek import CHECK_LABELS, choose_checks
 from bot.worker.tools import Tools
 
@@ -32,9 +34,24 @@ def add_ci_log(job: Job, collected: Collected, tools: Tools) -> Collected:
     failure = None if log.fault else _find_failure(log, job.labels.get("workflow", ""), tools)
     if failure is None:
         why = log.fault or f"{log.ci} keeps none of {log.sha[:12]}"
-        return replace(collected, notes=(*collected.notes, f"CI's log could not be read: {tools.clean(why, 300)}"))
+        note = f"CI's log{UNREAD}: {tools.clean(why, 300)}"
+        return replace(collected, notes=(*collected.notes, note), missing=(*collected.missing, note))
     piece = Evidence(id=f"E{len(collected.evidence) + 1}", kind=KIND, cite=failure.cite, text=_tell(failure))
-    return replace(collected, evidence=(*collected.evidence, piece), ci_job=failure.job, ci_records=failure.records)
+    pieces = (*collected.evidence, piece, *_list_installed(log, len(collected.evidence) + 2, tools))
+    return replace(collected, evidence=pieces, ci_job=failure.job, ci_records=failure.records)
+
+
+def _list_installed(log: CILog, number: int, tools: Tools) -> Iterator[Evidence]:
+    """Yield what the run installed, and what the last green run of its jobs did."""
+    for kind, cite, text in (
+        (INSTALLED, f"{log.ci} {log.sha[:12]}", log.text),
+        (WAS_INSTALLED, f"{log.ci}, last green", "\n".join(log.green.values())),
+    ):
+        lines = (LogLine(source=cite, number=n, text=line) for n, line in enumerate(text.split("\n"), 1))
+        if installed := pick_installed(lines):
+            told = "\n".join(tools.sanitize_lines([line.text[:300] for line in installed]))
+            yield Evidence(id=f"E{number}", kind=kind, cite=cite, text=told)
+            number += 1
 
 
 def aim(job: Job, ci_job: str) -> Job:

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from itertools import count
 
 import structlog
@@ -67,7 +67,7 @@ class WorkerClient:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def investigate(self, job: Job) -> AsyncIterator[StageResult]:
+    async def investigate(self, job: Job) -> AsyncGenerator[StageResult]:
         call = next(self._calls)
         async with contextlib.aclosing(self._ask(Investigate(call=call, job=job))) as answers:
             async for answer in answers:

@@ -4,62 +4,58 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.domain.drift import INSTALLED, pick_installed
 from bot.domain.evidence import ErrorRecord, Evidence, FailingRequest, LogLine
 from bot.domain.exits import Exits, find_exits, order_by_exit
-from bot.domain.investigation import Collected, Job
+from bot.domain.investigation import UNREAD, Collected, Job
 from bot.domain.records import find_records
 from bot.domain.reproduction import Reproduce, say_seconds
 from bot.domain.requests import find_failing_requests
 from bot.domain.slowness import Slowdown, find_slowdowns
-from bot.errors import NightshiftError
-from bot.ports.logs import LogQuery
 from bot.worker.changes import tell_changes
 from bot.worker.ci_log import add_ci_log
-from bot.worker.far_logs import open_log
 from bot.worker.metrics import add_metrics
+from bot.worker.reading import plan_query, read_places
 from bot.worker.tools import Tools
 
 MAX_RECORDS = 20
 MAX_REQUESTS = 20
 MAX_TEXT = 2_000
 MAX_LINES = 24
-
-
-def plan_query(job: Job) -> LogQuery:
-    """Return what to read of the service's logs."""
-    since, until = job.log_span
-    return LogQuery(service=job.service.name, since=since, until=until)
+_ASKED = ", asked for "  # sources that answer name query and range themselves
 
 
 def collect(job: Job, tools: Tools) -> Collected:
     """Read the service's logs, what CI wrote where the alert is about a run of it, and what the metrics say."""
-    return add_metrics(job, add_ci_log(job, _read_logs(job, tools), tools), tools)
+    found = add_metrics(job, add_ci_log(job, _read_logs(job, tools), tools), tools)
+    return replace(found, pending=(*job.awaited, *found.pending) if job.is_first_look else ())
 
 
 def _read_logs(job: Job, tools: Tools) -> Collected:
-    """Read every log place. A place that is dead or empty becomes a note; the others still count.
+    """Read every log place. A place that is dead, slow or empty becomes a note; the others still count.
 
-    A source may say in `notes` what it had to leave out.
+    A source may say in its notes what it had to leave out.
     """
+    if "logs" not in job.playbook.evidence:
+        return Collected(records=(), requests=(), evidence=(), lines_read=0, reproduce=job.playbook.reproduce)
     query = plan_query(job)
     span = f"between {_say(query.since)} and {_say(query.until)}"
     lines: list[LogLine] = []
-    if "logs" not in job.playbook.evidence:
-        return Collected(records=(), requests=(), evidence=(), lines_read=0, reproduce=job.playbook.reproduce)
     notes = [] if job.service.logs else [f"no log place is configured for {job.service.name}"]
-    for place in job.service.logs:
-        before = len(lines)
-        try:
-            source = open_log(job, place, tools)
-            read = list(source.read(query))
-            texts = tools.sanitize_lines([line.text for line in read])
-            lines.extend(replace(line, text=text) for line, text in zip(read, texts, strict=True))
-            notes.extend(tools.clean(note, 300) for note in getattr(source, "notes", ()))
-        except (NightshiftError, OSError) as error:
-            notes.append(f"{place.kind} log {place.label} could not be read {span}: {tools.clean(str(error), 300)}")
-        if len(lines) == before and not (notes and place.label in notes[-1]):
-            notes.append(f"no log line in {place.label} {span}")
-    return _sort_out(job, lines, notes, span)
+    missing: list[str] = []
+    pending: list[str] = []
+    for read in read_places(job, tools):
+        lines.extend(read.lines)
+        notes.extend(read.notes)
+        if read.fault:
+            asked = "" if _ASKED in read.fault else f" {span}"
+            missing.append(f"{read.place.kind} log {read.place.label}{UNREAD}{asked}: {read.fault}")
+            notes.append(missing[-1])
+        elif not read.lines and not (read.notes and read.place.label in read.notes[-1]):
+            notes.append(f"no log line in {read.place.label} {span}")
+        pending += [f"{read.place.kind} log {read.place.label}"] if read.is_pending else []
+    found = _sort_out(job, lines, notes, span)
+    return replace(found, missing=tuple(missing), pending=tuple(pending))
 
 
 def _sort_out(job: Job, lines: Sequence[LogLine], notes: list[str], span: str) -> Collected:
@@ -93,6 +89,8 @@ def _sort_out(job: Job, lines: Sequence[LogLine], notes: list[str], span: str) -
     if kind is Reproduce.REQUEST:
         pieces += [("request", request.cite, _tell_request(request)) for request in requests]
     pieces += tell_changes(job, lines, records)
+    if installed := pick_installed(lines):
+        pieces.append((INSTALLED, installed[0].cite, "\n".join(line.text[:300] for line in installed)))
     return Collected(
         records=records,
         requests=requests,

@@ -15,13 +15,12 @@ from bot.domain.investigation import Confirmed, Job
 from bot.domain.reproduction import Reproduce
 from bot.domain.search import Hunt, Link
 from bot.ports.workspace import Commit
+from bot.worker.doubt import contradict, find_doubts
 from bot.worker.reproduce import Bench
-from bot.worker.seek import say_flaky, seek
+from bot.worker.seek import seek
 from bot.worker.trial import Trial
 
 MAX_RUNS: Final = 40
-#: A culprit among so many first suspects was pointed at by two things, its evidence and its run.
-POINTED_AT: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,37 +50,17 @@ async def confirm(
     links = [Link(sha=commit.sha, parents=commit.parents) for commit in commits]
     search = Search(bench=bench, trial=trial, scores=scores, has_time=has_time)
     blame = await search.blame(links, green=job.green_sha)
-    if trial.kind is Reproduce.CHECK and job.playbook.reproduce is Reproduce.CHECK:
-        blame = await _doubt_check(bench, trial, blame, suspects=suspects, head=commits[0].sha)
-    elif trial.kind is Reproduce.SLOW:
+    if trial.kind is Reproduce.SLOW:
         blame = await _doubt_times(bench, trial, blame)
+    elif blame.culprit is not None:
+        doubts = await find_doubts(bench, trial, blame.culprit, suspects=suspects, commits=commits)
+        why = await contradict(bench, trial, blame.culprit, doubts=doubts, has_time=has_time)
+        blame = Blame(culprit=None, how=why) if why else blame
     culprit = blame.culprit.sha if blame.culprit else None
     runs = sum(run.attempts for run in bench.runs if run.name == trial.name)
     how = f"{blame.how} ({runs} runs in the sandbox)" if culprit else blame.how
     found = Confirmed(culprit=culprit, request=trial.request, runs=bench.runs, how=how, reproduce=trial.kind)
     return found, trial
-
-
-async def _doubt_check(bench: Bench, trial: Trial, blame: Blame, *, suspects: Sequence[Suspect], head: str) -> Blame:
-    """Run the check again at the head, the culprit and its parent: one that disagrees with itself blames nobody.
-
-    Where only the runs point at a commit, each is run as often as the playbook says. One that its evidence points at
-    too was red where it was expected to be: both once more is enough, and for the first suspect the green alone, which
-    could be luck.
-    """
-    culprit = blame.culprit
-    if culprit is None:
-        return blame
-    pointed = culprit.sha in {suspect.commit for suspect in suspects[:POINTED_AT] if suspect.reasons}
-    parent, tries = culprit.parents[0], bench.playbook.tries
-    planned = [(head, tries), (culprit.sha, tries), (parent, tries)]
-    if pointed:
-        planned = [(parent, 2)] if culprit.sha == suspects[0].commit else [(parent, 2), (culprit.sha, 2)]
-    for sha, times in planned:
-        run = await bench.repeat(trial, sha, times)
-        if run.verdict is Check.UNKNOWN:
-            return Blame(culprit=None, how=say_flaky(trial, sha, run.note))
-    return blame
 
 
 async def _doubt_times(bench: Bench, trial: Trial, blame: Blame) -> Blame:

@@ -4,13 +4,13 @@ The worker has no store: each row goes to the front process, and the run goes on
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from bot.agent.briefing import write_task
+from bot.agent.logs import Logs
 from bot.agent.loop import Agent, Head
 from bot.agent.sources import Sources
 from bot.agent.tools import Hands, Toolbox
@@ -19,20 +19,17 @@ from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.reproduction import REPRODUCTION, word
-from bot.errors import NightshiftError, Reason, Refused
+from bot.errors import Reason, Refused
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.model import ModelClient, ModelPlace
 from bot.ports.workspace import Checkout
-from bot.worker.collect import plan_query
-from bot.worker.far_logs import open_log
+from bot.worker.log_view import read_logs
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
 from bot.worker.revert import verify_patch
 from bot.worker.seek import find_trial
 from bot.worker.tools import Tools
 from bot.worker.trial import Trial
-
-MAX_LOG_LINES: Final = 50_000
 
 OpenModel = Callable[[ModelPlace], AbstractAsyncContextManager[ModelClient]]
 
@@ -67,7 +64,7 @@ class Workshop:
         playbook = replace(job.playbook, seconds=max(job.playbook.seconds, 60))
         self._bench = Bench(tools=tools, service=job.service, checkout=checkout, playbook=playbook)
         self._sources: Sources | None = None
-        self._lines: Sequence[str] | None = None
+        self._logs: Logs | None = None
         self._trial: Trial | None = None
         self._is_trial_known = False
         self.hands = Hands(
@@ -76,7 +73,7 @@ class Workshop:
             checks=(REPRODUCTION, *job.service.checks),
             clean=tools.sanitize,
             sources=self._get_sources,
-            log_lines=self._get_lines,
+            logs=self._get_logs,
             run_check=self._run_check,
             judge=self._judge,
         )
@@ -98,20 +95,10 @@ class Workshop:
             self._sources = await asyncio.to_thread(Sources, archive, self._tools.sanitize)
         return self._sources
 
-    async def _get_lines(self) -> Sequence[str]:
-        if self._lines is None:
-            self._lines = await asyncio.to_thread(self._read_lines)
-        return self._lines
-
-    def _read_lines(self) -> Sequence[str]:
-        """Read every log place that can be read, newest lines kept, and clean them as one text."""
-        query, found = plan_query(self._job), list[str]()
-        for place in self._job.service.logs:
-            try:
-                found += [line.text for line in open_log(self._job, place, self._tools).read(query)]
-            except (NightshiftError, OSError) as error:
-                found.append(f"({place.label} could not be read: {error})")
-        return self._tools.sanitize("\n".join(found[-MAX_LOG_LINES:])).split("\n") if found else ()
+    async def _get_logs(self) -> Logs:
+        if self._logs is None:
+            self._logs = await asyncio.to_thread(read_logs, self._job, self._tools)
+        return self._logs
 
     async def _run_check(self, name: str) -> CheckRun:
         await self._bench.prepare(Path(self._job.folder))

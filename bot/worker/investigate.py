@@ -6,6 +6,7 @@ stage after it. Nothing here knows a concrete log, repository or sandbox.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,7 @@ from bot.domain.investigation import (
     StageResult,
     Suspected,
     Verified,
+    is_preliminary,
 )
 from bot.domain.records import find_records, merge_records
 from bot.domain.reproduction import Reproduce
@@ -29,9 +31,10 @@ from bot.worker.ci_log import aim
 from bot.worker.collect import MAX_RECORDS, collect
 from bot.worker.confirm import confirm
 from bot.worker.coverage import merge_executed
+from bot.worker.mend import Aim, draft_fix
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
-from bot.worker.revert import choose_target, draft_revert, verify_patch
+from bot.worker.revert import choose_target, verify_patch
 from bot.worker.seek import find_trial, seek
 from bot.worker.suspect import Ground, find_suspects, read_history, since_green
 from bot.worker.tools import Tools
@@ -41,6 +44,10 @@ __all__ = ["Investigation", "Tools"]
 
 #: Share of the playbook's time after which the search for the culprit stops, so that a draft still fits.
 SEARCH_SHARE = 0.6
+#: And after which nothing smaller than the revert is tried.
+SMALLER_SHARE = 0.75
+#: Investigations that read, and that run something in the sandbox, at once. Neither holds up the other.
+READING, RUNNING = 2, 2
 
 _Result = TypeVar("_Result")
 _Stored = TypeVar("_Stored", bound=StageResult)
@@ -51,26 +58,32 @@ class Investigation:
 
     def __init__(self, *, tools: Tools) -> None:
         self._tools = tools
+        self._reading, self._running = asyncio.Semaphore(READING), asyncio.Semaphore(RUNNING)
 
     async def investigate(self, job: Job) -> AsyncGenerator[StageResult]:
-        """Yield the stages that `job.done` does not hold. Raises `LimitReached` when the playbook's time is over."""
+        """Yield the stages that `job.done` does not hold whole; what is shown early is yielded again when it is whole.
+
+        Raises `LimitReached` when the playbook's time is over. Waiting for other investigations costs nothing of it,
+        and what these run never holds up what this one reads.
+        """
         case = _Case(job, self._tools)
         try:
-            for stage in Stage:
-                result = case.stored(stage)
-                if result is None:
-                    result = await case.within(stage, case.work(stage))
-                    yield result
-                if _is_dead_end(result):
-                    return
+            if case.stored(Stage.COLLECT) is None:
+                async with case.turn(self._reading):
+                    collected = await case.within(Stage.COLLECT, asyncio.to_thread(collect, job, self._tools))
+                yield collected
+            if case.stored(Stage.SUSPECT) is None and (job.is_first_look or not case.has_check):
+                yield await case.within(Stage.SUSPECT, case.suspect())
+            if case.is_over():
+                return
+            async with case.turn(self._running):
+                for stage in (Stage.SUSPECT, Stage.CONFIRM, Stage.DRAFT, Stage.VERIFY):
+                    if case.stored(stage) is None:
+                        yield await case.within(stage, case.work(stage))
+                    if case.is_over():
+                        return
         finally:
             await case.close()
-
-
-def _is_dead_end(result: StageResult) -> bool:
-    if isinstance(result, Suspected):
-        return not result.head
-    return isinstance(result, Drafted) and not result.patch
 
 
 class _Case:
@@ -79,7 +92,7 @@ class _Case:
     def __init__(self, job: Job, tools: Tools) -> None:
         self._job = job
         self._tools = tools
-        self._results: dict[Stage, StageResult] = {stage: r for r in job.done for stage in [_stage_of(r)]}
+        self._results = {_stage_of(result): result for result in job.done if not is_preliminary(result)}
         self._began = asyncio.get_running_loop().time()
         self._opening = asyncio.ensure_future(self._open())
         self._bench: Bench | None = None
@@ -93,7 +106,32 @@ class _Case:
         return self._job.playbook.seconds - (asyncio.get_running_loop().time() - self._began)
 
     def stored(self, stage: Stage) -> StageResult | None:
-        return self._results.get(stage)
+        """Return a stage's result. One that is early counts only for what is shown before the whole one is there."""
+        result = self._results.get(stage)
+        return None if isinstance(result, Suspected) and result.is_early else result
+
+    @property
+    def has_check(self) -> bool:
+        """Say whether a check is to be run, whose output says more than what is known without it."""
+        return self._job.playbook.reproduce is Reproduce.CHECK and bool(self._job.service.checks)
+
+    def is_over(self) -> bool:
+        """Say whether there is nothing to go on with: no repository, no patch, or nothing to run until more is read."""
+        collected, suspected, drafted = self._find(Collected), self._find(Suspected), self._find(Drafted)
+        if suspected is not None and not suspected.head:
+            return True
+        if drafted is not None:
+            return not drafted.patch
+        return collected is not None and bool(collected.pending) and not collected.has_lead
+
+    @asynccontextmanager
+    async def turn(self, turns: asyncio.Semaphore) -> AsyncGenerator[None]:
+        """Wait for a turn, which costs nothing of the playbook's time."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        async with turns:
+            self._began += clock() - asked
+            yield
 
     async def within(self, stage: Stage, work: Awaitable[StageResult]) -> StageResult:
         try:
@@ -111,41 +149,40 @@ class _Case:
 
     async def work(self, stage: Stage) -> StageResult:
         match stage:
-            case Stage.COLLECT:
-                return await asyncio.to_thread(collect, self._job, self._tools)
             case Stage.SUSPECT:
-                return await self._suspect()
+                return await self.suspect(runs=True)
             case Stage.CONFIRM:
                 return await self._confirm()
             case Stage.DRAFT:
                 return await self._draft()
-            case Stage.VERIFY:
+            case _:
                 return await self._verify()
 
     async def _open(self) -> Checkout:
         """Clone while the logs are read."""
         return await open_repository(self._job, self._tools)
 
-    async def _suspect(self) -> Suspected:
-        collected = self._get(Collected)
+    async def suspect(self, *, runs: bool = False) -> Suspected:
+        """Rank the commits. Where a check is red: by what is known without it, or else, with `runs`, by its output."""
+        collected, playbook = self._get(Collected), self._job.playbook
+        waits = playbook.evidence_seconds - (playbook.seconds - self._seconds_left)
         try:
-            checkout = await asyncio.shield(self._opening)
-            head, self._commits = await read_history(checkout, self._job.service.branch, self._job.playbook.history)
+            checkout = await asyncio.wait_for(asyncio.shield(self._opening), max(waits, 0.0))
+            head, self._commits = await read_history(checkout, self._job.service.branch, playbook.history)
             bench = await self._get_bench()
             bench.head = head
             archive = await bench.archive(head, keep=True)
-        except (Unavailable, Rejected) as error:
-            why = self._tools.clean(str(error), 300)
+        except (Unavailable, Rejected, TimeoutError) as error:
+            why = self._tools.clean(str(error), 300) or f"no answer in {playbook.evidence_seconds} s"
             return Suspected(head="", suspects=(), notes=(f"the repository could not be read: {why}",))
-        records = (*collected.records, *collected.ci_records)
-        if self._job.playbook.reproduce is Reproduce.CHECK:
-            records = (*collected.records, *(await self._read_check(head) or collected.ci_records))
-        collected = replace(collected, records=merge_records(records))
+        output = await self._read_check(head) if self.has_check and runs else ()
+        collected = replace(collected, records=merge_records((*collected.records, *(output or collected.ci_records))))
         commits = since_green(self._commits, self._job.green_sha)
         ground = Ground(head=head, archive=archive, executed=merge_executed(bench.executed.values()))
         found = await find_suspects(self._job, collected, ground=ground, commits=commits, tools=self._tools)
         note = f"only commits after {self._job.green_sha[:12]}, where CI was last green, are suspects"
-        return found if commits is self._commits else replace(found, notes=(*found.notes, note))
+        notes = found.notes if commits is self._commits else (*found.notes, note)
+        return replace(found, notes=notes, is_early=self.has_check and not runs)
 
     @property
     def _aimed(self) -> Job:
@@ -180,9 +217,18 @@ class _Case:
     async def _draft(self) -> Drafted:
         suspected = self._get(Suspected)
         kind = self._job.playbook.reproduce
-        target = choose_target(self._get(Confirmed), suspected.suspects, await self._get_commits(), kind=kind)
-        bench = await self._prepare()
-        judged = await draft_revert(bench, target, head=suspected.head, trial=await self._get_trial())
+        confirmed, commits = self._get(Confirmed), await self._get_commits()
+        target = choose_target(confirmed, suspected.suspects, commits, kind=kind)
+        bench, trial = await self._prepare(), await self._get_trial()
+        small = confirmed.culprit if trial is not None and not self._job.wants_revert else None
+        aim = Aim(
+            target=target,
+            culprit=next((commit for commit in commits if commit.sha == small), None),
+            head=suspected.head,
+            trial=trial,
+            has_time=lambda: self._seconds_left > self._job.playbook.seconds * (1 - SMALLER_SHARE),
+        )
+        judged = await draft_fix(bench, aim)
         self._verified = judged.verified
         return judged.drafted
 
@@ -225,6 +271,9 @@ class _Case:
 
     def _get(self, kind: type[_Stored]) -> _Stored:
         return next(result for result in self._results.values() if isinstance(result, kind))
+
+    def _find(self, kind: type[_Stored]) -> _Stored | None:
+        return next((result for result in self._results.values() if isinstance(result, kind)), None)
 
 
 _STAGES: dict[type[StageResult], Stage] = {

@@ -20,11 +20,13 @@ MAX_EXPR: Final = 300
 def add_metrics(job: Job, collected: Collected, tools: Tools) -> Collected:
     """Return what was collected with what the metrics say; where one could not be had, with a note that says so."""
     evidence, metrics, notes = list(collected.evidence), list[Metric](), list(collected.notes)
+    missing = list(collected.missing)
     for read in job.metrics:
         query = _clean_query(read.query, tools)
         if read.fault or not any(each.points for each in read.series):
             why = f"could not be read: {tools.clean(read.fault, MAX_FAULT)}" if read.fault else _say_empty(read, query)
             notes.append(f"the metric “{query.title}” {why}")
+            missing += notes[-1:] if read.fault else []
             continue
         metric, piece = _tell(job, read, query, tools, f"E{len(evidence) + 1}")
         metrics.append(metric)
@@ -34,6 +36,7 @@ def add_metrics(job: Job, collected: Collected, tools: Tools) -> Collected:
         evidence=tuple(evidence),
         metrics=tuple(metrics),
         notes=tuple(notes),
+        missing=tuple(missing),
         began_at=collected.began_at or _find_beginning(collected, metrics),
     )
 

@@ -134,22 +134,23 @@ class Bench:
         return self._results.get((at, trial.key))
 
     async def again(self, trial: Trial, at: str) -> CheckRun:
-        """Run a check once more, whatever is known of it; what is known stays."""
-        return await self._run_check(trial.check, at)
+        """Run a check, a request or a start once more, whatever is known of it; what is known stays."""
+        if trial.kind is Reproduce.CHECK:
+            return await self._run_check(trial.check, at)
+        return (await self._send(trial, [trial.sent], at))[0]
 
     async def repeat(self, trial: Trial, at: str, times: int) -> CheckRun:
-        """Run a check until it was run `times` times; where the runs disagree its verdict is unknown."""
-        first = await self.run(trial, at)
-        if first.note or first.verdict is Check.UNKNOWN:
-            return first
-        more = await asyncio.gather(*(self._run_check(trial.check, at) for _ in range(times - 1)))
-        verdicts = [first.verdict, *(run.verdict for run in more)]
-        verdict = first.verdict if len(set(verdicts)) == 1 else Check.UNKNOWN
-        shown = next((run for run in (first, *more) if run.verdict is Check.RED), first)
+        """Run a trial until it was run `times` times; where the runs disagree its verdict is unknown."""
+        known = await self.run(trial, at)
+        if known.verdict is Check.UNKNOWN or times <= known.attempts:
+            return known
+        more = await asyncio.gather(*(self.again(trial, at) for _ in range(times - known.attempts)))
+        verdicts = [known.verdict] * known.attempts + [run.verdict for run in more]
+        shown = next((run for run in (known, *more) if run.verdict is Check.RED), known)
         whole = replace(
             shown,
-            verdict=verdict,
-            seconds=round(sum(run.seconds for run in (first, *more)), 3),
+            verdict=known.verdict if len(set(verdicts)) == 1 else Check.UNKNOWN,
+            seconds=round(sum(run.seconds for run in (known, *more)), 3),
             note=tell_repeats(verdicts),
             attempts=len(verdicts),
             greens=verdicts.count(Check.GREEN),

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.blame import read_renames
+from bot.domain.blame import read_hunks, read_renames
+from bot.domain.drift import Drift, find_drift, find_package
 from bot.domain.evidence import ErrorRecord, Evidence
+from bot.domain.file_names import is_dependency_file
 from bot.domain.investigation import Collected, Job, Suspected
 from bot.domain.nearness import CUT, Executed, read_aliases
 from bot.domain.reach import Definition, Seed, find_reach
@@ -35,6 +37,7 @@ from bot.worker.tools import Tools
 MAX_SOURCE = 2 * 1024 * 1024
 MAX_PLACES = 40
 MAX_SOURCES = 3_000
+MAX_MANIFESTS = 40
 NEARBY = 3
 MAX_SHOWN = 3
 
@@ -133,6 +136,23 @@ def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Chan
         notes=tuple(notes),
         code=tuple(_show_code(places, snapshot, code, ground.head)),
         changed=list_changes(changes, suspects, job.told, clues=clues),
+        drift=_find_drift(collected, snapshot, changes),
+    )
+
+
+def _find_drift(collected: Collected, snapshot: Snapshot, changes: Sequence[Change]) -> Drift | None:
+    """Look for a package that nothing pins, where the error comes out of one."""
+    if not any(record.frames and find_package(record.frames[-1].path) for record in collected.records):
+        return None
+    paths = frozenset(
+        sorted(filter(is_dependency_file, snapshot.names()), key=lambda path: path.count("/"))[:MAX_MANIFESTS]
+    )
+    hunks = (hunk for change in changes for hunk in read_hunks(change.diff) if is_dependency_file(hunk.path))
+    return find_drift(
+        collected.records,
+        {path: "\n".join(lines) for path, lines in snapshot.read(paths).items()},
+        changed=(line for hunk in hunks for line in hunk.removed),
+        told={piece.kind: piece.text for piece in collected.evidence},
     )
 
 

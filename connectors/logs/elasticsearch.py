@@ -10,10 +10,10 @@ from pydantic import SecretStr
 
 from bot.domain.evidence import LogLine
 from bot.domain.service import LogPlace
-from bot.errors import Reason, Rejected, Unavailable
+from bot.errors import Reason, Unavailable
 from bot.ports.logs import LogQuery
 from connectors.http_reader import HttpReader, HttpSettings
-from connectors.logs.entries import Entry, Page, count_nanoseconds, read_back, say_range, tell_lines
+from connectors.logs.entries import Entry, Page, count_nanoseconds, naming, read_back, say_range, tell_lines
 
 PAGE: Final = 1_000
 _MILLI: Final = 1_000_000
@@ -55,12 +55,8 @@ class Source:
         self.notes = []
         ends_at = time.monotonic() + query.seconds
         filters = f"{self._place.path} {self._place.query}".strip()
-        try:
+        with naming(lambda what: say_range(what, query, filters)):
             found = read_back(lambda before: self._fetch(query, before, ends_at), query, step=_MILLI, notes=self.notes)
-        except Unavailable as error:
-            raise Unavailable(say_range(str(error), query, filters), error.reason, error.retry_after) from error
-        except Rejected as error:
-            raise Rejected(say_range(str(error), query, filters), error.reason) from error
         yield from tell_lines(self.name, found)
 
     def _fetch(self, query: LogQuery, before: int, ends_at: float) -> Page:

@@ -109,6 +109,6 @@ def naming(say: Callable[[str], str]) -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
-        raise Unavailable(say(str(error)), error.reason) from error
+        raise Unavailable(say(str(error)), error.reason, error.retry_after) from error
     except (LimitReached, Rejected) as error:
         raise Rejected(say(str(error)), error.reason) from error

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -50,12 +51,14 @@ class Source:
     """`LogSource` over the files that `pattern` matches; an exact name finds its rotated files too.
 
     Files are opened before the first one is read, so that a rotation in between loses and repeats nothing. `read`
-    raises when its first line is asked for. `notes` says what the latest read had to leave out.
+    raises when its first line is asked for; it ends with the query's seconds. `notes` says what the latest read had to
+    leave out.
     """
 
     def __init__(self, name: str, pattern: str) -> None:
         self._name = name
         self._pattern = pattern
+        self._ends_at = 0.0
         self.notes: list[str] = []
 
     @property
@@ -64,8 +67,11 @@ class Source:
 
     def read(self, query: LogQuery) -> Iterator[LogLine]:
         self.notes = []
+        self._ends_at = time.monotonic() + query.seconds
         with ExitStack() as stack:
             kept = self._keep(self._open(query, stack), query)
+        if time.monotonic() > self._ends_at and not any(tail.lines for _, tail in kept):
+            raise Unavailable(self._say(f"{query.seconds:.0f} s were not enough to read", query), Reason.TIMEOUT)
         for name, tail in reversed(kept):
             while tail.lines:
                 line = tail.lines.popleft()
@@ -95,9 +101,9 @@ class Source:
         clock: datetime | None = None
         try:
             for number, text in read_lines(
-                file.stream, query.since, query.until, time_of=lambda raw: _time_of(raw, near)
+                file.stream, query.since, query.until, time_of=lambda raw: self._time_of(raw, near)
             ):
-                line = _Raw(number=number, text=text, at=_time_of(text, near))
+                line = _Raw(number=number, text=text, at=self._time_of(text, near))
                 if clock is None and line.at is None:
                     head.add(line)
                     continue
@@ -111,6 +117,12 @@ class Source:
             self.notes.append(f"{file.path.name}: not read to its end ({error})")
         is_recent = file.written_at is None or file.written_at >= query.since
         return head if clock is None and is_recent else tail
+
+    def _time_of(self, raw: bytes, near: datetime) -> datetime | None:
+        """Return the time that a line shows. Raises `TimeoutError` when there is no time left."""
+        if time.monotonic() > self._ends_at:
+            raise TimeoutError("no time was left")
+        return _time_of(raw, near)
 
     def _open(self, query: LogQuery, stack: ExitStack) -> list[OpenFile]:
         try:

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from bot.domain.evidence import LogLine
 from bot.domain.service import LogPlace
-from bot.errors import Reason, Rejected, Unavailable
+from bot.errors import Reason, Rejected
 from bot.ports.logs import LogQuery
 from connectors.http_reader import HttpReader, HttpSettings
-from connectors.logs.entries import Entry, Page, count_nanoseconds, read_back, say_range, tell_lines
+from connectors.logs.entries import Entry, Page, count_nanoseconds, naming, read_back, say_range, tell_lines
 
 PAGE: Final = 1_000
 
@@ -35,13 +35,8 @@ class Source:
     def read(self, query: LogQuery) -> Iterator[LogLine]:
         self.notes = []
         ends_at = time.monotonic() + query.seconds
-        try:
+        with naming(lambda what: say_range(what, query, self._query)):
             found = read_back(lambda before: self._fetch(query, before, ends_at), query, step=1, notes=self.notes)
-        except Unavailable as error:
-            text = say_range(str(error), query, self._query)
-            raise Unavailable(text, error.reason, error.retry_after) from error
-        except Rejected as error:
-            raise Rejected(say_range(str(error), query, self._query), error.reason) from error
         yield from tell_lines(self.name, found)
 
     def _fetch(self, query: LogQuery, before: int, ends_at: float) -> Page:

@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Final
 
 from bot.domain.draft import ChangeKind, Patch
+from bot.domain.file_names import is_test_file
 from bot.domain.patch import PatchLimits, check_existing, list_existing, parse_patch, read_patch, render_file
 from bot.domain.patch_file import FileDiff, Hunk
 from bot.domain.patch_names import show
 from bot.domain.patch_sight import find_added_hidden
-from bot.domain.risk import is_test_file
 from bot.errors import Refused
 from bot.ports.workspace import RevertDraft
 from connectors.workspaces.git_binary import show_binaries

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,17 +12,20 @@ import aiohttp
 
 from bot.demo.api import BotApi, Event, IncidentStatus
 from bot.demo.browser import Browser
+from bot.domain.service import LogPlace, Service
 from tests.bench.report import Row, note, quantile, spread, within
 from tests.bench.running import Bot, make_body, send
 from tests.worlds.recipes import CHECKOUT, STOCKROOM, TICKETS
 from tests.worlds.world import World, build_world
 
 COUNT = 30
+HUNG = 3
 LOOK = 0.15
 PATIENCE = 60.0
 #: What is told, and between which two events of the timeline it is measured; "" is the moment the alert was sent.
 SPANS: Mapping[str, tuple[str, str]] = {
     "alert → first card": ("", "card"),
+    "alert → first finding": ("", "collected"),
     "alert → suspect named": ("", "suspected"),
     "alert → suspect confirmed in the sandbox": ("", "confirmed"),
     "alert → verified patch shown": ("", "patch_ready"),
@@ -36,9 +40,11 @@ async def measure(folder: Path) -> list[Row]:
     for recipe in (CHECKOUT, TICKETS, STOCKROOM):
         (folder / recipe.name).mkdir()
         worlds.append(await asyncio.to_thread(build_world, recipe, folder / recipe.name))
-    bot = Bot(folder=folder, service=worlds[0].service, services=[world.service for world in worlds])
-    bot.write_config()
+    services = [world.service for world in worlds]
+    bot = Bot(folder=folder, service=services[0], services=[*services, _hang(services[0])])
     async with AsyncExitStack() as stack:
+        bot.more_config = f'[connections.loki]\nurl = "{await _start_silence(stack)}"\n'
+        bot.write_config()
         session = await stack.enter_async_context(aiohttp.ClientSession())
         stack.callback(bot.stop)
         await bot.start_ready(session)
@@ -47,17 +53,37 @@ async def measure(folder: Path) -> list[Row]:
             await handler.handle(worlds[number % len(worlds)], number + 1)
         await asyncio.sleep(2)
         front, worker = bot.front_use(), bot.worker_use()
+        first, last = zip(*[await handler.look(worlds[0], COUNT + number + 1) for number in range(HUNG)], strict=True)
     spans = [note(f"{what}: p50 / p95 of {COUNT}", spread(handler.spans[what], "s")) for what in SPANS]
     memory = f"{front.memory:.0f} / {worker.memory:.0f} MB"
     cpu = f"{front.cpu / COUNT:.2f} / {worker.cpu / COUNT:.2f} s"
     return [
         within("P1", "alert → first card, largest", max(handler.spans["alert → first card"]), 1.0, "s"),
         *spans,
+        within("", f"a log store that hangs: alert → first finding, largest of {HUNG}", max(first), 10.0, "s"),
+        within("", "… alert → all findings, the commit confirmed, largest", max(last), 60.0, "s"),
         note(f"press answered: p50 / p95 of {len(handler.presses)}", spread(handler.presses, "s")),
         within("P1", "press answered, p99", quantile(handler.presses, 0.99), 1.0, "s"),
         note(f"memory after {COUNT} incidents: front / worker", memory),
         note("CPU per incident: front / worker", cpu),
     ]
+
+
+def _hang(service: Service) -> Service:
+    """Return the service once more, as one that logs into a store as well."""
+    return replace(service, name=f"{service.name}-far", logs=(*service.logs, LogPlace(kind="loki", query='{app="x"}')))
+
+
+async def _start_silence(stack: AsyncExitStack) -> str:
+    """Return the address of a server that takes every question and never answers."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            pass
+        writer.close()
+
+    server = await stack.enter_async_context(await asyncio.start_server(listen, "127.0.0.1", 0))
+    return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 class _Handler:
@@ -86,6 +112,19 @@ class _Handler:
         resolved = make_body(world.service.name, name, began=began, ended=datetime.now(UTC))
         await send(self._session, self._bot, resolved)
         await self._wait(incident, "resolved")
+
+    async def look(self, world: World, number: int) -> tuple[float, float]:
+        """Let one incident be investigated whose service logs into a store that hangs; nobody does anything."""
+        name, incident, service = f"HighErrorRate{number}", f"INC-{number}", f"{world.service.name}-far"
+        began, sent_at = world.alert_started_at, datetime.now(UTC)
+        await send(self._session, self._bot, make_body(service, name, began=began))
+        await self._wait(incident, "findings")
+        events = await self._api.timeline(incident)
+        at = _read_times(events)
+        resolved = make_body(service, name, began=began, ended=datetime.now(UTC))
+        await send(self._session, self._bot, resolved)
+        first, last = (at[name] - sent_at for name in ("collected", "findings"))
+        return first / timedelta(seconds=1), last / timedelta(seconds=1)
 
     async def _approve(self, incident: str) -> None:
         """Let as many people approve as the patch needs."""

@@ -16,7 +16,7 @@ import aiohttp
 
 from bot.demo.api import BotApi
 from bot.demo.browser import Browser
-from bot.domain.service import Service
+from bot.domain.service import LogPlace, Service
 from tests.e2e.walk import ROOT, TOKEN, Walk
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -46,7 +46,7 @@ SERVICE = """
 [services.{name}]
 repository = {repository}
 run = {run}
-logs = [{{ path = {log} }}]
+logs = [{logs}]
 paths = {paths}
 [services.{name}.checks]
 {checks}
@@ -72,6 +72,7 @@ class Bot(Walk):
     services: Sequence[Service]
     database_url: str = ""
     starts_cold: bool = True
+    more_config: str = ""
 
     def write_config(self) -> None:
         parts = [HEAD.format(port=self.port, state=json.dumps(str(self.state)))]
@@ -82,12 +83,12 @@ class Bot(Walk):
                     name=service.name,
                     repository=json.dumps(service.repository),
                     run=json.dumps(service.run),
-                    log=json.dumps(service.logs[0].path),
+                    logs=", ".join(_write_place(place) for place in service.logs),
                     paths=json.dumps(service.paths),
                     checks=checks,
                 )
             )
-        (self.folder / "nightshift.toml").write_text("".join(parts))
+        (self.folder / "nightshift.toml").write_text("".join([*parts, self.more_config]))
 
     def start(self, fault: str = "") -> None:
         if not self.database_url:
@@ -149,6 +150,11 @@ class Bot(Walk):
             memory=sum(use.memory for use in uses),
             peak=sum(use.peak for use in uses),
         )
+
+
+def _write_place(place: LogPlace) -> str:
+    values = {"kind": place.kind, "path": place.path, "query": place.query}
+    return f"{{ {', '.join(f'{name} = {json.dumps(value)}' for name, value in values.items() if value)} }}"
 
 
 def read_use(pid: int) -> Use:

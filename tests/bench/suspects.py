@@ -1,4 +1,4 @@
-"""Fourteen regressions in generated repositories: how they are ranked, what confirms them, and what the reverts are."""
+"""Sixteen regressions in generated repositories: how they are ranked, what confirms them, and what the reverts are."""
 
 import asyncio
 import json
@@ -8,11 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.flaky import OPEN_TEST, PLAIN_TEST, RATES, share_misblamed
 from tests.bench.report import Row, exactly, note, spread, within
 from tests.worlds.regressions.build import Regression, build_regression
 from tests.worlds.regressions.cases import CASES
 
 SEEDS = (1, 2, 3)
+#: How many flaky checks of each kind and rate are made up.
+FLAKY = 200
+TESTS = (OPEN_TEST, PLAIN_TEST)
+TOLD = f"{FLAKY * 3 * len(RATES):,} checks that are red {100 * RATES[0]:.0f} to {100 * RATES[-1]:.0f} % of the time"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,7 @@ async def measure(folder: Path) -> list[Row]:
             if seed == SEEDS[0]:
                 outcomes.append(_read(await _run(made, "triage", "--run", made.command), made))
     kinds = ("verified", "unverified", "none")
+    flaky = {test: [await share_misblamed(rate, cases=FLAKY, test=test) for rate in RATES] for test in TESTS}
     patches = " / ".join(str(sum(each.patch == kind for each in outcomes)) for kind in kinds)
     return [
         note("regressions ranked / confirmed, with 20 to 200 commits", f"{len(ranks)} / {len(outcomes)}"),
@@ -48,6 +54,8 @@ async def measure(folder: Path) -> list[Row]:
         within("E5", "test runs to confirm, median", statistics.median(each.runs for each in outcomes), 5, "runs"),
         note("whole triage with the suite", spread([each.seconds for each in outcomes], "s")),
         note("reverts verified / not verified / none", patches),
+        within("E5", f"{TOLD}: an innocent commit blamed, worst rate", max(flaky[OPEN_TEST]), 2, "%"),
+        note("… where nothing in the code of the check says so", f"{max(flaky[PLAIN_TEST]):.1f} %"),
     ]
 
 

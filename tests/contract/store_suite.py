@@ -101,6 +101,20 @@ def voted(before: Approval, person: str = "ada") -> Approval:
 
 
 class StoreContract:
+    def test_what_is_preliminary_gives_way_once_and_a_run_can_be_begun_anew(self, rig: StoreRig):
+        whole = Collected(records=(), requests=(), evidence=(), lines_read=2)
+        early = replace(whole, lines_read=1, pending=("loki log",))
+        with rig.store.begin() as work:
+            earlier = replace(early, lines_read=0)
+            for result, is_taken in ((earlier, True), (early, True), (whole, True), (early, False)):
+                assert work.investigations.add("r", result) is is_taken
+            work.investigations.add("other", whole)
+        with rig.store.begin() as work:
+            assert work.investigations.of("r") == (whole,)
+            work.investigations.drop("r")
+            assert work.investigations.of("r") == ()
+            assert work.investigations.of("other") == (whole,)
+
     def test_a_unit_is_all_or_nothing(self, rig: StoreRig):
         with pytest.raises(RuntimeError), rig.store.begin() as work:  # noqa: PT012 -- the whole unit is what fails
             added = work.incidents.add(incident())

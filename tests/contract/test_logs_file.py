@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,6 +104,18 @@ def test_the_limit_spans_files_and_is_noted(tmp_path: Path) -> None:
     assert [line.source for line in lines] == ["app.log.1"] * 7 + ["app.log"]
     assert lines[-2].number == 100
     assert any("app.log.1" in note for note in source.notes)
+
+
+def test_reading_ends_with_its_time_and_what_was_read_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1_000_000))
+    monkeypatch.setattr(log_file, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    put(tmp_path / "app.log", [stamp(n / 100, f"line {n}") for n in range(2_000)])
+    source = Source("file", str(tmp_path / "app.log"))
+    lines = list(source.read(replace(HOUR, seconds=100)))
+    assert 0 < len(lines) < 100
+    assert "not read to its end (no time was left)" in source.notes[0]
+    with pytest.raises(Unavailable, match=r"0 s were not enough to read .*app\.log, asked for the log of"):
+        list(source.read(replace(HOUR, seconds=0)))
 
 
 def test_windows_line_ends_are_removed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from bot.agent.arguments import read_arguments
 from bot.agent.tools import MAX_ANSWER, SPECS, Toolbox
+from bot.domain.evidence import LogLine
 from bot.errors import Refused
 from tests.agent_world import FILES, GOOD_EDIT, AgentWorld, ScriptedModel
 
@@ -38,7 +39,10 @@ async def text(name, arguments, **more):
         ("grep", {"pattern": "("}, "not RE2"),
         ("grep", {"pattern": "(?=x)"}, "not RE2"),
         ("read_log", {"pattern": "ERROR"}, "1 of 2 lines match"),
-        ("read_log", {}, "2 of 2 lines match"),
+        ("read_log", {}, "2 of 2 lines match; page 1 of 1, 2 lines:\napp.log:7  12:00:00 INFO POST"),
+        ("read_log", {"page": 2}, "page 2 of 1, 0 lines"),
+        ("read_log", {"at": "app.log:8"}, "app.log:8  12:00:01 ERROR KeyError"),
+        ("read_log", {"at": "app.log:9"}, "no line is at"),
         ("git_log", {"path": "shop"}, "bbbbbbbbbbbb 2026-11-20 12:00 Cy"),
         ("git_log", {"path": "docs"}, "No commit of the last"),
         ("git_show", {"commit": "bbbbbbbb"}, '+    return TABLE[code]["percent"]'),
@@ -124,3 +128,30 @@ def test_schemas_need_no_references_and_forbid_the_rest():
         assert spec.schema()["function"]["parameters"]["additionalProperties"] is False
         with pytest.raises(Refused, match=spec.name):
             read_arguments(spec, '{"surprise": 1}')
+
+
+class TestALongLog:
+    LOG = tuple(LogLine(source="app.log", number=n, text=f"line {n}") for n in range(1_001, 1_301))
+
+    async def read(self, **given) -> str:
+        gap = "(loki could not be read: no answer)"
+        world = AgentWorld(model=ScriptedModel(script=[]), log=self.LOG, faults=(gap,))
+        return (await Toolbox(world.hands()).call("read_log", json.dumps(given), (), room=100_000)).text
+
+    async def test_it_is_reduced_and_says_how_to_see_more(self):
+        assert await self.read() == (
+            "(loki could not be read: no answer)\nwhat matters\n> app.log:7  x\n\n"
+            '"pattern" and "page" show lines as they are, "at" those around one, such as at="app.log:1300".'
+        )
+
+    async def test_its_lines_are_paged_from_the_newest(self):
+        newest, oldest = (await self.read(page=1)).splitlines(), (await self.read(page=4)).splitlines()
+        assert newest[:2] == ["(loki could not be read: no answer)", "300 of 300 lines match; page 1 of 4, 80 lines:"]
+        assert newest[-1] == "app.log:1300  line 1300"
+        assert oldest[2] == "app.log:1001  line 1001"
+        assert len(oldest) == 2 + 60
+        assert (await self.read(pattern="line 10..", page=2)).splitlines()[2] == "app.log:1001  line 1001"
+
+    async def test_lines_around_one_are_shown(self):
+        shown = (await self.read(at="app.log:1200")).splitlines()
+        assert (shown[0], shown[-1]) == ("app.log:1170  line 1170", "app.log:1230  line 1230")

@@ -224,6 +224,43 @@ class TestWithoutGreen:
         assert set(REPORT) <= set(lines)
         assert lines[-1] == failed[-1]
 
+    def test_a_long_trace_is_shown_whole_though_the_end_is_full_of_nothing(self):
+        trace = ["java.lang.AssertionError: no", *(f"\tat org.shop.Frame{n}.call(Frame.java:{n})" for n in range(80))]
+        idle = [f"[INFO] module {n} .............. SUCCESS [ 0.{n} s]" for n in range(45)]
+        failed = [
+            *(f"Downloaded from central: {n}.jar" for n in range(400)),
+            *trace,
+            *idle,
+            "BUILD FAILED",
+            "ERROR: Job failed",
+        ]
+        lines = shown(failed)
+        assert set(trace) <= set(lines)
+        assert lines[-2:] == failed[-2:]
+        assert lines.index(trace[0]) == 0, "what led there is idle"
+
+    def test_a_long_report_that_is_repeated_at_the_end_is_shown_once_and_whole(self):
+        names = [chr(97 + n % 26) * (1 + n // 26) for n in range(60)]
+        report = [f"src/{name}.java:[7,1] error: cannot find symbol {name}" for name in names]
+        again = ["Compilation failed:", *(f"[ERROR] {line}" for line in report)]
+        lines = shown(
+            [*(f"[INFO] compiling {n}" for n in range(300)), *report, *["[INFO] ----"] * 9, *again, "ERROR: Job failed"]
+        )
+        assert set(report) <= set(lines)
+        assert lines[-1] == "ERROR: Job failed"
+
+    def test_of_a_command_that_was_tried_again_the_last_report_is_shown(self):
+        names = [chr(97 + n % 26) * (1 + n // 26) for n in range(60)]
+        report = [f"src/{name}.java:7: error: cannot find symbol {name}" for name in names]
+        again = [*report, *(f"waiting {n}" for n in range(200))]
+        lines = shown([*again, *again, *report, "ERROR: Job failed"])
+        assert lines[-61:] == [*report, "ERROR: Job failed"]
+
+    def test_a_short_ending_that_was_seen_before_is_still_the_end(self):
+        ending = ["[ERROR] Failed to execute goal x", "[ERROR] -> [Help 1]", "[ERROR] Re-run Maven with -e"]
+        lines = shown([*ending, *(f"work {n}" for n in range(300)), *ending, "ERROR: Job failed"])
+        assert lines[-4:] == [*ending, "ERROR: Job failed"]
+
     @pytest.mark.parametrize(
         "ending",
         [

@@ -1,5 +1,6 @@
 """Whole investigations: real git, real sandbox, a service that really failed."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -8,11 +9,22 @@ from pathlib import Path
 import pytest
 
 from bot.domain.evidence import Check
-from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
+from bot.domain.investigation import (
+    Collected,
+    Confirmed,
+    Drafted,
+    Job,
+    LogRead,
+    Suspected,
+    Verified,
+    is_preliminary,
+)
 from bot.domain.playbook import Playbook
+from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
 from bot.errors import LimitReached
 from bot.ports.sandbox import SandboxResult
+from bot.worker import investigate as module
 from bot.worker.investigate import Investigation, Tools
 from connectors.logs.file import Source
 from connectors.sandboxes.bubblewrap import Bubblewrap
@@ -110,8 +122,9 @@ class World:
             done=done,
         )
 
-    async def investigate(self, *done):
-        return [result async for result in Investigation(tools=self.tools).investigate(self.job(*done))]
+    async def investigate(self, *done, **changes):
+        job = replace(self.job(*done), **changes)
+        return [result async for result in Investigation(tools=self.tools).investigate(job)]
 
     def write_log(self, *requests):
         tree = export(self.repository, "main", self.folder / "deployed")
@@ -223,7 +236,7 @@ async def test_no_log_and_no_red_check_blames_nobody(make_world):
     results = await world.investigate()
     collected, suspected, confirmed, drafted = results
     assert "No file matches" in collected.notes[0]
-    assert "between" in collected.notes[0]
+    assert "asked for the log of shop from" in collected.notes[0]
     assert suspected.notes == ("nothing was found in the logs, so the commits are ranked by time alone",)
     assert confirmed.culprit is None
     assert drafted.patch == b""
@@ -423,3 +436,40 @@ async def test_a_bad_file_of_checks_is_said_and_the_operator_s_checks_count(make
     assert verified.is_verified
     assert [run.name for run in verified.runs] == ["reproduction", "tests"]
     assert ".nightshift.toml is not used: checks.lint.command must be a list" in verified.notes[0]
+
+
+async def test_a_first_look_without_anything_to_run_ends_with_the_ranking(make_world):
+    world = make_world(CULPRIT)
+    far = LogPlace(kind="loki", query="{}")
+    world.service = replace(world.service, logs=(far,))
+    read = LogRead(place=far, fault="no answer in 5 s")
+    collected, suspected = await world.investigate(is_first_look=True, far_logs=(read,), awaited=("loki log {}",))
+    assert collected.pending == ("loki log {}",)
+    assert "no answer in 5 s" in collected.missing[0]
+    assert suspected.suspects
+    assert not suspected.is_early
+
+
+async def test_where_a_check_is_red_commits_are_ranked_before_it_is_run_and_again_after(make_world):
+    world = make_world(CULPRIT, checks={"tests": ("{python}", "-c", "import sys; sys.exit(1)")})
+    world.playbook = replace(PLAYBOOK, reproduce=Reproduce.CHECK, evidence=("changes",))
+    shown = await world.investigate(is_first_look=True)
+    assert [(type(result), is_preliminary(result)) for result in shown[:4]] == [
+        (Collected, False), (Suspected, True), (Suspected, False), (Confirmed, False),
+    ]  # fmt: skip
+    again = await world.investigate(shown[0], shown[1])
+    assert type(again[0]) is Suspected, "what was shown early is not taken for the whole after a restart"
+    assert not again[0].is_early
+
+
+async def test_a_repository_that_does_not_answer_is_a_note_and_not_waited_for(make_world, monkeypatch):
+    async def hang(job, tools):
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(module, "open_repository", hang)
+    world = make_world(CULPRIT)
+    world.write_log()
+    world.playbook = replace(PLAYBOOK, evidence_seconds=0.5)
+    collected, suspected = await world.investigate()
+    assert collected.records
+    assert suspected.notes == ("the repository could not be read: no answer in 0.5 s",)

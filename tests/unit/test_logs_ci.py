@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from bot.bootstrap.logs_ci import read_ci
 from bot.cli import app
-from bot.errors import Rejected
+from bot.errors import Refused
 
 GREEN = "test_add ... ok\nRan 1 test in 0.1s\n"
 FAILED = "10%\r20%\ntest_add ... ok\nKeyError: 'rate'\nRan 2 tests in 0.3s\n"
@@ -62,8 +62,8 @@ def test_gaps_and_what_is_left_out_are_said(logs):
 def test_an_empty_log_and_one_that_is_not_there(logs, monkeypatch):
     (logs / "failed.log").write_text("")
     assert CliRunner().invoke(app, ["logs", "ci", str(logs / "failed.log")]).output == "The log is empty.\n"
-    with pytest.raises(Rejected, match="Cannot read"):
+    with pytest.raises(Refused, match="cannot be read"):
         read_ci(logs / "nothing.log", None)
     monkeypatch.setattr("bot.bootstrap.logs_ci.MAX_BYTES", 3)
-    with pytest.raises(Rejected, match="has more than"):
+    with pytest.raises(Refused, match="has more than"):
         read_ci(logs / "green.log", None)

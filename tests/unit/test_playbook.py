@@ -54,6 +54,7 @@ def test_a_playbook_is_read_with_its_defaults():
         ('+++\nname = "a"\nwhen = {x = "y"}\n+++\n', 1, "needs 'title'"),
         ("+++\n" + HEAD.replace('"a"', '"A b"') + "+++\n", 2, "lower-case"),
         ("+++\n" + HEAD + "look_back = 5\n+++\n", 5, "from 60 to"),
+        ("+++\n" + HEAD + "first_seconds = 90\n+++\n", 5, "not be longer than evidence_seconds"),
         ("+++\n" + HEAD + "history = true\n+++\n", 5, "whole number"),
         ("+++\n" + HEAD.replace('"x"', '"(?=a)"') + "+++\n", 4, "not a regular expression"),
         ('+++\nname = "a"\ntitle = "b"\n\n[when]\nalertname = 5\n+++\n', 6, "in quotes"),

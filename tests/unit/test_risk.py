@@ -2,8 +2,9 @@
 
 import pytest
 
+from bot.domain.file_names import is_test_file
 from bot.domain.patch import parse_patch
-from bot.domain.risk import RiskFacts, classify_risk, is_test_file, touches_ci_or_policy
+from bot.domain.risk import RiskFacts, classify_risk, touches_ci_or_policy
 
 VERIFIED = RiskFacts(is_verified=True)
 REVERT = RiskFacts(is_verified=True, is_pure_revert=True)

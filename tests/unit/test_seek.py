@@ -23,6 +23,7 @@ from bot.worker.revert import choose_target
 from bot.worker.seek import choose_checks
 from bot.worker.tools import Tools
 from bot.worker.trial import MARK, Bounds, Timing, Trial, judge, read_reports, read_timing
+from tests.unit.test_check_runs import pack
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 NAMES = ("f", "e", "d", "c", "b", "a")
@@ -42,8 +43,13 @@ SEARCH = FailingRequest(method="GET", target="/search", status=200, cite="app.lo
 
 
 class Checkout:
+    """A tree is a tar file that begins with the name of its commit."""
+
+    def __init__(self, test="def test_total():\n    assert total(2) == 4\n"):
+        self._test = test
+
     async def archive(self, at):
-        return at.encode()
+        return pack({at[0]: "", "test_shop.py": self._test})
 
     async def log(self, head, limit):
         return COMMITS[:limit]
@@ -64,7 +70,7 @@ class ScriptedSandbox:
     asked: Counter = field(default_factory=Counter)
 
     async def run(self, job: SandboxJob) -> SandboxResult:
-        at = job.tree.decode()[0]
+        at = chr(job.tree[0])
         self.asked[at] += 1
         said = self.script(at, self.asked[at])
         if isinstance(said, int):
@@ -79,7 +85,10 @@ class ScriptedSandbox:
 
 def make_job(kind: Reproduce, **labels: str) -> Job:
     service = Service(
-        name="shop", repository="file:///shop", run=("shop", "{port}"), checks={"tests": ("t",), "lint": ("l",)}
+        name="shop",
+        repository="file:///shop",
+        run=("shop", "{port}"),
+        checks={"tests": ("t", "test_shop.py"), "lint": ("l",)},
     )
     playbook = Playbook(name="p", title="P", when={"a": "b"}, reproduce=kind, tries=3)
     return Job(
@@ -94,13 +103,13 @@ def suspect(name: str, score: float) -> Suspect:
     )
 
 
-async def blame(job: Job, script, *requests: FailingRequest, suspects=()):
+async def blame(job: Job, script, *requests: FailingRequest, suspects=(), **tree):
     sandbox = ScriptedSandbox(script)
     tools = Tools(
         log_source=None, workspaces=None, sandbox=sandbox, redact=lambda text: text, redact_lines=list,
         prepare_toolchain=None,
     )  # fmt: skip
-    bench = Bench(tools=tools, service=job.service, checkout=Checkout(), playbook=job.playbook)
+    bench = Bench(tools=tools, service=job.service, checkout=Checkout(**tree), playbook=job.playbook)
     confirmed, _ = await confirm(
         bench, job=job, requests=requests, suspects=suspects, commits=COMMITS, has_time=lambda: True
     )
@@ -112,24 +121,23 @@ class TestCheck:
         confirmed, sandbox = await blame(make_job(Reproduce.CHECK, job="tests"), lambda at, _: int(at >= "c"))
         assert confirmed.culprit == SHAS["c"]
         assert confirmed.reproduce is Reproduce.CHECK
-        assert sandbox.asked["f"] == sandbox.asked["c"] == sandbox.asked["b"] == 3
+        assert sandbox.asked["c"] == sandbox.asked["b"] == 4
 
     @pytest.mark.parametrize(
-        ("where", "script"),
+        ("where", "times", "script"),
         [
-            ("f", lambda at, time: int(at >= "c" and not (at == "f" and time == 2))),
-            ("f", lambda at, time: int(at == "f" and time == 3)),
-            ("c", lambda at, time: int(at >= "c" and not (at == "c" and time == 3))),
-            ("b", lambda at, time: int(at >= "c" or (at == "b" and time == 2))),
+            ("f", 3, lambda at, time: int(at == "f" and time == 3)),
+            ("c", 3, lambda at, time: int(at >= "c" and not (at == "c" and time == 3))),
+            ("b", 2, lambda at, time: int(at >= "c" or (at == "b" and time == 2))),
         ],
-        ids=["red at head, then green", "green at head, then red", "green at the culprit", "red at its parent"],
+        ids=["green at head, then red", "green at the culprit", "red at its parent"],
     )
-    async def test_a_flaky_check_is_named_and_nobody_is_blamed(self, where, script):
+    async def test_a_flaky_check_is_named_and_nobody_is_blamed(self, where, times, script):
         job = make_job(Reproduce.CHECK, job="tests")
         confirmed, _ = await blame(job, script)
         assert confirmed.culprit is None
         assert "the check tests is flaky: it failed in" in confirmed.how
-        assert f"of 3 runs at {SHAS[where][:12]}, so no commit is blamed" in confirmed.how
+        assert f"of {times} runs at {SHAS[where][:12]}, so no commit is blamed" in confirmed.how
         assert choose_target(confirmed, (), COMMITS, kind=Reproduce.CHECK).commit == ""
         collected = Collected(records=(), requests=(), evidence=(), lines_read=0, reproduce=Reproduce.CHECK)
         (finding,), evidence = conclude([collected, confirmed])
@@ -137,7 +145,7 @@ class TestCheck:
         assert finding.confidence == "confirmed"
         assert any("contradicted itself" in piece.text for piece in evidence)
 
-    @pytest.mark.parametrize(("order", "runs"), [("ce", 4), ("ec", 7)], ids=["first", "second"])
+    @pytest.mark.parametrize(("order", "runs"), [("ce", 5), ("ec", 11)], ids=["first", "second"])
     async def test_a_suspect_that_is_right_needs_few_runs(self, order, runs):
         suspects = (suspect(order[0], 0.6), suspect(order[1], 0.5))
         job = make_job(Reproduce.CHECK, job="tests")
@@ -145,6 +153,35 @@ class TestCheck:
         assert confirmed.culprit == SHAS["c"]
         assert sandbox.asked.total() == runs
         assert f"({runs} runs in the sandbox)" in confirmed.how
+
+    @pytest.mark.parametrize(
+        "test",
+        ["def test():\n    assert random.random() < 0.9\n", "@pytest.mark.flaky\ndef test():\n    assert ok()\n"],
+        ids=["chance", "mark"],
+    )
+    async def test_a_check_that_may_answer_by_chance_is_run_more_often(self, test):
+        suspects = (suspect("c", 0.6), suspect("e", 0.1))
+        job = make_job(Reproduce.CHECK, job="tests")
+        confirmed, sandbox = await blame(job, lambda at, _: int(at >= "c"), suspects=suspects, test=test)
+        assert confirmed.culprit == SHAS["c"]
+        assert sandbox.asked["c"] == sandbox.asked["b"] == 4
+        lucky = lambda at, time: int(at >= "c" and not (at == "c" and time == 4))  # noqa: E731 - short
+        confirmed, _ = await blame(job, lucky, suspects=suspects, test=test)
+        assert confirmed.culprit is None
+        assert "so no commit is blamed; test_shop.py uses " in confirmed.how
+
+    async def test_a_request_that_fails_by_chance_blames_nobody(self):
+        def script(at, time):
+            is_red = at >= "c" and not (at == "c" and time == 3)
+            return {"started": True, "red": is_red, "answer": {"status": 500 if is_red else 200}, "log": ""}
+
+        job = make_job(Reproduce.REQUEST)
+        confirmed, _ = await blame(job, script, SEARCH)
+        assert confirmed.culprit is None
+        assert confirmed.how.startswith("GET /search is flaky: it failed in 2 of 3 runs at cccccccccccc")
+        collected = Collected(records=(), requests=(), evidence=(), lines_read=0)
+        (finding, *_), _ = conclude([collected, confirmed])
+        assert (finding.confidence, finding.claim) == ("confirmed", confirmed.how)
 
     async def test_a_green_that_was_luck_blames_nobody_though_the_first_suspect_is_red(self):
         suspects = (suspect("c", 0.6), suspect("e", 0.1))

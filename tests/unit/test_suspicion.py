@@ -16,8 +16,8 @@ from bot.domain.suspicion import (
     map_path,
     rank_suspects,
     say_span,
-    split_words,
 )
+from bot.domain.vocabulary import split_words
 
 ERROR_AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 

@@ -82,6 +82,24 @@ def test_a_check_names_the_culprit_and_its_revert_is_tested(shop, capsys):
     assert (said["patch"]["before"], said["patch"]["after"]) == ("red", "green")
 
 
+def test_a_package_that_drifted_is_said_where_no_commit_can_be_blamed(shop, capsys):
+    (shop / "app.log").write_text(
+        "Successfully installed kit-1.5.0\n"
+        + LOG.replace("/app/shop.py", "/venv/lib/python3.11/site-packages/kit/rates.py")
+    )
+    (shop / "shop" / "requirements.txt").write_text("kit>=1.4\n")
+    who = ("-c", "user.name=Ada", "-c", "user.email=a@b.example")
+    subprocess.run(["git", "add", "-A"], cwd=shop / "shop", check=True)
+    subprocess.run(["git", *who, "commit", "-q", "-m", "Ask for kit"], cwd=shop / "shop", check=True)
+    assert triage_main([*where(shop), "--run", "python3 -c 'raise SystemExit(1)'"]) == 4
+    said = json.loads(capsys.readouterr().out)
+    drift = next(finding for finding in said["findings"] if "kit 1.5.0" in finding["claim"])
+    assert drift["confidence"] == "inconclusive"
+    assert "requirements.txt asks for kit>=1.4" in drift["claim"]
+    assert drift["next"].startswith("which version of kit was installed when it was green last")
+    assert said["patch"] is None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [["--log", "/no/such"], ["--seconds", "1"], ["--commits", "x"], ["--nonsense"], ["--repo", "/no/such"]],

@@ -1,4 +1,4 @@
-"""Fourteen regressions: crashes, wrong results, slowness, settings, a pinned package; most far from their stack."""
+"""Sixteen regressions: crashes, wrong results, slowness, settings, pinned packages; most far from their stack."""
 
 from dataclasses import dataclass
 
@@ -261,6 +261,26 @@ CASES = (
         ),
     ),
     Case(
+        name="longer-shifts",
+        project="roster",
+        kind="config",
+        length=30,
+        test="tests.test_rota.RotaTest.test_plan_turns_after_a_week",
+        culprit=Step(
+            message="Try longer shifts over the summer, and wider tables",
+            edits=(
+                ("roster/settings.toml", "length_days = 7", "length_days = 14"),
+                ("roster/settings.toml", "width = 40", "width = 60"),
+                (
+                    "roster/export.py",
+                    "log = logging.getLogger(__name__)\n",
+                    "log = logging.getLogger(__name__)\nWIDEST = 120\n",
+                ),
+            ),
+            at=0.8,
+        ),
+    ),
+    Case(
         name="counting-postings",
         project="finder",
         kind="slow",
@@ -287,6 +307,25 @@ CASES = (
         runner="pytest",
         culprit=Step(
             message="Bump textkit to 1.5", edits=(("requirements.txt", "textkit==1.4", "textkit==1.5"),), at=0.55
+        ),
+    ),
+    Case(
+        name="textkit-and-words",
+        project="finder",
+        kind="dependency",
+        length=50,
+        test="tests.test_tokens.TokensTest.test_umlauts_are_spelled_out",
+        culprit=Step(
+            message="Bump textkit, and stop at fewer words",
+            edits=(
+                ("requirements.txt", "textkit==1.4", "textkit==1.5"),
+                (
+                    "finder/tokens.py",
+                    "    found = [normalize(word) for word in textkit.words(text)]",
+                    "    found = [normalize(word) for word in list(textkit.words(text))]",
+                ),
+            ),
+            at=0.5,
         ),
     ),
     Case(

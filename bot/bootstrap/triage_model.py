@@ -1,0 +1,82 @@
+"""The model in `triage`: where no patch without one holds, the bot's own agent drafts another and tests it."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bot.agent.transcript import fold
+from bot.bootstrap.worker import open_model
+from bot.domain.investigation import Drafted, Job
+from bot.domain.transcript import Budget, Conclusion, EndReason, Step
+from bot.errors import NightshiftError
+from bot.ports.drafter import ModelJob
+from bot.ports.model import ModelPlace
+from bot.render.report import ModelAnswer
+from bot.settings import ENV_PREFIX, load_settings
+from bot.worker.drafting import ModelDrafting
+from bot.worker.tools import Tools
+
+#: With less time than this the model is not asked.
+LEAST_SECONDS: Final = 10.0
+_URL: Final = f"{ENV_PREFIX}MODEL_URL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Where the model answers, and what one run of it may use."""
+
+    place: ModelPlace
+    budget: Budget
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        return [self.place.api_key] if self.place.api_key else []
+
+
+def find_model() -> Model | None:
+    """Return the model that the environment names, None where it names none. Raises `ConfigError`."""
+    if not os.environ.get(_URL, "").strip():
+        return None
+    settings = load_settings(None)
+    place = settings.model_place()
+    return Model(place=place, budget=settings.model_budget()) if place else None
+
+
+async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float) -> ModelAnswer:
+    """Let the model draft for so many seconds at most, on what the stages found. Says in words where it could not."""
+    if seconds < LEAST_SECONDS:
+        return ModelAnswer(fault="no time was left to ask the model")
+    budget = replace(
+        model.budget,
+        seconds=min(model.budget.seconds, seconds),
+        answer_seconds=min(model.budget.answer_seconds, seconds),
+    )
+    rows: list[Step] = []
+
+    async def store(step: Step) -> Step:
+        rows.append(step)
+        return step
+
+    drafting = ModelDrafting(tools=tools, open_model=open_model)
+    fault = ""
+    try:
+        await drafting.draft(ModelJob(job=job, place=model.place, budget=budget), store)
+    except NightshiftError as error:
+        fault = f"the model could not be asked: {tools.clean(str(error), 300)}"
+    conclusion = fold(rows).conclusion if rows else None
+    return _tell(conclusion, fault, tools.sanitize)
+
+
+def _tell(conclusion: Conclusion | None, fault: str, clean: Callable[[str], str]) -> ModelAnswer:
+    if conclusion is None:
+        return ModelAnswer(fault=fault or "the model came to no end")
+    ended = "" if conclusion.why is EndReason.DONE else "its run ended early"
+    answer = ModelAnswer(
+        text=clean(" ".join(conclusion.text.split())), fault=fault or ended, repairs=conclusion.repairs
+    )
+    best = conclusion.best
+    if best is None:
+        return answer
+    drafted = Drafted(base=best.base, patch=best.patch, title=best.title, culprit=None, notes=("drafted by the model",))
+    return replace(answer, drafted=drafted, verified=best.verified)

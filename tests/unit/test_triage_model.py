@@ -1,0 +1,79 @@
+"""`triage` with a model: asked where nothing else holds, and only then."""
+
+import asyncio
+import json
+
+import pytest
+
+from bot.bootstrap.triage_options import triage_main
+from tests.model_server import Raw, Say, serve_model
+from tests.unit.test_mend import Repository
+
+GOOD = "def rate(country):\n    return RATES[country]\n\n\nRATES = {'SE': 25, 'DE': 19}\n"
+KEY = "sk-key-of-the-model-4711"
+EDIT = {"path": "shop.py", "old": "RATES = {'DE': 20}", "new": "RATES = {'DE': 20, 'SE': 25}"}
+ENGINEER = (
+    Say(calls=(("propose_patch", json.dumps({"title": "Tax Sweden again", "edits": [EDIT]})),)),
+    Say(text=f"The rate of Sweden was lost. {KEY}"),
+)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a repository whose culprit cannot be reverted: its line was changed again."""
+    made = Repository(tmp_path)
+    for number, table in enumerate(("{'SE': 25, 'DE': 19}", "{'DE': 19}", "{'DE': 20}")):
+        made.commit(f"Rates {number}", shop__py=GOOD.replace("{'SE': 25, 'DE': 19}", table))
+    return made
+
+
+async def triage(shop, capsys, *more):
+    check = "python3 -c \"import shop; shop.rate('SE')\""
+    arguments = ["--repo", str(shop.folder), "--log", str(shop.log), "--run", check, "--json", *more]
+    code = await asyncio.to_thread(triage_main, arguments)
+    return code, json.loads(capsys.readouterr().out)
+
+
+async def test_where_no_revert_holds_the_model_drafts_and_its_patch_is_tested(shop, capsys, monkeypatch):
+    async with serve_model(ENGINEER) as server:
+        monkeypatch.setenv("NIGHTSHIFT_MODEL_URL", server.url)
+        monkeypatch.setenv("NIGHTSHIFT_MODEL_API_KEY", KEY)
+        code, said = await triage(shop, capsys)
+    assert code == 0
+    assert said["culprit"] is not None
+    assert said["revert"]["scope"] == "none"
+    assert (said["patch"]["title"], said["patch"]["verified"]) == ("Tax Sweden again", True)
+    assert said["patch"]["notes"] == ["drafted by the model"]
+    assert said["model"]["is_patch"] is True
+    assert said["model"]["said"].startswith("The rate of Sweden was lost.")
+    assert KEY not in json.dumps(said)
+    assert "Tax Sweden again mends it" in " ".join(finding["claim"] for finding in said["findings"])
+    assert b"broke it" in server.seen[0]
+
+
+async def test_without_a_model_or_with_no_model_nothing_is_asked(shop, capsys, monkeypatch):
+    async with serve_model(ENGINEER) as server:
+        monkeypatch.setenv("NIGHTSHIFT_MODEL_URL", server.url)
+        code, said = await triage(shop, capsys, "--no-model")
+        assert (code, said["model"], said["patch"]) == (3, None, None)
+        assert server.seen == []
+
+
+async def test_where_a_revert_holds_the_model_is_not_asked(tmp_path, capsys, monkeypatch):
+    made = Repository(tmp_path)
+    made.commit("Rates 0", shop__py=GOOD)
+    made.commit("Rates 1", shop__py=GOOD.replace("'SE': 25, ", ""))
+    async with serve_model(ENGINEER) as server:
+        monkeypatch.setenv("NIGHTSHIFT_MODEL_URL", server.url)
+        code, said = await triage(made, capsys)
+        assert (code, said["model"], said["revert"]["scope"]) == (0, None, "whole")
+        assert server.seen == []
+
+
+async def test_a_model_that_refuses_leaves_the_result_without_it(shop, capsys, monkeypatch):
+    async with serve_model([Raw(status=401)]) as server:
+        monkeypatch.setenv("NIGHTSHIFT_MODEL_URL", server.url)
+        code, said = await triage(shop, capsys)
+    assert code == 3
+    assert said["model"]["fault"].startswith("the model could not be asked: ")
+    assert said["patch"] is None
