@@ -2,10 +2,14 @@
 
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 
+from bot.bootstrap import triage
 from bot.bootstrap.triage_options import triage_main
+from bot.domain.patch import parse_patch
+from bot.domain.risk import RiskFacts, classify_risk
 
 LOG = """Traceback (most recent call last):
   File "/app/shop.py", line 5, in charge
@@ -108,6 +112,14 @@ def test_only_the_guilty_setting_goes_back_and_what_came_with_and_after_it_stays
     assert lines == ["-timeout = 3  # seconds", "+timeout = 30  # seconds"]
 
 
+def test_who_asks_for_the_revert_gets_all_of_it(shop, capsys, monkeypatch):
+    plan = triage._plan_job
+    monkeypatch.setattr(triage, "_plan_job", lambda *args, **more: replace(plan(*args, **more), wants_revert=True))
+    shop.commit("Give up sooner", shop__py=SHOP + "NAME = 1\n", app__toml=TOML.replace("timeout = 30", "timeout = 3"))
+    _, said = shop.triage(capsys, CHARGE)
+    assert said["revert"]["scope"] == "whole"
+
+
 def test_where_the_code_is_guilty_its_settings_stay_out_of_it(shop, capsys):
     code = SHOP.replace("timeout < 20", "timeout < 60")
     shop.commit("Expect more of time-outs", shop__py=code, app__toml=TOML.replace("retries = 3", "retries = 5"))
@@ -160,3 +172,5 @@ def test_a_package_is_pinned_back_with_its_lock_file_and_the_rest_stays(tmp_path
     assert (patch["title"], patch["culprit"], patch["verified"]) == ("Pin kit back to 1.4", culprit, True)
     lines = [line for line in patch["diff"].splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
     assert lines == ["-kit==1.5", "+kit==1.4", '-version = "1.5"', '+version = "1.4"']
+    risk = classify_risk(parse_patch(patch["diff"].encode()), facts=RiskFacts(is_verified=True))
+    assert risk.reasons == ("changes dependencies: requirements.txt", "changes dependencies: uv.lock")

@@ -61,6 +61,7 @@ def test_a_press_starts_one_phase_that_knows_what_to_revert(world):
     assert "being drafted already" in world.press("revert:INC-1", "ben@web").text
     job = plan(world)
     assert job.run == RUN
+    assert job.wants_revert, "a person who asks for the revert gets nothing smaller"
     assert [result.culprit for result in job.done if isinstance(result, Confirmed)] == [CULPRIT]
 
 
