@@ -1,6 +1,7 @@
-# Each target makes what it needs; a second call is quick. PYTHON=… chooses the Python, JOBS=… how many tests run at once.
+# Each target makes what it needs; a second call is quick. PYTHON=… chooses the Python, JOBS=… how many tests run at once
+# (one more than two cores: many of them wait for processes).
 
-JOBS ?= 2
+JOBS ?= 3
 ARGS ?=
 PY := .venv/bin/python
 export PYTHON KILLS SEED
