@@ -205,6 +205,8 @@ def _service(name: str, value: ServiceSettings) -> Service:
         branch=value.branch,
         logs=tuple(LogPlace(**log.model_dump()) for log in value.logs),
         metrics=build_metrics(value.metrics),
+        traces=value.traces,
+        trace=value.trace,
         run=value.run,
         checks=value.checks,
         setup=value.setup,

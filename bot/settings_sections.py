@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from bot.domain.change import MergeRule
 from bot.domain.ci import Trigger
 from bot.domain.oncall import Role
+from bot.domain.trace_link import ONE_TRACE, WINDOW, find_unknown
 from bot.domain.transcript import Budget
 
 LONGEST = 30 * 24 * 3600.0
@@ -75,6 +76,8 @@ class ServiceSettings(Section):
     branch: str = "main"
     logs: tuple[LogSettings, ...] = ()
     metrics: dict[str, MetricSettings] = {}
+    traces: str = ""
+    trace: str = ""
     run: tuple[str, ...] = ()
     checks: dict[str, tuple[str, ...]] = {}
     setup: tuple[str, ...] = ()
@@ -91,6 +94,19 @@ class ServiceSettings(Section):
     release_tags: str = "v*"
     watch_minutes: float = Field(default=10.0, gt=0, le=LONGEST / 60)
     deploy: tuple[str, ...] = ()
+
+    @field_validator("traces", "trace")
+    @classmethod
+    def _is_an_address(cls, address: str, info: ValidationInfo) -> str:
+        known = ONE_TRACE if info.field_name == "trace" else WINDOW
+        unknown = find_unknown(address, known)
+        if unknown:
+            raise ValueError(f"{{{unknown[0]}}} is not known here: {', '.join(sorted(known))}")
+        if address and not address.startswith(("http://", "https://")):
+            raise ValueError("write a whole address: https://…")
+        if info.field_name == "trace" and address and "{trace_id}" not in address:
+            raise ValueError("{trace_id} must stand in it")
+        return address
 
 
 class RouteSettings(Section):

@@ -45,7 +45,8 @@ class Service:
     `ci` and `forge` name connections; `forge` empty = plain git, nobody is shown a pull request. `ci_job` is what a
     dispatch starts there. `merge` says who merges what is green; `deploy_job` is dispatched on the merged commit, and
     the alert watched for `watch` afterwards. `rollback_job` is dispatched to go back to the release before; releases
-    are the tags on `branch` that match `release_tags`.
+    are the tags on `branch` that match `release_tags`. `traces` and `trace` are addresses with places in braces; see
+    `bot/domain/trace_link.py`.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Service:
     branch: str = "main"
     logs: tuple[LogPlace, ...] = ()
     metrics: tuple[MetricQuery, ...] = ()
+    traces: str = ""
+    trace: str = ""
     run: tuple[str, ...] = ()
     checks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     setup: tuple[str, ...] = ()

@@ -13,12 +13,14 @@ from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Collected, Stage, StageResult, Suspected
 from bot.domain.oncall import plan_page
 from bot.domain.playbook import Playbook, choose_playbook
+from bot.domain.service import Service
 from bot.domain.subject import Subject
+from bot.domain.trace_link import find_trace, link_trace, link_traces
 from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.incident import render_card, render_closed, render_page
-from bot.render.links import Links
+from bot.render.links import Links, link_to
 from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import render_text
@@ -85,6 +87,9 @@ class Composer:
 
     def _card(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
         message = render_card(incident, now=work.now, names=self._names, links=self._links)
+        service = self._rules.services.get(incident.service)
+        traces = link_to("Traces", link_traces(service, incident.alert_started_at)) if service else None
+        message = replace(message, blocks=(*message.blocks, *([traces] if traces else [])))
         pause = find_pause(work, incident.id) if incident.is_open else None
         return replace(message, blocks=(Paragraph(text=f"{pause}."), *message.blocks)) if pause else message
 
@@ -118,7 +123,8 @@ class Composer:
             return None
         alike = [event.text for event in work.timeline.of(incident.id) if event.kind == "alike"]
         message = render_findings(incident, findings, evidence, alike=tuple(dict.fromkeys(alike)))
-        message = add_rollback(message, incident, self._rules.services.get(incident.service))
+        service = self._rules.services.get(incident.service)
+        message = _add_trace(add_rollback(message, incident, service), incident, service, results)
         message = replace(message, files=(*message.files, *_draw_plots(results)))
         playbook = choose_playbook(self._rules.playbooks, incident.labels)
         if playbook is None:
@@ -228,6 +234,17 @@ def _write_playbook(playbook: Playbook, incident: Incident) -> str:
         return render_text(playbook, incident)
     except Refused as error:
         return f"{error}\n"
+
+
+def _add_trace(
+    message: Message, incident: Incident, service: Service | None, results: Sequence[StageResult]
+) -> Message:
+    collected = find_result(results, Collected)
+    trace = find_trace(collected.records) if collected else ""
+    if service is None or not trace:
+        return message
+    link = link_to(f"Trace {trace[:8]}", link_trace(service, incident.alert_started_at, trace))
+    return replace(message, blocks=(*message.blocks, link)) if link else message
 
 
 def _draw_plots(results: Sequence[StageResult]) -> tuple[File, ...]:
