@@ -15,7 +15,7 @@ from tests.architecture.sources import PRODUCT, ROOT, parse, place, python_files
 
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OWN: Final = {"bot", "connectors", "tests", "playbooks"}
-LOCKS: Final = ("requirements.txt", "requirements-logs.txt", "requirements-dev.txt")
+LOCKS: Final = ("requirements.txt", "requirements-logs.txt", "requirements-chat.txt", "requirements-dev.txt")
 #: Called by the Makefile and by tests as programs, or plugged in by name; never imported.
 PROGRAMS: Final = {"hatchling", "import-linter", "mypy", "pytest-asyncio", "pytest-xdist", "ruff", "flask"}
 

@@ -19,7 +19,7 @@ REGISTRIES: Final = (
 )  # fmt: skip
 TOP: Final = {
     ".ci", ".env.example", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "bot", "connectors",
-    "docs", "infra", "playbooks", "pyproject.toml", "requirements-dev.txt", "requirements-logs.txt", "requirements.txt",
+    "docs", "infra", "playbooks", "pyproject.toml", "requirements-dev.txt", "requirements-chat.txt", "requirements-logs.txt", "requirements.txt",
     "tests",
 }  # fmt: skip
 
