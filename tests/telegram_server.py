@@ -72,6 +72,7 @@ class TelegramServer:
     topics: dict[int, str] = field(default_factory=dict)
     hook: dict[str, Any] = field(default_factory=dict)
     chat: int = CHAT
+    moved_from: int = 0
     updates: list[dict[str, Any]] = field(default_factory=list)
     commands: list[dict[str, Any]] = field(default_factory=list)
     confirmed: int = 0
@@ -90,6 +91,10 @@ class TelegramServer:
             return _refuse(401, "Unauthorized")
         given = await _read(request)
         self.calls.append((method, given))
+        if given.get("chat_id") == self.moved_from:
+            moved = {"migrate_to_chat_id": self.chat}
+            body = {"description": "Bad Request: group chat was upgraded to a supergroup chat", "parameters": moved}
+            return web.json_response({"ok": False, "error_code": 400, **body}, status=400)
         waiting = self.faults.get(method)
         if waiting:
             status, body = waiting.pop(0)
@@ -116,7 +121,10 @@ class TelegramServer:
 
     def _get_chat_member(self, given: dict[str, Any]) -> dict[str, Any]:
         self._require_chat(given)
-        return {"status": "member", "user": BOT}
+        rights = dict.fromkeys(_RIGHTS, False) | {"can_manage_topics": True}
+        return (
+            {"status": "administrator", "user": BOT, **rights} if self.is_forum else {"status": "member", "user": BOT}
+        )
 
     def _set_my_commands(self, given: dict[str, Any]) -> bool:
         for command in given["commands"]:
@@ -291,6 +299,20 @@ class TelegramServer:
         return stored
 
 
+_RIGHTS = (
+    "can_be_edited",
+    "is_anonymous",
+    "can_manage_chat",
+    "can_delete_messages",
+    "can_manage_video_chats",
+    "can_restrict_members",
+    "can_promote_members",
+    "can_change_info",
+    "can_invite_users",
+    "can_post_stories",
+    "can_edit_stories",
+    "can_delete_stories",
+)
 _GIFTS = {
     "unlimited_gifts": False,
     "limited_gifts": False,

@@ -152,7 +152,7 @@ class TestChatTelegram(ChatContract):
             await gate.wait()
             return await receive(event)
 
-        inbox.receive = slow  # type: ignore[method-assign]
+        inbox.receive = slow  # type: ignore[method-assign]  # one test's inbox
         ref = await self._post(rig, card())
         await rig.press(ref, ACK, {})
         await asyncio.sleep(0.1)
@@ -174,7 +174,7 @@ class TestChatTelegram(ChatContract):
             await gate.wait()
             return await receive(event)
 
-        inbox.receive = slow  # type: ignore[method-assign]
+        inbox.receive = slow  # type: ignore[method-assign]  # one test's inbox
         inbox.reply = Reply(text="You have INC-7 now.")
         ref = await self._post(rig, card())
         await rig.press(ref, ACK, {})
@@ -304,9 +304,7 @@ class TestChatTelegram(ChatContract):
             assert caught.value.retry_after == 7
 
     async def test_a_group_that_became_a_supergroup_is_followed(self, rig: TelegramRig) -> None:
-        body = {"description": "Bad Request: group chat was upgraded", "parameters": {"migrate_to_chat_id": -100777}}
-        rig.server.faults["sendMessage"] = [(400, body)]
-        rig.server.chat = -100777
+        rig.server.chat, rig.server.moved_from = -100777, CHAT
         await self._post(rig, card())
         assert rig.server.find("checkout is failing").chat == -100777
 
@@ -314,7 +312,7 @@ class TestChatTelegram(ChatContract):
         async def hang(_given: dict[str, object]) -> None:
             await asyncio.sleep(1)
 
-        world._send_message = hang  # type: ignore[method-assign,assignment]
+        world._send_message = hang  # type: ignore[method-assign,assignment]  # this server hangs
         with pytest.raises(Unavailable) as caught:
             await Connector(settings(served, answer_seconds=0.1), PLACE).post("telegram", card(), "k", None)
         assert caught.value.reason is Reason.TIMEOUT

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import os
 import ssl
-import warnings
 from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -42,6 +42,7 @@ class UnchangedError(Exception):
 
 def make_bot(settings: Settings) -> Bot:
     """Return a client that has not spoken yet. Raises `Rejected` where the CA file cannot be used."""
+    os.environ.setdefault("PTB_TIMEDELTA", "1")  # else the SDK warns at each 429
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each address, and the token stands in it
     trust = _trust(settings.ca_file)
 
@@ -113,9 +114,7 @@ def _translate_fault(error: TelegramError, text: str) -> Unavailable:
 
 def read_delay(error: RetryAfter) -> float:
     """Return the seconds that Telegram asked for, whichever type the SDK gives them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the SDK announces that the type will change
-        delay: int | timedelta = error.retry_after
+    delay: int | timedelta = error.retry_after
     return delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
 
 

@@ -78,12 +78,13 @@ class Writer:
     async def answer(self, text: str, *, chat: int, topic: int, under: int) -> None:
         """Answer a command, whole, in as many messages as it takes."""
         for piece in render_text(text):
-            await self._call(partial(self._send, piece, topic=topic, under=under, silent=True, chat=chat))
+            send = partial(self._send, piece, topic=topic, under=under, silent=True)
+            await (self._call(send) if chat == self.chat else call(send(chat_id=chat)))
 
     async def remove(self, message: int) -> None:
         """Take a message away; one that is gone or too old stays as it is."""
         try:
-            await self._call(partial(self._bot.delete_message, self.chat, message))
+            await self._call(partial(self._bot.delete_message, message_id=message))
         except Rejected as error:
             log.info("telegram_not_removed", error=str(error))
 
@@ -110,7 +111,6 @@ class Writer:
         edit = partial(
             self._bot.edit_message_text,
             piece.text,
-            chat_id=self.chat,
             message_id=number,
             entities=_entities(piece),
             reply_markup=keys,
@@ -118,7 +118,7 @@ class Writer:
         )
         return await self._change(edit)
 
-    async def _change(self, edit: Callable[[], Awaitable[object]]) -> bool:
+    async def _change(self, edit: Callable[..., Awaitable[object]]) -> bool:
         try:
             await self._call(edit)
         except UnchangedError:
@@ -152,11 +152,11 @@ class Writer:
 
     async def _exchange(self, number: int, file: File, caption: Piece) -> bool:
         media = InputMediaDocument(_document(file), caption=caption.text, caption_entities=_entities(caption))
-        return await self._change(partial(self._bot.edit_message_media, media, chat_id=self.chat, message_id=number))
+        return await self._change(partial(self._bot.edit_message_media, media, message_id=number))
 
-    async def _send_file(self, head: int | None, file: File, caption: Piece, *, topic: int) -> Sent:
+    async def _send_file(self, head: int | None, file: File, caption: Piece, *, topic: int, chat_id: int) -> Sent:
         return await self._bot.send_document(
-            self.chat,
+            chat_id,
             _document(file),
             caption=caption.text,
             caption_entities=_entities(caption),
@@ -173,11 +173,11 @@ class Writer:
         topic: int,
         under: int | None,
         silent: bool,
+        chat_id: int,
         keys: InlineKeyboardMarkup | ForceReply | None = None,
-        chat: int | None = None,
     ) -> Sent:
         return await self._bot.send_message(
-            self.chat if chat is None else chat,
+            chat_id,
             piece.text,
             entities=_entities(piece),
             message_thread_id=topic or None,
@@ -189,7 +189,7 @@ class Writer:
 
     async def _has_topics(self) -> bool:
         if self._is_forum is None:
-            chat = await self._call(partial(self._bot.get_chat, self.chat)) if self._may_use_topics else None
+            chat = await self._call(self._bot.get_chat) if self._may_use_topics else None
             self._is_forum = bool(chat and chat.is_forum)
         return self._is_forum
 
@@ -200,21 +200,21 @@ class Writer:
         while units(name) > _TOPIC_NAME:
             name = name[:-2] + "…"
         try:
-            topic = await self._call(partial(self._bot.create_forum_topic, self.chat, name))
+            topic = await self._call(partial(self._bot.create_forum_topic, name=name))
         except Rejected as error:
             log.warning("telegram_no_topic", error=str(error))
             return 0
         return topic.message_thread_id
 
-    async def _call(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Call once, or twice where the group has got another id meanwhile."""
+    async def _call(self, act: Callable[..., Awaitable[T]]) -> T:
+        """Call for our group once, or twice where the group has got another id meanwhile."""
         try:
-            return await call(act())
+            return await call(act(chat_id=self.chat))
         except MovedError as moved:
             log.warning("telegram_chat_moved", old=self.chat, new=moved.chat)
             self.chat = moved.chat
         try:
-            return await call(act())
+            return await call(act(chat_id=self.chat))
         except MovedError as moved:
             raise Unavailable("The group has changed its id twice.", Reason.UNREACHABLE) from moved
 
