@@ -211,6 +211,7 @@ class TestChatTelegram(ChatContract):
     ) -> None:
         other = Connector(settings(served), PLACE)
         ref = await other.post("telegram", card(buttons=(REJECT,)), "key-1", None)
+        await other.close()
         before = max(world.messages)
         await world.press(world.messages[before], f"?{REJECT.id}")
         await rig.fill(before, "Too risky for a Friday")
@@ -313,12 +314,16 @@ class TestChatTelegram(ChatContract):
             await asyncio.sleep(1)
 
         world._send_message = hang  # type: ignore[method-assign,assignment]  # this server hangs
+        connector = Connector(settings(served, answer_seconds=0.1), PLACE)
         with pytest.raises(Unavailable) as caught:
-            await Connector(settings(served, answer_seconds=0.1), PLACE).post("telegram", card(), "k", None)
+            await connector.post("telegram", card(), "k", None)
+        await connector.close()
         assert caught.value.reason is Reason.TIMEOUT
 
     async def test_check_names_a_revoked_token(self, served: TestServer) -> None:
-        health = await Connector(settings(served, token="1:" + "B" * 35), PLACE).check()
+        connector = Connector(settings(served, token="1:" + "B" * 35), PLACE)
+        health = await connector.check()
+        await connector.close()
         assert not health.ok
         assert "token" in health.text
 

@@ -40,8 +40,8 @@ class UnchangedError(Exception):
     """The message looked like that already."""
 
 
-def make_bot(settings: Settings) -> Bot:
-    """Return a client that has not spoken yet. Raises `Rejected` where the CA file cannot be used."""
+def make_bot(settings: Settings) -> tuple[Bot, tuple[HTTPXRequest, HTTPXRequest]]:
+    """Return a client that has not spoken yet, and its connections. Raises `Rejected` for a CA file of no use."""
     os.environ.setdefault("PTB_TIMEDELTA", "1")  # else the SDK warns at each 429
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each address, and the token stands in it
     trust = _trust(settings.ca_file)
@@ -59,17 +59,19 @@ def make_bot(settings: Settings) -> Bot:
             httpx_kwargs={"verify": trust},
         )
 
-    return Bot(
+    requests = (request(_CONNECTIONS), request(2))
+    bot = Bot(
         settings.token.get_secret_value(),
         base_url=f"{settings.url}/bot",
         base_file_url=f"{settings.url}/file/bot",
-        request=request(_CONNECTIONS),
-        get_updates_request=request(2),
+        request=requests[0],
+        get_updates_request=requests[1],
     )
+    return bot, requests
 
 
 async def call(work: Awaitable[T]) -> T:
-    """Await one call. Raises `Unavailable` or `Rejected`, `MovedError` and `UnchangedError` for the caller to act on."""
+    """Await one call. Raises `Unavailable` or `Rejected`, `MovedError` and `UnchangedError` for the caller."""
     try:
         return await work
     except ChatMigrated as error:

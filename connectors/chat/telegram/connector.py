@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 from telegram import Bot, BotCommand, Update
+from telegram.request import HTTPXRequest
 
 from bot.domain.chat import ChatLimits, Form, Message
 from bot.errors import NightshiftError, Reason, Rejected
@@ -70,7 +71,18 @@ class Connector:
         await self._writer.edit(message, ref)
 
     async def run(self, inbox: ChatInbox) -> None:
-        """Listen until cancelled. The offset moves only past updates that the inbox has."""
+        """Listen until cancelled; that ends the connections. The offset moves only past updates that the inbox has."""
+        try:
+            await self._listen(inbox)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        for request in self._client[1]:
+            await request.shutdown()
+
+    async def _listen(self, inbox: ChatInbox) -> None:
         await self._set_up()
         if self._settings.webhook_url:
             await asyncio.Event().wait()
@@ -116,8 +128,12 @@ class Connector:
         return f"/v1/chat/{self._place.name}"
 
     @cached_property
-    def _bot(self) -> Bot:
+    def _client(self) -> tuple[Bot, tuple[HTTPXRequest, HTTPXRequest]]:
         return make_bot(self._settings)
+
+    @property
+    def _bot(self) -> Bot:
+        return self._client[0]
 
     @cached_property
     def _writer(self) -> Writer:
