@@ -187,6 +187,28 @@ class TestChatTelegram(ChatContract):
             while await rig.copies("You have INC-7 now.") == 0:
                 await asyncio.sleep(0.01)
 
+    async def test_a_press_that_hangs_holds_up_nobody_else(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
+        gate, receive = asyncio.Event(), inbox.receive
+
+        async def slow(event: Press | Said) -> Reply:
+            if event.account == "7":
+                await gate.wait()
+            return await receive(event)
+
+        inbox.receive = slow  # type: ignore[method-assign]  # one test's inbox
+        ref = await self._post(rig, card())
+        await rig.press(ref, ACK, {})
+        async with asyncio.timeout(5):
+            while not [1 for method, asked in rig.server.calls if method == "getUpdates" and not asked["timeout"]]:
+                await asyncio.sleep(0.01)
+        head = rig.server.find("checkout is failing")
+        await rig.server.press(head, ACK.id, {"id": 8, "is_bot": False, "first_name": "Ben"})
+        (press,) = await inbox.wait_presses(1)
+        assert press.account == "8"
+        assert rig.server.confirmed == 0
+        gate.set()
+        assert len(await inbox.wait_presses(2)) == 2
+
     async def test_a_refusal_is_shown_as_an_alert_and_a_done_press_as_a_toast(
         self, rig: TelegramRig, inbox: RecordingInbox
     ) -> None:

@@ -80,3 +80,10 @@ def test_github_is_made_from_its_table(load, monkeypatch):
 def test_what_is_wrong_with_github_s_table_is_said_at_its_place(load, text: str, place: str):
     with pytest.raises(ConfigError, match=place):
         make_platforms(load(text))
+
+
+def test_a_channel_s_variables_win_over_its_table_and_its_secrets_are_known(load, monkeypatch):
+    monkeypatch.setenv("NIGHTSHIFT_TELEGRAM_TOKEN", "from-the-variable")
+    settings = load('[channels.telegram]\nkind = "telegram"\ntoken = "from-the-file"\nchat = -1\n')
+    assert settings.channels["telegram"].model_extra == {"token": "from-the-variable", "chat": -1}
+    assert "from-the-variable" in settings.secrets()

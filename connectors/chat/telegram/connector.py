@@ -43,6 +43,8 @@ COMMANDS: Final = (
 KINDS: Final = ["message", "callback_query"]
 SHOWN_IN: Final = "x-telegram-bot-api-secret-token"
 _FORMS: Final = 2000
+_BUSY_SECONDS: Final = 0.5
+"""How long new presses wait for a look while the store is busy with others."""
 _POOL: Final = 20
 
 
@@ -79,20 +81,37 @@ class Connector:
             raise
 
     async def close(self) -> None:
-        for request in self._client[1]:
-            await request.shutdown()
+        """End the connections, where there are any."""
+        if "_client" in self.__dict__:
+            for request in self._client[1]:
+                await request.shutdown()
 
     async def _listen(self, inbox: ChatInbox) -> None:
         await self._set_up()
         if self._settings.webhook_url:
             await asyncio.Event().wait()
-        while True:
-            updates = await call(
-                self._bot.get_updates(offset=self._offset, timeout=self._settings.poll_seconds, allowed_updates=KINDS)
-            )
-            await self._listener.take(updates, inbox)
-            if updates:
-                self._offset = updates[-1].update_id + 1
+        await self._poll(inbox)
+
+    async def _poll(self, inbox: ChatInbox) -> None:
+        """Ask for updates, and take new ones even while the store is slow with others; those hold the offset back."""
+        taken: set[int] = set()
+        busy: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                wait = 0 if busy else self._settings.poll_seconds
+                ask = self._bot.get_updates(offset=self._offset, timeout=wait, allowed_updates=KINDS)
+                updates = [update for update in await call(ask) if update.update_id not in taken]
+                if updates:
+                    taken.update(update.update_id for update in updates)
+                    busy.add(asyncio.create_task(self._listener.take(updates, inbox)))
+                busy = await _settle(busy)
+                if taken and not busy:
+                    self._offset = max(taken) + 1
+                    taken.clear()
+        finally:
+            for task in busy:
+                task.cancel()
+            await asyncio.gather(*busy, return_exceptions=True)
 
     def webhooks(self, inbox: ChatInbox) -> Sequence[Webhook]:
         if not self._settings.webhook_url:
@@ -185,9 +204,22 @@ class Connector:
             update = read_update(request.body, self._bot)
         except Rejected as error:
             return WebAnswer(status=400, body=f"{error}\n")
-        await self._set_up()
+        try:
+            await self._set_up()
+        except NightshiftError as error:
+            return WebAnswer(status=503, body=f"{error}\n")
         await self._listener.take([update], inbox)
         return WebAnswer(status=200)
+
+
+async def _settle(busy: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Return those that are still at it after a moment; raises what one of the others raised."""
+    if not busy:
+        return busy
+    done, left = await asyncio.wait(busy, timeout=_BUSY_SECONDS)
+    for task in done:
+        task.result()
+    return left
 
 
 def read_update(body: bytes, bot: Bot) -> Update:
@@ -195,7 +227,7 @@ def read_update(body: bytes, bot: Bot) -> Update:
     try:
         data = json.loads(body)
         update = Update.de_json(data, bot) if isinstance(data, dict) else None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise Rejected("This is no update.", Reason.BAD_INPUT) from error
     if update is None or not isinstance(update.update_id, int):
         raise Rejected("This is no update.", Reason.BAD_INPUT)

@@ -56,6 +56,13 @@ class Settings(BaseModel):
             raise ValueError("no user and no hidden characters in the address")
         return url.rstrip("/")
 
+    @field_validator("proxy")
+    @classmethod
+    def _require_proxy(cls, proxy: str) -> str:
+        if proxy and (urlsplit(proxy).scheme not in {"http", "https"} or not urlsplit(proxy).hostname):
+            raise ValueError("write an address such as http://proxy.example.com:3128")
+        return proxy
+
     @model_validator(mode="after")
     def _require_secret_for_webhook(self) -> "Settings":
         if self.webhook_url and self.webhook_secret is None:
