@@ -342,6 +342,24 @@ class TestChatTelegram(ChatContract):
         await connector.close()
         assert caught.value.reason is Reason.TIMEOUT
 
+    async def test_a_long_answer_is_a_file_that_lost_nothing(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
+        inbox.reply = Reply(text="+ line of a patch\n" * 3000)
+        await rig.say("/patch show INC-7")
+        async with asyncio.timeout(5):
+            while not [one for one in rig.server.messages.values() if one.name]:
+                await asyncio.sleep(0.01)
+        (file,) = rig.server.messages.values()
+        assert file.content == inbox.reply.text
+
+    async def test_a_server_that_is_down_ends_the_listening_with_an_error_that_says_so(
+        self, world: TelegramServer, served: TestServer, inbox: RecordingInbox
+    ) -> None:
+        world.faults["getUpdates"] = [(502, {"description": "Bad Gateway"})]
+        connector = Connector(settings(served), PLACE)
+        with pytest.raises(Unavailable):
+            await connector.run(inbox)
+        await connector.close()
+
     async def test_check_names_a_revoked_token(self, served: TestServer) -> None:
         connector = Connector(settings(served, token="1:" + "B" * 35), PLACE)
         health = await connector.check()

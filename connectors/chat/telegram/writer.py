@@ -32,6 +32,8 @@ _REMEMBERED: Final = 2000
 _TOPIC_NAME: Final = 128
 _CAPTION: Final = 200
 _PER_ROW: Final = 2
+_LONG: Final = 12_000
+"""Characters from which an answer is a file: a group takes about twenty messages a minute."""
 _NO_TOPIC: Final = ("thread not found", "topic_deleted", "topic deleted")
 _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 
@@ -76,10 +78,16 @@ class Writer:
         await self._call(partial(self._send, piece, topic=topic, under=under, silent=True, keys=keys))
 
     async def answer(self, text: str, *, chat: int, topic: int, under: int) -> None:
-        """Answer a command, whole, in as many messages as it takes."""
-        for piece in render_text(text):
-            send = partial(self._send, piece, topic=topic, under=under, silent=True)
-            await (self._call(send) if chat == self.chat else call(send(chat_id=chat)))
+        """Answer a command, whole: in as many messages as it takes, a very long answer as a file."""
+        sends: list[Callable[..., Awaitable[Sent]]]
+        if len(text) > _LONG:
+            file = File(name="answer.txt", media_type="text/plain", text=text)
+            sends = [partial(self._send_file, under, file, render_parts([("The answer is long.", "")]))]
+        else:
+            sends = [partial(self._send, piece, under=under, silent=True) for piece in render_text(text)]
+        for send in sends:
+            here = partial(send, topic=topic)
+            await (self._call(here) if chat == self.chat else call(here(chat_id=chat)))
 
     async def remove(self, message: int) -> None:
         """Take a message away; one that is gone or too old stays as it is."""
