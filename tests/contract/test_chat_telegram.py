@@ -368,7 +368,7 @@ class TestChatTelegram(ChatContract):
         assert "token" in health.text
 
 
-class TestChatTelegramTopics(TestChatTelegram):
+class TestChatTelegramTopics(ChatContract):
     """A forum: each incident has a topic of its own."""
 
     @pytest.fixture
@@ -380,6 +380,32 @@ class TestChatTelegramTopics(TestChatTelegram):
         connector = Connector(settings(served), PLACE)
         async for _ in _listening(connector, inbox):
             yield TelegramRig(connector, world)
+
+    @pytest.fixture
+    def idle(self, served: TestServer) -> Connector:
+        return Connector(settings(served), PLACE)
+
+    async def test_words_in_a_topic_are_about_its_incident(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
+        await self._post(rig, card())
+        ((topic, name),) = rig.server.topics.items()
+        await rig.server.say("shall we roll back?", topic=topic)
+        await rig.server.say("/incident ack", topic=topic)
+        (said,) = await inbox.wait(1)
+        assert isinstance(said, Said)
+        assert (said.text, said.incident, name) == ("/incident ack", "INC-7", "INC-7 · checkout is failing")
+
+    async def test_where_somebody_deleted_the_topic_the_group_gets_the_message(self, rig: TelegramRig) -> None:
+        head = await self._post(rig, card())
+        rig.server.topics.clear()
+        await self._post(rig, note(), "key-2", head)
+        assert rig.server.find("Reading logs").topic == 0
+
+    async def test_where_the_bot_may_open_no_topic_replies_have_to_do(self, rig: TelegramRig) -> None:
+        refusal = {"description": "Bad Request: not enough rights to create a topic"}
+        rig.server.faults["createForumTopic"] = [(400, refusal)]
+        head = await self._post(rig, card())
+        await self._post(rig, note(), "key-2", head)
+        assert rig.server.find("Reading logs").reply_to == rig.server.find("checkout is failing").id
 
 
 class TestChatTelegramWebhook(ChatContract):
