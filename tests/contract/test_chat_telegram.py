@@ -360,6 +360,17 @@ class TestChatTelegram(ChatContract):
             await connector.run(inbox)
         await connector.close()
 
+    async def test_everything_goes_through_the_proxy_that_is_set(self, served: TestServer) -> None:
+        proxy = str(served.make_url("")).rstrip("/")
+        connector = Connector(settings(served, url="http://telegram.invalid", proxy=proxy), PLACE)
+        health = await connector.check()
+        await connector.close()
+        assert (health.ok, health.text) == (True, "@nightshift_bot in On call, by polling")
+
+    async def test_a_ca_file_of_no_use_is_named(self, served: TestServer) -> None:
+        health = await Connector(settings(served, ca_file="/nowhere/ca.pem"), PLACE).check()
+        assert (health.ok, health.text) == (False, "the CA file /nowhere/ca.pem cannot be used")
+
     async def test_check_names_a_revoked_token(self, served: TestServer) -> None:
         connector = Connector(settings(served, token="1:" + "B" * 35), PLACE)
         health = await connector.check()
