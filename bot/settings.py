@@ -182,6 +182,7 @@ class Settings(BaseSettings):
         found += [secret for sender in self.senders.values() for secret in (sender.token, sender.password)]
         found += list(self.git.tokens.values())
         outside = [secret for connection in self.connections.values() for secret in connection.secrets()]
+        outside += [secret for channel in self.channels.values() for secret in channel.secrets()]
         addresses = [service.repository for service in self.services.values()]
         addresses += [self.model.url, self.model_url or "", self.model.proxy, self.git.proxy]
         addresses += [self.database_url.get_secret_value()] if self.database_url else []

@@ -1,4 +1,5 @@
-"""Variables of connections: `NIGHTSHIFT_GITHUB_TOKEN` is `token` of `[connections.github]`, and wins over the file."""
+"""Variables of connections and channels: `NIGHTSHIFT_GITHUB_TOKEN` is `token` of `[connections.github]`, and wins
+over the file; `NIGHTSHIFT_TELEGRAM_TOKEN` is that of `[channels.telegram]`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -25,10 +26,12 @@ def name_connections(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def add_variables(values: dict[str, Any], variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Put the variables of connections into a file's values, and return the variables that were used."""
+    """Put the variables of connections and channels into a file's values, and return the variables that were used."""
     used: list[str] = []
-    for name in name_connections(values):
-        table = values.setdefault("connections", {}).setdefault(name, {})
+    tables = [(name, values.setdefault("connections", {}).setdefault(name, {})) for name in name_connections(values)]
+    channels = values.get("channels")
+    tables += channels.items() if isinstance(channels, dict) else ()
+    for name, table in tables:
         for variable, key, value in _variables_of(name, variables):
             if isinstance(table, dict):
                 table[key] = value

@@ -133,6 +133,11 @@ class ChannelSettings(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str
 
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values whose names say that they are secret."""
+        values = self.model_extra or {}
+        return tuple(str(value) for name, value in values.items() if value and SECRET_NAME.search(name))
+
 
 class ConnectionSettings(BaseModel):
     """A forge or CI system. Its name is a file or folder of connectors/ci; all keys belong to that connector."""

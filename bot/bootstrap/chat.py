@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from bot.engine.dispatcher import Channel
 from bot.errors import ConfigError, Problem
 from bot.ports.board import Board
-from bot.ports.chat import ChatConnector
+from bot.ports.chat import ChatConnector, ChatPlace
 from bot.settings import ChannelSettings, Settings
 
 WEB = "web"
+CONSOLE = "console"
 
 
 def make_channels(settings: Settings, board: Board) -> Sequence[Channel]:
@@ -20,10 +21,9 @@ def make_channels(settings: Settings, board: Board) -> Sequence[Channel]:
     channels: list[Channel] = []
     for name, value in settings.channels.items():
         try:
-            channels.append(Channel(name=name, connector=_make(value, board)))
-        except ModuleNotFoundError:
-            what = f'no chat connector "{value.kind}"; look into connectors/chat for those there are'
-            problems.append(Problem(where=f"channels.{name}.kind", what=what))
+            channels.append(Channel(name=name, connector=_make(value, board, _place(settings, name))))
+        except ModuleNotFoundError as error:
+            problems.append(Problem(where=f"channels.{name}.kind", what=_say_missing(value.kind, error)))
         except ValidationError as error:
             for item in error.errors():
                 place = ".".join(str(part) for part in item["loc"])
@@ -33,12 +33,28 @@ def make_channels(settings: Settings, board: Board) -> Sequence[Channel]:
     return channels
 
 
-def _make(value: ChannelSettings, board: Board) -> ChatConnector:
+def _say_missing(kind: str, error: ModuleNotFoundError) -> str:
+    """Say whether there is no such connector, or its SDK is not installed."""
+    if error.name and not error.name.startswith("connectors"):
+        return f'needs a package that is not installed ({error.name}): install Nightshift with the extra "{kind}"'
+    return f'no chat connector "{kind}"; look into connectors/chat for those there are'
+
+
+def _place(settings: Settings, name: str) -> ChatPlace:
+    accounts = {key: person.accounts[name] for key, person in settings.people.items() if name in person.accounts}
+    return ChatPlace(name=name, accounts=accounts)
+
+
+def _make(value: ChannelSettings, board: Board, place: ChatPlace) -> ChatConnector:
     if not value.kind.isidentifier():
         raise ModuleNotFoundError(value.kind)
     module = importlib.import_module(f"connectors.chat.{value.kind}")
     if not hasattr(module, "Connector"):
         raise ModuleNotFoundError(value.kind)
     own = module.Settings.model_validate(value.model_extra or {})
-    connector: ChatConnector = module.Connector(own, board) if value.kind == WEB else module.Connector(own)
+    connector: ChatConnector
+    if value.kind == WEB:
+        connector = module.Connector(own, board)
+    else:
+        connector = module.Connector(own) if value.kind == CONSOLE else module.Connector(own, place)
     return connector

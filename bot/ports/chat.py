@@ -1,7 +1,7 @@
 """Chat services: translate and decide nothing."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bot.domain.chat import ChatLimits, Message, Press, Reply, Said
@@ -26,6 +26,14 @@ class Health:
 
     ok: bool
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatPlace:
+    """What a connector is told besides its settings: its channel's name, and who has which account there."""
+
+    name: str
+    accounts: Mapping[str, str] = field(default_factory=dict)
 
 
 class ChatConnector(Protocol):

@@ -25,6 +25,7 @@ from bot.services.rulebook import Rulebook
 from bot.services.triage import ask_triage
 
 MAX_REASON = 500
+_SHOWN = 64
 _DIGEST = 12
 _WITH_WORDS = frozenset({Verb.REJECT, Verb.BREAK, Verb.CHANGES})
 _HEX = "0123456789abcdef"
@@ -62,7 +63,8 @@ def identify(event: Press | Said, rules: Rulebook) -> Person:
     person = rules.roster.find(event.channel, event.account)
     if person is None:
         raise Refused(
-            f"Nightshift does not know you here. Ask an admin to add your {event.channel} account to [people].",
+            "Nightshift does not know you here. Ask an admin to add your "
+            f"{event.channel} account ({event.account[:_SHOWN]}) to [people].",
             Reason.NOT_ALLOWED,
         )
     return person

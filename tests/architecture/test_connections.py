@@ -56,6 +56,16 @@ def test_every_setting_of_github_is_explained_with_its_default() -> None:
     assert documented == {setting.name: setting.default for setting in read_settings(_connections()["github"], prefix)}
 
 
+def test_every_setting_of_telegram_is_explained_with_its_default_and_its_secrets_are_named_so() -> None:
+    own = importlib.import_module("connectors.chat.telegram").Settings
+    settings = list(read_settings(own))
+    documented = {name: cells[0].strip("`") for name, cells in table(ROOT / "docs" / "telegram.md").items()}
+    assert documented == {setting.name: setting.default for setting in settings}
+    assert {setting.name for setting in settings if SECRET_NAME.search(setting.name)} == {
+        setting.name for setting in settings if setting.is_secret
+    }
+
+
 @pytest.mark.parametrize("name", sorted(_connections().keys() - {"github"}))
 def test_every_setting_of_another_connection_is_explained_with_its_default(name: str) -> None:
     head, *sections = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8").split("\n## ")

@@ -1,9 +1,14 @@
 """Connections to forges and CI systems: which variables belong to them, and what of them is secret."""
 
+import sys
+from unittest.mock import Mock
+
 import pytest
 
+from bot.bootstrap.chat import make_channels
 from bot.bootstrap.platforms import make_platforms
 from bot.errors import ConfigError
+from bot.ports.chat import ChatPlace
 from bot.settings import load_settings
 
 HEAD = """
@@ -80,3 +85,28 @@ def test_github_is_made_from_its_table(load, monkeypatch):
 def test_what_is_wrong_with_github_s_table_is_said_at_its_place(load, text: str, place: str):
     with pytest.raises(ConfigError, match=place):
         make_platforms(load(text))
+
+
+def test_a_channel_s_variables_win_over_its_table_and_its_secrets_are_known(load, monkeypatch):
+    monkeypatch.setenv("NIGHTSHIFT_TELEGRAM_TOKEN", "from-the-variable")
+    settings = load('[channels.telegram]\nkind = "telegram"\ntoken = "from-the-file"\nchat = -1\n')
+    assert settings.channels["telegram"].model_extra == {"token": "from-the-variable", "chat": -1}
+    assert "from-the-variable" in settings.secrets()
+
+
+def test_a_channel_whose_sdk_is_not_installed_says_which_extra_to_install(load, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("connectors.chat.telegram")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "telegram", None)
+    settings = load('[channels.ops]\nkind = "telegram"\n')
+    with pytest.raises(ConfigError, match=r'channels\.ops\.kind: .*telegram.*the extra "telegram"'):
+        make_channels(settings, Mock())
+
+
+def test_a_channel_knows_its_name_and_who_has_which_account_there(load):
+    settings = load(
+        '[channels.ops]\nkind = "telegram"\nchat = -1\n'
+        f'token = "1:{"a" * 35}"\n[people.ana]\nname = "Ana"\naccounts = {{ ops = "7", web = "ana" }}\n'
+    )
+    (channel,) = make_channels(settings, Mock())
+    assert vars(channel.connector)["_place"] == ChatPlace(name="ops", accounts={"ana": "7"})

@@ -1,0 +1,132 @@
+"""What happens with an update: handed to the inbox first, answered, and only then done with."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Final
+
+import structlog
+from telegram import Bot, Update
+
+from bot.domain.chat import Form, Press, Reply, Said
+from bot.errors import NightshiftError
+from bot.ports.chat import ChatInbox
+from connectors.chat.telegram.api import MovedError, UnchangedError, call
+from connectors.chat.telegram.keyboard import ask, write_note
+from connectors.chat.telegram.reading import (
+    Asked,
+    Event,
+    Introduced,
+    Migrated,
+    Place,
+    Pressed,
+    Reader,
+    Spoken,
+    Stray,
+)
+from connectors.chat.telegram.writer import Writer
+
+log = structlog.get_logger(__name__)
+PATIENCE: Final = 4.0
+"""Seconds until a press is answered, whatever the store does."""
+_TOAST: Final = 200
+_SLOW: Final = "Nightshift is still working on this. The answer follows in the chat."
+
+
+class Listener:
+    """Acts on updates. `forms` are the questions of the buttons posted by this process."""
+
+    def __init__(self, bot: Bot, writer: Writer, reader: Reader, forms: dict[str, Form]) -> None:
+        self._bot = bot
+        self._writer = writer
+        self._reader = reader
+        self._forms = forms
+
+    async def take(self, updates: Sequence[Update], inbox: ChatInbox) -> None:
+        """Return once every update is with the inbox: each person's in order, nobody waiting for somebody else."""
+        events = [(_who(update), event) for update in updates if (event := self._read(update)) is not None]
+        events.sort(key=lambda pair: pair[0])
+        rows = [[event for _, event in group] for _, group in groupby(events, key=lambda pair: pair[0])]
+        async with asyncio.TaskGroup() as group:
+            for row in rows:
+                group.create_task(self._take_row(row, inbox))
+
+    def _read(self, update: Update) -> Event | None:
+        return self._reader.read(update, datetime.now(UTC))
+
+    async def _take_row(self, events: Sequence[Event], inbox: ChatInbox) -> None:
+        for event in events:
+            await self._take(event, inbox)
+
+    async def _take(self, event: Event, inbox: ChatInbox) -> None:
+        if isinstance(event, Pressed):
+            await self._press(event, inbox)
+        elif isinstance(event, Spoken):
+            reply = await _hand_in(event.said, inbox)
+            await self._say(reply.text, event.place)
+        elif isinstance(event, Asked):
+            await self._ask(event)
+        elif isinstance(event, Introduced):
+            await self._say(_introduce(event), event.place)
+        elif isinstance(event, Stray):
+            await self._toast(event.query, Reply(text=event.text, ok=False))
+        elif isinstance(event, Migrated) and event.old == self._writer.chat:
+            log.warning("telegram_chat_moved", old=event.old, new=event.new)
+            self._writer.chat = event.new
+
+    async def _press(self, event: Pressed, inbox: ChatInbox) -> None:
+        work = asyncio.create_task(_hand_in(event.press, inbox))
+        try:
+            reply = await asyncio.wait_for(asyncio.shield(work), PATIENCE)
+        except TimeoutError:
+            await self._toast(event.query, Reply(text=_SLOW))
+            reply = await work
+            await self._say(reply.text, event.place)
+        else:
+            if event.query:
+                await self._toast(event.query, reply)
+            if not event.query or len(reply.text) > _TOAST:
+                await self._say(reply.text, event.place)
+        if event.question:
+            await self._try(self._writer.remove(event.question))
+
+    async def _ask(self, event: Asked) -> None:
+        asks = event.asks
+        question = ask(asks.button, event.label, self._forms.get(asks.button), confirms=asks.confirms)
+        note = write_note(question.note, self._reader.secret)
+        await self._try(self._writer.ask(question, note, topic=event.place.topic, under=event.place.message))
+        await self._toast(event.query, Reply(text=""))
+
+    async def _toast(self, query: str, reply: Reply) -> None:
+        """Answer a press for its person alone. A press answered too late is one that was answered already."""
+        if not query:
+            return
+        text = reply.text if len(reply.text) <= _TOAST else f"{reply.text[: _TOAST - 1]}…"
+        await self._try(call(self._bot.answer_callback_query(query, text=text or None, show_alert=not reply.ok)))
+
+    async def _say(self, text: str, place: Place) -> None:
+        await self._try(self._writer.answer(text, chat=place.chat, topic=place.topic, under=place.message))
+
+    async def _try(self, work: Awaitable[object]) -> None:
+        """An answer that cannot be given is no reason to take the event again."""
+        try:
+            await work
+        except (NightshiftError, MovedError, UnchangedError) as error:
+            log.warning("telegram_not_answered", error=str(error))
+
+
+async def _hand_in(event: Press | Said, inbox: ChatInbox) -> Reply:
+    try:
+        return await inbox.receive(event)
+    except NightshiftError as error:
+        return Reply(text=f"Not done: {error}", ok=False)
+
+
+def _introduce(event: Introduced) -> str:
+    place = "" if event.is_allowed else "\nNightshift takes no commands here: the chat is not in its configuration."
+    return f"Your account: {event.account}\nThis chat: {event.place.chat}{place}"
+
+
+def _who(update: Update) -> int:
+    return update.effective_user.id if update.effective_user is not None else 0
