@@ -32,7 +32,6 @@ RUN: Final = {_name(item) for item in PROJECT["project"]["dependencies"]}
 EXTRA: Final = {_name(item) for items in PROJECT["project"]["optional-dependencies"].values() for item in items}
 #: Chat SDKs: their connector alone imports them, and is itself imported only where a channel names it.
 SDK_FOLDERS: Final = {"python-telegram-bot": "connectors/chat/telegram/"}
-UNUSED_YET: Final = EXTRA - {"polars", *SDK_FOLDERS}
 DEV: Final = {_name(item) for item in PROJECT["dependency-groups"]["dev"]}
 
 
@@ -62,7 +61,7 @@ def _distributions(*folders: str) -> dict[str, set[str]]:
 def test_what_the_product_imports_is_declared_and_nothing_else() -> None:
     imported = _distributions(*PRODUCT)
     assert {name: sorted(files) for name, files in imported.items() if name not in RUN | EXTRA} == {}
-    assert set(imported) >= (RUN | EXTRA) - UNUSED_YET, "remove what nothing imports"
+    assert set(imported) >= RUN | EXTRA, "remove what nothing imports"
 
 
 def test_an_extra_is_imported_in_one_place_and_only_when_it_is_used() -> None:
@@ -75,7 +74,7 @@ def test_an_extra_is_imported_in_one_place_and_only_when_it_is_used() -> None:
     assert {path for path in at_start if not path.startswith(tuple(SDK_FOLDERS.values()))} == set()
     imported = _distributions(*PRODUCT)
     assert imported["polars"] == {"bot/reduction/folding.py"}
-    for name in EXTRA - UNUSED_YET - {"polars"}:
+    for name in EXTRA - {"polars"}:
         assert {path for path in imported[name] if not path.startswith(SDK_FOLDERS[name])} == set()
 
 
@@ -89,7 +88,7 @@ def test_what_the_tests_need_is_declared() -> None:
 def test_each_dependency_has_its_reason() -> None:
     document = ROOT / "docs" / "dependencies.md"
     assert set(table(document, "At run time")) == RUN
-    assert set(table(document, "With an extra")) == EXTRA - UNUSED_YET
+    assert set(table(document, "With an extra")) == EXTRA
     assert set(table(document, "For development")) == DEV
     assert all(cells and len(cells[-1]) > 10 for cells in table(document).values())
 

@@ -19,8 +19,8 @@ REGISTRIES: Final = (
 )  # fmt: skip
 TOP: Final = {
     ".ci", ".env.example", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "bot", "connectors",
-    "docs", "infra", "playbooks", "pyproject.toml", "requirements-dev.txt", "requirements-chat.txt", "requirements-logs.txt", "requirements.txt",
-    "tests",
+    "docs", "infra", "playbooks", "pyproject.toml", "requirements-chat.txt", "requirements-dev.txt",
+    "requirements-logs.txt", "requirements.txt", "tests",
 }  # fmt: skip
 
 
