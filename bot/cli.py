@@ -184,10 +184,9 @@ def logs_reduce(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what matters in logs, in at most 60 lines: errors, and what is new, more frequent or gone."""
-    from bot.bootstrap.log_reduction import read_when, write_reduction  # noqa: PLC0415 -- keeps --help fast
-    from bot.reduction.tally import Span  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.log_reduction import read_span, write_reduction  # noqa: PLC0415 -- keeps --help fast
 
-    span = Span(since=read_when(since, "--since"), until=read_when(until, "--until"), splits=not baseline)
+    span = read_span(since, until, splits=not baseline)
     sys.stdout.writelines(write_reduction(files, baseline or [], span=span, as_json=as_json))
 
 

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import typer
+
 from bot.bootstrap.log_files import Cleaner, open_logs
 from bot.domain.evidence import LogLine
-from bot.errors import Reason, Refused
 from bot.reduction.comparing import Change, Kind
 from bot.reduction.reducing import Failure, Reduction, reduce_logs
 from bot.reduction.tally import Span
@@ -19,14 +20,23 @@ SCHEMA: Final = "nightshift.logs.reduce/1"
 
 
 def read_when(text: str | None, option: str) -> int | None:
-    """Return a time in seconds. Raises `Refused` for what is no ISO 8601 time; without a zone it is UTC."""
+    """Return a time in seconds. Raises `BadParameter` for what is no ISO 8601 time; without a zone it is UTC."""
     if text is None:
         return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise Refused(f'{option} "{text[:60]}" is no time; write 2026-11-20T14:46:00Z.', Reason.BAD_INPUT) from None
+        wrong = f'"{text[:60]}" is no time; write 2026-11-20T14:46:00Z.'
+        raise typer.BadParameter(wrong, param_hint=option) from None
     return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
+
+
+def read_span(since: str | None, until: str | None, *, splits: bool) -> Span:
+    """Return the incident between two times. Raises `BadParameter`, also where it ends before it begins."""
+    span = Span(since=read_when(since, "--since"), until=read_when(until, "--until"), splits=splits)
+    if span.since is not None and span.until is not None and span.until <= span.since:
+        raise typer.BadParameter(f"{until} is not after --since {since}.", param_hint="--until")
+    return span
 
 
 def write_reduction(files: Sequence[Path], baseline: Sequence[Path], *, span: Span, as_json: bool) -> Iterator[str]:

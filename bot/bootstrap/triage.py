@@ -25,7 +25,7 @@ from bot.domain.records import find_records
 from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
 from bot.domain.testing import name_files, widen
-from bot.errors import Reason, Rejected
+from bot.errors import Reason, Refused, Rejected
 from bot.ports.logs import LogQuery, LogSource
 from bot.ports.workspace import Checkout
 from bot.render.report import ModelAnswer, Report, is_mended, list_report, list_suspects, tell_report, tell_suspects
@@ -41,6 +41,7 @@ CHECK: Final = "run"
 SUITE: Final = "suite"
 MENDED, UNMENDED, UNCONFIRMED = 0, 3, 4
 _EVER: Final = (datetime(1970, 1, 2, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC))
+_CUT_OFF: Final = "the repository is a shallow clone, so older commits were not looked at: git fetch --unshallow"
 _STAGES: Final = ("collect", "suspect", "confirm", "draft", "verify")
 
 
@@ -117,6 +118,7 @@ async def _look_into(case: Case, last: Stage) -> Report:
         folder = Path(name)
         workspaces = BorrowingGit()
         checkout = await workspaces.open(str(case.repository), folder / "named")
+        notes = (_CUT_OFF,) if (folder / "named" / "shallow").is_file() else ()
         green = await _find_green(case, alert, checkout)
         job = _plan_job(case, alert, commands, folder=folder, now=now, green=green)
         secrets = model.secrets if model else ()
@@ -142,6 +144,7 @@ async def _look_into(case: Case, last: Stage) -> Report:
         results=results,
         seconds={**seconds, "whole": time.monotonic() - began},
         model=answer,
+        notes=notes,
     )
 
 
@@ -151,6 +154,8 @@ def _read_alert(file: Path) -> Alert:
         group = alertmanager.Source(alertmanager.Settings()).parse(_unwrap(file.read_bytes()))
     except OSError as error:
         raise Rejected(f"{file} cannot be read: {error.strerror}", Reason.NOT_FOUND) from error
+    except Refused as error:
+        raise Refused(f"{file} is no delivery of Alertmanager: {error}", error.reason) from error
     return next((alert for alert in group.alerts if alert.status.value == "firing"), group.alerts[0])
 
 

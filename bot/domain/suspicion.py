@@ -388,7 +388,7 @@ def _doubt(change: Change, first_error: datetime | None) -> tuple[float, tuple[s
     if change.files and all(is_test_file(path) or is_document(path) for path in change.files):
         return 0.15, ("but it changes only tests or documents",)
     if not change.parents:
-        return 0.1, ("but it is the first commit",)
+        return 0.1, ("but nothing before it is known",)
     return 1.0, ()
 
 

@@ -96,7 +96,7 @@ def reduce_logs(
         failures=failures,
         kinds=_set_apart(kinds, failures, logs, redact),
         is_sampled=is_sampled,
-        notes=tuple(_note(logs, span)),
+        notes=(*_note(logs, span), *_note_no_line(tally, span)),
     )
 
 
@@ -105,6 +105,16 @@ def _note(logs: Sequence[ReadLog], span: Span) -> Iterable[str]:
         yield from log.source.notes
         if log.lines and not log.layout.stamps and (span.since is not None or span.until is not None):
             yield f"{log.source.name}: its lines show no times that could be read, so all of it was taken"
+
+
+def _note_no_line(tally: Tally, span: Span) -> Iterable[str]:
+    if tally.total.lines or (span.since is None and span.until is None):
+        return
+    bounds = (("from", span.since), ("before", span.until))
+    said = " ".join(
+        f"{word} {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}" for word, at in bounds if at is not None
+    )
+    yield f"no line is {said} (UTC)"
 
 
 # Errors in full -------------------------------------------------------------------------------------------------------

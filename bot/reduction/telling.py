@@ -51,7 +51,8 @@ class _Page:
 def tell(reduction: Reduction, *, lines: int = LINES, tokens: int = TOKENS) -> list[str]:
     """Return what is worth reading, in at most so many lines and about so many tokens."""
     page = _Page(lines_left=lines, characters_left=tokens * _CHARACTERS)
-    told = page.take([_cut(line) for line in _tell_head(reduction)])
+    head = page.take([_cut(line) for line in _tell_head(reduction)])
+    told = list(head)
     has_baseline = bool(reduction.total_before.lines)
     shares = _share_out(lines - len(told), reduction)
     for place, most in enumerate(shares):
@@ -66,8 +67,9 @@ def tell(reduction: Reduction, *, lines: int = LINES, tokens: int = TOKENS) -> l
     bad = [kind for kind in reduction.select(Change.USUAL) if not has_baseline or kind.severity >= Severity.WARNING]
     told += page.take(_tell_kinds("Sounds bad" if not has_baseline else "Bad, and as before", bad, _BAD))
     told += page.take(_tell_kinds("Gone", reduction.select(Change.GONE), _GONE))
-    if len(told) <= 2:
-        told += page.take(["Nothing in these logs stands out."])
+    if len(told) == len(head):
+        nothing = "Nothing in these logs stands out." if reduction.total.lines else "There is no line to look at."
+        told += page.take([nothing])
     return told
 
 

@@ -46,6 +46,7 @@ class Report:
     results: Sequence[StageResult]
     seconds: Mapping[str, float]
     model: ModelAnswer | None = None
+    notes: Sequence[str] = ()
 
     @property
     def whole(self) -> Sequence[StageResult]:
@@ -92,7 +93,7 @@ def list_report(report: Report) -> _Json:
         "revert": _list_revert(report.results),
         "patch": _list_patch(report.whole),
         "model": _list_model(report),
-        "notes": list(_notes(report.results)),
+        "notes": list(_notes(report)),
         "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
     }
 
@@ -236,7 +237,9 @@ def _list_patch(results: Sequence[StageResult]) -> _Json | None:
     }
 
 
-def _notes(results: Sequence[StageResult]) -> Iterator[str]:
+def _notes(report: Report) -> Iterator[str]:
+    results = report.results
+    yield from report.notes
     collected, suspected = find_result(results, Collected), find_result(results, Suspected)
     drafted = find_result(results, Drafted)
     yield from collected.notes if collected else ()
@@ -260,14 +263,14 @@ def tell_report(report: Report) -> str:
         list(_tell_patch(report.whole)),
         list(_tell_model(report.model)),
         list(_tell_evidence([piece for piece in evidence if piece.id in cited])),
-        [f"Note: {note}" for note in _notes(report.results)],
+        [f"Note: {note}" for note in _notes(report)],
         [f"{report.seconds.get('whole', 0.0):.1f} s"],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 def tell_suspects(report: Report) -> str:
-    parts = [list(_tell_suspects(report.results, shown=10)), [f"Note: {note}" for note in _notes(report.results)]]
+    parts = [list(_tell_suspects(report.results, shown=10)), [f"Note: {note}" for note in _notes(report)]]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) or "No suspects."
 
 

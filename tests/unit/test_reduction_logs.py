@@ -260,5 +260,19 @@ def test_a_file_that_cannot_be_read_and_a_time_that_is_none_are_refused(tmp_path
     assert isinstance(missing.exception, Refused)
     folder = CliRunner().invoke(app, ["logs", "templates", str(tmp_path)])
     assert isinstance(folder.exception, Refused)
-    with pytest.raises(Refused, match="no time"):
-        read_when("yesterday", "--since")
+    log = _write(tmp_path, "app.log", _quiet(3))
+    for wrong in (["--since", "yesterday"], ["--since", "2026-11-20T15:00:00", "--until", "2026-11-20T14:00:00"]):
+        assert CliRunner().invoke(app, ["logs", "reduce", log, *wrong]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "at", "said"),
+    [("--since", "2026-11-20 15:00:00", "from"), ("--until", "2026-11-20 13:00:00", "before")],
+)
+def test_a_time_that_no_line_is_in_is_named_and_not_called_quiet(
+    tmp_path: Path, option: str, at: str, said: str
+) -> None:
+    log = _write(tmp_path, "app.log", _quiet(50))
+    told = _run("reduce", log, option, at)
+    assert f"note: no line is {said} {at} (UTC)" in told
+    assert told.endswith("There is no line to look at.\n")

@@ -129,7 +129,7 @@ def test_reindenting_the_failing_line_does_not_take_the_blame():
     [
         (make_change("m", parents=("a", "b"), files=CULPRIT.files, diff=CULPRIT.diff), "but it is a merge"),
         (make_change("l", minutes=-30, files=CULPRIT.files, diff=CULPRIT.diff), "but it was committed after it began"),
-        (make_change("root", parents=(), files=CULPRIT.files, diff=CULPRIT.diff), "but it is the first commit"),
+        (make_change("root", parents=(), files=CULPRIT.files, diff=CULPRIT.diff), "but nothing before it is known"),
     ],
 )  # fmt: skip
 def test_doubts_lower_a_suspect_and_are_said(change, doubt):

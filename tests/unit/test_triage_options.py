@@ -59,6 +59,14 @@ def test_suspects_are_ranked_with_reasons_and_the_code_is_shown(shop, capsys):
     assert said["changes"][0]["kind"] == "code"
 
 
+def test_a_shallow_clone_is_said_to_be_one(shop, capsys):
+    shallow = shop / "shallow"
+    subprocess.run(["git", "clone", "-q", "--depth=1", (shop / "shop").as_uri(), str(shallow)], check=True)
+    assert suspects_main(["--repo", str(shallow), *where(shop)[2:]]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert any("shallow clone" in note for note in said["notes"])
+
+
 @pytest.mark.parametrize("wrap", [lambda alert: alert, lambda alert: {"note": "kept", "payload": alert}])
 def test_without_a_check_nothing_is_confirmed_and_it_says_what_to_look_at(shop, capsys, wrap):
     (shop / "alert.json").write_text(json.dumps(wrap(ALERT)))
@@ -115,5 +123,5 @@ def test_what_is_no_repository_or_no_alert_is_said(shop, tmp_path):
     with pytest.raises(Rejected, match="is not a git repository"):
         suspects_main(["--repo", str(tmp_path / "empty"), "--log", str(shop / "app.log")])
     (shop / "alert.json").write_text("[]")
-    with pytest.raises(Refused):
+    with pytest.raises(Refused, match="is no delivery of Alertmanager"):
         triage_main([*where(shop), "--alert", str(shop / "alert.json")])
