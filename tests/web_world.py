@@ -315,7 +315,7 @@ class MemoryBoard:
             self._watchers.remove(entry)
 
     def _wake(self, incident: str) -> None:
-        for loop, queue in self._watchers:
+        for loop, queue in tuple(self._watchers):  # streams of pages that were left end meanwhile
             loop.call_soon_threadsafe(queue.put_nowait, incident)
 
 
