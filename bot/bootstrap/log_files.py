@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from bot.agent.redaction import load_redactor
+from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Refused
 from bot.reduction.blocks import BLOCK
 from connectors.logs.file_blocks import BROKEN, read_blocks
@@ -67,8 +68,4 @@ class Cleaner:
 
     def show(self, text: str) -> str:
         """Return redacted text that a terminal finds nothing to obey in."""
-        if text.isascii() and text.isprintable():
-            return text
-        from connectors.chat.console.plain import make_harmless  # noqa: PLC0415 -- brings a whole connector with it
-
         return make_harmless(text)

@@ -11,13 +11,13 @@ from bot.agent.loop import Head
 from bot.agent.replay import Asked, Called, Event, Proposed, Replay, Told, replay_run
 from bot.bootstrap.replay_text import StoredRun, write_run, write_stages
 from bot.bootstrap.state import read_store
+from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Refused, Rejected
 from bot.render.words import write_count, write_line
 from bot.settings import Settings
 from bot.store.codec import dump_stage
 from bot.store.database import open_session
 from bot.store.transcripts import read_times
-from connectors.chat.console.plain import make_harmless
 
 _RUN: Final = re.compile(r"(?P<incident>[A-Za-z]{1,9}-[0-9]{1,12})(?::(?P<number>[1-9][0-9]{0,8}))?")
 

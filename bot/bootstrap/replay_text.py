@@ -9,9 +9,9 @@ from bot.agent.replay import Asked, Called, Event, Match, Proposed, Replay, Told
 from bot.domain.incident import Incident
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.domain.transcript import Step
+from bot.domain.unseen import make_harmless
 from bot.render.words import write_count, write_line
 from bot.store.codec import dump_stage
-from connectors.chat.console.plain import make_harmless
 
 _MATCHES: Final = {
     Match.SAME: "the very bytes that were sent",

@@ -4,8 +4,8 @@ What is read is handed over as it is: the worker takes secrets out before anythi
 """
 
 import asyncio
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -15,6 +15,7 @@ from bot.domain.investigation import Collected, Job
 from bot.domain.metric import MetricQuery, MetricRead
 from bot.domain.metric_plan import look_closer, plan_metrics, plan_range, trim
 from bot.errors import NightshiftError, Reason, Rejected
+from bot.ports.aside import begin
 from bot.ports.metrics import MetricQuestion, MetricSource
 
 log = structlog.get_logger(__name__)
@@ -24,7 +25,7 @@ SECONDS: Final = 6.0
 """So that what the logs say is there within ten, whatever the server does."""
 SLACK: Final = 0.5
 TOGETHER: Final = 4
-"""Queries at once, in threads of their own: a server that hangs must not take those that the store works in."""
+"""Queries at once."""
 
 
 async def fetch_metrics(job: Job, source: MetricSource | None) -> tuple[MetricRead, ...]:
@@ -33,13 +34,9 @@ async def fetch_metrics(job: Job, source: MetricSource | None) -> tuple[MetricRe
     if source is None or is_collected or "metrics" not in job.playbook.evidence:
         return ()
     queries, unread = await asyncio.to_thread(plan_metrics, job)
-    threads = ThreadPoolExecutor(TOGETHER, thread_name_prefix="metrics")
     asking = _Asking(source=source, max_bytes=MAX_BYTES // max(len(queries), 1), ends_at=monotonic() + SECONDS)
-    try:
-        reads = await asyncio.gather(*(_ask(job, query, asking, threads) for query in queries))
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-    return (*reads, *unread)
+    gate = asyncio.Semaphore(TOGETHER)
+    return (*await asyncio.gather(*(_ask(job, query, asking, gate) for query in queries)), *unread)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +61,12 @@ class _Asking:
         return replace(read, series=answer.series, notes=answer.notes)
 
 
-async def _ask(job: Job, query: MetricQuery, asking: _Asking, threads: Executor) -> MetricRead:
+async def _ask(job: Job, query: MetricQuery, asking: _Asking, gate: asyncio.Semaphore) -> MetricRead:
     since, until, step = plan_range(job)
     unread = MetricRead(query=query, since=since, until=until, step=step)
     try:
-        async with asyncio.timeout(max(asking.ends_at - monotonic(), 0) + SLACK):
-            return await asyncio.get_running_loop().run_in_executor(threads, _read, unread, asking)
+        async with asyncio.timeout(max(asking.ends_at - monotonic(), 0) + SLACK), gate:
+            return await asyncio.wrap_future(begin(partial(_read, unread, asking), name="asks metrics"))
     except TimeoutError:
         fault = f"no answer within {SECONDS:g} s, asked for {' '.join(query.expr.split())[:200]}"
     except NightshiftError as error:

@@ -12,7 +12,6 @@ from bot.domain.investigation import Job
 from bot.engine.changing import Changing
 from bot.engine.deploying import Deploying
 from bot.engine.far_logs import fetch_far_logs
-from bot.engine.far_metrics import fetch_metrics
 from bot.engine.following import Following
 from bot.engine.green_logs import GreenLogs
 from bot.engine.investigating import Investigating
@@ -85,11 +84,8 @@ class Handlers(PhaseWork):
             modelling.start_model(work, incident, run)
 
     async def equip(self, job: Job) -> Job:
-        """Fetch what lies elsewhere for somebody who reads: logs that must be asked for, metrics, repository."""
-        equipped, metrics = await asyncio.gather(
-            fetch_far_logs(job, self._tools.open_log), fetch_metrics(job, self._tools.metrics)
-        )
-        return await self.localize(replace(equipped, metrics=metrics))
+        """Fetch what lies elsewhere for a model that reads: logs that must be asked for, repository."""
+        return await self.localize(await fetch_far_logs(job, self._tools.open_log))
 
     async def localize(self, job: Job) -> Job:
         """A remote repository is fetched here, where the credentials are; the worker gets the copy."""

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.chat import Bullets, Button, Form, FormField, Message, Reply
+from bot.domain.unseen import make_harmless
 from bot.errors import Unavailable
 from connectors.chat.console import Connector, Settings
 from connectors.chat.console.paint import Ink, paint_message
-from connectors.chat.console.plain import break_hard, fit, make_harmless, measure, wrap_words
+from connectors.chat.console.plain import break_hard, fit, measure, wrap_words
 from connectors.chat.console.terminal import Writer, raw_keys, read_keys
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=200)

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.chat import Button, Code, Fields, Form, FormField, Link, Message, Paragraph
+from bot.domain.unseen import make_harmless
 from connectors.chat.telegram.keyboard import (
     Answered,
     Asks,
@@ -14,7 +15,7 @@ from connectors.chat.telegram.keyboard import (
     read_note,
     write_note,
 )
-from connectors.chat.telegram.markup import LIMIT, MAX_ENTITIES, Piece, make_harmless, read_incident, render, units
+from connectors.chat.telegram.markup import LIMIT, MAX_ENTITIES, Piece, read_incident, render, units
 from connectors.chat.telegram.reference import Reference, read_reference
 
 KEY = b"a secret"

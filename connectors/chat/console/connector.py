@@ -14,6 +14,7 @@ from typing import Final, TextIO
 from pydantic import BaseModel, ConfigDict
 
 from bot.domain.chat import ChatLimits, Message, Press, Said
+from bot.domain.unseen import make_harmless
 from bot.errors import NightshiftError
 from bot.ports.chat import ChatInbox, Health
 from bot.ports.http import Webhook
@@ -27,7 +28,7 @@ from connectors.chat.console.paint import (
     paint_message,
     read_pieces,
 )
-from connectors.chat.console.plain import fit, make_harmless, measure, wrap_words
+from connectors.chat.console.plain import fit, measure, wrap_words
 from connectors.chat.console.terminal import Writer, is_terminal, read_stdin
 
 LIMITS: Final = ChatLimits(

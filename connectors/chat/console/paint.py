@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.chat import Block, Bullets, Button, Code, Fields, Link, Message, Paragraph, Tone
-from connectors.chat.console.plain import break_hard, fit, make_harmless, measure, wrap_words
+from bot.domain.unseen import make_harmless
+from connectors.chat.console.plain import break_hard, fit, measure, wrap_words
 
 SMALLEST: Final = 24
 _LABEL: Final = 16

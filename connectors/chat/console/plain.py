@@ -1,29 +1,8 @@
 """Text made harmless for a terminal, measured and wrapped by the columns it takes."""
 
 import unicodedata
-from typing import Final
 
 from bot.domain.split import find_graphemes
-
-TAB: Final = "    "
-
-
-def make_harmless(text: str) -> str:
-    """Return text that cannot move the cursor, colour, ring or reorder: what could is written out visibly."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_show(character) for character in text)
-
-
-def _show(character: str) -> str:
-    if character == "\n" or character.isprintable():
-        return character
-    if character == "\t":
-        return TAB
-    if character < " ":
-        return chr(0x2400 + ord(character))
-    # isprintable() is false for control, format (bidi, zero width), surrogate, private, unassigned, odd spaces
-    return " " if unicodedata.category(character) == "Zs" else f"<U+{ord(character):04X}>"
 
 
 def measure(text: str) -> int:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.chat import Button, Form
-from connectors.chat.telegram.markup import make_harmless, units
+from bot.domain.unseen import make_harmless
+from connectors.chat.telegram.markup import units
 
 MAX_BYTES: Final = 64
 MAX_LABEL: Final = 64

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from bot.domain.chat import Block, Bullets, Code, Fields, Link, Message, Paragraph, Tone
 from bot.domain.split import split_text
+from bot.domain.unseen import make_harmless
 
 LIMIT: Final = 4096
 """UTF-16 units in one message."""
@@ -139,26 +140,6 @@ def cut(text: str, spans: Iterable[Span], lead: str) -> list[Piece]:
 def units(text: str) -> int:
     """Return the length as Telegram counts it."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def make_harmless(text: str) -> str:
-    """Return text in which nothing is hidden: control characters, bidi marks and zero widths are written out."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_show(character) for character in text)
-
-
-def _show(character: str) -> str:
-    if character == "\n" or character.isprintable():
-        return character
-    if character == "\t":
-        return "    "
-    if character < " ":
-        return chr(0x2400 + ord(character))
-    return " " if character.isspace() and ord(character) in _SPACES else f"<U+{ord(character):04X}>"
-
-
-_SPACES: Final = frozenset({0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000})
 
 
 def _cut_wide(piece: str, limit: int) -> list[str]:

@@ -20,10 +20,11 @@ from telegram import (
 from telegram import Message as Sent
 
 from bot.domain.chat import File, Message
+from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected, Unavailable
 from connectors.chat.telegram.api import MovedError, UnchangedError, call
 from connectors.chat.telegram.keyboard import Key, Question, build_keys
-from connectors.chat.telegram.markup import Piece, make_harmless, render, render_parts, render_text, units
+from connectors.chat.telegram.markup import Piece, render, render_parts, render_text, units
 from connectors.chat.telegram.reference import Reference, digest_of, read_reference
 
 T = TypeVar("T")
