@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from bot.bootstrap.named_files import read_named
+from bot.domain.letters import decode_text
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 JSON_VERSION: Final = 1
@@ -55,7 +56,7 @@ def read_ci(failed: Path, green: Path | None) -> dict[str, Any]:
 
 
 def _read(path: Path) -> str:
-    return read_named(path, most=MAX_BYTES).decode("utf-8", "backslashreplace")
+    return decode_text(read_named(path, most=MAX_BYTES))
 
 
 def _write(report: dict[str, Any]) -> str:

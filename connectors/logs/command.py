@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.domain.evidence import LogLine
+from bot.domain.letters import to_utf8
 from bot.domain.logtime import parse_time
 from bot.domain.service import LogPlace
 from bot.errors import Reason, Rejected, Unavailable
@@ -116,7 +117,7 @@ class Source:
         return kept
 
     def _read_line(self, number: int, raw: bytes, query: LogQuery) -> _Line:
-        text = raw[:MAX_LINE].decode("utf-8", "backslashreplace") + (CUT if len(raw) > MAX_LINE else "")
+        text = to_utf8(raw[:MAX_LINE]).decode("utf-8", "backslashreplace") + (CUT if len(raw) > MAX_LINE else "")
         stamp = _STAMP.match(text) if self._template.is_stamped else None
         if stamp is None:
             return _Line(number=number, text=text, at=parse_time(text[:_TIME_REACH], near=query.until))

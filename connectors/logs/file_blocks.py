@@ -7,7 +7,10 @@ import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import BinaryIO, Final
+
+from bot.domain.letters import to_utf8
 
 MAX_LINE: Final = 64 * 1024
 MAX_UNPACKED: Final = 1024 * 1024 * 1024
@@ -77,31 +80,43 @@ def _first_time(block: bytes, time_of: Callable[[bytes], datetime | None]) -> da
 
 
 def _cut_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield blocks of whole lines. Of a line longer than a block only the beginning is kept."""
+    """Yield blocks of whole lines in UTF-8. Of a line longer than a block only the beginning is kept."""
     rest = b""
     fault: Exception | None = None
     try:
         for chunk in chunks:
             cut = chunk.rfind(b"\n") + 1
             if cut:
-                yield b"".join((rest, memoryview(chunk)[:cut]))
+                yield to_utf8(b"".join((rest, memoryview(chunk)[:cut])))
                 rest = chunk[cut:]
             elif len(rest) <= MAX_LINE:
                 rest += chunk[: MAX_LINE + 1]
     except BROKEN as error:
         fault = error
     if rest:
-        yield rest
+        yield to_utf8(rest)
     if fault is not None:
         raise fault
 
 
 def _unpack(stream: BinaryIO, most: int = MAX_UNPACKED, size: int = BLOCK) -> Iterator[bytes]:
+    """Yield what a file holds, unpacked; UTF-16 as UTF-8."""
+    chunks = _read_chunks(stream, most, size)
+    first = next(chunks, b"")
+    encoding = _WIDE.get(first[:2])
+    if encoding is None:
+        yield first
+        yield from chunks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for chunk in chain((first[2:],), chunks):
+        yield decoder.decode(chunk).encode("utf-8", "replace")
+
+
+def _read_chunks(stream: BinaryIO, most: int, size: int) -> Iterator[bytes]:
     head = stream.read(4)
     stream.seek(0)
-    if head[:2] in _WIDE:
-        yield from _narrow(stream, _WIDE[head[:2]])
-    elif head[:2] == _GZIP:
+    if head[:2] == _GZIP:
         with gzip.GzipFile(fileobj=stream, mode="rb") as packed:
             unpacked = 0
             while chunk := packed.read1(BLOCK):
@@ -130,14 +145,6 @@ def _unpack_zstd(stream: BinaryIO, most: int) -> Iterator[bytes]:
                 raise EOFError("zstd cannot unpack it")
         finally:
             process.kill()
-
-
-def _narrow(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
-    """Yield UTF-16 as UTF-8."""
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
-    stream.seek(2)
-    while chunk := stream.read(BLOCK):
-        yield decoder.decode(chunk).encode("utf-8", "replace")
 
 
 def _refuse_bomb(unpacked: int, packed: int, most: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.domain.evidence import LogLine
+from bot.domain.letters import to_utf8
 from bot.domain.service import LogPlace
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.logs import LogQuery
@@ -99,5 +100,5 @@ def _read_entry(line: bytes) -> Entry | None:
     message = message[-1] if isinstance(message, list) and message and isinstance(message[-1], str | list) else message
     if isinstance(message, list):
         whole = all(isinstance(byte, int) and 0 <= byte < 256 for byte in message)
-        message = bytes(message).decode("utf-8", "backslashreplace") if whole else None
+        message = to_utf8(bytes(message)).decode("utf-8", "backslashreplace") if whole else None
     return Entry(at=int(stamp) * 1_000, text=message) if isinstance(message, str) else None

@@ -123,6 +123,14 @@ def test_windows_line_ends_are_removed(tmp_path: Path) -> None:
     assert [line.text[-1] for line in read(tmp_path / "app.log")] == ["a", "b"]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_logs_that_are_not_in_utf_8_show_their_letters(tmp_path: Path, encoding: str) -> None:
+    text = stamp(10, "ERROR Größe ungültig").decode() + "\n"
+    for name, raw in (("app.log", text.encode(encoding)), ("app.log.1.gz", gzip.compress(text.encode(encoding)))):
+        put(tmp_path / name, [], minutes=30).write_bytes(raw)
+    assert [line.text for line in read(tmp_path / "app.log")] == [text.strip()] * 2
+
+
 @pytest.mark.parametrize("pattern", ["missing.log", "*.nothing", "no/such/folder/*.log", "no/folder/app.log"])
 def test_no_match_names_pattern_and_range(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(Rejected) as caught:
