@@ -42,6 +42,13 @@ SUITE: Final = "suite"
 MENDED, UNMENDED, UNCONFIRMED = 0, 3, 4
 _EVER: Final = (datetime(1970, 1, 2, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC))
 _CUT_OFF: Final = "the repository is a shallow clone, so older commits were not looked at: git fetch --unshallow"
+_NO_CHECK: Final = (
+    "nothing was run: name the check that is red with --run CMD, then the commit that broke it is confirmed"
+)
+_FORM: Final = (
+    'It must be in the form of Alertmanager\'s webhook: {"alerts": [{"status": "firing", "labels": {"alertname": "…"}, '
+    '"startsAt": "2026-11-20T14:00:00Z"}]}.'
+)
 _STAGES: Final = ("collect", "suspect", "confirm", "draft", "verify")
 
 
@@ -118,7 +125,8 @@ async def _look_into(case: Case, last: Stage) -> Report:
         folder = Path(name)
         workspaces = BorrowingGit()
         checkout = await workspaces.open(str(case.repository), folder / "named")
-        notes = (_CUT_OFF,) if (folder / "named" / "shallow").is_file() else ()
+        notes = [_CUT_OFF] if (folder / "named" / "shallow").is_file() else []
+        notes += [_NO_CHECK] if last is Stage.VERIFY and not case.run else []
         green = await _find_green(case, alert, checkout)
         job = _plan_job(case, alert, commands, folder=folder, now=now, green=green)
         secrets = model.secrets if model else ()
@@ -155,7 +163,7 @@ def _read_alert(file: Path) -> Alert:
     except OSError as error:
         raise Rejected(f"{file} cannot be read: {error.strerror}", Reason.NOT_FOUND) from error
     except Refused as error:
-        raise Refused(f"{file} is no delivery of Alertmanager: {error}", error.reason) from error
+        raise Refused(f"{file} cannot be read as an alert: {str(error).rstrip('.')}. {_FORM}", error.reason) from error
     return next((alert for alert in group.alerts if alert.status.value == "firing"), group.alerts[0])
 
 

@@ -246,7 +246,8 @@ def _notes(report: Report) -> Iterator[str]:
     yield from suspected.notes if suspected else ()
     yield from drafted.notes if drafted and not drafted.patch else ()
     confirmed = find_result(results, Confirmed)
-    if confirmed is not None and confirmed.culprit is None:
+    said = drafted.notes if drafted and not drafted.patch else ()
+    if confirmed is not None and confirmed.culprit is None and not any(confirmed.how in note for note in said):
         yield confirmed.how
 
 

@@ -143,7 +143,7 @@ def _is_alike(request: FailingRequest, timing: Timing) -> bool:
 async def _seek_check(bench: Bench, head: str, labels: Mapping[str, str]) -> Sought:
     """Run the check that the alert names, else every check, until it is sure: one that contradicts itself is flaky."""
     if not bench.service.checks:
-        return Sought(trial=None, why=f"the configuration names no checks of {bench.service.name}")
+        return Sought(trial=None, why=f"no check of {bench.service.name} is named")
     named = choose_checks(tuple(bench.service.checks), labels)
     notes: list[str] = []
     for name in (named or tuple(bench.service.checks))[:MAX_CHECKS]:

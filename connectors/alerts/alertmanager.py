@@ -6,7 +6,7 @@ import hmac
 import json
 import re
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -20,6 +20,21 @@ MAX_TRUNCATED = 10**9
 NEVER = date.min
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{\]}]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+_FAULTS: Final = {
+    "missing": "is missing",
+    "list_type": "is no list",
+    "dict_type": "is no object",
+    "model_type": "is no object",
+    "string_type": "is no text",
+    "too_short": "is empty",
+    "too_long": f"has more than {MAX_ALERTS:,} entries",
+    "enum": "is neither firing nor resolved",
+    "datetime_type": "is no time",
+    "datetime_parsing": "is no time",
+    "datetime_from_date_parsing": "is no time",
+}
 
 
 class Settings(BaseModel):
@@ -74,7 +89,7 @@ class Source:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "body"
-            raise Refused(f"{place}: {first['msg']}", Reason.BAD_INPUT) from None
+            raise Refused(f"{place} {_FAULTS.get(first['type'], 'cannot be read')}", Reason.BAD_INPUT) from None
         return AlertGroup(
             source="alertmanager",
             group_key=delivery.group_key[:1000],
@@ -110,8 +125,10 @@ def _load(body: bytes) -> Any:  # noqa: ANN401 -- JSON that was not checked yet
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise Refused("the body has half of a surrogate pair, which is not text", Reason.BAD_INPUT) from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise Refused(f"the body is not JSON: {error}", Reason.BAD_INPUT) from None
+    except json.JSONDecodeError as error:
+        raise Refused(f"the body is not JSON (line {error.lineno}, column {error.colno})", Reason.BAD_INPUT) from None
+    except RecursionError:
+        raise Refused(f"the body is nested deeper than {MAX_DEPTH}", Reason.BAD_INPUT) from None
     except ValueError as error:
         raise Refused(f"the body has a number that cannot be read: {error}", Reason.BAD_INPUT) from None
     return value

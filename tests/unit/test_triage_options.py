@@ -122,6 +122,28 @@ def test_what_is_no_repository_or_no_alert_is_said(shop, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(Rejected, match="is not a git repository"):
         suspects_main(["--repo", str(tmp_path / "empty"), "--log", str(shop / "app.log")])
-    (shop / "alert.json").write_text("[]")
-    with pytest.raises(Refused, match="is no delivery of Alertmanager"):
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("[]", "body is no object"),
+        ('{"alerts": 5}', "alerts is no list"),
+        ('{"alerts": []}', "alerts is empty"),
+        ('{"alerts": [{"status": "on", "labels": {}}]}', "alerts.0.status is neither firing nor resolved"),
+        ("nope", r"the body is not JSON \(line 1, column 1\)"),
+    ],
+)
+def test_a_file_that_is_no_alert_says_what_is_wrong_and_what_to_give(shop, content, why):
+    (shop / "alert.json").write_text(content)
+    with pytest.raises(Refused, match=f"cannot be read as an alert: {why}.*Alertmanager's webhook"):
         triage_main([*where(shop), "--alert", str(shop / "alert.json")])
+
+
+@pytest.mark.parametrize("check", [[], ["--run", "no-such-program"]])
+def test_why_nothing_was_confirmed_is_said_once(shop, capsys, check):
+    assert triage_main([*where(shop), *check]) == 4
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    why = "could not be run" if check else "no check of shop is named"
+    assert len([note for note in notes if why in note]) == 1
+    assert any("--run CMD" in note for note in notes) is not bool(check)
