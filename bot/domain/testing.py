@@ -45,6 +45,12 @@ def name_files(command: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def name_folders(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the repository folders that a command may name, as the beginnings of paths in them: "test/"."""
+    words = (word.removeprefix("./").rstrip("/") for word in command[1:])
+    return tuple(dict.fromkeys(f"{word}/" for word in words if re.fullmatch(r"\w[\w@+/-]*", word)))
+
+
 def read_verdict(command: Sequence[str], exit_code: int, output: str, *, red_code: int | None = None) -> Check:
     """Return what a finished command says. A test that could not be run is neither red nor green.
 

@@ -10,7 +10,7 @@ from bot.domain.file_names import is_test_file
 from bot.domain.nearness import Executed
 from bot.domain.reproduction import Reproduce
 from bot.domain.search import Link
-from bot.domain.testing import name_files
+from bot.domain.testing import name_files, name_folders
 from bot.ports.workspace import Commit
 from bot.worker.outline import outline
 from bot.worker.overlay import read_members
@@ -63,7 +63,8 @@ async def _find_sign(bench: Bench, trial: Trial, commits: Sequence[Commit]) -> s
     executed = bench.executed.get(trial.check, {})
     named = frozenset(name_files(command))
     archive = await bench.archive(bench.head or commits[0].sha, keep=True)
-    files = read_members(archive, named | frozenset(executed)) | dict(bench.tools.laid_over)
+    folders = () if named or executed else name_folders(command)
+    files = read_members(archive, named | frozenset(executed), folders) | dict(bench.tools.laid_over)
     if found := await asyncio.to_thread(_read_signs, files, executed, named):
         return found
     tests = {path for path in files if path in named or is_test_file(path)}

@@ -23,8 +23,10 @@ from bot.domain.investigation import (
     Verified,
     is_preliminary,
 )
+from bot.domain.plain_output import tell_output
 from bot.domain.records import find_records, merge_records
 from bot.domain.reproduction import Reproduce
+from bot.domain.testing import name_files
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.workspace import Checkout, Commit
 from bot.worker.ci_log import aim
@@ -197,7 +199,11 @@ class _Case:
             return ()
         output = bench.outputs.get((trial.check, head)) or (await bench.run(trial, head)).output
         lines = [LogLine(source=trial.name, number=n, text=text) for n, text in enumerate(output.splitlines(), 1)]
-        return find_records(lines)[:MAX_RECORDS]
+        found = find_records(lines)[:MAX_RECORDS]
+        if found:
+            return found
+        plain = tell_output(lines, name_files(self._job.service.checks.get(trial.check, ())))
+        return (plain,) if plain else ()
 
     async def _confirm(self) -> Confirmed:
         bench = await self._prepare()

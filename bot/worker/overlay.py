@@ -24,12 +24,12 @@ def lay_over(archive: bytes, files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def read_members(archive: bytes, names: frozenset[str]) -> dict[str, bytes]:
-    """Return the files of these names that the archive holds."""
+def read_members(archive: bytes, names: frozenset[str], folders: tuple[str, ...] = ()) -> dict[str, bytes]:
+    """Return the files of these names, and those in these folders ("tests/"), that the archive holds."""
     found: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
             name = member.name.removeprefix("./")
-            if name in names and member.isreg() and (file := tar.extractfile(member)):
+            if (name in names or name.startswith(folders)) and member.isreg() and (file := tar.extractfile(member)):
                 found[name] = file.read()
     return found
