@@ -2,6 +2,7 @@
 
 from bot.domain.evidence import LogLine
 from bot.domain.plain_output import tell_output
+from bot.domain.testing import name_folders
 
 TAP = """TAP version 13
 # Subtest: orders are routed
@@ -42,3 +43,8 @@ def test_a_script_that_says_one_line_is_told_with_the_files_that_its_command_nam
 
 def test_silence_is_no_error() -> None:
     assert tell_output(lines("\nok 1 - all\n"), ["check.sh"]) is None
+
+
+def test_a_command_names_folders_as_the_beginnings_of_their_paths() -> None:
+    assert name_folders(("node", "--test", "./test/")) == ("test/",)
+    assert name_folders(("sh", "/etc/x", "../up", "--flag")) == ()
