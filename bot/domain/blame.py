@@ -13,6 +13,34 @@ _HEADER = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
 _COMMENT = re.compile(r"\s*(#(\s|$)|//|/\*|\*\s|\*/|--\s|;;)")
 
 
+# A comment behind code, by the end of a file's name. Not both marks for all: in Python `//` divides.
+_BEHIND = {
+    **dict.fromkeys(("py", "rb", "sh", "toml", "yaml", "yml", "pl"), re.compile(r"\s#(?=\s)")),
+    **dict.fromkeys(
+        (
+            "c",
+            "cc",
+            "cpp",
+            "cs",
+            "go",
+            "h",
+            "java",
+            "js",
+            "jsx",
+            "kt",
+            "mjs",
+            "php",
+            "rs",
+            "scala",
+            "swift",
+            "ts",
+            "tsx",
+        ),
+        re.compile(r"\s//(?=\s)"),
+    ),
+}
+
+
 class Touch(IntEnum):
     """How close a change comes to a line: not at all, as its neighbour, on the line itself."""
 
@@ -42,8 +70,9 @@ class LooseHunk:
 
     @cached_property
     def is_cosmetic(self) -> bool:
-        """Only white space and whole-line comments differ."""
-        return _squeeze(self.added) == _squeeze(self.removed)
+        """Only white space and comments differ."""
+        behind = _BEHIND.get(self.path.rpartition(".")[2])
+        return _squeeze(self.added, behind) == _squeeze(self.removed, behind)
 
 
 def is_comment(text: str) -> bool:
@@ -51,8 +80,17 @@ def is_comment(text: str) -> bool:
     return _COMMENT.match(text) is not None
 
 
-def _squeeze(lines: Sequence[str]) -> str:
-    return "".join("".join(line.split()) for line in lines if not is_comment(line))
+def _squeeze(lines: Sequence[str], behind: re.Pattern[str] | None) -> str:
+    return "".join("".join(_cut(line, behind).split()) for line in lines if not is_comment(line))
+
+
+def _cut(line: str, behind: re.Pattern[str] | None) -> str:
+    """Return a line without the comment behind its code; a mark inside of a text is none."""
+    for found in behind.finditer(line) if behind else ():
+        code = line[: found.start()]
+        if not any(code.count(quote) % 2 for quote in "\"'`"):
+            return code
+    return line
 
 
 def _path(text: str) -> str:
