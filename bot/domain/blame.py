@@ -14,31 +14,10 @@ _COMMENT = re.compile(r"\s*(#(\s|$)|//|/\*|\*\s|\*/|--\s|;;)")
 
 
 # A comment behind code, by the end of a file's name. Not both marks for all: in Python `//` divides.
-_BEHIND = {
-    **dict.fromkeys(("py", "rb", "sh", "toml", "yaml", "yml", "pl"), re.compile(r"\s#(?=\s)")),
-    **dict.fromkeys(
-        (
-            "c",
-            "cc",
-            "cpp",
-            "cs",
-            "go",
-            "h",
-            "java",
-            "js",
-            "jsx",
-            "kt",
-            "mjs",
-            "php",
-            "rs",
-            "scala",
-            "swift",
-            "ts",
-            "tsx",
-        ),
-        re.compile(r"\s//(?=\s)"),
-    ),
-}
+_BEHIND = (
+    (re.compile(r"\.(?:py|rb|sh|toml|ya?ml|pl)$"), re.compile(r"\s#(?=\s)")),
+    (re.compile(r"\.(?:c|cc|cpp|cs|go|h|java|m?js|jsx|kt|php|rs|scala|swift|tsx?)$"), re.compile(r"\s//(?=\s)")),
+)
 
 
 class Touch(IntEnum):
@@ -71,7 +50,7 @@ class LooseHunk:
     @cached_property
     def is_cosmetic(self) -> bool:
         """Only white space and comments differ."""
-        behind = _BEHIND.get(self.path.rpartition(".")[2])
+        behind = next((mark for name, mark in _BEHIND if name.search(self.path)), None)
         return _squeeze(self.added, behind) == _squeeze(self.removed, behind)
 
 
