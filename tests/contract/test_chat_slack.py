@@ -188,7 +188,7 @@ class TestChatSlack(ChatContract):
             await gate.wait()
             return await RecordingInbox.receive(inbox, event)
 
-        inbox.receive = receive  # type: ignore[method-assign]
+        inbox.receive = receive  # type: ignore[method-assign]  # a store in trouble
         ref = await self._post(rig, card())
         payload = rig.server.pressing(ref, ACK.id, ANA, "1")
         envelope = await rig.server.deliver("interactive", payload)
@@ -339,7 +339,7 @@ class TestChatSlackOverHttp:
         async def receive(event: Press | Said) -> Reply:
             raise OSError("the disk is full")
 
-        inbox.receive = receive  # type: ignore[method-assign]
+        inbox.receive = receive  # type: ignore[method-assign]  # a store in trouble
         ref = await rig.connector.post("slack", card(), "key-1", None)
         answer = await rig.request("interactive", rig.server.pressing(ref, ACK.id, ANA, "1"))
         assert answer.status == 503

@@ -75,7 +75,8 @@ class Connector:
         if self._settings.app_token is None:
             return
         app = self._make_app()
-        listeners = Listeners(app, inbox, self._settings, self._place.name)
+        listeners = Listeners(self._client, inbox, self._settings, self._place.name)
+        listeners.join(app)
         socket = make_socket(app, self._settings, self._settings.app_token.get_secret_value())
         try:
             async with named_faults():
@@ -89,7 +90,7 @@ class Connector:
             return ()
         secret = self._settings.signing_secret.get_secret_value()
         app = self._make_app()
-        Listeners(app, inbox, self._settings, self._place.name)
+        Listeners(self._client, inbox, self._settings, self._place.name).join(app)
 
         async def handle(request: WebRequest) -> WebAnswer:
             if len(request.body) > _BODY:

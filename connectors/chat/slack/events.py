@@ -11,9 +11,10 @@ from typing import Any, Final
 import structlog
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.domain.chat import Press, Reply, Said
-from bot.errors import NightshiftError
+from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.chat import ChatInbox
 from connectors.chat.slack.api import named_faults
 from connectors.chat.slack.blocks import read_value, render_answer, render_form, render_home
@@ -28,14 +29,21 @@ _NOT_OURS: Final = Reply(text="Nightshift did not make this button. Nothing was 
 
 
 class Listeners:
-    """The listeners of one app. What comes from other channels reaches nobody."""
+    """The listeners of one app. What comes from other channels reaches nobody.
 
-    def __init__(self, app: AsyncApp, inbox: ChatInbox, settings: Settings, name: str) -> None:
+    `client` answers: Bolt's own copies of it would read the environment's proxy again.
+    """
+
+    def __init__(self, client: AsyncWebClient, inbox: ChatInbox, settings: Settings, name: str) -> None:
+        self._client = client
         self._inbox = inbox
         self._name = name
         self._chat = settings.chat
         self._allowed = frozenset({settings.chat, *settings.allowed_chats})
         self._answers: set[asyncio.Task[None]] = set()
+
+    def join(self, app: AsyncApp) -> None:
+        """Let the app call these listeners."""
         app.action(re.compile(r"^press:\d+$"))(self.pressed)
         app.view("form")(self.submitted)
         app.event("message")(self.said)
@@ -48,16 +56,16 @@ class Listeners:
             task.cancel()
         await asyncio.gather(*self._answers, return_exceptions=True)
 
-    async def pressed(self, ack: Ack, body: Json, client: AsyncWebClient, respond: Callable[..., Any]) -> None:
+    async def pressed(self, ack: Ack, body: Json) -> None:
         """A button with a form opens it at once, as Slack allows that for three seconds; others are presses."""
         reply: Reply | None = _NOT_HERE
         if _dig(body, "channel", "id") in self._allowed:
-            reply = await self._press(body, client)
+            reply = await self._press(body)
         await ack()
         if reply is not None:
-            self._later(_respond(respond, reply))
+            self._later(_respond(self._client, str(body.get("response_url", "")), reply))
 
-    async def submitted(self, ack: Ack, body: Json, client: AsyncWebClient) -> None:
+    async def submitted(self, ack: Ack, body: Json) -> None:
         view = body["view"]
         carried = _read_json(view.get("private_metadata", ""))
         place, button, thread = (str(carried.get(name, "")) for name in ("channel", "id", "thread"))
@@ -69,40 +77,40 @@ class Listeners:
         else:
             place, reply = self._chat, _NOT_HERE
         await ack()
-        self._later(_whisper(client, place, account, thread, reply))
+        self._later(_whisper(self._client, place, account, thread, reply))
 
-    async def commanded(self, ack: Ack, body: Json, respond: Callable[..., Any]) -> None:
+    async def commanded(self, ack: Ack, body: Json) -> None:
         reply = _NOT_HERE
         if body.get("channel_id") in self._allowed:
             text = f"{body['command']} {body.get('text', '')}".strip()
             event = name_event("command", body["user_id"], body["trigger_id"])
             reply = await self._hand_in(self._make_said(event, body["user_id"], unescape(text), None))
         await ack()
-        self._later(_respond(respond, reply))
+        self._later(_respond(self._client, str(body.get("response_url", "")), reply))
 
-    async def said(self, ack: Ack, body: Json, event: Json, client: AsyncWebClient) -> None:
+    async def said(self, ack: Ack, body: Json, event: Json) -> None:
         """Only what people write in the thread of an incident is for us."""
         strange = event.get("bot_id") or event.get("subtype") or not event.get("user") or not event.get("thread_ts")
         place, thread = str(event.get("channel", "")), str(event.get("thread_ts", ""))
         incident = None
         if not strange and place == self._chat:
             async with named_faults():
-                incident = await _find_incident(client, place, thread)
+                incident = await _find_incident(self._client, place, thread)
         if incident is not None:
             said = self._make_said(body["event_id"], event["user"], unescape(event.get("text", "")), incident)
             reply = await self._hand_in(said)
-            self._later(_whisper(client, place, event["user"], thread, reply))
+            self._later(_whisper(self._client, place, event["user"], thread, reply))
         await ack()
 
-    async def went_home(self, ack: Ack, body: Json, event: Json, client: AsyncWebClient) -> None:
+    async def went_home(self, ack: Ack, body: Json, event: Json) -> None:
         """Somebody looks at the app's home: they see what `/incident list` would tell them."""
         if event.get("tab") == "home":
             said = self._make_said(body["event_id"], event["user"], "/incident list", None)
             reply = await self._hand_in(said)
-            self._later(_show_home(client, event["user"], reply))
+            self._later(_show_home(self._client, event["user"], reply))
         await ack()
 
-    async def _press(self, body: Json, client: AsyncWebClient) -> Reply | None:
+    async def _press(self, body: Json) -> Reply | None:
         action = body["actions"][0]
         account, place, message = body["user"]["id"], body["channel"]["id"], body.get("message", {})
         try:
@@ -116,7 +124,7 @@ class Listeners:
         carried = json.dumps({"id": button, "channel": place, "thread": thread})
         try:
             async with named_faults():
-                await client.views_open(trigger_id=body["trigger_id"], view=render_form(form, carried))
+                await self._client.views_open(trigger_id=body["trigger_id"], view=render_form(form, carried))
         except NightshiftError as error:
             return Reply(text=f"Slack did not show the form. Press again. {error}", ok=False)
         return None
@@ -152,9 +160,13 @@ async def _try(work: Awaitable[object]) -> None:
         log.warning("slack_not_answered", error=str(error))
 
 
-async def _respond(respond: Callable[..., Any], reply: Reply) -> None:
-    for part in _parts(reply):
-        await respond(text=part[0], blocks=part[1], response_type="ephemeral", replace_original=False)
+async def _respond(client: AsyncWebClient, address: str, reply: Reply) -> None:
+    hook = AsyncWebhookClient(address, timeout=client.timeout, ssl=client.ssl)
+    hook.proxy = client.proxy
+    for text, blocks in _parts(reply):
+        answer = await hook.send(text=text, blocks=blocks, response_type="ephemeral", replace_original=False)
+        if answer.status_code != 200:
+            raise Unavailable(f"Slack answered {answer.status_code}.", Reason.SERVER_ERROR)
 
 
 async def _whisper(client: AsyncWebClient, place: str, account: str, thread: str, reply: Reply) -> None:
