@@ -26,6 +26,7 @@ REQUIRED = {
     "views.open": {"trigger_id", "view"},
     "views.publish": {"user_id", "view"},
     "conversations.replies": {"channel", "ts"},
+    "conversations.history": {"channel"},
     "files.getUploadURLExternal": {"filename", "length"},
     "files.completeUploadExternal": {"files", "channel_id", "thread_ts"},
 }
@@ -33,7 +34,10 @@ JSON = dict[str, Any]
 
 
 class SlackServer:
-    """Holds what was posted. `fault`, once set, is how the next API call is answered."""
+    """Holds what was posted.
+
+    `fault`, once set, is how the next API call is answered; `loses` names a method that is done but not answered once.
+    """
 
     def __init__(self) -> None:
         self.messages: dict[str, JSON] = {}
@@ -42,6 +46,7 @@ class SlackServer:
         self.homes: dict[str, JSON] = {}
         self.view: JSON = {}
         self.fault: tuple[int, dict[str, str], JSON] | None = None
+        self.loses = ""
         self.url = ""
         self.acknowledged: list[str] = []
         self.calls: list[str] = []
@@ -122,6 +127,9 @@ class SlackServer:
         except AssertionError as error:
             self.violations.append(f"{method}: {error}")
             return web.json_response({"ok": False, "error": "invalid_arguments"})
+        if method == self.loses:
+            self.loses = ""
+            return web.json_response({"ok": False}, status=503)
         return web.json_response({"ok": True, **answer})
 
     def _check(self, method: str, values: JSON, authorization: str) -> None:
@@ -176,8 +184,14 @@ class SlackServer:
         return {"view": {"id": "V2"}}
 
     def _on_conversations_replies(self, values: JSON) -> JSON:
-        found = self.messages.get(values["ts"], {})
-        return {"messages": [{"metadata": read(found.get("metadata", "{}"))}]}
+        thread = [ts for ts, one in self.messages.items() if values["ts"] in {ts, one.get("thread_ts")}]
+        return {"messages": self._listed(sorted(thread))}
+
+    def _on_conversations_history(self, values: JSON) -> JSON:
+        return {"messages": self._listed(sorted(self.messages, reverse=True))}
+
+    def _listed(self, stamps: list[str]) -> list[JSON]:
+        return [{"ts": ts, "metadata": read(self.messages[ts]["metadata"])} for ts in stamps]
 
     def _on_files_getuploadurlexternal(self, values: JSON) -> JSON:
         self._count += 1

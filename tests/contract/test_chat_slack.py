@@ -266,6 +266,16 @@ class TestChatSlack(ChatContract):
         with pytest.raises(Unavailable):
             await self._post(rig, card())
 
+    async def test_a_message_whose_answer_got_lost_is_posted_once(self, rig: SlackRig) -> None:
+        for thread in (None, await self._post(rig, card(), "key-0")):
+            rig.server.loses = "chat.postMessage"
+            message = card(headline="only once please" if thread is None else "once in the thread")
+            with pytest.raises(Unavailable):
+                await self._post(rig, message, f"key-{thread}", thread)
+            ref = await self._post(rig, message, f"key-{thread}", thread)
+            assert await rig.copies(message.headline) == 1
+            assert message.headline in await rig.shown(ref)
+
     async def test_a_revoked_token_is_final(self, rig: SlackRig) -> None:
         rig.server.fault = (200, {}, {"ok": False, "error": "token_revoked"})
         with pytest.raises(Rejected) as caught:

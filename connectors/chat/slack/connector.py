@@ -13,7 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.chat import ChatLimits, File, Message
 from bot.domain.unseen import make_harmless
-from bot.errors import NightshiftError
+from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest
 from connectors.chat.slack.api import make_app, make_client, make_socket, named_faults
@@ -44,15 +44,17 @@ class Connector:
         self._place = place
         self._attached: OrderedDict[str, str] = OrderedDict()
         self._unfinished: OrderedDict[str, str] = OrderedDict()
+        self._doubtful: OrderedDict[str, str] = OrderedDict()
 
     @property
     def limits(self) -> ChatLimits:
         return LIMITS
 
     async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:  # noqa: ARG002 -- one channel
-        """Post. A repeat after a failed upload goes on with the message that is there."""
+        """Post. A repeat goes on with the message that is there, also where its answer got lost."""
         shown = render(message, self._place.accounts)
-        ref = self._unfinished.get(key) or await self._send(message, shown, key, thread)
+        head = thread.partition("/")[0] if thread else ""
+        ref = self._unfinished.get(key) or await self._find(key, head) or await self._send(message, shown, key, head)
         _remember(self._unfinished, key, ref)
         await self._attach(message, shown.rest, ref)
         self._unfinished.pop(key, None)
@@ -118,19 +120,37 @@ class Connector:
     def _make_app(self) -> AsyncApp:
         return make_app(self._client, self._settings.bot_token.get_secret_value())
 
-    async def _send(self, message: Message, shown: Rendered, key: str, thread: str | None) -> str:
-        head = thread.partition("/")[0] if thread else None
+    async def _send(self, message: Message, shown: Rendered, key: str, head: str) -> str:
+        try:
+            async with named_faults():
+                answer = await self._client.chat_postMessage(
+                    channel=self._settings.chat,
+                    text=shown.text,
+                    blocks=shown.blocks,
+                    thread_ts=head or None,
+                    unfurl_links=False,
+                    unfurl_media=False,
+                    metadata=_metadata(message, key),
+                )
+        except Unavailable as error:
+            if error.reason is not Reason.RATE_LIMITED:
+                _remember(self._doubtful, key, head)
+            raise
+        return _write_reference(head, str(answer["ts"]))
+
+    async def _find(self, key: str, head: str) -> str | None:
+        """Look whether a message was posted though no answer came; each carries its key."""
+        if key not in self._doubtful:
+            return None
+        place, client = self._settings.chat, self._client
         async with named_faults():
-            answer = await self._client.chat_postMessage(
-                channel=self._settings.chat,
-                text=shown.text,
-                blocks=shown.blocks,
-                thread_ts=head,
-                unfurl_links=False,
-                unfurl_media=False,
-                metadata=_metadata(message, key),
-            )
-        return f"{head}/{answer['ts']}" if head else str(answer["ts"])
+            if head:
+                answer = await client.conversations_replies(channel=place, ts=head, include_all_metadata=True)
+            else:
+                answer = await client.conversations_history(channel=place, include_all_metadata=True)
+        self._doubtful.pop(key, None)
+        found = [one for one in answer.get("messages") or () if _key_of(one) == key]
+        return _write_reference(head, str(found[0]["ts"])) if found else None
 
     async def _attach(self, message: Message, rest: str, ref: str) -> None:
         """Upload the message's files into the thread; what is there already is not sent again."""
@@ -167,6 +187,16 @@ async def _dispatch(app: AsyncApp, request: WebRequest) -> WebAnswer:
 def _metadata(message: Message, key: str) -> dict[str, Any]:
     payload = {"incident": message.incident, "slot": message.slot, "key": key}
     return {"event_type": "nightshift", "event_payload": payload}
+
+
+def _key_of(posted: Any) -> object:  # noqa: ANN401 -- whatever Slack sent
+    metadata = posted.get("metadata") or {}
+    ours = metadata.get("event_type") == "nightshift"
+    return (metadata.get("event_payload") or {}).get("key") if ours else None
+
+
+def _write_reference(head: str, ts: str) -> str:
+    return f"{head}/{ts}" if head else ts
 
 
 def _remember(known: OrderedDict[str, str], key: str, value: str) -> None:
