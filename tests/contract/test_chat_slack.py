@@ -20,7 +20,7 @@ from bot.ports.chat import ChatPlace
 from bot.ports.http import WebAnswer, WebRequest
 from connectors.chat.slack import Connector, Settings
 from connectors.chat.slack.events import COMMANDS
-from tests.contract.chat_suite import ACK, ChatContract, ChatRig, RecordingInbox, card, note
+from tests.contract.chat_suite import ACK, ChatContract, ChatRig, RecordingInbox, card, note, numbered
 from tests.slack_server import APP_TOKEN, BOT_TOKEN, CHAT, SlackServer, parts, text_of
 
 PLACE = ChatPlace(name="slack", accounts={"ana": "U0ANA"})
@@ -237,6 +237,15 @@ class TestChatSlack(ChatContract):
             while ANA not in rig.server.homes:
                 await asyncio.sleep(0.005)
         assert "INC-7 checkout is failing" in text_of(rig.server.homes[ANA])
+
+    async def test_a_long_answer_is_told_whole(self, rig: SlackRig, inbox: RecordingInbox) -> None:
+        words = numbered("word", 3000)
+        inbox.reply = Reply(text=" ".join(words))
+        await rig.say("/incident list")
+        await rig.wait_told(words[-1])
+        told = await rig.told()
+        assert [word for word in words if word not in told] == []
+        assert len(rig.server.told) <= 5
 
     async def test_a_ring_mentions_the_person_and_no_other_message_does(self, rig: SlackRig) -> None:
         calm, loud = await self._post(rig, card()), await self._post(rig, card(rings=("ana", "zoe")), "key-2")

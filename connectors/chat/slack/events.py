@@ -24,6 +24,8 @@ Ack = Callable[[], Awaitable[object]]
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
 COMMANDS: Final = ("/incident", "/oncall", "/patch", "/ci")
+_TOGETHER: Final = 3
+"""Blocks of an answer in one message: Slack takes five messages for one press or command."""
 _NOT_HERE: Final = Reply(text="Nightshift takes nothing from this channel. Nothing was done.", ok=False)
 _NOT_OURS: Final = Reply(text="Nightshift did not make this button. Nothing was done.", ok=False)
 
@@ -190,8 +192,8 @@ async def _find_incident(client: AsyncWebClient, place: str, thread: str) -> str
 
 def _parts(reply: Reply) -> list[tuple[str, list[Json]]]:
     """Return the answer as messages: the plain line of a notification, and the blocks that are read."""
-    blocks = render_answer(reply.text)
-    return [(f"Nightshift: {'done' if reply.ok else 'not done'}", [block]) for block in blocks]
+    blocks, line = render_answer(reply.text), f"Nightshift: {'done' if reply.ok else 'not done'}"
+    return [(line, blocks[at : at + _TOGETHER]) for at in range(0, len(blocks), _TOGETHER)]
 
 
 def name_event(*parts: str) -> str:
