@@ -56,10 +56,11 @@ def test_every_setting_of_github_is_explained_with_its_default() -> None:
     assert documented == {setting.name: setting.default for setting in read_settings(_connections()["github"], prefix)}
 
 
-def test_every_setting_of_telegram_is_explained_with_its_default_and_its_secrets_are_named_so() -> None:
-    own = importlib.import_module("connectors.chat.telegram").Settings
+@pytest.mark.parametrize("name", ["discord", "telegram"])
+def test_every_setting_of_a_platform_is_explained_with_its_default_and_its_secrets_are_named_so(name: str) -> None:
+    own = importlib.import_module(f"connectors.chat.{name}").Settings
     settings = list(read_settings(own))
-    documented = {name: cells[0].strip("`") for name, cells in table(ROOT / "docs" / "telegram.md").items()}
+    documented = {setting: cells[0].strip("`") for setting, cells in table(ROOT / "docs" / f"{name}.md").items()}
     assert documented == {setting.name: setting.default for setting in settings}
     assert {setting.name for setting in settings if SECRET_NAME.search(setting.name)} == {
         setting.name for setting in settings if setting.is_secret

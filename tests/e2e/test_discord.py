@@ -1,4 +1,4 @@
-"""One incident of the real bot, decided in a Discord channel alone: the real SDK, its gateway and interface beside it."""
+"""One incident of the real bot, decided in a Discord channel alone: the real SDK, a gateway beside it."""
 
 import json
 import shutil

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import aiohttp
 import structlog
-import yarl
 from discord import Client, Intents
 from discord.errors import ConnectionClosed
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
@@ -79,7 +78,7 @@ class Gateway:
 
     def __init__(self, api: Api, address: str) -> None:
         self._api = api
-        self._address = yarl.URL(address)
+        self._address = type(DiscordWebSocket.DEFAULT_GATEWAY)(address)
         self._resume_at = self._address
         self._session: str | None = None
         self._sequence: int | None = None
