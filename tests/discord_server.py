@@ -25,7 +25,7 @@ BEN = {**ANA, "id": "8", "username": "ben", "global_name": "Ben"}
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC = KEY.public_key().public_bytes_raw().hex()
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_LIVE = re.compile(r"(?<!\\)(?:[*_~|#`]|@\w|://|<|\]\()")
+_LIVE = re.compile(r"(?<!\\)(?:[*_~|`]|@\w|://|<|\]\()|^\s*(?:[#>+-]|\d+\.)", re.MULTILINE)
 _ALLOWED = re.compile(r"\[[^\]]*\]\(<https://runbooks\.example/[^>]*>\)|(?<!\\)\*\*|```\w*\n.*?\n```", re.DOTALL)
 
 

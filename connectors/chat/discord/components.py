@@ -72,6 +72,7 @@ def build_modal(sign: str, button: str, label: str, form: Form | None) -> dict[s
 def fit_line(text: str, limit: int) -> str:
     """Return text of one line that Discord takes as a label; labels know no markup."""
     line = " ".join(make_harmless(text).split()) or "–"
+    line = line[: limit + 1]
     while len(line.encode("utf-16-le")) // 2 > limit:
         line = line[:-2] + "…"
     return line

@@ -18,7 +18,9 @@ LIMIT: Final = 4096
 TITLE: Final = 256
 _SPARE: Final = 96
 _COLOURS: Final = {Tone.CALM: 0x5B6770, Tone.BAD: 0xD83C3E, Tone.WARN: 0xE8912D, Tone.GOOD: 0x2E9E5B}
-_SIGN: Final = re.compile(r"[\\*_~`|>#\-+\[\]()<@:.]")
+_SIGN: Final = re.compile(r"[\\*_~`|\[\]<@]|:(?=//)")
+_AT_START: Final = re.compile(r"^(\s*\d*)([#\-+>.])", re.MULTILINE)
+"""Headings, lists, quotes: signs that count where a line begins."""
 _OWN_BULLETS: Final = ("✓ ", "→ ", "– ", "• ")
 _LANGUAGES: Final = frozenset({"diff", "python", "json", "yaml", "toml", "sql", "go", "java", "bash"})
 _INCIDENT: Final = re.compile(r"(?P<incident>[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10})(?![\w-])")
@@ -83,7 +85,7 @@ def read_incident(text: str) -> str | None:
 
 
 def escape(text: str) -> str:
-    return _SIGN.sub(r"\\\g<0>", text)
+    return _AT_START.sub(r"\1\\\2", _SIGN.sub(r"\\\g<0>", text))
 
 
 def units(text: str) -> int:
@@ -99,7 +101,8 @@ def pack(parts: list[_Part]) -> list[str]:
             if units(text) + units(piece) > LIMIT:
                 texts.append(text)
                 text = ""
-            text += piece
+            begin = _AT_START.match(piece) if not text else None
+            text += f"{begin[1]}\\{piece[begin.end(1) :]}" if begin else piece
     texts.append(text)
     filled = [text for text in texts if text.strip()]
     return filled or [""]
@@ -125,7 +128,7 @@ def _clip(line: str) -> tuple[str, str]:
     """Return a line's escaped beginning that fits a title, and the rest."""
     if units(escape(line)) <= TITLE:
         return escape(line), ""
-    end = len(line)
+    end = min(len(line), TITLE)
     while units(escape(line[:end])) >= TITLE:
         end -= 1
     return f"{escape(line[:end])}…", line[end:]
