@@ -33,6 +33,10 @@ class AnsweredError(Exception):
     """An interaction was answered twice: what a repeated event leads to."""
 
 
+class AsleepError(Exception):
+    """The thread is archived: nothing in it can be edited."""
+
+
 @dataclass
 class Stored:
     """One message as the channel sees it."""
@@ -77,6 +81,7 @@ class DiscordServer:
     commands: list[dict[str, Any]] = field(default_factory=list)
     modals: list[dict[str, Any]] = field(default_factory=list)
     events: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
+    asleep: set[int] = field(default_factory=set)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     heard: list[dict[str, Any]] = field(default_factory=list)
     hook: str = ""
@@ -97,6 +102,7 @@ class DiscordServer:
         add("GET", "/applications/{app}/commands", self._serve("get_commands"))
         add("PUT", "/applications/{app}/commands", self._serve("put_commands"))
         add("GET", chat, self._serve("channel"))
+        add("PATCH", chat, self._serve("change_channel"))
         add("POST", f"{chat}/messages", self._serve("send"))
         add("PATCH", f"{chat}/messages/{{message}}", self._serve("edit"))
         add("DELETE", f"{chat}/messages/{{message}}", self._serve("delete"))
@@ -118,7 +124,7 @@ class DiscordServer:
                 check_description(request, given)
                 result = getattr(self, f"_{name}")(request.match_info, given, files)
                 result = await result if asyncio.iscoroutine(result) else result
-            except (BrokenRuleError, AnsweredError, LookupError) as error:
+            except (BrokenRuleError, AnsweredError, AsleepError, LookupError) as error:
                 if isinstance(error, BrokenRuleError):
                     self.violations.append(f"{name}: {error}")
                 return _refuse(error)
@@ -150,6 +156,11 @@ class DiscordServer:
     def _channel(self, path: Mapping[str, str], *_: Any) -> dict[str, Any]:
         return self._show_channel(int(path["channel"]))
 
+    def _change_channel(self, path: Mapping[str, str], given: dict[str, Any], _files: Any) -> dict[str, Any]:
+        require(given == {"archived": False}, "what a bot without rights may change")
+        self.asleep.discard(int(path["channel"]))
+        return self._show_channel(int(path["channel"]))
+
     def _send(self, path: Mapping[str, str], given: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
         channel = self._require_channel(int(path["channel"]))
         check_message(given, files)
@@ -165,6 +176,8 @@ class DiscordServer:
     def _edit(self, path: Mapping[str, str], given: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
         self._require_channel(int(path["channel"]))
         stored = self.messages[int(path["message"])]
+        if stored.channel in self.asleep:
+            raise AsleepError
         require(stored.channel == int(path["channel"]), "a message of another channel")
         check_message(given, files)
         stored.body = {**stored.body, **given}
@@ -398,6 +411,8 @@ def _refuse(error: Exception) -> web.Response:
         return _answer(400, {"message": str(error), "code": 50035})
     if isinstance(error, AnsweredError):
         return _answer(400, {"message": "Interaction has already been acknowledged.", "code": 40060})
+    if isinstance(error, AsleepError):
+        return _answer(400, {"message": "Thread is archived", "code": 50083})
     if isinstance(error, KeyError):
         return _answer(404, {"message": "Unknown Message", "code": 10008})
     return _answer(404, {"message": str(error), "code": 10003})

@@ -23,6 +23,7 @@ _THREAD_NAME: Final = 100
 _WEEK: Final = 10080
 _ALREADY: Final = 160004
 _UNKNOWN_CHANNEL: Final = 10003
+_ASLEEP: Final = 50083
 _LONG: Final = 12_000
 _MAX_NAME: Final = 100
 Answer = tuple[dict[str, Any], Sequence[File] | None]
@@ -96,12 +97,24 @@ class Writer:
     async def _replace(self, ref: Reference, number: int, body: dict[str, Any], files: Sequence[File] | None) -> bool:
         """Edit a message; say False where somebody deleted it."""
         try:
-            await self._api.call(self._route("PATCH", ref, ref.parts[number]), **pack(body, files))
+            await self._change(ref, number, pack(body, files))
         except Rejected as error:
             if error.reason is not Reason.NOT_FOUND:
                 raise
             return False
         return True
+
+    async def _change(self, ref: Reference, number: int, given: dict[str, Any]) -> None:
+        """Edit a message, also in a thread that Discord has put to sleep meanwhile."""
+        try:
+            await self._api.call(self._route("PATCH", ref, ref.parts[number]), **given)
+        except Rejected as error:
+            if code_of(error) != _ASLEEP:
+                raise
+            await self._api.call(
+                Route("PATCH", "/channels/{channel_id}", channel_id=ref.channel), json={"archived": False}
+            )
+            await self._api.call(self._route("PATCH", ref, ref.parts[number]), **given)
 
     async def _send(self, ref: Reference, message: Message, body: dict[str, Any], number: int) -> int:
         """Send into the incident's thread; where somebody deleted that, into the channel."""
