@@ -119,7 +119,9 @@ class DiscordServer:
             if name not in {"callback", "complete", "follow"} and request.headers["Authorization"] != f"Bot {TOKEN}":
                 return _answer(401, {"message": "401: Unauthorized", "code": 0})
             if self.faults.get(name):
-                return _answer(*self.faults[name].pop(0))
+                status, body, more = self.faults[name].pop(0)
+                page = more.get("X-Page")
+                return web.Response(text=page, content_type="text/html") if page else _answer(status, body, more)
             try:
                 check_description(request, given)
                 result = getattr(self, f"_{name}")(request.match_info, given, files)

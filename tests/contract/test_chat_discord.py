@@ -372,6 +372,23 @@ class TestChatDiscord(ChatContract):
             await connector.run(inbox)
         await connector.close()
 
+    @pytest.mark.parametrize("frame", ["nonsense", '{"op": 10}', '{"op": 0, "t": "READY", "d": {}, "s": 3}', "[]"])
+    async def test_a_gateway_that_speaks_nonsense_is_tried_again(
+        self, rig: DiscordRig, served: TestServer, inbox: RecordingInbox, frame: str
+    ) -> None:
+        connector = Connector(settings(served), PLACE)
+        listens = asyncio.create_task(connector.run(inbox))
+        await until(lambda: len(rig.server.sockets) == 2)
+        await rig.server.sockets[-1].send_str(frame)
+        with pytest.raises(Unavailable):
+            await listens
+        await connector.close()
+
+    async def test_a_page_of_a_proxy_is_no_answer_of_discord(self, rig: DiscordRig) -> None:
+        rig.server.faults["send"] = [(200, {}, {"X-Page": "<html>Please sign in</html>"})]
+        with pytest.raises(Unavailable, match="is not Discord"):
+            await self._post(rig, card())
+
     async def test_everything_goes_through_the_proxy_that_is_set(self, served: TestServer) -> None:
         proxy = str(served.make_url("")).rstrip("/")
         connector = Connector(settings(served, url="http://discord.invalid", proxy=proxy), PLACE)

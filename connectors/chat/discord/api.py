@@ -1,6 +1,7 @@
 """Discord's HTTP interface through its SDK: one place that makes the client and translates its errors."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable
 from typing import Any, Final, TypeVar
@@ -18,12 +19,16 @@ T = TypeVar("T")
 LONGEST_WAIT: Final = 5.0
 """Seconds that the SDK may hold a call back for Discord's own limits; longer waits are the dispatcher's."""
 _TOO_MANY, _FAULT = 429, 500
+_CLOSED: Final = RuntimeError
+"""What a session says that was closed under a call."""
+_ERRORS: Final = (HTTPException, LoginFailure, RateLimited, OSError, aiohttp.ClientError, TimeoutError, _CLOSED)
 
 
 class Api(HTTPClient):
     """The SDK's client, which tries once and may speak to another address."""
 
     def __init__(self, settings: Settings) -> None:
+        logging.getLogger("discord").setLevel(logging.WARNING)  # below that it logs what people write, and tokens
         super().__init__(asyncio.get_running_loop(), http_trace=_watch())
         self.max_ratelimit_timeout = LONGEST_WAIT
         self._settings = settings
@@ -60,9 +65,12 @@ class Api(HTTPClient):
     async def _once(self, work: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(self._settings.answer_seconds):
-                return await work
-        except (HTTPException, LoginFailure, RateLimited, OSError, aiohttp.ClientError, TimeoutError) as error:
+                answer = await work
+        except _ERRORS as error:
             raise translate(error) from error
+        if isinstance(answer, str) and answer:
+            raise Unavailable("What answers is not Discord; is a proxy in between?", Reason.SERVER_ERROR)
+        return answer
 
     def _find_proxy(self, url: str) -> str | None:
         if self._settings.proxy:

@@ -13,7 +13,7 @@ from discord.http import Route
 from pydantic import ValidationError
 
 from bot.domain.chat import ChatLimits, Form, Message
-from bot.errors import NightshiftError, Unavailable
+from bot.errors import NightshiftError
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest
 from connectors.chat.discord.api import Api
@@ -166,7 +166,7 @@ class Connector:
             reader = await self._reader()
         except ValidationError:
             return WebAnswer(status=400, body="This is no interaction.\n")
-        except Unavailable as error:
+        except NightshiftError as error:
             return WebAnswer(status=503, body=f"{error}\n")
         answered = asyncio.Event()
         call = asyncio.create_task(self._listener.act(given, reader, inbox, answered))

@@ -4,6 +4,8 @@ After a break the session is resumed behind the last event that counts, so Disco
 """
 
 import asyncio
+import logging
+import zlib
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -26,6 +28,8 @@ PAUSE: Final = 2.0
 """Seconds before a new session, and before a connection that broke at once is tried again."""
 _CONNECT_SECONDS: Final = 30.0
 _SHORT: Final = 5.0
+_NONSENSE: Final = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, zlib.error)
+"""What the SDK ends with where a frame is not as it should be."""
 _CLOSE_SECONDS: Final = 1.0
 _BAD_TOKEN, _FINAL = 4004, frozenset(range(4010, 4015))
 
@@ -87,6 +91,7 @@ class Gateway:
 
     async def run(self, take: Take) -> None:
         """Listen until cancelled. Raises `Unavailable` or `Rejected` where the connection cannot be had."""
+        logging.getLogger("discord.state").setLevel(logging.ERROR)  # it warns of the intents that are not needed here
         client = Client(intents=INTENTS)
         client.loop = asyncio.get_running_loop()
         client.http = client._connection.http = self._api  # noqa: SLF001 -- the SDK has no setting for it
@@ -119,6 +124,8 @@ class Gateway:
             raise _explain(closed) from closed
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
             raise translate(error) from error
+        except _NONSENSE as error:
+            raise Unavailable("Discord's gateway said what nobody understands.", Reason.SERVER_ERROR) from error
         finally:
             if socket is not None:
                 await self._leave(socket)
