@@ -19,6 +19,7 @@ from connectors.chat.discord import Connector, Settings
 from connectors.chat.discord import gateway as gating
 from connectors.chat.discord import listener as listening
 from connectors.chat.discord.reference import read_reference
+from connectors.chat.discord.setup import probe
 from tests.contract.chat_suite import ACK, REJECT, ChatContract, ChatRig, RecordingInbox, card, note
 from tests.discord_server import BEN, BOT, CHAT, PUBLIC, TOKEN, DiscordServer, Stored
 
@@ -415,6 +416,15 @@ class TestChatDiscord(ChatContract):
         await rig.connector.edit(rig.channel, note(headline="Logs were read"), ref)
         assert await rig.copies("Logs were read") == 1
         assert rig.server.asleep == set()
+
+    async def test_a_bot_that_does_not_see_the_channel_is_told_how_to_get_in(
+        self, world: DiscordServer, served: TestServer
+    ) -> None:
+        world.faults["channel"] = [(403, {"message": "Missing Access", "code": 50001}, {})]
+        health = await probe(settings(served))
+        assert not health.ok
+        assert "does not see the channel 500" in health.text
+        assert "client_id=4242&scope=bot+applications.commands&permissions=309237763072" in health.text
 
     async def test_check_names_what_is_wrong(self, served: TestServer) -> None:
         for changes, word in (

@@ -23,6 +23,7 @@ from connectors.chat.discord.listener import Listener
 from connectors.chat.discord.payloads import Interaction
 from connectors.chat.discord.reading import PING, Reader
 from connectors.chat.discord.settings import Settings
+from connectors.chat.discord.setup import examine
 from connectors.chat.discord.writer import Writer
 
 LIMITS: Final = ChatLimits(
@@ -103,14 +104,7 @@ class Connector:
 
     async def check(self) -> Health:
         """Say whether the token works and the bot sees the channel."""
-        try:
-            me = await self._api.call(Route("GET", "/users/@me"))
-            route = Route("GET", "/channels/{channel_id}", channel_id=self._settings.chat)
-            channel = await self._api.call(route)
-        except NightshiftError as error:
-            return Health(ok=False, text=str(error))
-        way = "by signed calls" if self._settings.public_key else "by the gateway"
-        return Health(ok=True, text=f"@{me['username']} in #{channel.get('name', self._settings.chat)}, {way}")
+        return await examine(self._api, self._settings)
 
     @cached_property
     def _api(self) -> Api:
