@@ -56,7 +56,7 @@ def test_every_setting_of_github_is_explained_with_its_default() -> None:
     assert documented == {setting.name: setting.default for setting in read_settings(_connections()["github"], prefix)}
 
 
-@pytest.mark.parametrize("kind", ["slack", "telegram"])
+@pytest.mark.parametrize("kind", ["discord", "slack", "telegram"])
 def test_every_setting_of_a_chat_is_explained_with_its_default_and_its_secrets_are_named_so(kind: str) -> None:
     own = importlib.import_module(f"connectors.chat.{kind}").Settings
     settings = list(read_settings(own))

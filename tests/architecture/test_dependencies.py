@@ -32,6 +32,7 @@ RUN: Final = {_name(item) for item in PROJECT["project"]["dependencies"]}
 EXTRA: Final = {_name(item) for items in PROJECT["project"]["optional-dependencies"].values() for item in items}
 #: Chat SDKs: their connector alone imports them, and is itself imported only where a channel names it.
 SDK_FOLDERS: Final = {
+    "discord-py": "connectors/chat/discord/",
     "python-telegram-bot": "connectors/chat/telegram/",
     "slack-bolt": "connectors/chat/slack/",
     "slack-sdk": "connectors/chat/slack/",

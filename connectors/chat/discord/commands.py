@@ -1,0 +1,72 @@
+"""The commands of Discord's menu, what they suggest while somebody types, and what they say. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+VERBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "incident": (
+        "See and handle incidents",
+        ("list", "status", "ack", "escalate", "silence 1h", "silence 4h", "resolve", "triage", "agent off", "agent on"),
+    ),
+    "oncall": ("See who is on call", ("who",)),
+    "patch": (
+        "See and decide patches",
+        ("show", "approve", "reject", "changes", "merge", "revert", "rollback", "break-glass"),
+    ),
+    "ci": ("See and steer CI", ("status", "logs", "rerun", "cancel")),
+}
+ID: Final = "id"
+ASK: Final = "ask"
+_TEXT: Final = 3
+_ACTION, _INCIDENT, _WORDS = "action", "incident", "words"
+_SHOWN: Final = 25
+_KEPT: Final = ("name", "description", "type", "required", "autocomplete", "max_length")
+
+
+def build_commands() -> list[dict[str, Any]]:
+    """Return what is registered with Discord."""
+    commands = [
+        _command(
+            name,
+            description,
+            _option(_ACTION, "What to do", required=True, suggests=True),
+            _option(_INCIDENT, "The incident, where this is not its thread", suggests=True),
+            _option(_WORDS, "A reason or a wish, or which patch"),
+        )
+        for name, (description, _verbs) in VERBS.items()
+    ]
+    ask = _command(ASK, "Ask about this thread's incident", _option(_WORDS, "The question", required=True))
+    return [*commands, ask, _command(ID, "Your account and this channel, for the configuration")]
+
+
+def are_same(there: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether Discord has these commands already, whatever else it tells of them."""
+    return sorted(_essence(one) for one in there) == sorted(_essence(one) for one in wanted)
+
+
+def suggest(name: str, option: str, begun: str, incidents: Iterable[str]) -> list[dict[str, str]]:
+    """Return what may come where somebody has typed `begun`."""
+    known = VERBS[name][1] if option == _ACTION and name in VERBS else tuple(incidents) if option == _INCIDENT else ()
+    begun = begun.lower().strip()
+    return [{"name": word, "value": word} for word in known if begun in word.lower()][:_SHOWN]
+
+
+def write_text(name: str, options: Mapping[str, str]) -> str:
+    """Return the command as it is typed elsewhere."""
+    words = [" ".join(options.get(option, "").split()) for option in (_ACTION, _INCIDENT, _WORDS)]
+    lead = [] if name == ASK else [f"/{name}"]
+    return " ".join([*lead, *(word for word in words if word)])
+
+
+def _command(name: str, description: str, *options: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "type": 1, "description": description, "options": [*options]}
+
+
+def _option(name: str, description: str, *, required: bool = False, suggests: bool = False) -> dict[str, Any]:
+    given: dict[str, Any] = {"type": _TEXT, "name": name, "description": description, "required": required}
+    return given | {"autocomplete": suggests, "max_length": 1000}
+
+
+def _essence(command: Mapping[str, Any]) -> str:
+    options = [[option.get(key) or None for key in _KEPT] for option in command.get("options") or ()]
+    return repr([command.get("name"), command.get("description"), command.get("type", 1), options])
