@@ -1,0 +1,96 @@
+"""What this process remembers of its chats. Losing it costs a template or a question, never an event or a page."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from bot.domain.chat import Form, Message
+from connectors.chat.whatsapp.reference import Reference
+
+K = TypeVar("K")
+V = TypeVar("V")
+WINDOW: Final = timedelta(hours=24) - timedelta(minutes=5)
+_KEPT: Final = 4000
+_INCIDENTS: Final = 200
+
+
+@dataclass(kw_only=True)
+class Begun:
+    """How far a message has got: what was sent so far, and to whom all of it."""
+
+    ref: Reference
+    finished: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """Which of our messages one in WhatsApp belongs to."""
+
+    incident: str
+    slot: str
+    rang: bool
+
+
+class Memory:
+    """`heard` is when each number wrote last; `done` the messages that WhatsApp reported, by their marks."""
+
+    def __init__(self) -> None:
+        self.heard: OrderedDict[str, datetime] = OrderedDict()
+        self.begun: OrderedDict[str, Begun] = OrderedDict()
+        self.told: OrderedDict[str, str] = OrderedDict()
+        self.done: OrderedDict[str, str] = OrderedDict()
+        self.forms: OrderedDict[str, Form] = OrderedDict()
+        self.faults: OrderedDict[str, str] = OrderedDict()
+        self._about: OrderedDict[str, About] = OrderedDict()
+        self._newest: OrderedDict[str, str] = OrderedDict()
+        self._messages: OrderedDict[str, dict[str, Message]] = OrderedDict()
+
+    def keep(self, message: Message) -> None:
+        """Keep the newest state of a message, to be shown to who asks."""
+        slots = self._messages.get(message.incident, {})
+        slots[message.slot] = message
+        put(self._messages, message.incident, slots, _INCIDENTS)
+        for button in message.buttons:
+            if button.form is not None:
+                put(self.forms, button.id, button.form)
+
+    def find(self, incident: str, slot: str) -> Message | None:
+        return self._messages.get(incident, {}).get(slot)
+
+    def show(self, incident: str) -> list[Message]:
+        """Return what there is about an incident, its card first; pages say nothing more than that."""
+        found = [message for slot, message in self._messages.get(incident, {}).items() if not is_page(slot)]
+        return sorted(found, key=lambda message: message.in_thread)
+
+    def hear(self, number: str, at: datetime) -> None:
+        put(self.heard, number, max(at, self.heard.get(number, at)))
+
+    def is_open(self, number: str, now: datetime) -> bool:
+        """Say whether anything may be written to a number; one not heard of since the start counts as closed."""
+        return number in self.heard and now - self.heard[number] < WINDOW
+
+    def note(self, sent: str, number: str, about: About) -> None:
+        put(self._about, sent, about)
+        put(self._newest, number, about.incident)
+
+    def about(self, sent: str) -> About | None:
+        return self._about.get(sent)
+
+    def incident_of(self, number: str, under: str) -> str | None:
+        """Return what words are about: the message they answer to, else what was last written to the number."""
+        about = self._about.get(under)
+        return about.incident if about is not None else self._newest.get(number)
+
+
+def put(known: OrderedDict[K, V], key: K, value: V, limit: int = _KEPT) -> V:
+    """Put it at the end, and let the oldest go where there are too many."""
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > limit:
+        known.popitem(last=False)
+    return value
+
+
+def is_page(slot: str) -> bool:
+    return slot.startswith("page:")
