@@ -69,7 +69,7 @@ class _RefusalError(Exception):
 
 @dataclass
 class WhatsAppServer:
-    """`faults` answer the next messages instead of the server; `lost` answers get lost after their effect."""
+    """`faults` answer the next messages instead of the server (0: not this one); `lost` answers are lost, the effect stays."""
 
     sent: list[Got] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
@@ -109,8 +109,8 @@ class WhatsAppServer:
         if given.get("status") == "read":
             self.read.append(given["message_id"])
             return web.json_response({"success": True})
-        if self.faults:
-            status, body, headers = self.faults.pop(0)
+        status, body, headers = self.faults.pop(0) if self.faults else (0, {}, {})
+        if status:
             return web.json_response({"error": body}, status=status, headers=headers)
         try:
             _hold_against_description(given)
@@ -315,27 +315,35 @@ def _hold_against_description(given: Mapping[str, Any]) -> None:
 
 def _fault(value: Any, schema: Mapping[str, Any], where: str) -> str:
     """Return what is wrong with a value, "" where nothing is. Objects that `allOf` joins may each hold more."""
+    return next(_faults(value, schema, where), "")
+
+
+def _faults(value: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]:
     if "$ref" in schema:
-        return _fault(value, _schemas()[schema["$ref"].rpartition("/")[2]], where)
+        yield from _faults(value, _schemas()[schema["$ref"].rpartition("/")[2]], where)
+        return
     for part in schema.get("allOf", ()):
-        if fault := _fault(value, part, where):
-            return fault
+        yield from _faults(value, part, where)
     if "oneOf" in schema and all(_fault(value, part, where) for part in schema["oneOf"]):
-        return f"{where} is none of its kinds"
+        yield f"{where} is none of its kinds"
     if "enum" in schema and value not in schema["enum"]:
-        return f"{where} is {value!r}"
-    if isinstance(value, str):
-        return f"{where} is too long" if len(value) > schema.get("maxLength", len(value)) else ""
+        yield f"{where} is {value!r}"
+    if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
+        yield f"{where} is too long"
+    if isinstance(value, list | dict):
+        yield from _faults_inside(value, schema, where)
+
+
+def _faults_inside(value: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]:
     if isinstance(value, list):
         if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-            return f"{where} holds {len(value)}"
-        found = (_fault(item, schema.get("items", {}), f"{where}[]") for item in value)
-        return next(filter(None, found), "")
-    if isinstance(value, dict):
-        missing = [name for name in schema.get("required", ()) if name not in value]
-        if missing:
-            return f"{where} lacks {missing}"
-        inner = schema.get("properties", {})
-        found = (_fault(item, inner[name], f"{where}.{name}") for name, item in value.items() if name in inner)
-        return next(filter(None, found), "")
-    return ""
+            yield f"{where} holds {len(value)}"
+        for item in value:
+            yield from _faults(item, schema.get("items", {}), f"{where}[]")
+        return
+    missing = [name for name in schema.get("required", ()) if name not in value]
+    if missing:
+        yield f"{where} lacks {missing}"
+    inner = schema.get("properties", {})
+    for name, item in value.items():
+        yield from _faults(item, inner.get(name, {}), f"{where}.{name}")

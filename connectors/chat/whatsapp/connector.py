@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from bot.domain.chat import ChatLimits, Message
-from bot.errors import NightshiftError, Rejected
+from bot.errors import NightshiftError, Rejected, Unavailable
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest
 from connectors.chat.whatsapp.api import Api
@@ -131,7 +131,10 @@ class Connector:
             call = parse(request.body)
         except Rejected as error:
             return WebAnswer(status=400, body=f"{error}\n")
-        await self._listener.take(read(call, self._settings.phone_number_id, datetime.now(UTC)), inbox)
+        try:
+            await self._listener.take(read(call, self._settings.phone_number_id, datetime.now(UTC)), inbox)
+        except Unavailable as error:
+            return WebAnswer(status=503, body=f"{error}\n")
         return WebAnswer(status=200)
 
     def _is_signed(self, request: WebRequest) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from bot.domain.chat import Press, Reply, Said
-from bot.errors import NightshiftError
+from bot.errors import NightshiftError, Rejected
 from bot.ports.chat import ChatInbox
 from connectors.chat.whatsapp.api import WINDOW_CLOSED, Api, ClosedError
 from connectors.chat.whatsapp.choices import Answered, Asks, Question, Shows, ask, read_id
@@ -40,10 +40,10 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, events: Sequence[Event], inbox: ChatInbox) -> None:
-        """Return once every event is with the inbox; the answers follow."""
+        """Return once every event is with the inbox; the answers follow. Raises what a second call raised."""
         for event in events:
             if isinstance(event, Fate):
-                self._learn(event)
+                await self._learn(event)
                 continue
             self._memory.hear(event.number, event.at)
             if event.number in self._accounts and event.id not in self._answered:
@@ -146,7 +146,8 @@ class Listener:
         put(self._strangers, event.number, event.at)
         return True
 
-    def _learn(self, fate: Fate) -> None:
+    async def _learn(self, fate: Fate) -> None:
+        """Remember what became of a message; call again, before WhatsApp is answered, where it came too late."""
         if fate.status != "failed":
             if fate.mark:
                 put(self._memory.done, fate.mark, fate.id)
@@ -155,7 +156,10 @@ class Listener:
         log.warning("whatsapp_not_delivered", code=fate.code, error=fate.text)
         put(self._memory.faults, fate.number, f"{fate.text} ({fate.code})")
         if fate.code == WINDOW_CLOSED:
-            self._later(self._writer.call_again(fate.id, fate.number))
+            try:
+                await self._writer.call_again(fate.id, fate.number)
+            except Rejected as error:
+                put(self._memory.faults, fate.number, str(error))
 
     def _later(self, work: Coroutine[object, object, object], *, unless: str = "") -> None:
         """Do it after WhatsApp has got its answer; not for an event that was delivered and answered before."""
