@@ -69,7 +69,7 @@ class _RefusalError(Exception):
 
 @dataclass
 class WhatsAppServer:
-    """`faults` answer the next messages instead of the server (0: not this one); `lost` answers are lost, the effect stays."""
+    """`faults` answer the next messages instead of the server (0: not this one); `lost` is answers that get lost."""
 
     sent: list[Got] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
