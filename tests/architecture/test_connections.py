@@ -56,10 +56,13 @@ def test_every_setting_of_github_is_explained_with_its_default() -> None:
     assert documented == {setting.name: setting.default for setting in read_settings(_connections()["github"], prefix)}
 
 
-def test_every_setting_of_telegram_is_explained_with_its_default_and_its_secrets_are_named_so() -> None:
-    own = importlib.import_module("connectors.chat.telegram").Settings
+@pytest.mark.parametrize("chat", ["telegram", "whatsapp"])
+def test_every_setting_of_a_chat_is_explained_with_its_default_and_its_secrets_are_named_so(chat: str) -> None:
+    own = importlib.import_module(f"connectors.chat.{chat}").Settings
     settings = list(read_settings(own))
-    documented = {name: cells[0].strip("`") for name, cells in table(ROOT / "docs" / "telegram.md").items()}
+    page = (ROOT / "docs" / f"{chat}.md").read_text(encoding="utf-8").partition("\n## Settings\n")[2]
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    documented = {cells[0].strip("`"): cells[1].strip("`") for cells in rows}
     assert documented == {setting.name: setting.default for setting in settings}
     assert {setting.name for setting in settings if SECRET_NAME.search(setting.name)} == {
         setting.name for setting in settings if setting.is_secret

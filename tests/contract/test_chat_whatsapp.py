@@ -299,6 +299,23 @@ class TestWhatsAppByDefault:
         called, told = rig.server.sent
         assert (told.under, "Ben has it." in told.text, told.keys) == (called.id, True, [])
 
+    async def test_what_somebody_did_is_no_news_to_them(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
+        await rig.server.say("help", BEN)
+        await rig.server.wait(lambda got: got.to == BEN)
+        ref = await rig.connector.post("whatsapp", self.page(rings=("ana", "ben")), "k1", None)
+        await rig.server.tap(rig.server.find("Ana: checkout"), ACK.id, rig.server.find("Ana: checkout").to)
+        ended = self.page(headline="Page ended: checkout", buttons=(), rings=())
+        await rig.connector.edit("whatsapp", ended, ref)
+        acted = rig.server.find("Ana: checkout").to
+        assert [got.to for got in rig.server.sent if "Page ended" in got.text] == [BEN if acted == ANA else ANA]
+
+    async def test_a_patch_that_is_decided_is_told_once_and_its_verdict_apart(self, rig: WhatsAppRig) -> None:
+        patch = note("patch:0", headline="Patch ready", rings=("ana",), buttons=(ACK,))
+        ref = await rig.connector.post("whatsapp", patch, "k1", None)
+        for headline in ("Patch approved", "Patch pushed"):
+            await rig.connector.edit("whatsapp", note("patch:0", headline=headline), ref)
+        assert (await rig.copies("Patch approved"), await rig.copies("Patch pushed")) == (1, 0)
+
     async def test_whoever_asks_is_shown_everything_there_is(self, rig: WhatsAppRig) -> None:
         await rig.connector.post("whatsapp", note("findings", headline="The cause"), "k2", None)
         await rig.connector.post("whatsapp", card(), "k1", None)

@@ -62,7 +62,9 @@ class Listener:
         if event.number not in self._accounts and isinstance(meaning, Asks):
             meaning = Answered(button=meaning.button, values={})
         if isinstance(meaning, Answered):
-            await self._hand_in(self._press(event, meaning.button, meaning.values), event, inbox)
+            self._memory.act(event.number, event.under, counts=True)  # what follows may come before the reply
+            reply = await self._hand_in(self._press(event, meaning.button, meaning.values), event, inbox)
+            self._memory.act(event.number, event.under, counts=reply.ok)
         elif isinstance(meaning, Shows):
             await self._show(event, meaning, inbox)
         elif isinstance(meaning, Asks):
@@ -128,13 +130,14 @@ class Listener:
             pressed_at=event.at,
         )
 
-    async def _hand_in(self, event: Press | Said, told: Tapped | Typed, inbox: ChatInbox) -> None:
+    async def _hand_in(self, event: Press | Said, told: Tapped | Typed, inbox: ChatInbox) -> Reply:
         try:
             reply = await inbox.receive(event)
         except NightshiftError as error:
             reply = Reply(text=f"Not done: {error}", ok=False)
         if self._may_answer(told):
             self._later(self._writer.answer(reply.text, told.number, told.id), unless=told.id)
+        return reply
 
     def _may_answer(self, event: Tapped | Typed) -> bool:
         """Whoever is unknown is told how to get access, now and then: strangers must not make us write without end."""

@@ -13,6 +13,7 @@ V = TypeVar("V")
 WINDOW: Final = timedelta(hours=24) - timedelta(minutes=5)
 _KEPT: Final = 4000
 _INCIDENTS: Final = 200
+_PROGRESS: Final = "status"
 
 
 @dataclass(kw_only=True)
@@ -39,10 +40,12 @@ class Memory:
         self.heard: OrderedDict[str, datetime] = OrderedDict()
         self.begun: OrderedDict[str, Begun] = OrderedDict()
         self.told: OrderedDict[str, str] = OrderedDict()
+        self.over: OrderedDict[str, bool] = OrderedDict()
         self.done: OrderedDict[str, str] = OrderedDict()
         self.forms: OrderedDict[str, Form] = OrderedDict()
         self.faults: OrderedDict[str, str] = OrderedDict()
         self._about: OrderedDict[str, About] = OrderedDict()
+        self._acted: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
         self._newest: OrderedDict[str, str] = OrderedDict()
         self._messages: OrderedDict[str, dict[str, Message]] = OrderedDict()
 
@@ -59,8 +62,11 @@ class Memory:
         return self._messages.get(incident, {}).get(slot)
 
     def show(self, incident: str) -> list[Message]:
-        """Return what there is about an incident, its card first; pages say nothing more than that."""
+        """Return what there is about an incident, its card first: without pages, and progress only while it is all."""
         found = [message for slot, message in self._messages.get(incident, {}).items() if not is_page(slot)]
+        results = [message for message in found if not message.slot.startswith(_PROGRESS)]
+        if any(message.in_thread for message in results):
+            found = results
         return sorted(found, key=lambda message: message.in_thread)
 
     def hear(self, number: str, at: datetime) -> None:
@@ -73,6 +79,17 @@ class Memory:
     def note(self, sent: str, number: str, about: About) -> None:
         put(self._about, sent, about)
         put(self._newest, number, about.incident)
+
+    def act(self, number: str, under: str, *, counts: bool) -> None:
+        """Keep that somebody pressed a button of a message: what follows from it is no news to them."""
+        about = self._about.get(under)
+        if about is not None and counts:
+            put(self._acted, (number, about.incident, about.slot), value=True)
+        elif about is not None:
+            self._acted.pop((number, about.incident, about.slot), None)
+
+    def has_acted(self, number: str, message: Message) -> bool:
+        return (number, message.incident, message.slot) in self._acted
 
     def about(self, sent: str) -> About | None:
         return self._about.get(sent)

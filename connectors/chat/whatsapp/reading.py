@@ -28,6 +28,7 @@ class Tapped:
     at: datetime
     choice: str
     label: str
+    under: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +91,14 @@ def _read_message(message: Mapping[str, Any], now: datetime) -> Tapped | Typed |
     held = message.get(kind) if isinstance(kind, str) else None
     if not isinstance(held, dict):
         return None
+    found = _dict(message, "context").get("id")
+    under = found if isinstance(found, str) else ""
     if kind == "text" and isinstance(held.get("body"), str):
-        under = _dict(message, "context").get("id")
-        text = held["body"][:_MAX_TEXT]
-        return Typed(id=str(name), number=str(number), at=at, text=text, under=under if isinstance(under, str) else "")
+        return Typed(id=str(name), number=str(number), at=at, text=held["body"][:_MAX_TEXT], under=under)
     choice, label = _read_choice(str(kind), held)
     if not isinstance(choice, str) or not isinstance(label, str):
         return None
-    return Tapped(id=str(name), number=str(number), at=at, choice=choice, label=label)
+    return Tapped(id=str(name), number=str(number), at=at, choice=choice, label=label, under=under)
 
 
 def _read_choice(kind: str, held: Mapping[str, Any]) -> tuple[object, object]:

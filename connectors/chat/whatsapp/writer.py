@@ -18,7 +18,7 @@ from bot.errors import Rejected
 from connectors.chat.whatsapp.api import ClosedError
 from connectors.chat.whatsapp.choices import ROWS, Question, build_rest
 from connectors.chat.whatsapp.markup import BODY, deaden, fit, render, render_short, render_text
-from connectors.chat.whatsapp.memory import About, Begun, Memory, put
+from connectors.chat.whatsapp.memory import About, Begun, Memory, is_page, put
 from connectors.chat.whatsapp.reference import Reference, digest_of, read_reference
 from connectors.chat.whatsapp.sending import Sender, Step, To, name_of
 
@@ -70,18 +70,21 @@ class Writer:
         """Tell those who got the message what changed, once, where it matters and they may be written to."""
         self._memory.keep(message)
         known, gist = read_reference(ref), digest_of(self._gist(message))
-        if self._memory.told.get(ref, known.digest) == gist:
+        if self._memory.told.get(ref, known.digest) == gist or self._is_over(message, ref):
             return
         going = self._begin(f"{ref}#{gist}", message, rings=False)
         pieces = render(message) if self._tells_all else render_short(message)
         steps = self._sender.plan(pieces, message, files=message.files if self._tells_all else ())
         ways: dict[str, Way] = {}
         for number in known.sent:
-            if self._memory.is_open(number, now):
+            knows = not self._tells_all and self._memory.has_acted(number, message)
+            if self._memory.is_open(number, now) and not knows:
                 to = To(number=number, under=known.head(number) or "")
                 ways[number] = partial(self._bring, going, to, steps)
         await self._each(going, ways)
         put(self._memory.told, ref, gist)
+        if not message.buttons:
+            put(self._memory.over, ref, value=True)
 
     async def show(self, incident: str, number: str) -> bool:
         """Send everything there is about an incident; False where this process knows of none."""
@@ -127,6 +130,10 @@ class Writer:
         going = self._begin(f"again {sent}", message, rings=False)
         await self._each(going, {number: partial(self._call, going, To(number=number), [])})
         return True
+
+    def _is_over(self, message: Message, ref: str) -> bool:
+        """Say whether it was told already that there is nothing left to press; of pages, the end is told as well."""
+        return not (self._tells_all or message.buttons or is_page(message.slot)) and ref in self._memory.over
 
     def _gist(self, message: Message) -> str:
         """Return that of a message whose change has to be told."""
