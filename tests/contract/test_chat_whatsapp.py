@@ -255,14 +255,6 @@ class TestChatWhatsApp(ChatContract):
                 await asyncio.sleep(0.005)
         assert {"incident", "oncall", "patch", "ci"} <= {one["command_name"] for one in rig.server.commands}
 
-    async def test_check_names_whom_a_message_did_not_reach(self, rig: WhatsAppRig) -> None:
-        await self._post(rig, card())
-        await rig.server.report(rig.server.sent[0], "failed", code=131026)
-        health = await rig.connector.check()
-        assert (health.ok, "ana: Message undeliverable (131026)" in health.text) == (False, True)
-        await rig.server.report(rig.server.sent[0], "delivered")
-        assert (await rig.connector.check()).ok
-
 
 class TestWhatsAppByDefault:
     """Only what rings is told."""
@@ -363,11 +355,21 @@ class TestWhatsAppByDefault:
         await rig.server.wait(lambda got: got.to == BEN)
         assert len([got for got in rig.server.sent if got.template]) == 1
 
+    async def test_a_page_that_did_not_arrive_is_reported_even_after_a_restart(
+        self, rig: WhatsAppRig, inbox: RecordingInbox
+    ) -> None:
+        await rig.connector.post("whatsapp", card(), "k0", None)
+        await rig.connector.post("whatsapp", self.page(), "k1", None)
+        rig.connector._memory._about.clear()
+        await rig.server.report(rig.server.sent[0], "failed", code=131026)
+        (missed,) = inbox.missed
+        assert (missed.incident, missed.slot, missed.account) == ("INC-7", "page:0", f"+{ANA}")
+        assert missed.why == "Message undeliverable (131026)"
+
     async def test_one_who_cannot_be_reached_keeps_nobody_else_from_it(self, rig: WhatsAppRig) -> None:
         rig.server.faults = [(400, {"code": 131026, "message": "Message undeliverable"}, {})]
         await rig.connector.post("whatsapp", self.page(rings=("ana", "ben")), "k1", None)
         assert len(rig.server.sent) == 1
-        assert not (await rig.connector.check()).ok
 
     async def test_keywords_are_about_the_incident_in_the_chat(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
         await rig.connector.post("whatsapp", self.page(), "k1", None)

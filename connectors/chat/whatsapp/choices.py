@@ -92,7 +92,7 @@ def read_id(text: str) -> Answered | Asks | Shows | None:
         return Shows(incident=more["incident"], slot=more["slot"])
     if text[:1] in {"?", "!"} and _ID.fullmatch(text[1:]):
         return Asks(button=text[1:], confirms=text[0] == "!")
-    return Answered(button=text, values={}) if _ID.fullmatch(text) and text[0] not in ">~" else None
+    return Answered(button=text, values={}) if _ID.fullmatch(text) and text[0] not in "?!>~" else None
 
 
 def ask(asks: Asks, label: str, form: Form | None) -> Question:

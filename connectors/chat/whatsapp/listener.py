@@ -8,12 +8,12 @@ from typing import Final
 
 import structlog
 
-from bot.domain.chat import Press, Reply, Said
+from bot.domain.chat import Press, Reply, Said, Undelivered
 from bot.errors import NightshiftError, Rejected
 from bot.ports.chat import ChatInbox
 from connectors.chat.whatsapp.api import WINDOW_CLOSED, Api, ClosedError
 from connectors.chat.whatsapp.choices import Answered, Asks, Question, Shows, ask, read_id
-from connectors.chat.whatsapp.memory import Memory, put
+from connectors.chat.whatsapp.memory import About, Memory, put, read_mark
 from connectors.chat.whatsapp.reading import Event, Fate, Tapped, Typed
 from connectors.chat.whatsapp.words import asks_to_show, read_command
 from connectors.chat.whatsapp.writer import Writer
@@ -43,7 +43,7 @@ class Listener:
         """Return once every event is with the inbox; the answers follow. Raises what a second call raised."""
         for event in events:
             if isinstance(event, Fate):
-                await self._learn(event)
+                await self._learn(event, inbox)
                 continue
             self._memory.hear(event.number, event.at)
             if event.number in self._accounts and event.id not in self._answered:
@@ -81,7 +81,8 @@ class Listener:
         text = read_command(event.text, incident)
         if text.lower() in {"id", "/id", "/start"}:
             account = self._accounts.get(event.number, event.number)
-            self._later(self._writer.answer(f"Your account: {account}", event.number, event.id), unless=event.id)
+            if self._may_answer(event):
+                self._later(self._writer.answer(f"Your account: {account}", event.number, event.id), unless=event.id)
             return
         question = self._pop_question(event)
         shown = asks_to_show(text)
@@ -149,20 +150,38 @@ class Listener:
         put(self._strangers, event.number, event.at)
         return True
 
-    async def _learn(self, fate: Fate) -> None:
-        """Remember what became of a message; call again, before WhatsApp is answered, where it came too late."""
+    async def _learn(self, fate: Fate, inbox: ChatInbox) -> None:
+        """Remember what became of a message. One that did not arrive is called out again, or reported."""
+        about = self._memory.about(fate.id) or read_mark(fate.mark)
         if fate.status != "failed":
             if fate.mark:
                 put(self._memory.done, fate.mark, fate.id)
-            self._memory.faults.pop(fate.number, None)
             return
         log.warning("whatsapp_not_delivered", code=fate.code, error=fate.text)
-        put(self._memory.faults, fate.number, f"{fate.text} ({fate.code})")
-        if fate.code == WINDOW_CLOSED:
-            try:
-                await self._writer.call_again(fate.id, fate.number)
-            except Rejected as error:
-                put(self._memory.faults, fate.number, str(error))
+        if about is None or not about.rang:
+            return
+        why = await self._call_again(fate, about)
+        if why:
+            account = self._accounts.get(fate.number, fate.number)
+            missed = Undelivered(
+                event=f"{fate.id}-failed",
+                channel=self._channel,
+                account=account,
+                incident=about.incident,
+                slot=about.slot,
+                why=why,
+            )
+            await inbox.report(missed)
+
+    async def _call_again(self, fate: Fate, about: About) -> str:
+        """Send the template where the 24 hours were the reason; return why somebody is not reached, "" otherwise."""
+        if fate.code != WINDOW_CLOSED:
+            return f"{fate.text} ({fate.code})"
+        try:
+            await self._writer.call_again(fate.id, fate.number, about)
+        except Rejected as error:
+            return str(error)
+        return ""
 
     def _later(self, work: Coroutine[object, object, object], *, unless: str = "") -> None:
         """Do it after WhatsApp has got its answer; not for an event that was delivered and answered before."""

@@ -1,5 +1,6 @@
 """What this process remembers of its chats. Losing it costs a template or a question, never an event or a page."""
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -7,6 +8,10 @@ from typing import Final, TypeVar
 
 from bot.domain.chat import Form, Message
 from connectors.chat.whatsapp.reference import Reference
+
+_MARK: Final = re.compile(
+    r"[0-9a-f]{16}-[0-9]{1,4}\|(?P<incident>[A-Za-z0-9-]{1,32})\|(?P<slot>[!-{}~]{1,100})\|(?P<rang>[01])"
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -33,6 +38,16 @@ class About:
     rang: bool
 
 
+def write_mark(begun: str, about: About) -> str:
+    """Return what WhatsApp gives back with news of a message, so that a restart forgets nothing about it."""
+    return f"{begun}|{about.incident}|{about.slot}|{int(about.rang)}"
+
+
+def read_mark(mark: str) -> About | None:
+    match = _MARK.fullmatch(mark)
+    return About(incident=match["incident"], slot=match["slot"], rang=match["rang"] == "1") if match else None
+
+
 class Memory:
     """`heard` is when each number wrote last; `done` the messages that WhatsApp reported, by their marks."""
 
@@ -43,7 +58,6 @@ class Memory:
         self.over: OrderedDict[str, bool] = OrderedDict()
         self.done: OrderedDict[str, str] = OrderedDict()
         self.forms: OrderedDict[str, Form] = OrderedDict()
-        self.faults: OrderedDict[str, str] = OrderedDict()
         self._about: OrderedDict[str, About] = OrderedDict()
         self._acted: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
         self._newest: OrderedDict[str, str] = OrderedDict()

@@ -18,7 +18,7 @@ from bot.errors import Rejected
 from connectors.chat.whatsapp.api import ClosedError
 from connectors.chat.whatsapp.choices import ROWS, Question, build_rest
 from connectors.chat.whatsapp.markup import BODY, deaden, fit, render, render_short, render_text
-from connectors.chat.whatsapp.memory import About, Begun, Memory, is_page, put
+from connectors.chat.whatsapp.memory import About, Begun, Memory, is_page, put, write_mark
 from connectors.chat.whatsapp.reference import Reference, digest_of, read_reference
 from connectors.chat.whatsapp.sending import Sender, Step, To, name_of
 
@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 _LONG: Final = 12_000
 """Characters from which an answer is a file."""
 _LINE: Final = 600
+_TEMPLATE: Final = 999
+"""Stands for the template where the parts of a message are numbered."""
 Way = Callable[[], Awaitable[None]]
 
 
@@ -37,6 +39,10 @@ class _Round:
     message: Message
     begun: Begun
     rings: bool
+
+    @property
+    def about(self) -> About:
+        return About(incident=self.message.incident, slot=self.message.slot, rang=self.rings)
 
 
 class Writer:
@@ -120,16 +126,14 @@ class Writer:
         for piece in render_text(text):
             await self._sender.send_text(piece, to)
 
-    async def call_again(self, sent: str, number: str) -> bool:
-        """Send the template for a message that came too late for the 24 hours; False where it need not ring."""
+    async def call_again(self, sent: str, number: str, about: About) -> None:
+        """Send the template for a message that came too late for the 24 hours."""
         self._memory.heard.pop(number, None)
-        about = self._memory.about(sent)
-        message = self._memory.find(about.incident, about.slot) if about is not None and about.rang else None
+        message = self._memory.find(about.incident, about.slot)
         if message is None:
-            return False
+            message = Message(incident=about.incident, slot=about.slot, headline="something waits for you")
         going = self._begin(f"again {sent}", message, rings=False)
         await self._each(going, {number: partial(self._call, going, To(number=number), [])})
-        return True
 
     def _is_over(self, message: Message, ref: str) -> bool:
         """Say whether it was told already that there is nothing left to press; of pages, the end is told as well."""
@@ -153,7 +157,6 @@ class Writer:
         for number, result in zip(left, results, strict=True):
             if isinstance(result, Rejected):
                 log.warning("whatsapp_not_told", incident=going.message.incident, error=str(result))
-                put(self._memory.faults, number, str(result))
                 refused.append(result)
             elif result is None:
                 going.begun.finished.add(number)
@@ -179,18 +182,17 @@ class Writer:
         """Send the template; what it cannot hold is shown to who taps it. A change is no reason to call."""
         if going.rings or going.key.startswith("again "):
             step = partial(self._sender.send_template, going.message)
-            self._keep(going, to.number, await self._once(step, going, To(number=to.number), 0))
+            self._keep(going, to.number, await self._once(step, going, To(number=to.number), _TEMPLATE))
 
     async def _once(self, step: Step, going: _Round, to: To, at: int) -> str:
         """Send, unless WhatsApp reported meanwhile that an earlier try got through."""
-        mark = f"{digest_of(going.key)}{digest_of(to.number)}-{at}"
+        mark = write_mark(f"{digest_of(going.key)}{digest_of(to.number)}-{at}", going.about)
         known = self._memory.done.get(mark)
         return known or await step(To(number=to.number, under=to.under, mark=mark))
 
     def _keep(self, going: _Round, number: str, sent: str) -> None:
         going.begun.ref.sent.setdefault(number, []).append(sent)
-        about = About(incident=going.message.incident, slot=going.message.slot, rang=going.rings)
-        self._memory.note(sent, number, about)
+        self._memory.note(sent, number, going.about)
 
     async def _write(self, steps: Sequence[Step], message: Message, number: str) -> None:
         """Send to somebody who asked."""
