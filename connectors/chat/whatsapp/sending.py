@@ -75,7 +75,7 @@ class Sender:
             button = {"type": "button", "sub_type": "quick_reply", "index": str(index)}
             components.append({**button, "parameters": [{"type": "payload", "payload": payload}]})
         name = self._settings.page_template if is_call else self._settings.news_template
-        language = {"code": self._settings.template_language}
+        language = {"policy": "deterministic", "code": self._settings.template_language}
         return await self._send(to, "template", {"name": name, "language": language, "components": components})
 
     async def _send(self, to: To, kind: str, content: dict[str, Any]) -> str:
