@@ -366,10 +366,13 @@ class TestWhatsAppByDefault:
         assert (missed.incident, missed.slot, missed.account) == ("INC-7", "page:0", f"+{ANA}")
         assert missed.why == "Message undeliverable (131026)"
 
-    async def test_one_who_cannot_be_reached_keeps_nobody_else_from_it(self, rig: WhatsAppRig) -> None:
+    async def test_one_who_cannot_be_reached_keeps_nobody_else_from_it(
+        self, rig: WhatsAppRig, inbox: RecordingInbox
+    ) -> None:
         rig.server.faults = [(400, {"code": 131026, "message": "Message undeliverable"}, {})]
         await rig.connector.post("whatsapp", self.page(rings=("ana", "ben")), "k1", None)
         assert len(rig.server.sent) == 1
+        assert [(missed.slot, missed.incident) for missed in inbox.missed] == [("page:0", "INC-7")]
 
     async def test_keywords_are_about_the_incident_in_the_chat(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
         await rig.connector.post("whatsapp", self.page(), "k1", None)

@@ -19,6 +19,7 @@ from connectors.chat.whatsapp.api import Api
 from connectors.chat.whatsapp.listener import Listener
 from connectors.chat.whatsapp.memory import Memory
 from connectors.chat.whatsapp.reading import parse, read
+from connectors.chat.whatsapp.reporting import Reporter
 from connectors.chat.whatsapp.sending import Sender
 from connectors.chat.whatsapp.settings import Settings
 from connectors.chat.whatsapp.words import COMMANDS
@@ -49,6 +50,8 @@ class Connector:
         self._api = Api(settings)
         self._memory = Memory()
         self._people = {person: _digits(account) for person, account in place.accounts.items() if _digits(account)}
+        self._accounts = {_digits(account): account for account in place.accounts.values() if _digits(account)}
+        self._reporter = Reporter(place.name, self._accounts)
 
     @property
     def limits(self) -> ChatLimits:
@@ -74,6 +77,8 @@ class Connector:
         await self._api.close()
 
     def webhooks(self, inbox: ChatInbox) -> Sequence[Webhook]:
+        self._reporter.inbox = inbox
+
         async def receive(request: WebRequest) -> WebAnswer:
             return await self._receive(request, inbox)
 
@@ -96,12 +101,19 @@ class Connector:
     @cached_property
     def _writer(self) -> Writer:
         sender = Sender(self._api, self._settings)
-        return Writer(sender, self._people, self._memory, tells_all=self._settings.tell == "all")
+        tells_all = self._settings.tell == "all"
+        return Writer(sender, self._reporter, people=self._people, memory=self._memory, tells_all=tells_all)
 
     @cached_property
     def _listener(self) -> Listener:
-        accounts = {_digits(account): account for account in self._place.accounts.values() if _digits(account)}
-        return Listener(self._place.name, self._api, self._writer, memory=self._memory, accounts=accounts)
+        return Listener(
+            self._api,
+            self._writer,
+            self._reporter,
+            channel=self._place.name,
+            memory=self._memory,
+            accounts=self._accounts,
+        )
 
     async def _offer_commands(self) -> None:
         try:

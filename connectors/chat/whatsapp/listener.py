@@ -8,13 +8,14 @@ from typing import Final
 
 import structlog
 
-from bot.domain.chat import Press, Reply, Said, Undelivered
+from bot.domain.chat import Press, Reply, Said
 from bot.errors import NightshiftError, Rejected
 from bot.ports.chat import ChatInbox
 from connectors.chat.whatsapp.api import WINDOW_CLOSED, Api, ClosedError
 from connectors.chat.whatsapp.choices import Answered, Asks, Question, Shows, ask, read_id
 from connectors.chat.whatsapp.memory import About, Memory, put, read_mark
 from connectors.chat.whatsapp.reading import Event, Fate, Tapped, Typed
+from connectors.chat.whatsapp.reporting import Reporter
 from connectors.chat.whatsapp.words import asks_to_show, read_command
 from connectors.chat.whatsapp.writer import Writer
 
@@ -28,8 +29,11 @@ _STRANGER: Final = timedelta(hours=1)
 class Listener:
     """Acts on events. `accounts` are the accounts of the configuration by their numbers."""
 
-    def __init__(self, channel: str, api: Api, writer: Writer, *, memory: Memory, accounts: Mapping[str, str]) -> None:
+    def __init__(
+        self, api: Api, writer: Writer, reporter: Reporter, *, channel: str, memory: Memory, accounts: Mapping[str, str]
+    ) -> None:
         self._channel = channel
+        self._reporter = reporter
         self._api = api
         self._writer = writer
         self._memory = memory
@@ -43,7 +47,7 @@ class Listener:
         """Return once every event is with the inbox; the answers follow. Raises what a second call raised."""
         for event in events:
             if isinstance(event, Fate):
-                await self._learn(event, inbox)
+                await self._learn(event)
                 continue
             self._memory.hear(event.number, event.at)
             if event.number in self._accounts and event.id not in self._answered:
@@ -150,7 +154,7 @@ class Listener:
         put(self._strangers, event.number, event.at)
         return True
 
-    async def _learn(self, fate: Fate, inbox: ChatInbox) -> None:
+    async def _learn(self, fate: Fate) -> None:
         """Remember what became of a message. One that did not arrive is called out again, or reported."""
         about = self._memory.about(fate.id) or read_mark(fate.mark)
         if fate.status != "failed":
@@ -162,16 +166,7 @@ class Listener:
             return
         why = await self._call_again(fate, about)
         if why:
-            account = self._accounts.get(fate.number, fate.number)
-            missed = Undelivered(
-                event=f"{fate.id}-failed",
-                channel=self._channel,
-                account=account,
-                incident=about.incident,
-                slot=about.slot,
-                why=why,
-            )
-            await inbox.report(missed)
+            await self._reporter.report(fate.number, about, why=why, event=f"{fate.id}-failed")
 
     async def _call_again(self, fate: Fate, about: About) -> str:
         """Send the template where the 24 hours were the reason; return why somebody is not reached, "" otherwise."""

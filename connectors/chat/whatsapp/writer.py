@@ -14,12 +14,13 @@ from typing import Final
 import structlog
 
 from bot.domain.chat import File, Message
-from bot.errors import Rejected
+from bot.errors import Reason, Rejected
 from connectors.chat.whatsapp.api import ClosedError
 from connectors.chat.whatsapp.choices import ROWS, Question, build_rest
 from connectors.chat.whatsapp.markup import BODY, deaden, fit, render, render_short, render_text
 from connectors.chat.whatsapp.memory import About, Begun, Memory, is_page, put, write_mark
 from connectors.chat.whatsapp.reference import Reference, digest_of, read_reference
+from connectors.chat.whatsapp.reporting import Reporter
 from connectors.chat.whatsapp.sending import Sender, Step, To, name_of
 
 log = structlog.get_logger(__name__)
@@ -48,8 +49,11 @@ class _Round:
 class Writer:
     """Writes to the numbers of `people`. `tells_all` = to all of them and everything, not just what rings."""
 
-    def __init__(self, sender: Sender, people: Mapping[str, str], memory: Memory, *, tells_all: bool) -> None:
+    def __init__(
+        self, sender: Sender, reporter: Reporter, *, people: Mapping[str, str], memory: Memory, tells_all: bool
+    ) -> None:
         self._sender = sender
+        self._reporter = reporter
         self._people = people
         self._memory = memory
         self._tells_all = tells_all
@@ -153,18 +157,23 @@ class Writer:
         """Write to each number at once. One that cannot be reached fails the message only where nobody can be."""
         left = [number for number in ways if number not in going.begun.finished]
         results = await asyncio.gather(*(ways[number]() for number in left), return_exceptions=True)
-        refused: list[Rejected] = []
-        for number, result in zip(left, results, strict=True):
-            if isinstance(result, Rejected):
-                log.warning("whatsapp_not_told", incident=going.message.incident, error=str(result))
-                refused.append(result)
-            elif result is None:
-                going.begun.finished.add(number)
+        told = dict(zip(left, results, strict=True))
+        going.begun.finished.update(number for number, result in told.items() if result is None)
+        refused = {number: result for number, result in told.items() if isinstance(result, Rejected)}
+        for number, error in refused.items():
+            await self._miss(going, number, error)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, Rejected):
                 raise result
         if refused and not going.begun.finished:
-            raise refused[0]
+            raise next(iter(refused.values()))
+
+    async def _miss(self, going: _Round, number: str, error: Rejected) -> None:
+        """Report who cannot be reached; what nobody's number is the reason for fails the message as a whole."""
+        log.warning("whatsapp_not_told", incident=going.message.incident, error=str(error))
+        if going.rings and error.reason is Reason.NOT_FOUND:
+            event = f"{digest_of(going.key)}-{digest_of(number)}-failed"
+            await self._reporter.report(number, going.about, why=str(error), event=event)
 
     async def _bring(self, going: _Round, to: To, steps: Sequence[Step]) -> None:
         """Send what is missing of a message, going on where an earlier try stopped."""
