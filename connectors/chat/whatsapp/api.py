@@ -131,7 +131,7 @@ def _translate_no(status: int, code: int, text: str) -> NightshiftError:
         return Rejected("WhatsApp does not accept the token; make a new one in Meta's settings.", Reason.REVOKED)
     if code in _FORBIDDEN or status == 403:
         return Rejected(f"WhatsApp does not let us write: {text}", Reason.NOT_ALLOWED)
-    if code in _UNKNOWN_PERSON or status == 404:
+    if code in _UNKNOWN_PERSON:
         return Rejected(f"WhatsApp cannot reach this number: {text}", Reason.NOT_FOUND)
     if code in _TEMPLATE:
         return Rejected(f"WhatsApp refused the template: {text}", Reason.BAD_INPUT)

@@ -49,6 +49,7 @@ class Connector:
         self._place = place
         self._api = Api(settings)
         self._memory = Memory()
+        self._listens = False
         self._people = {person: _digits(account) for person, account in place.accounts.items() if _digits(account)}
         self._accounts = {_digits(account): account for account in place.accounts.values() if _digits(account)}
         self._reporter = Reporter(place.name, self._accounts)
@@ -66,6 +67,7 @@ class Connector:
 
     async def run(self, inbox: ChatInbox) -> None:  # noqa: ARG002 -- the webhook has it
         """Offer the commands where people type, and wait: WhatsApp calls us. Cancelling ends the connections."""
+        self._listens = True
         try:
             await self._offer_commands()
             await asyncio.Event().wait()
@@ -94,6 +96,9 @@ class Connector:
             name = await self._api.describe()
         except NightshiftError as error:
             return Health(ok=False, text=str(error))
+        finally:
+            if not self._listens:  # nobody else would end the connection
+                await self._api.close()
         if not self._people:
             return Health(ok=False, text=f"{name} knows nobody: give [people] their {self._place.name} numbers.")
         return Health(ok=True, text=f"{name}, by webhook")
