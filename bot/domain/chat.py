@@ -172,6 +172,18 @@ class Said:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Undelivered:
+    """A platform took a message for a person, and reports later that it did not arrive."""
+
+    event: str
+    channel: str
+    account: str
+    incident: str
+    slot: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reply:
     """The private answer to a press or a command: shown to that person only where the platform can."""
 

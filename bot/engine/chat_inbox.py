@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from bot.agent.cleaning import redact_value
-from bot.domain.chat import Press, Reply, Said
+from bot.domain.chat import Press, Reply, Said, Undelivered
 from bot.domain.storable import make_storable
 from bot.errors import Refused, Unavailable
 from bot.metrics import PRESSES
@@ -13,6 +13,7 @@ from bot.ports.faults import reach
 from bot.ports.work import Store
 from bot.services.conversation import handle, refuse
 from bot.services.rulebook import Rulebook
+from bot.services.undelivered import note_undelivered
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,13 @@ class StoreInbox:
         reach("press.handled")
         PRESSES.labels(channel=event.channel, result="done" if reply.ok else "refused").inc()
         return reply
+
+    async def report(self, missed: Undelivered) -> None:
+        await asyncio.to_thread(self._note, redact_value(missed, make_storable))
+
+    def _note(self, missed: Undelivered) -> None:
+        with self._store.begin() as work:
+            note_undelivered(work, missed, self._rules)
 
     def _handle(self, event: Press | Said) -> Reply:
         clean = redact_value(event, make_storable)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bot.domain.chat import ChatLimits, Message, Press, Reply, Said
+from bot.domain.chat import ChatLimits, Message, Press, Reply, Said, Undelivered
 from bot.ports.http import Webhook
 
 
@@ -17,6 +17,10 @@ class ChatInbox(Protocol):
         May be repeated: an event id that was seen before returns an answer and has no effect.
         Never raises for bad input; a refused person gets a `Reply` that says how to get access.
         """
+        ...
+
+    async def report(self, missed: Undelivered) -> None:
+        """Store that a message did not arrive. May be repeated. Raises `Unavailable` where it could not be stored."""
         ...
 
 

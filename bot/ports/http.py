@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 class WebRequest:
     """Header names are lower-case; `body` is the raw bytes that a signature covers.
 
-    `is_whole` is False while the body was not read yet: who signs it can only be looked at, not known.
+    `is_whole` is False while the body was not read yet: who signs it can only be looked at, not known. `query` holds
+    what stands behind the "?" of the address.
     """
 
     method: str
@@ -17,6 +18,7 @@ class WebRequest:
     body: bytes
     remote: str = ""
     is_whole: bool = True
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ def _describe(request: web.Request, body: bytes) -> WebRequest:
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
         remote=request.remote or "",
+        query=dict(request.query),
     )
 
 

@@ -33,6 +33,7 @@ from bot.domain.chat import (
     Said,
     Style,
     Tone,
+    Undelivered,
 )
 from bot.ports.chat import ChatConnector
 
@@ -61,6 +62,7 @@ class RecordingInbox:
 
     def __init__(self) -> None:
         self.events: list[Press | Said] = []
+        self.missed: list[Undelivered] = []
         self.reply = Reply(text="Noted.")
         self._arrived = asyncio.Condition()
 
@@ -69,6 +71,9 @@ class RecordingInbox:
             self.events.append(event)
             self._arrived.notify_all()
         return self.reply
+
+    async def report(self, missed: Undelivered) -> None:
+        self.missed.append(missed)
 
     async def wait(self, count: int) -> list[Press | Said]:
         """Return the events once `count` have arrived; fails after five seconds."""

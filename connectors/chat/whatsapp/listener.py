@@ -1,0 +1,196 @@
+"""What happens with an event: handed to the inbox first, and answered once WhatsApp knows that we have it."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from bot.domain.chat import Press, Reply, Said
+from bot.errors import NightshiftError, Rejected
+from bot.ports.chat import ChatInbox
+from connectors.chat.whatsapp.api import WINDOW_CLOSED, Api, ClosedError
+from connectors.chat.whatsapp.choices import Answered, Asks, Question, Shows, ask, read_id
+from connectors.chat.whatsapp.memory import About, Memory, put, read_mark
+from connectors.chat.whatsapp.reading import Event, Fate, Tapped, Typed
+from connectors.chat.whatsapp.reporting import Reporter
+from connectors.chat.whatsapp.words import asks_to_show, read_command
+from connectors.chat.whatsapp.writer import Writer
+
+log = structlog.get_logger(__name__)
+_PATIENCE: Final = timedelta(minutes=10)
+"""How long a question waits for words."""
+_STRANGER: Final = timedelta(hours=1)
+"""How often somebody unknown is answered."""
+
+
+class Listener:
+    """Acts on events. `accounts` are the accounts of the configuration by their numbers."""
+
+    def __init__(
+        self, api: Api, writer: Writer, reporter: Reporter, *, channel: str, memory: Memory, accounts: Mapping[str, str]
+    ) -> None:
+        self._channel = channel
+        self._reporter = reporter
+        self._api = api
+        self._writer = writer
+        self._memory = memory
+        self._accounts = accounts
+        self._asked: OrderedDict[str, tuple[Question, datetime]] = OrderedDict()
+        self._answered: OrderedDict[str, bool] = OrderedDict()
+        self._strangers: OrderedDict[str, datetime] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, events: Sequence[Event], inbox: ChatInbox) -> None:
+        """Return once every event is with the inbox; the answers follow. Raises what a second call raised."""
+        for event in events:
+            if isinstance(event, Fate):
+                await self._learn(event)
+                continue
+            self._memory.hear(event.number, event.at)
+            if event.number in self._accounts and event.id not in self._answered:
+                self._later(self._api.mark_read(event.id))
+            await (self._tap(event, inbox) if isinstance(event, Tapped) else self._type(event, inbox))
+            put(self._answered, event.id, value=True)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _tap(self, event: Tapped, inbox: ChatInbox) -> None:
+        meaning = read_id(event.choice)
+        self._asked.pop(event.number, None)
+        if event.number not in self._accounts and isinstance(meaning, Asks):
+            meaning = Answered(button=meaning.button, values={})
+        if isinstance(meaning, Answered):
+            self._memory.act(event.number, event.under, counts=True)  # what follows may come before the reply
+            reply = await self._hand_in(self._press(event, meaning.button, meaning.values), event, inbox)
+            self._memory.act(event.number, event.under, counts=reply.ok)
+        elif isinstance(meaning, Shows):
+            await self._show(event, meaning, inbox)
+        elif isinstance(meaning, Asks):
+            question = ask(meaning, event.label, self._memory.forms.get(meaning.button))
+            if not question.keys:
+                put(self._asked, event.number, (question, event.at))
+            self._later(self._writer.ask(question, event.number, event.id), unless=event.id)
+        elif event.number in self._accounts:
+            text = "Nightshift did not make this button. Nothing was done."
+            self._later(self._writer.answer(text, event.number, event.id), unless=event.id)
+
+    async def _type(self, event: Typed, inbox: ChatInbox) -> None:
+        incident = self._memory.incident_of(event.number, event.under)
+        text = read_command(event.text, incident)
+        if text.lower() in {"id", "/id", "/start"}:
+            account = self._accounts.get(event.number, event.number)
+            if self._may_answer(event):
+                self._later(self._writer.answer(f"Your account: {account}", event.number, event.id), unless=event.id)
+            return
+        question = self._pop_question(event)
+        shown = asks_to_show(text)
+        if question is not None and text.lower() == "cancel":
+            self._later(self._writer.answer("Nothing was done.", event.number, event.id), unless=event.id)
+        elif question is not None and not text.startswith("/"):
+            await self._hand_in(self._press(event, question.button, {question.field: event.text}), event, inbox)
+        elif shown is not None:
+            await self._show(event, Shows(incident=shown), inbox)
+        elif text:
+            await self._say(event, text, incident, inbox)
+
+    def _pop_question(self, event: Typed) -> Question | None:
+        """Return the question that words answer: the last one asked, unless they are about something else."""
+        asked = self._asked.pop(event.number, None)
+        if asked is None or event.at - asked[1] > _PATIENCE or self._memory.about(event.under) is not None:
+            return None
+        return asked[0]
+
+    async def _show(self, event: Tapped | Typed, shows: Shows, inbox: ChatInbox) -> None:
+        """Show what there is; where a restart forgot it, or to somebody unknown, say what the store says."""
+        is_known = event.number in self._accounts
+        has_it = self._memory.find(shows.incident, shows.slot) if shows.slot else self._memory.show(shows.incident)
+        if not is_known or not has_it:
+            await self._say(event, f"/incident status {shows.incident}", shows.incident, inbox)
+        elif shows.slot:
+            self._later(self._writer.show_rest(shows.incident, shows.slot, event.number), unless=event.id)
+        else:
+            self._later(self._writer.show(shows.incident, event.number), unless=event.id)
+
+    async def _say(self, event: Tapped | Typed, text: str, incident: str | None, inbox: ChatInbox) -> None:
+        account = self._accounts.get(event.number, event.number)
+        said = Said(
+            event=event.id, channel=self._channel, account=account, text=text, incident=incident, said_at=event.at
+        )
+        await self._hand_in(said, event, inbox)
+
+    def _press(self, event: Tapped | Typed, button: str, values: Mapping[str, str]) -> Press:
+        account = self._accounts.get(event.number, event.number)
+        return Press(
+            event=event.id,
+            channel=self._channel,
+            account=account,
+            button=button,
+            values=values,
+            pressed_at=event.at,
+        )
+
+    async def _hand_in(self, event: Press | Said, told: Tapped | Typed, inbox: ChatInbox) -> Reply:
+        try:
+            reply = await inbox.receive(event)
+        except NightshiftError as error:
+            reply = Reply(text=f"Not done: {error}", ok=False)
+        if self._may_answer(told):
+            self._later(self._writer.answer(reply.text, told.number, told.id), unless=told.id)
+        return reply
+
+    def _may_answer(self, event: Tapped | Typed) -> bool:
+        """Whoever is unknown is told how to get access, now and then: strangers must not make us write without end."""
+        if event.number in self._accounts:
+            return True
+        before = self._strangers.get(event.number)
+        if before is not None and event.at - before < _STRANGER:
+            return False
+        put(self._strangers, event.number, event.at)
+        return True
+
+    async def _learn(self, fate: Fate) -> None:
+        """Remember what became of a message. One that did not arrive is called out again, or reported."""
+        about = self._memory.about(fate.id) or read_mark(fate.mark)
+        if fate.status != "failed":
+            if fate.mark:
+                put(self._memory.done, fate.mark, fate.id)
+            return
+        log.warning("whatsapp_not_delivered", code=fate.code, error=fate.text)
+        if about is None or not about.rang:
+            return
+        why = await self._call_again(fate, about)
+        if why:
+            await self._reporter.report(fate.number, about, why=why, event=f"{fate.id}-failed")
+
+    async def _call_again(self, fate: Fate, about: About) -> str:
+        """Send the template where the 24 hours were the reason; return why somebody is not reached, "" otherwise."""
+        if fate.code != WINDOW_CLOSED:
+            return f"{fate.text} ({fate.code})"
+        try:
+            await self._writer.call_again(fate.id, fate.number, about)
+        except Rejected as error:
+            return str(error)
+        return ""
+
+    def _later(self, work: Coroutine[object, object, object], *, unless: str = "") -> None:
+        """Do it after WhatsApp has got its answer; not for an event that was delivered and answered before."""
+        if unless and unless in self._answered:
+            work.close()
+            return
+        task = asyncio.create_task(_try(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _try(work: Coroutine[object, object, object]) -> None:
+    """An answer that cannot be given is no reason to take the event again."""
+    try:
+        await work
+    except (NightshiftError, ClosedError) as error:
+        log.warning("whatsapp_not_answered", error=str(error))

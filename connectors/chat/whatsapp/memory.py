@@ -1,0 +1,127 @@
+"""What this process remembers of its chats. Losing it costs a template or a question, never an event or a page."""
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from bot.domain.chat import Form, Message
+from connectors.chat.whatsapp.reference import Reference
+
+_MARK: Final = re.compile(
+    r"[0-9a-f]{16}-[0-9]{1,4}\|(?P<incident>[A-Za-z0-9-]{1,32})\|(?P<slot>[!-{}~]{1,100})\|(?P<rang>[01])"
+)
+
+K = TypeVar("K")
+V = TypeVar("V")
+WINDOW: Final = timedelta(hours=24) - timedelta(minutes=5)
+_KEPT: Final = 4000
+_INCIDENTS: Final = 200
+_PROGRESS: Final = "status"
+
+
+@dataclass(kw_only=True)
+class Begun:
+    """How far a message has got: what was sent so far, and to whom all of it."""
+
+    ref: Reference
+    finished: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """Which of our messages one in WhatsApp belongs to."""
+
+    incident: str
+    slot: str
+    rang: bool
+
+
+def write_mark(begun: str, about: About) -> str:
+    """Return what WhatsApp gives back with news of a message, so that a restart forgets nothing about it."""
+    return f"{begun}|{about.incident}|{about.slot}|{int(about.rang)}"
+
+
+def read_mark(mark: str) -> About | None:
+    match = _MARK.fullmatch(mark)
+    return About(incident=match["incident"], slot=match["slot"], rang=match["rang"] == "1") if match else None
+
+
+class Memory:
+    """`heard` is when each number wrote last; `done` the messages that WhatsApp reported, by their marks."""
+
+    def __init__(self) -> None:
+        self.heard: OrderedDict[str, datetime] = OrderedDict()
+        self.begun: OrderedDict[str, Begun] = OrderedDict()
+        self.told: OrderedDict[str, str] = OrderedDict()
+        self.over: OrderedDict[str, bool] = OrderedDict()
+        self.done: OrderedDict[str, str] = OrderedDict()
+        self.forms: OrderedDict[str, Form] = OrderedDict()
+        self._about: OrderedDict[str, About] = OrderedDict()
+        self._acted: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
+        self._newest: OrderedDict[str, str] = OrderedDict()
+        self._messages: OrderedDict[str, dict[str, Message]] = OrderedDict()
+
+    def keep(self, message: Message) -> None:
+        """Keep the newest state of a message, to be shown to who asks."""
+        slots = self._messages.get(message.incident, {})
+        slots[message.slot] = message
+        put(self._messages, message.incident, slots, _INCIDENTS)
+        for button in message.buttons:
+            if button.form is not None:
+                put(self.forms, button.id, button.form)
+
+    def find(self, incident: str, slot: str) -> Message | None:
+        return self._messages.get(incident, {}).get(slot)
+
+    def show(self, incident: str) -> list[Message]:
+        """Return what there is about an incident, its card first: without pages, and progress only while it is all."""
+        found = [message for slot, message in self._messages.get(incident, {}).items() if not is_page(slot)]
+        results = [message for message in found if not message.slot.startswith(_PROGRESS)]
+        if any(message.in_thread for message in results):
+            found = results
+        return sorted(found, key=lambda message: message.in_thread)
+
+    def hear(self, number: str, at: datetime) -> None:
+        put(self.heard, number, max(at, self.heard.get(number, at)))
+
+    def is_open(self, number: str, now: datetime) -> bool:
+        """Say whether anything may be written to a number; one not heard of since the start counts as closed."""
+        return number in self.heard and now - self.heard[number] < WINDOW
+
+    def note(self, sent: str, number: str, about: About) -> None:
+        put(self._about, sent, about)
+        put(self._newest, number, about.incident)
+
+    def act(self, number: str, under: str, *, counts: bool) -> None:
+        """Keep that somebody pressed a button of a message: what follows from it is no news to them."""
+        about = self._about.get(under)
+        if about is not None and counts:
+            put(self._acted, (number, about.incident, about.slot), value=True)
+        elif about is not None:
+            self._acted.pop((number, about.incident, about.slot), None)
+
+    def has_acted(self, number: str, message: Message) -> bool:
+        return (number, message.incident, message.slot) in self._acted
+
+    def about(self, sent: str) -> About | None:
+        return self._about.get(sent)
+
+    def incident_of(self, number: str, under: str) -> str | None:
+        """Return what words are about: the message they answer to, else what was last written to the number."""
+        about = self._about.get(under)
+        return about.incident if about is not None else self._newest.get(number)
+
+
+def put(known: OrderedDict[K, V], key: K, value: V, limit: int = _KEPT) -> V:
+    """Put it at the end, and let the oldest go where there are too many."""
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > limit:
+        known.popitem(last=False)
+    return value
+
+
+def is_page(slot: str) -> bool:
+    return slot.startswith("page:")

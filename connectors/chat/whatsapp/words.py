@@ -1,0 +1,45 @@
+"""Keywords instead of commands: what people type on a phone, as the commands of every other channel. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "incident": "list, status, ack, escalate, silence, resolve, triage",
+    "oncall": "who is on call",
+    "patch": "show, approve, reject, changes, revert",
+    "ci": "status, logs, rerun, cancel",
+    "help": "all commands",
+}
+_INCIDENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10}")
+_ABOUT_ONE: Final = frozenset({"status", "ack", "escalate", "silence", "resolve", "triage"})
+_ALONE: Final[Mapping[str, str]] = {"list": "/incident list", "help": "/help", "who": "/oncall who"}
+_MAX_WORDS: Final = 3
+
+
+def read_command(text: str, incident: str | None) -> str:
+    """Return the command that a keyword stands for, about the chat's incident where none is named; else the text."""
+    words = text.split()
+    if not words or len(words) > _MAX_WORDS or text.startswith("/"):
+        return text.strip()
+    first = words[0].lower()
+    if len(words) == 1 and first in _ALONE:
+        return _ALONE[first]
+    if first in {"oncall", "patch", "ci", "incident"} and len(words) > 1:
+        return f"/{' '.join([first, *words[1:]])}"
+    if first not in _ABOUT_ONE:
+        return text.strip()
+    named = [word for word in words[1:] if _INCIDENT.fullmatch(word)]
+    others = [word for word in words[1:] if word not in named]
+    if others and first != "silence":
+        return text.strip()
+    about = named or ([incident] if incident else [])
+    return " ".join(["/incident", first, *others, *about])
+
+
+def asks_to_show(text: str) -> str | None:
+    """Return the incident that somebody wants to see whole, None for other words."""
+    words = text.split()
+    if len(words) == 2 and words[0].lower() == "show" and _INCIDENT.fullmatch(words[1]):
+        return words[1].upper()
+    return None
