@@ -55,7 +55,9 @@ def render_broken(approval: Approval, *, now: datetime, names: Mapping[str, str]
         return None
     people = write_people(list(approval.approved_by), names)
     name = f"{approval.subject.value.capitalize()} {approval.digest[:_SHORT]}"
-    what = f"{name} of {approval.incident} goes to {approval.target} without "
+    what = f"{name} of {approval.incident} goes to {approval.target}; no freeze holds it."
+    lacks = f" Approved by {people}; the policy asks for {approval.needs}."
+    is_enough = len(approval.approved_by) >= approval.needs
     return Message(
         incident=approval.incident,
         slot=f"glass:{approval.digest[:_SHORT]}:{approval.renewals}",
@@ -63,7 +65,7 @@ def render_broken(approval: Approval, *, now: datetime, names: Mapping[str, str]
         tone=Tone.WARN,
         blocks=(
             Paragraph(text=say_broken(glass, now, names)),
-            Paragraph(text=f"{what}the usual checks. Approved by {people}; the policy asks for {approval.needs}."),
+            Paragraph(text=what if is_enough else what + lacks),
         ),
     )
 

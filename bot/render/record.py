@@ -7,7 +7,7 @@ from bot.domain.draft import Draft
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.investigation import Verified
 from bot.domain.reproduction import REPRODUCTION
-from bot.render.words import write_list
+from bot.render.words import write_list, write_seconds
 
 _SHORT = 12
 _WORDS = {Check.GREEN: "green", Check.RED: "red", Check.UNKNOWN: "not judged"}
@@ -18,7 +18,7 @@ def say_proof(result: Verified) -> str:
     checks = [run for run in result.runs if run.name != REPRODUCTION]
     green = [run.name for run in checks if run.verdict is Check.GREEN]
     seconds = sum(run.seconds for run in checks)
-    proof = f"{write_list(green)} green ({seconds:.0f} s)" if green else "there is no check to run"
+    proof = f"{write_list(green)} green ({write_seconds(seconds)})" if green else "there is no check to run"
     optional = [run.name for run in checks if run.verdict is not Check.GREEN and not run.required]
     more = [f"red without the patch too: {write_list(result.already_red)}"] if result.already_red else []
     more += [f"not required and not green: {write_list(optional)}"] if optional else []

@@ -145,9 +145,9 @@ def _buttons(rollback: Rollback, standing: ApprovalState) -> Iterator[Button]:
     if standing is ApprovalState.PENDING:
         label = f"{rollback.job} takes {rollback.service} back to {rollback.previous.tag} at once."
         form = Form(title="Approve and roll back", fields=(FormField(name="confirm", label=label, choices=(YES,)),))
-        yield Button(id=press(Verb.APPROVE), label="Approve", key="y", style=Style.PRIMARY, form=form)
+        yield Button(id=press(Verb.APPROVE), label="Approve rollback", key="y", style=Style.PRIMARY, form=form)
         why = FormField(name="reason", label="Why?", choices=REJECT_REASONS)
         form = Form(title="Reject this rollback", fields=(why,))
-        yield Button(id=press(Verb.REJECT), label="Reject", key="n", style=Style.DANGER, form=form)
+        yield Button(id=press(Verb.REJECT), label="Reject rollback", key="n", style=Style.DANGER, form=form)
     elif standing is ApprovalState.EXPIRED:
         yield Button(id=press(Verb.RENEW), label="Renew", key="w", style=Style.PRIMARY)

@@ -35,6 +35,11 @@ def write_span(span: timedelta) -> str:
     return f"{days} d {rest} h" if rest else f"{days} d"
 
 
+def write_seconds(seconds: float) -> str:
+    """Return "0.3 s" or "23 s": tenths only where they count."""
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
 def write_until(until: datetime, now: datetime) -> str:
     """Return "until 03:14 UTC", or "until it resolves" for an end that is far away."""
     return "until it resolves" if until - now > _FOREVER else f"until {write_clock(until, now)}"

@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 
 from bot.domain.approval import ApprovalState
+from bot.domain.chat import Paragraph
 from bot.domain.statement import parse_statement, statement_digest, verify_message, verify_statement
 from bot.engine.compose import Composer
 from bot.errors import Reason, Refused
@@ -46,6 +47,13 @@ def messages(world: World, what: str, channel: str = "web"):
     return [composer.compose(effect, channel) for effect in world.promised(what, channel)]
 
 
+def said(world: World) -> str:
+    """Return the last words of the announcement."""
+    last = messages(world, "glass")[0].blocks[-1]
+    assert isinstance(last, Paragraph)
+    return last.text
+
+
 class TestAtThePress:
     def test_one_person_pushes_a_risky_patch_alone_and_everybody_is_told(self, world):
         approval = world.propose(checked=UNVERIFIED)
@@ -56,12 +64,14 @@ class TestAtThePress:
         assert world.texts("break_glass") == [f"Ada Lovelace broke the glass for patch {approval.digest[:12]}: {WHY}"]
         told = [message.headline for channel in ("web", "console") for message in messages(world, "glass", channel)]
         assert told == [f"Break-glass: {WHY}"] * 2
+        assert said(world).endswith("; no freeze holds it. Approved by Ada Lovelace; the policy asks for 2.")
         check_before_push(world, approval)
 
     def test_it_lifts_a_freeze_also_at_the_push(self, world):
         given(world, break_glass=("ada",), freezes=(QUARTER,))
         approval = world.propose()
         assert press(world, "break", approval, reason=WHY).ok
+        assert said(world).endswith("; no freeze holds it."), "one approval was enough"
         check_before_push(world, approval)
 
     def test_it_can_be_typed(self, world):

@@ -6,7 +6,7 @@ import pytest
 
 from bot.domain.chat import Bullets, Code, Paragraph, Tone
 from bot.domain.conclusion import conclude
-from bot.domain.evidence import Check, CheckRun
+from bot.domain.evidence import Check, CheckRun, Evidence, Finding
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.render.progress import render_findings, render_status
 from tests.unit.render_cases import (
@@ -125,6 +125,15 @@ def test_findings_come_with_their_citations() -> None:
     assert any(item.startswith("E1 checkout.log:412: KeyError") for item in listed)
     assert any(item.endswith("[E1]") for item in listed)
     assert any(isinstance(block, Code) and "Traceback" in block.text for block in message.blocks)
+
+
+def test_of_code_the_line_is_cited_that_the_frame_names() -> None:
+    finding = Finding(claim="x", evidence=("E7",), confidence="likely")
+    code = Evidence(
+        id="E7", kind="code", cite="cart.py:8", text="total\n     7 a = 1\n>    8     a -= 2 // 100\n     9 b\n"
+    )
+    (listed,) = [one for one in render_findings(INCIDENT, (finding,), (code,)).blocks if isinstance(one, Bullets)]
+    assert listed.items == ("E7 cart.py:8: a -= 2 // 100",)
 
 
 def test_evidence_nobody_cites_is_only_counted() -> None:

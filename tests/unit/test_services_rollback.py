@@ -95,7 +95,7 @@ class TestAsking:
         assert "Cleo Vance asks for it. 2 people must approve" in words(shown)
         (commits,) = [block for block in shown.blocks if isinstance(block, Bullets)]
         assert commits.items[0] == f"{3:040x}"[:12] + " Change number 3"
-        assert [button.label for button in shown.buttons] == ["Approve", "Reject"]
+        assert [button.label for button in shown.buttons] == ["Approve rollback", "Reject rollback"]
         assert shown.buttons[0].form is not None, "what runs at once is confirmed"
         assert shown.rings == ("ada", "ben")
         (document,) = shown.files
