@@ -240,7 +240,7 @@ def load_settings(path: Path | None) -> Settings:
         problems += _unknown_variables(name for name in variables if name not in used)
         settings = Settings(**values)
     except ValidationError as error:
-        raise ConfigError([*problems, *(_explain(item) for item in error.errors())]) from None
+        raise ConfigError([*problems, *(explain(item) for item in error.errors())]) from None
     except SettingsError as error:
         what = f"a variable or {ENV_FILE} holds no valid JSON: {error}"
         raise ConfigError([*problems, Problem(where="environment", what=what)]) from None
@@ -272,12 +272,16 @@ def _read_file(path: Path) -> dict[str, Any]:
     raise ConfigError([Problem(where=str(path), what=what)])
 
 
-def _explain(item: Mapping[str, Any]) -> Problem:
-    where = ".".join(str(part) for part in item["loc"]) or "configuration"
+def explain(item: Mapping[str, Any], *under: str) -> Problem:
+    """Return what pydantic found in a table (`under` names it) in a reader's words, never with the value: it may be a
+    secret."""
+    where = ".".join(str(part) for part in (*under, *item["loc"])) or "configuration"
     if item["type"] == "extra_forbidden":
         return Problem(where=where, what="is not a setting; check the spelling, or remove it")
     if item["type"] == "missing":
         return Problem(where=where, what="is missing; add it")
+    if item["type"] == "string_pattern_mismatch":
+        return Problem(where=where, what="does not look right; its page in docs/ says what stands here")
     return Problem(where=where, what=str(item["msg"]))
 
 

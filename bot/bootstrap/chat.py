@@ -9,25 +9,27 @@ from bot.engine.dispatcher import Channel
 from bot.errors import ConfigError, Problem
 from bot.ports.board import Board
 from bot.ports.chat import ChatConnector, ChatPlace
-from bot.settings import ChannelSettings, Settings
+from bot.settings import ChannelSettings, Settings, explain
 
 WEB = "web"
 CONSOLE = "console"
 
 
-def make_channels(settings: Settings, board: Board) -> Sequence[Channel]:
-    """Return one connector for each configured channel. Raises `ConfigError` with every problem."""
+def make_channels(settings: Settings, board: Board | None) -> Sequence[Channel]:
+    """Return one connector for each configured channel; without a board the web's are left out.
+
+    Raises `ConfigError` with every problem.
+    """
     problems: list[Problem] = []
     channels: list[Channel] = []
     for name, value in settings.channels.items():
         try:
-            channels.append(Channel(name=name, connector=_make(value, board, _place(settings, name))))
+            connector = _make(value, board, _place(settings, name))
+            channels += [Channel(name=name, connector=connector)] if connector else []
         except ModuleNotFoundError as error:
             problems.append(Problem(where=f"channels.{name}.kind", what=_say_missing(value.kind, error)))
         except ValidationError as error:
-            for item in error.errors():
-                place = ".".join(str(part) for part in item["loc"])
-                problems.append(Problem(where=f"channels.{name}.{place}", what=item["msg"]))
+            problems += (explain(item, "channels", name) for item in error.errors())
     if problems:
         raise ConfigError(problems)
     return channels
@@ -45,16 +47,16 @@ def _place(settings: Settings, name: str) -> ChatPlace:
     return ChatPlace(name=name, accounts=accounts)
 
 
-def _make(value: ChannelSettings, board: Board, place: ChatPlace) -> ChatConnector:
+def _make(value: ChannelSettings, board: Board | None, place: ChatPlace) -> ChatConnector | None:
     if not value.kind.isidentifier():
         raise ModuleNotFoundError(value.kind)
     module = importlib.import_module(f"connectors.chat.{value.kind}")
     if not hasattr(module, "Connector"):
         raise ModuleNotFoundError(value.kind)
     own = module.Settings.model_validate(value.model_extra or {})
-    connector: ChatConnector
+    connector: ChatConnector | None
     if value.kind == WEB:
-        connector = module.Connector(own, board)
+        connector = module.Connector(own, board) if board else None
     else:
         connector = module.Connector(own) if value.kind == CONSOLE else module.Connector(own, place)
     return connector

@@ -20,7 +20,8 @@ from bot.bootstrap.metric_source import open_metrics
 from bot.bootstrap.platforms import LOCAL, make_platforms
 from bot.bootstrap.state import STORE_FILE, open_for_reading
 from bot.domain.service import LogPlace, Service
-from bot.errors import NightshiftError, Reason, Refused
+from bot.errors import ConfigError, NightshiftError, Reason, Refused
+from bot.ports.board import Board
 from bot.ports.ci import CIProvider
 from bot.ports.clock import SystemClock
 from bot.ports.forge import Forge
@@ -140,20 +141,27 @@ async def check_ci(settings: Settings) -> Sequence[Found]:
 
 
 async def check_chat(settings: Settings) -> Sequence[Found]:
+    """Ask every chat service; the web page is one only where there is a store."""
     if settings.database_url is None and not (settings.server.state_dir / STORE_FILE).exists():
-        return [ok("chat", f"{len(settings.channels)} channels; they are asked once there is a store")]
+        return await _ask_channels(settings, None)
     database = open_for_reading(settings)
     try:
-        board = SqlBoard(SqlStore(database, SystemClock(), _no_phases), SystemClock())
-        found = []
-        for channel in make_channels(settings, board):
-            health = await channel.connector.check()
-            name = f"chat {channel.name}"
-            how = f"mend [channels.{channel.name}]"
-            found.append(ok(name, health.text) if health.ok else mend(name, health.text, how))
-        return found
+        return await _ask_channels(settings, SqlBoard(SqlStore(database, SystemClock(), _no_phases), SystemClock()))
     finally:
         database.dispose()
+
+
+async def _ask_channels(settings: Settings, board: Board | None) -> Sequence[Found]:
+    try:
+        channels = make_channels(settings, board)
+    except ConfigError as error:
+        return [mend("chat", str(one), "mend the configuration") for one in error.problems]
+    found = []
+    for channel in channels:
+        health = await channel.connector.check()
+        name = f"chat {channel.name}"
+        found.append(ok(name, health.text) if health.ok else mend(name, health.text, f"mend [channels.{channel.name}]"))
+    return found
 
 
 def _no_phases(_session: object) -> "_NoPhases":

@@ -10,7 +10,7 @@ from bot.bootstrap.places import open_file
 from bot.domain.service import LogPlace
 from bot.errors import ConfigError, Problem
 from bot.ports.logs import LogSource
-from bot.settings import Settings
+from bot.settings import Settings, explain
 from bot.settings_connections import LOG_STORES
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -55,5 +55,5 @@ def read_connection(settings: Settings, name: str, kind: type[_Model]) -> _Model
     try:
         return kind.model_validate((table.model_extra if table else None) or {})
     except ValidationError as error:
-        wrong = [(".".join(str(part) for part in (f"connections.{name}", *e["loc"])), e["msg"]) for e in error.errors()]
-    raise ConfigError([Problem(where=where, what=what) for where, what in wrong])
+        wrong = [explain(item, "connections", name) for item in error.errors()]
+    raise ConfigError(wrong)

@@ -12,7 +12,7 @@ from bot.errors import ConfigError, Problem
 from bot.ports.alerts import AlertSource
 from bot.ports.ci import CIProvider, Platform
 from bot.ports.forge import Forge
-from bot.settings import Settings
+from bot.settings import Settings, explain
 from bot.settings_connections import LOG_STORES, METRIC_STORE
 
 LOCAL: Final = "local"
@@ -46,9 +46,7 @@ def make_platforms(settings: Settings) -> Platforms:
             what = f'no connector "{name}" for CI or forge; look into connectors/ci for those there are'
             problems.append(Problem(where=f"connections.{name}", what=what))
         except ValidationError as error:
-            for item in error.errors():
-                place = ".".join(str(part) for part in (f"connections.{name}", *item["loc"]))
-                problems.append(Problem(where=place, what=item["msg"]))
+            problems += (explain(item, "connections", name) for item in error.errors())
         except ConfigError as error:
             problems += error.problems
     problems += [

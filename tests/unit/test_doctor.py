@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from bot.bootstrap import checks_outside, checks_state
 from bot.bootstrap.checks import Found
+from bot.bootstrap.checks_outside import check_chat
 from bot.bootstrap.doctor import Report, _check_address, _check_people, _clean, examine
 from bot.settings import Settings
 from bot.store.database import lock_state
@@ -83,6 +84,19 @@ class TestTheConfiguration:
     def test_all_addresses_without_a_name(self, state):
         told = Settings(server={"state_dir": state, "host": "0.0.0.0"})
         assert not only(_check_address(told)).is_ok
+
+
+class TestChat:
+    async def test_a_wrong_channel_is_told_before_the_first_start(self, state):
+        channels = {"web": {"kind": "web"}, "teams": {"kind": "teams"}, "telegram": {"kind": "telegram", "chats": 1}}
+        told = [one.text for one in await check_chat(settings(state, channels=channels))]
+        assert told == [
+            'channels.teams.kind: no chat connector "teams"; look into connectors/chat for those there are',
+            "channels.telegram.token: is missing; add it",
+            "channels.telegram.chat: is missing; add it",
+            "channels.telegram.chats: is not a setting; check the spelling, or remove it",
+        ]
+        assert await check_chat(settings(state, channels={"web": {"kind": "web"}})) == []
 
 
 class TestTheReport:

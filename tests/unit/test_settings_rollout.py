@@ -40,7 +40,7 @@ def load(tmp_path, monkeypatch):
         ('release_tags = ""', "services.shop.release_tags", 'as in "v*"'),
         ('merge = "yes"', "services.shop.merge", "Input should be"),
         ("watch_minutes = 0", "services.shop.watch_minutes", "greater than 0"),
-        ('binary_paths = [" "]', "services.shop.binary_paths.0", "should match pattern"),
+        ('binary_paths = [" "]', "services.shop.binary_paths.0", "does not look right"),
     ],
 )
 def test_what_could_never_work_is_named_with_what_to_do(load, service, where, what):
