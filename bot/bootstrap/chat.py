@@ -23,7 +23,7 @@ def make_channels(settings: Settings, board: Board) -> Sequence[Channel]:
         try:
             channels.append(Channel(name=name, connector=_make(value, board, _place(settings, name))))
         except ModuleNotFoundError as error:
-            problems.append(Problem(where=f"channels.{name}.kind", what=_say_missing(value.kind, error)))
+            problems.append(Problem(where=f"channels.{name}.kind", what=say_missing(value.kind, error)))
         except ValidationError as error:
             for item in error.errors():
                 place = ".".join(str(part) for part in item["loc"])
@@ -33,7 +33,7 @@ def make_channels(settings: Settings, board: Board) -> Sequence[Channel]:
     return channels
 
 
-def _say_missing(kind: str, error: ModuleNotFoundError) -> str:
+def say_missing(kind: str, error: ModuleNotFoundError) -> str:
     """Say whether there is no such connector, or its SDK is not installed."""
     if error.name and not error.name.startswith("connectors"):
         return f'needs a package that is not installed ({error.name}): install Nightshift with the extra "{kind}"'
