@@ -132,8 +132,10 @@ async def _finish(setup: ChatSetup, kept: Mapping[str, str], place: ChatPlace) -
             await opened.register()
         await opened.connector.post(place.name, _card(place), f"connect {secrets.token_hex(8)}", None)
     except NightshiftError as error:
-        if not setup.card_may_wait or isinstance(error, Refused):
+        if isinstance(error, Refused):
             raise
+        if not setup.card_may_wait:
+            raise Refused(f"{error} Nothing was written.", error.reason) from error
         return str(error)
     finally:
         if opened.close is not None:
