@@ -1,4 +1,4 @@
-"""`connect slack|discord|telegram|whatsapp`: a chat service set up at the terminal, or by a script."""
+"""`connect slack` and its like: a chat service set up at the terminal, or by a script."""
 
 import getpass
 import os
@@ -9,14 +9,13 @@ from typing import Annotated, Final
 
 import typer
 
-KINDS: Final = {"slack": "Slack", "discord": "Discord", "telegram": "Telegram", "whatsapp": "WhatsApp"}
+_CONNECTORS: Final = Path(__file__).parents[2] / "connectors" / "chat"
 
 
 def add_commands(app: typer.Typer, config: Path) -> None:
-    """Add a command for each chat service. `config` is the configuration where none is named."""
-    for kind, title in KINDS.items():
-        text = f"Connect {title}, step by step, with a test card."
-        app.command(kind, help=text)(_make_command(kind, config))
+    """Add a command for each chat service that has a set-up. `config` is the configuration where none is named."""
+    for kind in sorted(path.parent.name for path in _CONNECTORS.glob("*/setup.py")):
+        app.command(kind, help=f"Connect {kind}, step by step, with a test card.")(_make_command(kind, config))
 
 
 def _make_command(kind: str, default: Path) -> Callable[..., None]:

@@ -21,7 +21,8 @@ _IN_CHECKOUT: Final = Path(__file__).parents[3] / "infra" / "slack-manifest.yaml
 def read_manifest() -> str:
     """Return the app's manifest as Slack takes it."""
     place = _IN_WHEEL if _IN_WHEEL.is_file() else _IN_CHECKOUT
-    return place.read_text(encoding="utf-8")
+    lines = place.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("#"))
 
 
 def _fill(given: Given) -> Settings:
