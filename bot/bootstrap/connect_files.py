@@ -22,7 +22,7 @@ class Files:
     """One channel's part of the configuration. Nothing is written before `write`."""
 
     def __init__(self, config: Path, name: str) -> None:
-        self.config = config.resolve()
+        self.config = config.absolute()
         self.env = self.config.with_name(ENV_FILE)
         self._name = name
         self._text = _read(self.config)
@@ -123,6 +123,7 @@ def _read_lines(text: str) -> dict[str, str]:
 
 def _replace(path: Path, text: str, *, mode: int) -> None:
     """Write a file whole or not at all; its owner stays the same."""
+    path = path.resolve()  # a link stays one
     place = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from bot.bootstrap.chat import say_missing
 from bot.bootstrap.connect_files import Files
 from bot.domain.chat import Message, Paragraph, Tone
+from bot.domain.unseen import make_harmless
 from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.chat import ChatPlace
 from bot.ports.chat_setup import ChatSetup, Question
@@ -81,8 +82,8 @@ def _ask_all(setup: ChatSetup, known: Mapping[str, str], kind: str, terminal: Te
             if is_right:
                 break
             if not terminal.is_patient:
-                name = f"{PREFIX}{kind}_{question.setting}".upper()
-                raise Refused(f"{question.label}: {said} Nothing was written. Variable: {name}", Reason.BAD_INPUT)
+                way = "--chat" if question.setting == "chat" else f"{PREFIX}{kind}_{question.setting}".upper()
+                raise Refused(f"{question.label}: {said} Nothing was written. Give it by {way}.", Reason.BAD_INPUT)
             terminal.say(f"✗ {said}")
             value = ""
         terminal.say(f"✓ {said}")
@@ -105,9 +106,18 @@ def _look(question: Question, given: Mapping[str, str], value: str) -> tuple[str
             return "", "Nothing there yet." if question.find is not None else "It is missing.", False
         return value, _await(question.examine({**given, question.setting: value})), True
     except ValidationError as error:
-        return value, "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors()) + ".", False
+        return value, _explain(error, question.setting), False
     except NightshiftError as error:
-        return value, str(error), False
+        return value, make_harmless(str(error)), False
+
+
+def _explain(error: ValidationError, setting: str = "") -> str:
+    """Return what is wrong; which setting it is about stands there where it is not the one that was asked for."""
+    texts = []
+    for item in error.errors():
+        name = str(item["loc"][0]) if item["loc"] else setting
+        texts.append(("" if name == setting else f"{name}: ") + item["msg"].removeprefix("Value error, "))
+    return "; ".join(texts) + "."
 
 
 def _await(work: Awaitable[str]) -> str:
@@ -122,12 +132,11 @@ async def _finish(setup: ChatSetup, kept: Mapping[str, str], place: ChatPlace) -
     try:
         opened = setup.open(kept, place)
     except ValidationError as error:
-        faults = "; ".join(f"{item['loc'][0] if item['loc'] else place.name}: {item['msg']}" for item in error.errors())
-        raise Refused(f"{faults}. Nothing was written.", Reason.BAD_INPUT) from None
+        raise Refused(f"{_explain(error)} Nothing was written.", Reason.BAD_INPUT) from None
     try:
         health = await opened.connector.check()
         if not health.ok:
-            raise Refused(f"{health.text} Nothing was written.", Reason.NOT_ALLOWED)
+            raise Refused(f"{make_harmless(health.text)} Nothing was written.", Reason.NOT_ALLOWED)
         if opened.register is not None:
             await opened.register()
         await opened.connector.post(place.name, _card(place), f"connect {secrets.token_hex(8)}", None)
@@ -135,8 +144,8 @@ async def _finish(setup: ChatSetup, kept: Mapping[str, str], place: ChatPlace) -
         if isinstance(error, Refused):
             raise
         if not setup.card_may_wait:
-            raise Refused(f"{error} Nothing was written.", error.reason) from error
-        return str(error)
+            raise Refused(f"{make_harmless(str(error))} Nothing was written.", error.reason) from error
+        return make_harmless(str(error))
     finally:
         if opened.close is not None:
             await opened.close()

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from typer.testing import CliRunner
 
+from bot import cli
 from bot.bootstrap.chat import make_channels
 from bot.bootstrap.connect_wizard import Order, Terminal, connect
 from bot.errors import Refused
@@ -186,6 +188,44 @@ def test_whatsapp_is_connected_before_its_templates_are_approved(set_up: Setting
         person = set_up("whatsapp", Person(), is_patient=False, given=given, url=f"{url}/v23.0", **values)
     assert "! The test card did not go out yet: WhatsApp refused the template" in person.text
     kept(place, whatsapp_server.TOKEN, whatsapp_server.VERIFY)
+
+
+def test_a_script_gives_everything_by_variables_and_one_option(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = TelegramServer()
+    with served(server.app()) as url:
+        monkeypatch.setenv("NIGHTSHIFT_TELEGRAM_TOKEN", telegram_server.TOKEN)
+        monkeypatch.setenv("NIGHTSHIFT_TELEGRAM_URL", url)
+        command = ["connect", "telegram", "--chat", str(telegram_server.CHAT), "--yes"]
+        done = CliRunner().invoke(cli.app, command)
+    assert done.exit_code == 0
+    assert "✓ The test card is there." in done.output
+    assert telegram_server.TOKEN not in done.output
+    monkeypatch.delenv("NIGHTSHIFT_TELEGRAM_TOKEN")
+    monkeypatch.delenv("NIGHTSHIFT_TELEGRAM_URL")
+    kept(place, telegram_server.TOKEN, f"NIGHTSHIFT_TELEGRAM_URL={url}\n")
+
+
+def test_each_line_of_the_standard_input_answers_a_question(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = DiscordServer()
+    with served(server.app()) as url:
+        monkeypatch.setenv("NIGHTSHIFT_DISCORD_URL", url)
+        typed = f"{discord_server.TOKEN}\n{discord_server.CHAT}\n"
+        done = CliRunner().invoke(cli.app, ["connect", "discord"], input=typed)
+    assert done.exit_code == 0
+    assert len(server.messages) == 1
+    kept(place, discord_server.TOKEN)
+
+
+def test_with_yes_nothing_is_asked(place: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["connect", "discord", "--yes"], input=f"{discord_server.TOKEN}\n")
+    assert isinstance(done.exception, Refused)
+    assert "Give it by NIGHTSHIFT_DISCORD_TOKEN." in str(done.exception)
+    assert (place / "nightshift.toml").read_text() == OLD
+
+
+def test_a_wrong_variable_of_the_channel_is_named(set_up: Setting) -> None:
+    with pytest.raises(Refused, match="url: write an address such as"):
+        set_up("telegram", Person(), is_patient=False, token=telegram_server.TOKEN, url="nowhere")
 
 
 WRONG = {
