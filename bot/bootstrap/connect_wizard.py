@@ -58,6 +58,8 @@ def connect(order: Order, terminal: Terminal) -> None:
     _tell(files, files.write(*_sort(setup, given, kept, files.in_variables(order.variables))), terminal)
     for line in setup.end:
         terminal.say(line.replace("{address}", files.public_url(order.variables) or _NO_ADDRESS))
+    terminal.say(f'Accounts stand with their people, in [people.<name>]: accounts = {{ {order.kind} = "…" }}')
+    terminal.say("Then: nightshift doctor, nightshift run")
 
 
 def _load(kind: str) -> ChatSetup:

@@ -112,6 +112,7 @@ def test_slack_shows_the_manifest_and_keeps_what_works(set_up: Setting, place: P
         person = Person(slack_server.BOT_TOKEN, slack_server.APP_TOKEN, slack_server.CHAT)
         set_up("slack", person, url=f"{url}/api")
     assert "socket_mode_enabled: true" in person.text
+    assert 'accounts = { slack = "…" }' in person.text
     assert "The bot is @nightshift" in person.text
     assert person.hidden == [True, True, False]
     assert HEADLINE in str(server.messages)
