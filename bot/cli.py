@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from bot.bootstrap import logs_ci
+from bot.bootstrap import connect, logs_ci
 from bot.errors import ConfigError, NightshiftError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ Config = Annotated[
     typer.Option("--config", "-c", help="The configuration file.", envvar="NIGHTSHIFT_CONFIG", show_default=False),
 ]
 DEFAULT_CONFIG = Path("nightshift.toml")
+connect.add_commands(connect_app, DEFAULT_CONFIG)
 
 
 def main() -> None:

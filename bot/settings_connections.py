@@ -32,14 +32,15 @@ def add_variables(values: dict[str, Any], variables: Mapping[str, str]) -> tuple
     channels = values.get("channels")
     tables += channels.items() if isinstance(channels, dict) else ()
     for name, table in tables:
-        for variable, key, value in _variables_of(name, variables):
+        for variable, key, value in variables_of(name, variables):
             if isinstance(table, dict):
                 table[key] = value
                 used.append(variable)
     return tuple(used)
 
 
-def _variables_of(name: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def variables_of(name: str, variables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each variable of a connection or channel with its setting and its value."""
     prefix = f"{PREFIX}{name.upper()}_"
     for variable, value in variables.items():
         upper = variable.upper()

@@ -27,7 +27,7 @@ def make_channels(settings: Settings, board: Board | None) -> Sequence[Channel]:
             connector = _make(value, board, _place(settings, name))
             channels += [Channel(name=name, connector=connector)] if connector else []
         except ModuleNotFoundError as error:
-            problems.append(Problem(where=f"channels.{name}.kind", what=_say_missing(value.kind, error)))
+            problems.append(Problem(where=f"channels.{name}.kind", what=say_missing(value.kind, error)))
         except ValidationError as error:
             problems += (explain(item, "channels", name) for item in error.errors())
     if problems:
@@ -35,7 +35,7 @@ def make_channels(settings: Settings, board: Board | None) -> Sequence[Channel]:
     return channels
 
 
-def _say_missing(kind: str, error: ModuleNotFoundError) -> str:
+def say_missing(kind: str, error: ModuleNotFoundError) -> str:
     """Say whether there is no such connector, or its SDK is not installed."""
     if error.name and not error.name.startswith("connectors"):
         return f'needs a package that is not installed ({error.name}): install Nightshift with the extra "{kind}"'

@@ -18,4 +18,5 @@ def test_the_wheel_holds_every_file_of_the_product(tmp_path: Path) -> None:
         place(path) for path in tracked_files() if place(path).split("/")[0] in {"bot", "connectors", "playbooks"}
     }
     assert wanted - held == set()
+    assert "connectors/chat/slack/manifest.yaml" in held
     assert "nightshift" in zipfile.ZipFile(wheel).read(next(n for n in held if n.endswith("entry_points.txt"))).decode()

@@ -19,7 +19,6 @@ from connectors.chat.discord import Connector, Settings
 from connectors.chat.discord import gateway as gating
 from connectors.chat.discord import listener as listening
 from connectors.chat.discord.reference import read_reference
-from connectors.chat.discord.setup import probe
 from tests.contract.chat_suite import ACK, REJECT, ChatContract, ChatRig, RecordingInbox, card, note
 from tests.discord_server import BEN, BOT, CHAT, PUBLIC, TOKEN, DiscordServer, Stored
 
@@ -421,7 +420,9 @@ class TestChatDiscord(ChatContract):
         self, world: DiscordServer, served: TestServer
     ) -> None:
         world.faults["channel"] = [(403, {"message": "Missing Access", "code": 50001}, {})]
-        health = await probe(settings(served))
+        connector = Connector(settings(served), PLACE)
+        health = await connector.check()
+        await connector.close()
         assert not health.ok
         assert "does not see the channel 500" in health.text
         assert "client_id=4242&scope=bot+applications.commands&permissions=309237763072" in health.text

@@ -19,11 +19,11 @@ from bot.ports.http import WebAnswer, Webhook, WebRequest
 from connectors.chat.discord.api import Api
 from connectors.chat.discord.commands import are_same, build_commands
 from connectors.chat.discord.gateway import Gateway
+from connectors.chat.discord.health import check
 from connectors.chat.discord.listener import Listener
 from connectors.chat.discord.payloads import Interaction
 from connectors.chat.discord.reading import PING, Reader
 from connectors.chat.discord.settings import Settings
-from connectors.chat.discord.setup import examine
 from connectors.chat.discord.writer import Writer
 
 LIMITS: Final = ChatLimits(
@@ -70,7 +70,7 @@ class Connector:
     async def run(self, inbox: ChatInbox) -> None:
         """Listen until cancelled; that ends the connections. An event counts as received once the inbox has it."""
         try:
-            await self._set_up()
+            await self.set_up()
             if self._settings.public_key:
                 await asyncio.Event().wait()
             reader = await self._reader()
@@ -104,7 +104,7 @@ class Connector:
 
     async def check(self) -> Health:
         """Say whether the token works and the bot sees the channel."""
-        return await examine(self._api, self._settings)
+        return await check(self._api, self._settings)
 
     @cached_property
     def _api(self) -> Api:
@@ -136,7 +136,7 @@ class Connector:
             while len(known) > _REMEMBERED:
                 known.popitem(last=False)
 
-    async def _set_up(self) -> None:
+    async def set_up(self) -> None:
         """Register the commands, where Discord has others: it takes few changes a day."""
         if self._is_set_up:
             return

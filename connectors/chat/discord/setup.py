@@ -1,60 +1,73 @@
-"""Setting a Discord channel up: what a person has to click, and whether it worked."""
+"""Discord's part of `nightshift connect`."""
 
 from typing import Final
 
-from discord import Permissions
 from discord.http import Route
 
-from bot.errors import NightshiftError, Reason
-from bot.ports.chat import Health
+from bot.domain.unseen import make_harmless
+from bot.errors import Reason, Rejected
+from bot.ports.chat import ChatPlace
+from bot.ports.chat_setup import ChatSetup, Given, Opened, Question
 from connectors.chat.discord.api import Api
+from connectors.chat.discord.connector import Connector
+from connectors.chat.discord.health import check, write_invite
 from connectors.chat.discord.settings import Settings
 
-PERMISSIONS: Final = Permissions(
-    view_channel=True,
-    send_messages=True,
-    send_messages_in_threads=True,
-    create_public_threads=True,
-    embed_links=True,
-    attach_files=True,
-    read_message_history=True,
-)
-STEPS: Final = (
-    "Make an application: https://discord.com/developers/applications, New Application.",
-    "Under Bot: reset the token and paste it here. Leave the three privileged intents off.",
-    "Invite the bot with the link that is shown next.",
-    "Write /id in the channel, and paste the number of the channel here.",
-)
+_BLANK: Final = {"chat": "0"}
 
 
-def write_invite(application: str) -> str:
-    """Return the link that lets the bot into a server with the least it needs."""
-    base = "https://discord.com/oauth2/authorize"
-    return f"{base}?client_id={application}&scope=bot+applications.commands&permissions={PERMISSIONS.value}"
-
-
-async def probe(settings: Settings) -> Health:
-    """Say whether the settings work, over a connection of its own."""
-    api = Api(settings)
-    try:
-        return await examine(api, settings)
-    finally:
-        await api.close()
-
-
-async def examine(api: Api, settings: Settings) -> Health:
-    """Say whether the token works and the bot sees the channel; if it does not, with which link it is let in."""
+async def _name_bot(given: Given) -> str:
+    api = Api(Settings.model_validate({**_BLANK, **given}))
     try:
         me = await api.call(Route("GET", "/users/@me"))
         own = await api.call(Route("GET", "/applications/@me"))
-    except NightshiftError as error:
-        return Health(ok=False, text=str(error))
+    finally:
+        await api.close()
+    return f"The bot is @{make_harmless(str(me['username']))}. Invite it: {write_invite(str(own['id']))}"
+
+
+async def _see_channel(given: Given) -> str:
+    settings = Settings.model_validate(given)
+    api = Api(settings)
     try:
-        channel = await api.call(Route("GET", "/channels/{channel_id}", channel_id=settings.chat))
-    except NightshiftError as error:
-        if error.reason not in {Reason.NOT_FOUND, Reason.NOT_ALLOWED}:
-            return Health(ok=False, text=str(error))
-        lead = f"@{me['username']} does not see the channel {settings.chat}: invite it with"
-        return Health(ok=False, text=f"{lead} {write_invite(str(own['id']))}")
-    way = "by signed calls" if settings.public_key else "by the gateway"
-    return Health(ok=True, text=f"@{me['username']} in #{channel.get('name') or settings.chat}, {way}")
+        health = await check(api, settings)
+    finally:
+        await api.close()
+    if not health.ok:
+        raise Rejected(health.text, Reason.NOT_FOUND)
+    return make_harmless(health.text)
+
+
+def _open(given: Given, place: ChatPlace) -> Opened:
+    connector = Connector(Settings.model_validate(given), place)
+    return Opened(connector=connector, register=connector.set_up, close=connector.close)
+
+
+SETUP: Final = ChatSetup(
+    begin=(
+        "Open https://discord.com/developers/applications and choose New Application.",
+        "Under Installation set the install link to None; under Bot switch Public Bot off.",
+        "Under Bot leave the three privileged intents off: Nightshift needs none.",
+    ),
+    questions=(
+        Question(
+            setting="token",
+            label="the bot's token",
+            steps=("Under Bot choose Reset Token, and copy the token.",),
+            is_secret=True,
+            examine=_name_bot,
+        ),
+        Question(
+            setting="chat",
+            label="the channel's number",
+            steps=(
+                "Open the invite link above and choose your server.",
+                "Switch Developer Mode on (User Settings, Advanced), then right-click the channel: Copy Channel ID.",
+            ),
+            is_number=True,
+            examine=_see_channel,
+        ),
+    ),
+    end=("Everybody who shall press buttons writes /id there once Nightshift runs: the answer is their account.",),
+    open=_open,
+)

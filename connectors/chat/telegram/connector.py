@@ -87,7 +87,7 @@ class Connector:
                 await request.shutdown()
 
     async def _listen(self, inbox: ChatInbox) -> None:
-        await self._set_up()
+        await self.set_up()
         if self._settings.webhook_url:
             await asyncio.Event().wait()
         await self._poll(inbox)
@@ -171,7 +171,7 @@ class Connector:
         while len(self._forms) > _FORMS:
             self._forms.popitem(last=False)
 
-    async def _set_up(self) -> None:
+    async def set_up(self) -> None:
         """Learn the bot's name, register the commands, and tell Telegram which way updates come."""
         if not self._is_set_up:
             me = await call(self._bot.get_me())
@@ -205,7 +205,7 @@ class Connector:
         except Rejected as error:
             return WebAnswer(status=400, body=f"{error}\n")
         try:
-            await self._set_up()
+            await self.set_up()
         except NightshiftError as error:
             return WebAnswer(status=503, body=f"{error}\n")
         await self._listener.take([update], inbox)

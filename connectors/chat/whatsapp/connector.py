@@ -69,7 +69,7 @@ class Connector:
         """Offer the commands where people type, and wait: WhatsApp calls us. Cancelling ends the connections."""
         self._listens = True
         try:
-            await self._offer_commands()
+            await self.set_up()
             await asyncio.Event().wait()
         finally:
             await self.close()
@@ -120,7 +120,8 @@ class Connector:
             accounts=self._accounts,
         )
 
-    async def _offer_commands(self) -> None:
+    async def set_up(self) -> None:
+        """Offer the commands where people type."""
         try:
             await self._api.register(COMMANDS)
         except Rejected as error:  # the commands work without being offered
