@@ -16,6 +16,7 @@ from tests.e2e.walk import Person, make_ground, shop_service
 SECONDS = 5
 """In which every other card has to show it."""
 LATE = "Ana has INC-1 already."
+BOTH = "approved by Ana and Ben"
 
 
 class Mirrored:
@@ -66,7 +67,7 @@ class Mirrored:
         await self._find(self.slack, "approve", "ben")()
         await self._until_all_show("Ben approved at", gone="approve")
         await late()
-        await _until(lambda: "already" in self.telegram.told(), "told in telegram")
+        await _until(lambda: BOTH in self.telegram.told(), "whoever came late was told")
 
     @staticmethod
     def _find(chat: Chat, verb: str, person: str) -> Press:
