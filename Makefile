@@ -23,7 +23,7 @@ test: ## Run all tests (ARGS=tests/unit: some of them)
 	@infra/environment.sh python dev
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-test-long: ## Run what takes minutes: 600 kills, 1,000 patches at once, 1,000 random changes (KILLS=30 SEED=7)
+test-long: ## Run what takes minutes: 600 kills, 1,000 patches at once, 1,000 random changes, each chat alone (KILLS=30 SEED=7)
 	@infra/environment.sh programs tests
 	@infra/environment.sh python dev
 	@$(PY) -m pytest -m long -s $(ARGS)

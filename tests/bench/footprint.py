@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.bench.channels import measure_channels
 from tests.bench.intake import make_bot
 from tests.bench.report import Row, note, within
 from tests.bench.running import Bot
@@ -29,9 +30,10 @@ async def measure(folder: Path) -> list[Row]:
     bot = await asyncio.to_thread(make_bot, folder / "bot")
     async with aiohttp.ClientSession() as session:
         try:
-            return rows + await _measure_start(bot, session) + await _measure_idle(bot)
+            rows += await _measure_start(bot, session) + await _measure_idle(bot)
         finally:
             bot.stop()
+    return rows + await measure_channels(folder / "channels")
 
 
 def _weigh(target: Path, lock: str, name: str, limit: float) -> list[Row]:
