@@ -397,6 +397,7 @@ class TestWhatsAppByDefault:
         await rig.say("help")
         await rig.server.wait(lambda got: got.to == ANA)
         await inbox.wait(4)
+        await rig.server.wait(lambda got: got.to == "15559999999")
         assert len([got for got in rig.server.sent if got.to == "15559999999"]) == 1
         assert await rig.copies("checkout is failing") == 0
 

@@ -2,13 +2,13 @@
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from connectors.chat.addresses import ProxyAddress, SocketAddress, WebAddress
+
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{10,100}\.[A-Za-z0-9_-]{4,40}\.[A-Za-z0-9_-]{20,200}")
 _KEY: Final = re.compile(r"(?:[0-9a-f]{64})?")
-_SCHEMES: Final = {"url": {"http", "https"}, "gateway_url": {"ws", "wss"}, "proxy": {"http", "https"}}
 
 
 class Settings(BaseModel):
@@ -22,10 +22,10 @@ class Settings(BaseModel):
     chat: int = Field(ge=0, lt=2**63)
     allowed_chats: tuple[int, ...] = ()
     public_key: str = ""
-    url: str = "https://discord.com/api/v10"
-    gateway_url: str = "wss://gateway.discord.gg/"
+    url: WebAddress = "https://discord.com/api/v10"
+    gateway_url: SocketAddress = "wss://gateway.discord.gg/"
     answer_seconds: float = Field(default=10.0, gt=0, le=25)
-    proxy: str = ""
+    proxy: ProxyAddress = ""
     ca_file: str = ""
 
     @field_validator("token")
@@ -41,16 +41,3 @@ class Settings(BaseModel):
         if not _KEY.fullmatch(key.lower()):
             raise ValueError("is no public key; it has 64 digits and letters from a to f")
         return key.lower()
-
-    @field_validator("url", "gateway_url", "proxy")
-    @classmethod
-    def _require_address(cls, url: str, info: object) -> str:
-        name = getattr(info, "field_name", "")
-        if not url and name == "proxy":
-            return url
-        parts = urlsplit(url)
-        if parts.scheme not in _SCHEMES[name] or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"write an address that begins with {sorted(_SCHEMES[name])[-1]}://")
-        if not url.isprintable() or " " in url or (parts.username is not None and name != "proxy"):
-            raise ValueError("no user and no hidden characters in the address")
-        return url.rstrip("/") if name == "url" else url

@@ -1,9 +1,10 @@
 """What a Slack channel may hold."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+
+from connectors.chat.addresses import ProxyAddress, WebAddress
 
 ChannelId = Annotated[str, StringConstraints(pattern=r"^[CG][A-Z0-9]{2,20}$")]
 
@@ -20,9 +21,9 @@ class Settings(BaseModel):
     app_token: SecretStr | None = None
     signing_secret: SecretStr | None = None
     allowed_chats: tuple[ChannelId, ...] = ()
-    url: str = "https://slack.com/api"
+    url: WebAddress = "https://slack.com/api"
     answer_seconds: int = Field(default=10, ge=1, le=25)
-    proxy: str = ""
+    proxy: ProxyAddress = ""
     ca_file: str = ""
 
     @field_validator("bot_token")
@@ -41,23 +42,6 @@ class Settings(BaseModel):
         if secret is not None and len(secret.get_secret_value()) < 16:
             raise ValueError("needs at least 16 characters; Slack shows it under Basic Information")
         return secret
-
-    @field_validator("url")
-    @classmethod
-    def _require_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("write an address such as https://slack.com/api")
-        if parts.username is not None or not url.isprintable() or " " in url:
-            raise ValueError("no user and no hidden characters in the address")
-        return url.rstrip("/")
-
-    @field_validator("proxy")
-    @classmethod
-    def _require_proxy(cls, proxy: str) -> str:
-        if proxy and (urlsplit(proxy).scheme not in {"http", "https"} or not urlsplit(proxy).hostname):
-            raise ValueError("write an address such as http://proxy.example.com:3128")
-        return proxy
 
     @model_validator(mode="after")
     def _require_one_way(self) -> "Settings":

@@ -2,9 +2,10 @@
 
 import re
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from connectors.chat.addresses import MaybeWebAddress, ProxyAddress, WebAddress
 
 _TOKEN: Final = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{20,100}")
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{16,256}")
@@ -22,12 +23,12 @@ class Settings(BaseModel):
     chat: int
     allowed_chats: tuple[int, ...] = ()
     topics: Literal["auto", "never"] = "auto"
-    url: str = "https://api.telegram.org"
-    webhook_url: str = ""
+    url: WebAddress = "https://api.telegram.org"
+    webhook_url: MaybeWebAddress = ""
     webhook_secret: SecretStr | None = None
     poll_seconds: int = Field(default=25, ge=0, le=50)
     answer_seconds: float = Field(default=10.0, gt=0, le=25)
-    proxy: str = ""
+    proxy: ProxyAddress = ""
     ca_file: str = ""
 
     @field_validator("token")
@@ -43,25 +44,6 @@ class Settings(BaseModel):
         if secret is not None and not _SECRET.fullmatch(secret.get_secret_value()):
             raise ValueError("needs 16 to 256 letters, digits, _ or -")
         return secret
-
-    @field_validator("url", "webhook_url")
-    @classmethod
-    def _require_address(cls, url: str, info: object) -> str:
-        if not url and getattr(info, "field_name", "") == "webhook_url":
-            return url
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("write an address such as https://nightshift.example.com")
-        if parts.username is not None or not url.isprintable() or " " in url:
-            raise ValueError("no user and no hidden characters in the address")
-        return url.rstrip("/")
-
-    @field_validator("proxy")
-    @classmethod
-    def _require_proxy(cls, proxy: str) -> str:
-        if proxy and (urlsplit(proxy).scheme not in {"http", "https"} or not urlsplit(proxy).hostname):
-            raise ValueError("write an address such as http://proxy.example.com:3128")
-        return proxy
 
     @model_validator(mode="after")
     def _require_secret_for_webhook(self) -> "Settings":

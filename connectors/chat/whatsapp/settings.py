@@ -2,9 +2,10 @@
 
 import re
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from connectors.chat.addresses import ProxyAddress, WebAddress
 
 _TOKEN: Final = re.compile(r"[!-~]{20,1000}")
 _SECRET: Final = re.compile(r"[!-~]{16,256}")
@@ -26,9 +27,9 @@ class Settings(BaseModel):
     page_template: str = Field(default="nightshift_page", pattern=r"^[a-z0-9_]{1,512}$")
     news_template: str = Field(default="nightshift_news", pattern=r"^[a-z0-9_]{1,512}$")
     template_language: str = Field(default="en", pattern=r"^[a-z]{2,3}(_[A-Za-z]{2,4})?$")
-    url: str = "https://graph.facebook.com/v23.0"
+    url: WebAddress = "https://graph.facebook.com/v23.0"
     answer_seconds: float = Field(default=10.0, gt=0, le=25)
-    proxy: str = ""
+    proxy: ProxyAddress = ""
     ca_file: str = ""
 
     @field_validator("token")
@@ -44,15 +45,3 @@ class Settings(BaseModel):
         if not _SECRET.fullmatch(secret.get_secret_value()):
             raise ValueError("needs 16 to 256 letters, digits or signs, without spaces")
         return secret
-
-    @field_validator("url", "proxy")
-    @classmethod
-    def _require_address(cls, url: str, info: object) -> str:
-        if not url and getattr(info, "field_name", "") == "proxy":
-            return url
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("write an address such as https://graph.facebook.com/v23.0")
-        if not url.isprintable() or " " in url:
-            raise ValueError("no hidden characters in the address")
-        return url.rstrip("/")
