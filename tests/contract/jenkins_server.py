@@ -1,4 +1,8 @@
-"""Jenkins as far as the connector knows it: queue, builds, crumbs, progressive logs, in memory."""
+"""Jenkins as far as the connector knows it: queue, builds, crumbs, progressive logs, in memory.
+
+The shapes are those of answers that others recorded from Jenkins and published, with all that the connector has to
+read over: classes, empty actions, parameters that are no text.
+"""
 
 import base64
 import itertools
@@ -11,6 +15,9 @@ from tests.contract.far_side import FarSide
 USER, TOKEN = "nightshift", "11aa22"
 JOB = "shop/checks"
 PATH = "/job/shop/job/checks"
+JOB_CLASS = "org.jenkinsci.plugins.workflow.job.WorkflowJob"
+ISSUER = "hudson.security.csrf.DefaultCrumbIssuer"
+BUILD = "org.jenkinsci.plugins.workflow.job.WorkflowRun"
 DECLARED = ("NIGHTSHIFT_SHA", "NIGHTSHIFT_BRANCH", "NIGHTSHIFT_KEY")
 
 
@@ -30,8 +37,36 @@ class Item:
     task: str = f"{PATH}/"
 
     def parameters(self) -> list[dict[str, object]]:
-        pairs = [{"_class": "hudson.model.StringParameterValue", "name": k, "value": v} for k, v in self.given.items()]
-        return [{"_class": "hudson.model.CauseAction"}, {"parameters": pairs}, {}]
+        pairs = [
+            {"_class": "hudson.model.BooleanParameterValue", "name": "Are you sure?", "value": False},
+            *({"_class": "hudson.model.StringParameterValue", "name": k, "value": v} for k, v in self.given.items()),
+        ]
+        cause = {"_class": "hudson.model.Cause$UserIdCause", "shortDescription": "Started by user n", "userId": USER}
+        return [
+            {"_class": "hudson.model.ParametersAction", "parameters": pairs},
+            {"_class": "hudson.model.CauseAction", "causes": [cause]},
+            {"_class": "jenkins.metrics.impl.TimeInQueueAction", "blockedDurationMillis": 0},
+            {},
+        ]
+
+    def queued(self, root: str) -> dict[str, object]:
+        task = {"_class": JOB_CLASS, "name": "checks", "color": "blue_anime"}
+        kind = "Left" if self.number or self.cancelled else "Waiting"
+        build = {"_class": BUILD, "number": self.number, "url": f"{root}{PATH}/{self.number}/"}
+        left = {"cancelled": self.cancelled, "executable": build if self.number else None} if kind == "Left" else {}
+        return left | {
+            "_class": f"hudson.model.Queue${kind}Item",
+            "actions": self.parameters(),
+            "blocked": False,
+            "buildable": False,
+            "id": self.id,
+            "inQueueSince": 1_767_321_990_000,
+            "params": "".join(f"\n{name}={text}" for name, text in self.given.items()),
+            "stuck": False,
+            "task": task | {"url": f"{root}{self.task}"},
+            "url": f"queue/item/{self.id}/",
+            "why": "In the quiet period. Expires in 4.9 sec" if kind == "Waiting" else None,
+        }
 
 
 @dataclass
@@ -75,7 +110,7 @@ class JenkinsServer(FarSide):
     async def crumb(self, request):
         if not self.crumbs:
             raise web.HTTPNotFound
-        answer = web.json_response({"crumb": "c0ffee", "crumbRequestField": "Jenkins-Crumb"})
+        answer = web.json_response({"_class": ISSUER, "crumb": "c0ffee", "crumbRequestField": "Jenkins-Crumb"})
         answer.set_cookie("JSESSIONID.1", "abc", httponly=True)
         return answer
 
@@ -89,22 +124,19 @@ class JenkinsServer(FarSide):
     async def queue(self, request):
         self.check(request)
         waiting = [one for one in self.items if not one.number and not one.cancelled]
-        shown = [
-            {"id": one.id, "task": {"url": f"{self.root}{one.task}"}, "actions": one.parameters()} for one in waiting
-        ]
+        shown = [one.queued(self.root) for one in waiting]
         for one in waiting:
             one.looks += 1
             if one.looks > 1:
                 one.number, one.building, one.looks = next(self.numbers), True, 0
-        return web.json_response({"items": shown})
+        return web.json_response({"_class": "hudson.model.Queue", "discoverableItems": [], "items": shown})
 
     async def item(self, request):
         self.check(request)
         found = next((one for one in self.items if one.id == int(request.match_info["id"])), None)
         if found is None:
             raise web.HTTPNotFound
-        told = {"cancelled": True} if found.cancelled else {}
-        return web.json_response(told | ({"executable": {"number": found.number}} if found.number else {}))
+        return web.json_response(found.queued(self.root))
 
     async def cancel_item(self, request):
         self.check(request)
@@ -116,10 +148,10 @@ class JenkinsServer(FarSide):
     async def job(self, request):
         self.check(request)
         if request.query["tree"].startswith("name"):
-            definitions = [{"name": name} for name in self.declared]
-            return web.json_response(
-                {"name": "checks", "buildable": True, "property": [{}, {"parameterDefinitions": definitions}]}
-            )
+            kind = {"_class": "hudson.model.StringParameterDefinition", "type": "StringParameterDefinition"}
+            given = [kind | {"description": None, "name": name} for name in self.declared]
+            properties = [{}, {"_class": "hudson.model.ParametersDefinitionProperty", "parameterDefinitions": given}]
+            return web.json_response({"_class": JOB_CLASS, "name": "checks", "buildable": True, "property": properties})
         built = sorted((one for one in self.items if one.number), key=lambda one: -one.number)
         for one in built:
             self.advance(one)
@@ -136,6 +168,14 @@ class JenkinsServer(FarSide):
 
     def shown(self, one: Item) -> dict[str, object]:
         return {
+            "_class": BUILD,
+            "displayName": f"#{one.number}",
+            "estimatedDuration": 1560,
+            "executor": None,
+            "id": str(one.number),
+            "inProgress": one.building,
+            "keepLog": False,
+            "changeSets": [],
             "number": one.number,
             "queueId": one.id,
             "result": one.result,
