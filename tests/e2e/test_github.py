@@ -88,9 +88,10 @@ def trouble(hub: Hub) -> None:
     ]
 
 
-async def test_whatever_github_loses_there_are_never_two_runs_and_never_none(tmp_path):
+@pytest.mark.parametrize("patches", [3, pytest.param(12, marks=pytest.mark.long)])
+async def test_whatever_github_loses_there_are_never_two_runs_and_never_none(patches, tmp_path):
     way = Way(trigger="dispatch", connection="answer_seconds = 0.8")
-    async with open_hub(tmp_path, way, patches=6, dispatch_seconds=3) as hub:
+    async with open_hub(tmp_path, way, patches=patches, dispatch_seconds=3) as hub:
         hub.at_once = 5
         trouble(hub)
         await hub.run(seconds=150)

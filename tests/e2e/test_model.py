@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -147,25 +146,9 @@ def check_nothing_leaked(walk: Walk) -> None:
             assert KEY.encode() not in path.read_bytes(), path
 
 
-async def test_the_key_is_in_no_environment_and_no_command_line_of_the_worker(make_walk):
-    async with serve_model([Hang()]) as server:
-        walk = make_walk(server.url, may_approve=lambda _: bool(server.seen))
-        task = asyncio.create_task(walk.run())
-        async with asyncio.timeout(60):
-            while not server.seen:
-                await asyncio.sleep(0.05)
-        workers = walk.children("-m bot worker")
-        assert workers
-        for pid in workers:
-            for name in ("environ", "cmdline"):
-                assert KEY.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
-        await task
-
-
 BROKEN = {
-    "hangs": (Hang(),),
-    "refuses its streams": (Stream(pieces=(refusal(), DONE)),),
     "is down": (Raw(status=502),),
+    "refuses its streams": (Stream(pieces=(refusal(), DONE)),),
     "breaks off": (Stream(pieces=(chunk({"content": "half a pat"}), None)),),
     "babbles": (Stream(pieces=tuple(chunk({"content": "bla " * 20_000}) for _ in range(8))),),
     "wants another key": (Raw(status=401, body=b'{"error":"Unauthorized"}'),),
@@ -175,7 +158,11 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+AT_ONCE = ("is down", "babbles")
+"""`make test-long` walks with the rest; tests/unit/test_model_hostile.py reads each of their answers."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in AT_ONCE else pytest.mark.long) for n in BROKEN])
 async def test_a_broken_model_changes_nothing_for_the_people(name, make_walk):
     """R6: paging, the revert, its approval and CI go on as without a model, and the card says what happened."""
     script = BROKEN[name]
@@ -211,14 +198,28 @@ async def test_the_answer_is_added_when_the_server_returns(make_walk):
     assert "It proposes" in timeline(walk, "model_ended")[0]
 
 
-async def test_a_resolved_incident_closes_the_stream(make_walk):
+def check_workers(walk: Walk) -> None:
+    """The model's key is in no environment and in no command line of a worker."""
+    workers = walk.children("-m bot worker")
+    assert workers
+    for pid in workers:
+        for name in ("environ", "cmdline"):
+            assert KEY.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
+
+
+async def test_a_model_that_hangs_keeps_nobody_and_a_resolved_incident_closes_its_stream(make_walk):
+    may_approve = asyncio.Event()
     async with serve_model([Hang()]) as server:
-        walk = make_walk(server.url, may_approve=lambda _: bool(server.seen))
-        began = time.monotonic()
-        await walk.run()
+        walk = make_walk(server.url, may_approve=lambda _: may_approve.is_set())
+        task = asyncio.create_task(walk.run())
+        async with asyncio.timeout(60):
+            while not server.seen:
+                await asyncio.sleep(0.05)
+        await asyncio.to_thread(check_workers, walk)
+        may_approve.set()
+        await task
         async with asyncio.timeout(10):
             await server.hung_up.wait()
-        assert time.monotonic() - began < 60
         async with asyncio.timeout(10):
             while not timeline(walk, "model_ended"):
                 await asyncio.sleep(0.1)
@@ -245,17 +246,30 @@ async def test_an_obedient_model_proposes_only_what_people_then_judge(make_walk)
     assert "did not hold" in timeline(walk, "model_ended")[0]
 
 
-@pytest.mark.parametrize("point", [p for p in read_fault_points() if is_of_model(p)], ids=lambda p: p.name)
-async def test_a_kill_in_the_model_s_part_repeats_at_most_the_call_in_flight(point, make_walk):
+KILLS = {
+    "the bot": (("phase.model.before", "model.stored", "model.concluded", "phase.model.after"), ""),
+    "its worker": (("worker.step",), "-m bot worker"),
+}
+
+
+def test_each_point_of_the_model_s_part_is_killed_at():
+    assert sorted(name for names, _ in KILLS.values() for name in names) == sorted(
+        point.name for point in read_fault_points() if is_of_model(point)
+    )
+
+
+@pytest.mark.parametrize("killed", KILLS)
+async def test_a_kill_in_the_model_s_part_repeats_at_most_the_call_in_flight(killed, make_walk):
+    names, child = KILLS[killed]
     async with serve_model(follow(ENGINEER)) as server:
         walk = make_walk(server.url, may_approve=has_ended)
-        await walk.run(point.name, child="-m bot worker" if point.process == "worker" else "", seconds=90)
-    assert walk.starts == 2, f"{point.name} was never reached"
+        assert await walk.run(*names, child=child, seconds=90) == []
+    assert walk.starts == 1 + len(names)
     rows = walk.query("SELECT seq, kind FROM step ORDER BY seq")
     assert [seq for seq, _ in rows] == list(range(len(rows)))
     assert [kind for _, kind in rows].count("model") == len(ENGINEER)
     assert len(timeline(walk, "model_ended")) == 1
     assert len(walk.query("SELECT digest FROM draft")) == 2
-    assert len(server.seen) <= len(ENGINEER) + 1
+    assert len(server.seen) <= len(ENGINEER) + len(names)
     assert len(list((walk.state / "ci" / "runs").iterdir())) == 1
     await asyncio.to_thread(check_trail, walk)

@@ -10,7 +10,12 @@ from tests.e2e.walk import Walk
 from tests.playbooks.scenario import play
 
 
-@pytest.mark.parametrize("name", ["crash-loop", "latency", "ci-failure"])
+def long(name: str) -> object:
+    """`make test-long` walks these; tests/playbooks investigates each."""
+    return pytest.param(name, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("name", [long("crash-loop"), "latency", long("ci-failure")])
 async def test_a_playbook_goes_the_whole_way(name, tmp_path):
     scenario = await asyncio.to_thread(play, name, tmp_path)
     walk = Walk(folder=tmp_path, service=scenario.world.service, labels=scenario.labels)

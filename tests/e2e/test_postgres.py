@@ -70,12 +70,6 @@ def check_outcome(fleet: Fleet, *, crashes: int = 0) -> None:
     assert quote(PASSWORD, safe="") not in everything
 
 
-async def test_the_main_job_on_postgresql(make_fleet):
-    fleet = make_fleet(1)
-    await fleet.walk()
-    check_outcome(fleet)
-
-
 async def test_one_alert_at_two_processes_is_one_incident(make_fleet):
     fleet = make_fleet()
     await fleet.start_all()
@@ -94,7 +88,14 @@ async def test_one_alert_at_two_processes_is_one_incident(make_fleet):
     assert fleet.query("SELECT COUNT(*) FROM timeline WHERE kind = 'paged'") == [(1,)]
 
 
-@pytest.mark.parametrize("point", ["intake.received", "effect.settled", "push.after", "ci.start.after"])
+def long(name: str) -> object:
+    """What is alike is left to `make test-long`: each of these walks waits until a lease has run out."""
+    return pytest.param(name, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize(
+    "point", [long("intake.received"), long("effect.settled"), "push.after", long("ci.start.after")]
+)
 async def test_a_process_killed_at_an_exact_point_is_replaced_by_a_new_one(make_fleet, point):
     fleet = make_fleet(1)
     await fleet.run(point, seconds=90)
@@ -110,7 +111,7 @@ def victim_at(fleet: Fleet, moment: str) -> Front | None:
     return fleet.owner_of(moment)
 
 
-@pytest.mark.parametrize("moment", ["triage", "execute", "ci"])
+@pytest.mark.parametrize("moment", [long("triage"), "execute", long("ci")])
 async def test_another_process_finishes_what_a_killed_one_did(make_fleet, moment):
     fleet = make_fleet()
     killed: list[float] = []
@@ -130,7 +131,7 @@ async def test_another_process_finishes_what_a_killed_one_did(make_fleet, moment
     check_outcome(fleet, crashes=1)
 
 
-@pytest.mark.parametrize("moment", ["triage", "execute"])
+@pytest.mark.parametrize("moment", ["triage", long("execute")])
 async def test_a_frozen_process_is_replaced_and_does_no_harm_when_it_wakes_up(make_fleet, moment):
     fleet = make_fleet()
     frozen: list[Front] = []
@@ -151,6 +152,7 @@ async def test_a_frozen_process_is_replaced_and_does_no_harm_when_it_wakes_up(ma
     check_outcome(fleet, crashes=1)
 
 
+@pytest.mark.long
 async def test_a_process_that_was_frozen_alone_goes_on(make_fleet):
     fleet = make_fleet(1)
 

@@ -7,11 +7,23 @@ import pytest
 from bot.domain.patch import parse_patch
 from tests.e2e.walk import Walk
 from tests.playbooks.world import run_git
-from tests.worlds.recipes import ALL
+from tests.worlds.recipes import ALL, Recipe
 from tests.worlds.world import build_world
 
 
-@pytest.mark.parametrize("recipe", [r for r in ALL if r.name != "checkout"], ids=lambda recipe: recipe.name)
+def is_one_of_the_rest(recipe: Recipe) -> bool:
+    """`make test-long` walks these; all of them are investigated in tests/worlds and tests/playbooks."""
+    return recipe.name != "parcels"
+
+
+RECIPES = [
+    pytest.param(recipe, id=recipe.name, marks=pytest.mark.long if is_one_of_the_rest(recipe) else ())
+    for recipe in ALL
+    if recipe.name != "checkout"
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 async def test_a_world_goes_the_whole_way(recipe, tmp_path):
     world = await asyncio.to_thread(build_world, recipe, tmp_path)
     walk = Walk(folder=tmp_path, service=world.service)
