@@ -5,6 +5,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Protocol, cast
 
@@ -91,8 +92,9 @@ class Rules:
         return [self._rules[number] for number in sorted(numbers)]
 
 
+@cache
 def load_rules(path: Path) -> Rules:
-    """Read the file and add our own shapes. Raises `ConfigError`."""
+    """Read the file, once in a process, and add our own shapes. Raises `ConfigError`."""
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
