@@ -296,7 +296,7 @@ class MemoryBoard:
         if page.approval is None:
             return None
         now, names = self.clock.now(), {"ada": ADA.name, "bo": BO.name}
-        card = render_patch(page.draft, page.approval, now=now, names=names, audit_head=page.approval.audit_head)
+        card = render_patch(page.draft, page.approval, now=now, names=names)
         return self.cards.get(digest, card)
 
     def patch(self, incident: str, digest: str) -> PatchPage | None:

@@ -138,16 +138,15 @@ class Composer:
         if approval.subject is Subject.ROLLBACK:
             return self._show_rollback(work, approval, ring)
         draft = work.drafts.get(incident.id, arg)
-        message = render_patch(
-            draft, approval, now=work.now, names=self._names, audit_head=approval.audit_head, ring=ring
-        )
+        runs = [run for digest, run in work.ci_runs.of(incident.id) if digest == draft.digest]
+        run = runs[-1] if runs else None
+        message = render_patch(draft, approval, now=work.now, names=self._names, ring=ring, run=run)
         message = self._add_choices(work, incident, draft, approval, message)
         message = add_gate(message, approval, self._find_gate(approval, work.now), now=work.now, names=self._names)
         pushed = [event.text for event in work.timeline.of(incident.id) if event.data.get("digest") == draft.digest]
         trail = [text for text in pushed if text.startswith(("Pushed", "Not pushed"))]
-        runs = [run for digest, run in work.ci_runs.of(incident.id) if digest == draft.digest]
-        if runs and trail:
-            trail[-1] = f"{trail[-1]}. CI: {runs[-1].state.value}."
+        if run is not None and trail:
+            trail[-1] = f"{trail[-1]}. CI: {run.state.value}."
         page = self._links.to_patch(incident.id, draft.digest)
         told = (*message.blocks, *(Paragraph(text=text) for text in trail))
         message = replace(message, blocks=(*told, page) if page else told)

@@ -28,14 +28,17 @@ def render_patch(
     *,
     now: datetime,
     names: Mapping[str, str],
-    audit_head: str,
     ring: tuple[str, ...] = (),
+    run: CIRun | None = None,
 ) -> Message:
-    """Return the approval card. While it is pending it asks, and rings `ring`; decided, it says who decided."""
+    """Return the approval card. While it is pending it asks, and rings `ring`; decided, it says who decided.
+
+    `run` is the newest CI run of the patch: there is one as soon as it is pushed.
+    """
     pending = _is_pending(approval, now)
     text = draft.patch.text.decode(errors="backslashreplace")
     name = f"{draft.incident}-{draft.digest[:_SHORT]}.diff"
-    blocks: list[Block] = [Paragraph(text=_say_standing(draft, approval, now, names))]
+    blocks: list[Block] = [Paragraph(text=_say_standing(draft, approval, now, names, run))]
     blocks.append(Paragraph(text=say_tested(draft)))
     if draft.risk.is_risky:
         blocks.append(Paragraph(text=f"Risky: {write_list(draft.risk.reasons)}."))
@@ -43,12 +46,12 @@ def render_patch(
     if pending:  # once it is decided the diff was seen, and stays in the file
         blocks.append(Code(text=cut_excerpt(text, name), language="diff"))
     blocks.extend(Paragraph(text=write_sentence(note)) for note in draft.notes)
-    blocks.append(Fields(items=_seal(draft, approval, audit_head)))
+    blocks.append(Fields(items=_seal(draft, approval)))
     return Message(
         incident=draft.incident,
         slot=f"patch:{draft.digest[:_SHORT]}",
-        headline=f"{_HEADLINES[_standing(approval, now)]}: {write_line(draft.title)}",
-        tone=_tone(approval, now),
+        headline=f"{_head(approval, now, run)}: {write_line(draft.title)}",
+        tone=_tone(approval, now, run),
         blocks=tuple(blocks),
         buttons=tuple(_buttons(draft, approval, now)),
         files=(File(name=name, media_type="text/x-diff", text=text), *record_file(draft)),
@@ -79,9 +82,7 @@ def render_verdict(
         incident=incident.id,
         slot=f"verdict:{draft.digest[:_SHORT]}",
         headline=f"{_CI_WORDS[run.state]}: {write_line(draft.title)}",
-        tone={CIState.PASSED: Tone.GOOD, CIState.FAILED: Tone.BAD, CIState.CANCELLED: Tone.WARN}.get(
-            run.state, Tone.CALM
-        ),
+        tone=_CI_TONES.get(run.state, Tone.CALM),
         blocks=(*blocks, *([link] if link else [])),
         rings=tuple(dict.fromkeys(approvers)) if run.state.is_final else (),
     )
@@ -104,6 +105,12 @@ _CI_WORDS: Final[Mapping[CIState, str]] = {
     CIState.CANCELLED: "CI cancelled",
 }
 
+_CI_TONES: Final[Mapping[CIState, Tone]] = {
+    CIState.PASSED: Tone.GOOD,
+    CIState.FAILED: Tone.BAD,
+    CIState.CANCELLED: Tone.WARN,
+}
+
 
 def _is_pending(approval: Approval, now: datetime) -> bool:
     return approval.state is ApprovalState.PENDING and now < approval.expires_at
@@ -116,16 +123,23 @@ def _standing(approval: Approval, now: datetime) -> ApprovalState:
     return approval.state
 
 
-def _tone(approval: Approval, now: datetime) -> Tone:
+def _head(approval: Approval, now: datetime, run: CIRun | None) -> str:
+    standing = _standing(approval, now)
+    if standing is ApprovalState.FAILED and run is not None:
+        return f"Patch pushed, {_CI_WORDS[run.state]}" if run.state.is_final else "Patch pushed"
+    return _HEADLINES[standing]
+
+
+def _tone(approval: Approval, now: datetime, run: CIRun | None) -> Tone:
     standing = _standing(approval, now)
     if standing in {ApprovalState.APPROVED, ApprovalState.EXECUTED}:
         return Tone.GOOD
     if standing is ApprovalState.FAILED:
-        return Tone.BAD
+        return Tone.BAD if run is None else _CI_TONES.get(run.state, Tone.WARN)
     return Tone.WARN if standing in {ApprovalState.PENDING, ApprovalState.EXPIRED} else Tone.CALM
 
 
-def _say_standing(draft: Draft, approval: Approval, now: datetime, names: Mapping[str, str]) -> str:
+def _say_standing(draft: Draft, approval: Approval, now: datetime, names: Mapping[str, str], run: CIRun | None) -> str:
     standing = _standing(approval, now)
     if standing is ApprovalState.PENDING:
         return _say_asked(approval, now, names)
@@ -136,8 +150,16 @@ def _say_standing(draft: Draft, approval: Approval, now: datetime, names: Mappin
         ApprovalState.EXPIRED: _say_expired(approval, approved, now),
         ApprovalState.SUPERSEDED: "Another patch takes its place. Nothing was pushed.",
         ApprovalState.EXECUTED: f"{approved} Pushed to {draft.push_branch}.",
-        ApprovalState.FAILED: f"{approved} The push failed; {draft.branch} is as it was.",
+        ApprovalState.FAILED: f"{approved} {_say_failed(draft, run)}",
     }.get(standing, f"{approved} The push follows.")
+
+
+def _say_failed(draft: Draft, run: CIRun | None) -> str:
+    if run is None:
+        return f"The push failed; {draft.branch} is as it was."
+    return f"Pushed to {draft.push_branch}" + (
+        "." if run.state is CIState.PASSED else f"; {draft.branch} is as it was."
+    )
 
 
 def _say_expired(approval: Approval, approved: str, now: datetime) -> str:
@@ -189,12 +211,12 @@ def _say_file(change: FileChange) -> str:
     return f"+{change.added} {_MINUS}{change.removed} {change.path}{kind}{mode}"
 
 
-def _seal(draft: Draft, approval: Approval, audit_head: str) -> tuple[tuple[str, str], ...]:
+def _seal(draft: Draft, approval: Approval) -> tuple[tuple[str, str], ...]:
     return (
         ("Patch", draft.digest[:_SHORT]),
         ("Base", f"{draft.base[:_SHORT]} on {draft.branch}"),
         ("Target", approval.target),
-        ("Audit", audit_head[:_SHORT]),
+        ("Audit", approval.audit_head[:_SHORT]),
     )
 
 
@@ -217,7 +239,7 @@ def _say_next(incident: Incident, draft: Draft, run: CIRun) -> str:
         cleared = "The alert has cleared." if not incident.firing else "The alert still fires."
         return f"every check passed on {draft.push_branch}. {cleared}"
     if run.state is CIState.CANCELLED:
-        return f"the run was cancelled; nothing is known of {draft.push_branch}."
+        return f"the run was cancelled; nothing is known of {draft.push_branch}. /ci rerun starts it again."
     return f"{draft.push_branch} must not be merged as it is."
 
 

@@ -87,6 +87,15 @@ def test_the_patch_card_follows_push_and_ci(tmp_path):
     assert "CI: passed." in str(screen.see("patch", rolled.digest[:12]))
 
 
+@pytest.mark.parametrize(("state", "word"), [(CIState.FAILED, "CI red"), (CIState.CANCELLED, "CI cancelled")])
+def test_a_patch_that_is_pushed_and_did_not_pass_is_shown_as_pushed(tmp_path, state, word):
+    rolled = Rollout(make_world(tmp_path, opened=True))
+    screen = Screen(rolled.world)
+    rolled.pushed()
+    rolled.ci(state)
+    assert screen.see("patch", rolled.digest[:12]).headline.startswith(f"Patch pushed, {word}: ")
+
+
 def test_a_refused_push_is_told_to_those_who_approved(tmp_path):
     rolled = Rollout(make_world(tmp_path, opened=True))
     screen = Screen(rolled.world)

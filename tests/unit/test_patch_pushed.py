@@ -174,7 +174,7 @@ def check_bytes(ground: Ground, old: Files, new: Files) -> None:
     approval = world.approval(digest)
     with world.unit() as work:
         draft = work.drafts.get("INC-1", digest)
-    card = render_patch(draft, approval, now=world.clock.now(), names={}, audit_head="1:a")
+    card = render_patch(draft, approval, now=world.clock.now(), names={})
     downloaded = SqlBoard(world.store, world.clock).patch_text("INC-1", digest[:12])
     assert downloaded is not None
     assert downloaded.encode(errors="surrogateescape") == patch.text

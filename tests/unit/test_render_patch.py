@@ -17,8 +17,8 @@ from tests.unit.render_cases import APPROVAL, DIFF, DRAFT, INCIDENT, NAMES, NOW,
 YES = Vote(person="ana", approve=True, at=NOW, channel="console", event="e1")
 
 
-def patch(draft=DRAFT, approval=APPROVAL, now=NOW, ring=("ana",)) -> Message:  # type: ignore[no-untyped-def]  # test helper
-    return render_patch(draft, approval, now=now, names=NAMES, audit_head="f" * 64, ring=ring)
+def patch(draft=DRAFT, approval=APPROVAL, now=NOW, ring=("ana",), run=None) -> Message:  # type: ignore[no-untyped-def]  # test helper
+    return render_patch(draft, approval, now=now, names=NAMES, ring=ring, run=run)
 
 
 def texts(message: Message) -> str:
@@ -80,6 +80,22 @@ def test_a_decided_patch_has_no_live_button(state: ApprovalState, headline: str,
     assert says in texts(message)
     assert (message.buttons, message.rings) == ((), ())
     assert message.slot == patch().slot
+
+
+@pytest.mark.parametrize(
+    ("state", "headline", "tone", "says"),
+    [
+        (CIState.FAILED, "Patch pushed, CI red", Tone.BAD, "; main is as it was."),
+        (CIState.CANCELLED, "Patch pushed, CI cancelled", Tone.WARN, "; main is as it was."),
+        (CIState.RUNNING, "Patch pushed", Tone.WARN, "; main is as it was."),
+        (CIState.PASSED, "Patch pushed, CI green", Tone.GOOD, "."),
+    ],
+)
+def test_a_pushed_patch_that_ci_did_not_pass_does_not_say_that_the_push_failed(state, headline, tone, says) -> None:  # type: ignore[no-untyped-def]  # parametrized
+    approval = replace(APPROVAL, state=ApprovalState.FAILED, votes=(YES,))
+    message = patch(approval=approval, run=replace(RUN, state=state))
+    assert (message.headline.split(":")[0], message.tone) == (headline, tone)
+    assert f"Ana approved at 02:18 UTC. Pushed to {DRAFT.push_branch}{says}" in texts(message)
 
 
 def test_a_rejection_gives_its_reason() -> None:
