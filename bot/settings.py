@@ -282,7 +282,7 @@ def explain(item: Mapping[str, Any], *under: str) -> Problem:
         return Problem(where=where, what="is missing; add it")
     if item["type"] == "string_pattern_mismatch":
         return Problem(where=where, what="does not look right; its page in docs/ says what stands here")
-    return Problem(where=where, what=str(item["msg"]))
+    return Problem(where=where, what=str(item["msg"]).removeprefix("Value error, "))
 
 
 def _unknown_variables(names: Iterable[str]) -> Iterator[Problem]:

@@ -53,6 +53,13 @@ def test_a_variable_of_a_connection_that_nobody_uses_stops_the_start(load, monke
         load(HEAD)
 
 
+def test_what_is_wrong_is_told_without_the_words_of_the_library(load):
+    with pytest.raises(ConfigError) as told:
+        make_platforms(load(ON_GITHUB))
+    (problem,) = told.value.problems
+    assert (problem.where, problem.what[:16]) == ("connections.github", "set token (NIGHT")
+
+
 def test_tokens_secrets_and_passwords_are_known_to_the_redactor(load):
     text = FORGED + (
         "[connections.github]\n"
