@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, who_may_approve, who_may_break_glass
 from bot.domain.chat import File, Message, Paragraph, Tone
@@ -26,11 +27,10 @@ from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import render_text
 from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
-from bot.render.rollback import add_rollback, list_commits, render_rollback
+from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
 from bot.render.wish import changes_button, render_wish, revert_button
-from bot.services import modelling, reverting
+from bot.services import modelling, reverting, rollback
 from bot.services.pause import find_pause
-from bot.services.rollback import find_rollback
 from bot.services.rulebook import Rulebook
 from bot.services.wishes import base_run, list_wishes
 
@@ -44,6 +44,13 @@ MILESTONES = {
     "rolled_back": "Rollback ordered",
     "ci_passed": "CI green",
     "ci_failed": "CI red",
+}
+
+
+_ENDINGS: Final[Mapping[str, Ending]] = {
+    rollback.PASSED: Ending.PASSED,
+    rollback.FAILED: Ending.FAILED,
+    rollback.UNKNOWN: Ending.UNKNOWN,
 }
 
 
@@ -153,9 +160,12 @@ class Composer:
         return self._rollout.add_to_patch(work, draft, message)
 
     def _show_rollback(self, work: UnitOfWork, approval: Approval, ring: tuple[str, ...]) -> Message:
-        proposed = find_rollback(work, approval.incident, approval.digest)
+        proposed = rollback.find_rollback(work, approval.incident, approval.digest)
         commits = list_commits(proposed.commits, proposed.left)
         message = render_rollback(proposed.rollback, approval, commits, now=work.now, names=self._names, ring=ring)
+        ended = rollback.find_end(work, approval.incident, approval.digest)
+        if ended is not None:
+            message = add_end(message, proposed.rollback, ended.text, _ENDINGS[ended.kind])
         return add_gate(message, approval, self._find_gate(approval, work.now), now=work.now, names=self._names)
 
     def _find_ring(self, incident: Incident, approval: Approval) -> tuple[str, ...]:

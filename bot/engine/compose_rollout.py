@@ -35,6 +35,7 @@ _PLAIN: Final[Mapping[str, tuple[str, str]]] = {
         deploy.FAILED,
         "Look at CI: what runs may be the old release or half of the new one.",
     ),
+    "returned": (rollback.FAILED, "Look at CI: what runs may be the new release or half of the old one."),
     "rollback": (rollback.REFUSED, "What runs is as it was. Look at the card, or roll back by hand."),
 }
 """Topic of a notice → the event that it tells, and what to do."""

@@ -1,4 +1,4 @@
-"""After a merge: the deployment is ordered once, followed to its end where CI tells it, and the alert is watched."""
+"""After a merge the deployment is ordered once. Its run, or a rollback's, is followed; then the alert is watched."""
 
 from functools import partial
 from time import monotonic
@@ -6,7 +6,7 @@ from time import monotonic
 import structlog
 
 from bot.domain.ci import CIRun, CIState
-from bot.domain.order import read_order
+from bot.domain.order import Order, Ordered, read_order
 from bot.engine.asking import ask_until_answered
 from bot.engine.commit_news import Listener
 from bot.engine.ordering import send_order
@@ -15,9 +15,10 @@ from bot.engine.tools import Args, PhaseWork
 from bot.ports.ci import FindsOrders
 from bot.ports.faults import reach
 from bot.ports.work import UnitOfWork
-from bot.services import deploy, dispatch, pause
+from bot.services import deploy, dispatch, pause, rollback
 from bot.services.deploy import DeployPlan
 from bot.services.dispatch import Standing
+from bot.services.rollback import RollbackPlan
 
 log = structlog.get_logger(__name__)
 
@@ -68,15 +69,24 @@ class Deploying(PhaseWork):
 
     async def _follow(self, args: Args) -> None:
         """Follow the run of the order to its end. Where CI cannot tell it from others, the alert alone is watched."""
-        plan = await self._in_unit(lambda w: deploy.plan_follow(w, args, self._rules))
+        plan = await self._in_unit(lambda w: self._plan_follow(w, args))
         if plan is None:
             return
         run = await self._find_end(plan)
         if run is not None:
             reach("deploy.ended")
-        await self._in_unit(lambda w: deploy.conclude_deploy(w, plan.order, run, self._rules))
+        await self._in_unit(lambda w: self._conclude(w, plan.order, run))
 
-    async def _find_end(self, plan: DeployPlan) -> CIRun | None:
+    def _plan_follow(self, work: UnitOfWork, args: Args) -> DeployPlan | RollbackPlan | None:
+        is_rollback = read_order(args["incident"], args["digest"], args["order"]).what is Ordered.ROLLBACK
+        plan_follow = rollback.plan_follow if is_rollback else deploy.plan_follow
+        return plan_follow(work, args, self._rules)
+
+    def _conclude(self, work: UnitOfWork, order: Order, run: CIRun | None) -> None:
+        conclude = rollback.conclude_rollback if order.what is Ordered.ROLLBACK else deploy.conclude_deploy
+        conclude(work, order, run, self._rules)
+
+    async def _find_end(self, plan: DeployPlan | RollbackPlan) -> CIRun | None:
         """Return the run once it has ended; None where none shows."""
         provider = self._tools.find_ci(plan.ci)
         if not isinstance(provider, FindsOrders):
@@ -94,14 +104,14 @@ class Deploying(PhaseWork):
                     await news.wait(next(pauses))
             return seen
 
-    async def _ask(self, plan: DeployPlan, provider: FindsOrders, news: Listener) -> CIRun | None:
+    async def _ask(self, plan: DeployPlan | RollbackPlan, provider: FindsOrders, news: Listener) -> CIRun | None:
         return await ask_until_answered(self._tools, plan.ci, partial(provider.find_order, plan.request), news)
 
     async def _follow_failed(self, args: Args, why: str) -> None:
         """How it ended is not known: the alert is watched all the same."""
         log.warning("deployment_lost", incident=args["incident"], error=self._tools.redact(why))
         order = read_order(args["incident"], args["digest"], args["order"])
-        await self._in_unit(lambda w: deploy.conclude_deploy(w, order, None, self._rules))
+        await self._in_unit(lambda w: self._conclude(w, order, None))
 
     async def _watch(self, args: Args) -> None:
         after = args.get("after", "the deployment")

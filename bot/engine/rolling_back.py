@@ -58,7 +58,7 @@ class RollingBack(PhaseWork):
             return
         if run is not None:
             ordered = run
-            await self._in_unit(lambda w: rollback.record_rollback(w, plan.order, ordered, self._rules))
+            await self._in_unit(lambda w: rollback.record_rollback(w, plan.order, ordered))
             reach("rollback.recorded")
 
     async def _order(self, plan: RollbackPlan) -> CIRun | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, expire
@@ -67,6 +68,27 @@ def render_rollback(
     )
 
 
+class Ending(StrEnum):
+    """How the job of a rollback ended, as its card says it first."""
+
+    PASSED = "Rolled back"
+    FAILED = "Rollback failed"
+    UNKNOWN = "Rollback ordered"
+
+
+_ENDING_TONES: Final[Mapping[Ending, Tone]] = {Ending.PASSED: Tone.GOOD, Ending.FAILED: Tone.BAD}
+
+
+def add_end(message: Message, rollback: Rollback, text: str, ending: Ending) -> Message:
+    """Let the card of a rollback that was carried out say how it ended."""
+    return replace(
+        message,
+        headline=f"{ending}: {write_line(rollback.title)}",
+        tone=_ENDING_TONES.get(ending, Tone.WARN),
+        blocks=(message.blocks[0], Paragraph(text=write_sentence(text)), *message.blocks[1:]),
+    )
+
+
 def list_commits(commits: Sequence[str], left: int) -> tuple[str, ...]:
     """Return the lines of what goes back; `left` is how many are not named."""
     return (*commits, f"and {write_count(left, 'commit')} before them") if left else tuple(commits)
@@ -107,7 +129,7 @@ def _say_standing(
     return {
         ApprovalState.EXPIRED: "Nobody decided in time. Nothing was rolled back.",
         ApprovalState.SUPERSEDED: "It is out of date, and was withdrawn. Nothing was rolled back.",
-        ApprovalState.EXECUTED: f"{approved} {rollback.job} has the order; the alert is watched.",
+        ApprovalState.EXECUTED: f"{approved} {rollback.job} has the order.",
         ApprovalState.FAILED: f"{approved} It was not carried out.",
     }.get(standing, f"{approved} The order follows.")
 

@@ -1,15 +1,17 @@
-"""Carrying out a rollback: its job is ordered once, after one more check, and the alert is watched."""
+"""Carrying out a rollback: its job is ordered once, after one more check, and followed; then the alert is watched."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, check_still_valid, enter_state
-from bot.domain.ci import CIRequest, CIRun, Trigger
+from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
 from bot.domain.order import Order, Ordered, read_order
 from bot.domain.rollback import Release, Rollback, parse_rollback
 from bot.domain.service import Service
 from bot.domain.statement import build_statement
+from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, UnitOfWork
 from bot.services.announce import BOT, announce
@@ -20,6 +22,9 @@ from bot.services.rulebook import Rulebook
 from bot.services.standing import require_no_other, require_open
 
 READY, ROLLED_BACK, REFUSED = "rollback_ready", "rolled_back", "rollback_refused"
+PASSED, FAILED, UNKNOWN = "rollback_passed", "rollback_failed", "rollback_unknown"
+"""How the job of a rollback ended; unknown where CI does not show its run."""
+ENDS: Final = frozenset({PASSED, FAILED, UNKNOWN})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +84,23 @@ def start_rollback(work: UnitOfWork, approval: Approval, rules: Rulebook) -> Non
 
 def plan_rollback(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> RollbackPlan | None:
     """Return the order of a rollback; None when it was answered or is over. Raises `Refused`."""
-    incident, digest = args["incident"], args["digest"]
-    rollback = find_rollback(work, incident, digest).rollback
-    order = read_order(incident, rollback.digest, args["order"])
-    told = [event for event in work.timeline.of(incident) if event.kind == ANSWERED]
-    approval = work.approvals.get(incident, rollback.digest)
-    if any(event.data["key"] == order.key for event in told) or approval.state is not ApprovalState.APPROVED:
+    order = read_order(args["incident"], args["digest"], args["order"])
+    approval = work.approvals.get(order.incident, order.digest)
+    if _said(work, order, frozenset({ANSWERED})) or approval.state is not ApprovalState.APPROVED:
         return None
+    return _plan(work, args, rules)
+
+
+def plan_follow(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> RollbackPlan | None:
+    """Return the rollback whose run is followed; None when its end is known. Raises `Refused`."""
+    order = read_order(args["incident"], args["digest"], args["order"])
+    return None if _said(work, order, ENDS) else _plan(work, args, rules)
+
+
+def _plan(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> RollbackPlan:
+    incident = args["incident"]
+    rollback = find_rollback(work, incident, args["digest"]).rollback
+    order = read_order(incident, rollback.digest, args["order"])
     service = _require_service(rollback, rules)
     request = CIRequest(
         repository=rollback.repository,
@@ -128,8 +143,8 @@ def note_rollback(work: UnitOfWork, order: Order, releases: Sequence[Release], r
     return note_order(work, order, rollback.previous.sha)
 
 
-def record_rollback(work: UnitOfWork, order: Order, run: CIRun, rules: Rulebook) -> None:
-    """CI has the order: the approval is carried out, and the alert is looked at when the service's time is over."""
+def record_rollback(work: UnitOfWork, order: Order, run: CIRun) -> None:
+    """CI has the order: the approval is carried out, and the order is followed to its end."""
     record_answer(work, order, run)
     approval = work.approvals.get(order.incident, order.digest)
     if approval.state is not ApprovalState.APPROVED:
@@ -140,9 +155,48 @@ def record_rollback(work: UnitOfWork, order: Order, run: CIRun, rules: Rulebook)
     text = f"{rollback.job} takes {rollback.title}"
     work.timeline.append(order.incident, ROLLED_BACK, BOT, text, {"digest": order.digest, "url": run.url})
     announce(work, work.incidents.get(order.incident), "patch", arg=order.digest[:12])
+    args = {"incident": order.incident, "digest": order.digest, "sha": run.sha, "order": order.arg}
+    work.phases.enqueue("deployed", f"{order.incident}:{order.digest[:12]}:{order.arg}", args)
+
+
+def conclude_rollback(work: UnitOfWork, order: Order, run: CIRun | None, rules: Rulebook) -> None:
+    """Its job has ended, or (None) CI does not tell how. The alert is watched unless it surely failed."""
+    if _said(work, order, ENDS):
+        return
+    rollback = find_rollback(work, order.incident, order.digest).rollback
+    kind, text = _say_end(rollback, run)
+    data = {"key": order.key, "digest": order.digest, "url": run.url if run else ""}
+    work.timeline.append(order.incident, kind, BOT, text, data)
+    current = work.incidents.get(order.incident)
+    announce(work, current, "patch", arg=order.digest[:12])
+    if kind == FAILED:
+        announce(work, current, "notice", arg=f"returned.{order.digest[:12]}", once=f"rollback-failed-{order.arg}")
+        return
     args = {"incident": order.incident, "digest": order.digest, "after": f"the rollback to {rollback.previous.tag}"}
     watch = rules.services[rollback.service].watch if rollback.service in rules.services else Service.watch
     work.phases.enqueue("watch", f"{order.incident}:{order.digest[:12]}:{order.arg}", args, delay=watch)
+
+
+def _say_end(rollback: Rollback, run: CIRun | None) -> tuple[str, str]:
+    if run is None:
+        return UNKNOWN, "CI does not show the rollback's run, so how it ended is not known"
+    if run.state is CIState.PASSED:
+        return PASSED, f"Rolled back to {rollback.previous.tag}"
+    how = "was cancelled" if run.state is CIState.CANCELLED else "failed"
+    return FAILED, f"The rollback to {rollback.previous.tag} {how}" + (
+        f" at {run.failed_step}" if run.failed_step else ""
+    )
+
+
+def find_end(work: UnitOfWork, incident: str, digest: str) -> TimelineEvent | None:
+    """Return how a rollback ended last, None where it did not (yet)."""
+    told = [e for e in work.timeline.of(incident) if e.kind in ENDS and e.data["digest"].startswith(digest)]
+    return told[-1] if told else None
+
+
+def _said(work: UnitOfWork, order: Order, kinds: frozenset[str]) -> bool:
+    told = work.timeline.of(order.incident)
+    return any(event.kind in kinds and event.data.get("key") == order.key for event in told)
 
 
 def refuse_rollback(work: UnitOfWork, order: Order, why: str, *, renewable: bool = False) -> None:

@@ -9,7 +9,8 @@ import pytest
 from bot.domain.approval import Approval, ApprovalState
 from bot.domain.approval_policy import ApprovalRule
 from bot.domain.change import MergeRule
-from bot.domain.chat import Bullets, Message
+from bot.domain.chat import Bullets, Message, Tone
+from bot.domain.ci import CIState
 from bot.domain.incident import RunState
 from bot.domain.risk_kind import RiskKind
 from bot.domain.rollback import Release, parse_rollback
@@ -278,7 +279,8 @@ class TestCarryingOut:
         assert request.key == f"nightshift-INC-1-{approval.digest[:12]}-rollback"
         assert state(night, approval) is ApprovalState.EXECUTED
         assert (night.git.pushes, night.forge.merges) == ([], [])
-        assert card(night).headline == "Rollback ordered: checkout from v1.4.2 back to v1.4.1"
+        assert card(night).headline == "Rolled back: checkout from v1.4.2 back to v1.4.1"
+        assert "Rolled back to v1.4.1." in words(card(night))
 
     async def test_what_surely_did_not_leave_is_sent_later_and_nobody_is_asked(self, night):
         night.ci.answers = ["not sent", "ok"]
@@ -427,6 +429,41 @@ class TestCarryingOut:
         await night.play()
         assert len(night.git.pushes) == 1
         assert (len(night.ci.sent), state(night, approval)) == (1, ApprovalState.EXECUTED)
+
+
+class TestFollowing:
+    @pytest.mark.parametrize(
+        ("verdict", "text"),
+        [
+            (CIState.FAILED, "The rollback to v1.4.1 failed at push the image"),
+            (CIState.CANCELLED, "The rollback to v1.4.1 was cancelled"),
+        ],
+    )
+    async def test_a_rollback_whose_job_failed_rings_and_no_alert_is_watched(self, night, verdict, text):
+        night.ci.order_verdict = verdict
+        await approve(night)
+        await night.play()
+        (told,) = night.shown("notice")
+        assert (told.headline, told.rings) == (text, ("ada", "ben"))
+        assert not night.world.phases.of("watch")
+        assert (card(night).headline.split(":")[0], card(night).tone) == ("Rollback failed", Tone.BAD)
+
+    async def test_where_ci_does_not_show_the_run_the_alert_alone_is_watched(self, night):
+        night.ci.hides_orders = True
+        await approve(night)
+        await night.play()
+        assert len(night.world.phases.of("watch")) == 1
+        assert not night.world.promised("notice")
+        assert "how it ended is not known" in words(card(night))
+
+    @pytest.mark.parametrize("point", ["rollback.recorded", "deploy.ended"])
+    async def test_a_kill_on_the_way_tells_the_end_once(self, night, point):
+        night.ci.order_verdict = CIState.FAILED
+        await approve(night)
+        night.kill_at(point)
+        await night.play()
+        assert point in night.points
+        assert len(night.world.promised("notice")) == 1
 
 
 class TestWatching:
