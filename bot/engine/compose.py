@@ -11,7 +11,7 @@ from bot.domain.draft import Draft
 from bot.domain.freeze import find_border
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Collected, Stage, StageResult, Suspected
-from bot.domain.oncall import plan_page
+from bot.domain.oncall import Role, plan_page
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.service import Service
 from bot.domain.subject import Subject
@@ -19,6 +19,7 @@ from bot.domain.trace_link import find_trace, link_trace, link_traces
 from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
+from bot.render.contact import render_unreached
 from bot.render.incident import render_card, render_closed, render_page
 from bot.render.links import Links, link_to
 from bot.render.patch import render_patch, render_verdict
@@ -28,7 +29,7 @@ from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import add_rollback, list_commits, render_rollback
 from bot.render.wish import changes_button, render_wish, revert_button
-from bot.services import modelling, reverting
+from bot.services import modelling, reverting, unreached
 from bot.services.pause import find_pause
 from bot.services.rollback import find_rollback
 from bot.services.rulebook import Rulebook
@@ -64,7 +65,7 @@ class Composer:
             "patch": self._patch,
             "verdict": self._verdict,
             "closed": self._closed,
-            "notice": self._rollout.notice,
+            "notice": self._notice,
             "glass": self._broken,
         }
 
@@ -205,6 +206,15 @@ class Composer:
         draft = work.drafts.get(incident.id, arg)
         message = render_verdict(incident, draft, runs[-1], approvers=approvers, names=self._names, now=work.now)
         return self._rollout.add_to_verdict(work, draft, message)
+
+    def _notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        topic, _, seq = arg.partition(".")
+        if topic != unreached.NOTICE:
+            return self._rollout.notice(work, incident, arg)
+        told = [event for event in work.timeline.of(incident.id) if str(event.seq) == seq]
+        admins = [key for key, person in self._rules.roster.people.items() if person.may(Role.ADMIN)]
+        slot = f"notice:{arg}"
+        return render_unreached(told[0], slot=slot, admins=admins, names=self._names) if told else None
 
     def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         if incident.is_open:
