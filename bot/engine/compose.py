@@ -20,7 +20,7 @@ from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.contact import render_unreached
-from bot.render.incident import render_card, render_closed, render_page
+from bot.render.incident import render_card, render_closed, render_help, render_page
 from bot.render.links import Links, link_to
 from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
@@ -30,6 +30,7 @@ from bot.render.progress import DONE, GOING, MISSING, render_findings, render_st
 from bot.render.rollback import add_rollback, list_commits, render_rollback
 from bot.render.wish import changes_button, render_wish, revert_button
 from bot.services import modelling, reverting, unreached
+from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
 from bot.services.rollback import find_rollback
 from bot.services.rulebook import Rulebook
@@ -98,7 +99,8 @@ class Composer:
         plan = plan_page(self._rules.escalation(incident.escalation), int(arg))
         if plan is None:
             return None
-        return render_page(incident, plan.people, plan.level, now=work.now, names=self._names, links=self._links)
+        render = render_help if is_called_to_help(work, incident, plan.level) else render_page
+        return render(incident, plan.people, plan.level, now=work.now, names=self._names, links=self._links)
 
     def _status(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
         results = work.investigations.of(incident.run)

@@ -39,14 +39,13 @@ def render_contact_page(
     incident: Incident, person: str, *, now: datetime, names: Mapping[str, str], links: Links
 ) -> PageText:
     """Return the page of one person. Title and body together fit an SMS, unless the link alone is too long for that."""
-    since = f"since {write_clock(incident.alert_started_at, now)}"
-    name = _plain(names.get(person, person), 30)
-    if incident.state is not IncidentState.TRIGGERED and incident.owner:
-        said = f"{name}, {_plain(names.get(incident.owner, incident.owner), 30)} has it and asks for you, {since}."
-    else:
-        said = f"{name}, {since}."
+    said = f"{_plain(names.get(person, person), 30)}, since {write_clock(incident.alert_started_at, now)}."
     link = links.to_incident(incident.id)
-    body = f"{said} Acknowledge: {link.url}" if link else f"{said} Acknowledge {incident.id} in chat."
+    if incident.state is not IncidentState.TRIGGERED and incident.owner:
+        wanted = f"{said} {_plain(names.get(incident.owner, incident.owner), 30)} has it, help is wanted"
+        body = f"{wanted}: {link.url}" if link else f"{wanted}."
+    else:
+        body = f"{said} Acknowledge: {link.url}" if link else f"{said} Acknowledge {incident.id} in chat."
     head = f"{incident.id} {incident.severity.value}: "
     room = max(_LEAST, SMS - _JOINED - len(head) - len(body))
     return PageText(title=head + _plain(name_problem(incident), room), body=body)

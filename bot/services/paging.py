@@ -33,6 +33,15 @@ def page(work: UnitOfWork, incident: Incident, level: int, rules: Rulebook) -> b
     return True
 
 
+def is_called_to_help(work: UnitOfWork, incident: Incident, level: int) -> bool:
+    """Say whether a level was paged for an incident that somebody had already: only a person does that."""
+    if incident.state is not IncidentState.ACKNOWLEDGED:
+        return False
+    told = [e for e in work.timeline.of(incident.id) if e.kind in {"paged", "acknowledged"}]
+    taken = max((event.seq for event in told if event.kind == "acknowledged"), default=0)
+    return any(event.seq > taken and event.data.get("level") == str(level) for event in told)
+
+
 def escalate_due(work: UnitOfWork, incident: str, *, round_: int, level: int, rules: Rulebook) -> bool:
     """Page the next level because nobody acknowledged in time; False when that is not called for now.
 

@@ -147,7 +147,7 @@ class TestWhen:
         await rig.forward(minutes=10)
         assert rig.rung == ["Paged Ben Okri by push"]
         (page,) = rig.phones["ben", "push"].pages
-        assert page.body.startswith("Ben Okri, Ada Lovelace has it and asks for you, since 03:10 UTC.")
+        assert page.body.startswith("Ben Okri, since 03:10 UTC. Ada Lovelace has it, help is wanted: ")
 
     async def test_a_reopened_incident_rings_again(self, rig):
         await rig.settle()

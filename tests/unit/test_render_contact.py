@@ -47,7 +47,7 @@ def test_without_a_public_address_it_says_where_else():
 
 def test_who_is_called_to_help_is_told_who_has_it():
     body = show(state=IncidentState.ACKNOWLEDGED, owner="ben").body
-    assert body.startswith("Ana, Ben has it and asks for you, since 02:14 UTC.")
+    assert body == "Ana, since 02:14 UTC. Ben has it, help is wanted: https://night.example.org/incidents/INC-7"
 
 
 @pytest.mark.parametrize("title", ["x" * 500, "checkout " * 80, "“Fehler” – langsam… " * 20, "checkout: " + "€" * 200])
