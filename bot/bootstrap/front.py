@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -45,6 +46,7 @@ from bot.ports.drafter import Drafter
 from bot.ports.http import Webhook
 from bot.ports.investigator import CIReader, Investigator
 from bot.render.links import Links
+from bot.services.dead_channel import note_trouble
 from bot.services.rulebook import Rulebook
 from bot.settings import Settings
 from bot.store.database import SqlStore, lock_state
@@ -205,7 +207,8 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
 
     composer = Composer(store, rules, Links(base=settings.public_url or ""))
     sweep = settings.limits.sweep_seconds * (ALONE if core.state.keeper is None else 1)
-    dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep)
+    trouble = partial(note_trouble, rules=rules)
+    dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep, on_trouble=trouble)
     store.on_commit(dispatcher.wake)
     pager = ContactDispatcher(store, rules, contacts, links=tools.links, sweep=sweep)
     store.on_commit(pager.wake)

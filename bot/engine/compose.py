@@ -19,7 +19,6 @@ from bot.domain.trace_link import find_trace, link_trace, link_traces
 from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
-from bot.render.contact import render_unreached
 from bot.render.incident import render_card, render_closed, render_help, render_page
 from bot.render.links import Links, link_to
 from bot.render.patch import render_patch, render_verdict
@@ -28,8 +27,9 @@ from bot.render.playbook import render_text
 from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import add_rollback, list_commits, render_rollback
+from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.wish import changes_button, render_wish, revert_button
-from bot.services import modelling, reverting, unreached
+from bot.services import dead_channel, modelling, reverting, unreached
 from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
 from bot.services.rollback import find_rollback
@@ -47,6 +47,8 @@ MILESTONES = {
     "ci_passed": "CI green",
     "ci_failed": "CI red",
 }
+
+_UNREACHED = {unreached.NOTICE: render_unreached, dead_channel.NOTICE: render_dead_channel}
 
 
 class Composer:
@@ -211,12 +213,12 @@ class Composer:
 
     def _notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         topic, _, seq = arg.partition(".")
-        if topic != unreached.NOTICE:
+        render = _UNREACHED.get(topic)
+        if render is None:
             return self._rollout.notice(work, incident, arg)
         told = [event for event in work.timeline.of(incident.id) if str(event.seq) == seq]
         admins = [key for key, person in self._rules.roster.people.items() if person.may(Role.ADMIN)]
-        slot = f"notice:{arg}"
-        return render_unreached(told[0], slot=slot, admins=admins, names=self._names) if told else None
+        return render(told[0], slot=f"notice:{arg}", admins=admins, names=self._names) if told else None
 
     def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         if incident.is_open:

@@ -1,17 +1,15 @@
 """Pages for telephones: what is wrong in the first words, short enough for one SMS, and nothing that anything obeys."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from bot.domain.chat import Message, Paragraph, Tone
 from bot.domain.incident import Incident, IncidentState
-from bot.domain.timeline import TimelineEvent
 from bot.ports.pager import PageText
 from bot.render.incident import name_problem
 from bot.render.links import Links
-from bot.render.words import write_clock, write_people
+from bot.render.words import write_clock
 
 SMS: Final = 160
 _JOINED: Final = 2
@@ -55,21 +53,6 @@ def render_test_page(person: str, contact: str) -> PageText:
     """Return a page that nobody can take for a real one."""
     body = f"{_plain(person, 40)}, this tests your contact {_plain(contact, 40)}. Nothing is wrong, nothing is to do."
     return PageText(title="TEST page from Nightshift", body=body)
-
-
-def render_unreached(event: TimelineEvent, *, slot: str, admins: Sequence[str], names: Mapping[str, str]) -> Message:
-    """Return the notice that a contact is dead: what is done instead, and who can mend it. It rings nobody."""
-    contact, following = event.data["contact"], event.data["following"]
-    instead = f"The next contact, {following}, is used now." if following else "There is no further contact."
-    mend = f"{write_people(admins, names)}: mend" if admins else "Mend"
-    how = f"{mend} {contact} of people.{event.data['person']}.contacts, then try nightshift page test."
-    return Message(
-        incident=event.incident,
-        slot=slot,
-        headline=event.text,
-        tone=Tone.WARN,
-        blocks=(Paragraph(text=f"{instead} {how}"),),
-    )
 
 
 def _plain(text: str, limit: int) -> str:
