@@ -6,6 +6,7 @@ from bot.domain.incident import Incident, IncidentState
 from bot.domain.oncall import PagePlan
 from bot.ports.work import Effect, EffectState, UnitOfWork
 from bot.services.announce import BOT
+from bot.services.dead_channel import has_no_chat
 from bot.services.rulebook import Rulebook
 
 CONTACT = "contact:"
@@ -59,10 +60,14 @@ def is_called_for(work: UnitOfWork, effect: Effect) -> bool:
 
 
 def is_due(work: UnitOfWork, effect: Effect) -> bool:
-    """Say whether a promise is to be kept now: its time has come, or the contact before it is dead."""
+    """Say whether a promise is to be kept now: its time has come, or what comes before it, contact or chat, is dead."""
     if effect.not_before is None or effect.not_before <= work.now:
         return True
-    before = work.effects.get(effect.payload.get("before", "")) if effect.attempts == 0 else None
+    if effect.attempts:
+        return False
+    if not effect.payload["before"]:
+        return has_no_chat(work, work.incidents.get(effect.payload["incident"]))
+    before = work.effects.get(effect.payload["before"])
     return before is not None and before.state is EffectState.FAILED
 
 

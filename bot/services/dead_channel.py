@@ -1,5 +1,6 @@
 """A chat that takes no page: another channel takes it within two minutes, and the admins are told there."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -24,24 +25,30 @@ def note_trouble(work: UnitOfWork, effect: Effect, why: str, until: datetime | N
             _pass_on(work, one, why=why, rules=rules)
 
 
+def has_no_chat(work: UnitOfWork, incident: Incident) -> bool:
+    """Say whether no channel that there is has taken the newest page."""
+    return any(not event.data["following"] for event in _find_dead(work, incident))
+
+
 def _is_late(work: UnitOfWork, page: Effect, until: datetime | None) -> bool:
     """Say whether a page still has to ring somebody, and cannot in time."""
     incident, level = work.incidents.get(page.payload["incident"]), page.payload["arg"]
     if incident.state is not IncidentState.TRIGGERED or level != str(incident.page_level):
         return False
-    paged = _find_page(work, incident)
-    return paged is not None and (until is None or until - paged.at >= PATIENCE)
+    paged = [event.at for event in work.timeline.of(incident.id) if event.kind == "paged"]
+    return until is None or until - paged[-1] >= PATIENCE
 
 
-def _find_page(work: UnitOfWork, incident: Incident) -> TimelineEvent | None:
-    return next((event for event in reversed(work.timeline.of(incident.id)) if event.kind == "paged"), None)
+def _find_dead(work: UnitOfWork, incident: Incident) -> Sequence[TimelineEvent]:
+    """Return what was told of dead channels since the newest page."""
+    told = work.timeline.of(incident.id)
+    paged = max((event.seq for event in told if event.kind == "paged"), default=0)
+    return [event for event in told if event.kind == DEAD and event.seq > paged]
 
 
 def _pass_on(work: UnitOfWork, page: Effect, *, why: str, rules: Rulebook) -> None:
     incident, channel = work.incidents.get(page.payload["incident"]), page.target.removeprefix(CHAT)
-    paged = _find_page(work, incident)
-    told = [event for event in work.timeline.of(incident.id) if event.kind == DEAD and paged and event.seq > paged.seq]
-    dead = {event.data["channel"] for event in told}
+    dead = {event.data["channel"] for event in _find_dead(work, incident)}
     if channel in dead:
         return
     following = _choose(incident, rules, {*dead, channel})

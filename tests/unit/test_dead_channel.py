@@ -1,15 +1,17 @@
 """A chat that takes no page: another one has it within two minutes, and the admins are told there."""
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
-from bot.domain.oncall import Role, Roster
+from bot.domain.oncall import Contact, Role, Roster
 from bot.engine.compose import Composer
 from bot.engine.dispatcher import Channel, Dispatcher
 from bot.errors import Reason, Rejected, Unavailable
 from bot.render.links import Links
+from bot.services.contacts import is_due
 from bot.services.dead_channel import note_trouble
 from tests.unit.test_dispatcher import Chat
 from tests.worldkit import PEOPLE, World, alert, group, make_rules, make_world, quiet  # noqa: F401 -- a fixture
@@ -41,7 +43,9 @@ class Rig:
 
 
 def open_rig(tmp_path, routed: tuple[str, ...], *channels: str) -> Rig:
+    contacts = (Contact(name="sms", after=timedelta(minutes=3)), Contact(name="call", after=timedelta(minutes=9)))
     people = {**PEOPLE, "cleo": replace(PEOPLE["cleo"], role=Role.ADMIN)}
+    people["ada"] = replace(people["ada"], contacts=contacts)
     rules = make_rules(channels=channels, roster=Roster(people=people))
     rules = replace(rules, routes=(replace(rules.routes[0], channels=routed),))
     world = make_world(tmp_path, rules=rules)
@@ -124,9 +128,14 @@ async def test_one_dead_channel_after_another_comes_to_the_last(rig):
     assert len(rig.dead()) == 2
 
 
-async def test_where_none_is_left_that_is_said_on_the_timeline(tmp_path):
+async def test_where_none_is_left_the_first_contacts_are_used_at_once(tmp_path):
     rig = open_rig(tmp_path, ("web",), "web")
+    with rig.world.unit() as work:
+        sms, call = (work.effects.next_of(f"contact:ada/{name}")[0] for name in ("sms", "call"))
+        assert not is_due(work, sms)
     rig.chats["web"].faults = [REVOKED] * 99
     await rig.settle()
     assert len(rig.dead()) == 1
     assert rig.world.incident().channels == ("web",)
+    with rig.world.unit() as work:
+        assert (is_due(work, sms), is_due(work, call)) == (True, False)
