@@ -61,8 +61,9 @@ class ContactDispatcher(UnitWork):
         self._unrecorded: set[str] = set()
 
     def wake(self) -> None:
-        """Look for work now. Callable from any thread."""
-        self._loop.call_soon_threadsafe(self._event.set)
+        """Look for work now. Callable from any thread. Where nobody has a contact the sweep is enough."""
+        if self._contacts:
+            self._loop.call_soon_threadsafe(self._event.set)
 
     async def run(self) -> None:
         """Serve all contacts until cancelled."""
