@@ -25,6 +25,8 @@ approval_app = typer.Typer(help="Fetch and check the statements of approvals.", 
 app.add_typer(alert_app, name="alert")
 app.add_typer(approval_app, name="approval")
 app.add_typer(connect_app, name="connect")
+page_app = typer.Typer(help="Wake people.", no_args_is_help=True)
+app.add_typer(page_app, name="page")
 logs_app = typer.Typer(help="Read logs from the terminal.", no_args_is_help=True)
 app.add_typer(logs_app, name="logs")
 logs_ci.add_command(logs_app)
@@ -148,6 +150,18 @@ def connect_web(
 ) -> None:
     """Print a one-time sign-in link for the web pages (valid for 15 minutes)."""
     print(_client(config).post("/v1/signin-links", {"person": person})["url"])
+
+
+@page_app.command("test")
+def page_test(
+    person: Annotated[str, typer.Argument(help="The person's name in [people].")], config: Config = None
+) -> None:
+    """Send a test page through every contact of a person, and say what each answered."""
+    from bot.bootstrap.page import run_page_test  # noqa: PLC0415 -- keeps --help fast
+
+    text, is_well = run_page_test(_client(config), person)
+    print(text)
+    sys.exit(0 if is_well else 1)
 
 
 @approval_app.command("export")

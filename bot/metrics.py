@@ -12,9 +12,11 @@ INBOX_OLDEST = Gauge(
     "nightshift_inbox_oldest_seconds", "Age of the oldest delivery not yet taken in.", registry=REGISTRY
 )
 DEAD_LETTERS = Gauge("nightshift_dead_letters", "Deliveries that could not be read.", registry=REGISTRY)
-EFFECTS = Counter("nightshift_effects", "Chat effects by channel and result.", ["target", "result"], registry=REGISTRY)
-EFFECTS_OPEN = Gauge("nightshift_effects_open", "Effects promised but not yet done.", registry=REGISTRY)
-EFFECTS_OLDEST = Gauge("nightshift_effects_oldest_seconds", "Age of the oldest effect not yet done.", registry=REGISTRY)
+EFFECTS = Counter(
+    "nightshift_effects", "Effects by channel, or contact, and result.", ["target", "result"], registry=REGISTRY
+)
+EFFECTS_OPEN = Gauge("nightshift_effects_open", "Effects that are due and not yet done.", registry=REGISTRY)
+EFFECTS_OLDEST = Gauge("nightshift_effects_oldest_seconds", "Age of the oldest effect that is due.", registry=REGISTRY)
 PAUSED = Gauge("nightshift_paused", "1 while the agent and all pushes are paused.", registry=REGISTRY)
 INCIDENTS_OPEN = Gauge("nightshift_incidents_open", "Open incidents by state.", ["state"], registry=REGISTRY)
 PRESSES = Counter(

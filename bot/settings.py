@@ -41,6 +41,7 @@ from bot.errors import ConfigError, Problem
 from bot.ports.model import ModelPlace
 from bot.settings_approval import ApprovalSettings, build_policy, check_approval
 from bot.settings_connections import add_variables
+from bot.settings_contacts import build_contacts, check_contacts, list_secrets
 from bot.settings_logs import check_logs
 from bot.settings_metrics import build_metrics, check_metrics
 from bot.settings_rollout import check_rollout
@@ -118,7 +119,13 @@ class Settings(BaseSettings):
     def roster(self) -> Roster:
         return Roster(
             people={
-                key: Person(id=key, name=person.name, role=person.role, accounts=person.accounts)
+                key: Person(
+                    id=key,
+                    name=person.name,
+                    role=person.role,
+                    accounts=person.accounts,
+                    contacts=build_contacts(person.contacts),
+                )
                 for key, person in self.people.items()
             }
         )
@@ -183,6 +190,7 @@ class Settings(BaseSettings):
         found += list(self.git.tokens.values())
         outside = [secret for connection in self.connections.values() for secret in connection.secrets()]
         outside += [secret for channel in self.channels.values() for secret in channel.secrets()]
+        outside += [secret for person in self.people.values() for secret in list_secrets(person.contacts)]
         addresses = [service.repository for service in self.services.values()]
         addresses += [self.model.url, self.model_url or "", self.model.proxy, self.git.proxy]
         addresses += [self.database_url.get_secret_value()] if self.database_url else []
@@ -382,6 +390,7 @@ def _check_people(settings: Settings) -> Iterator[Problem]:
                     where = f"escalations.{name}.steps.{number}.people"
                     yield Problem(where=where, what=f'no person "{person}"; add [people.{person}]')
     yield from check_approval(settings.approval, settings.people, settings.services)
+    yield from check_contacts(settings.people)
     taken: dict[tuple[str, str], str] = {}
     for key, person_settings in settings.people.items():
         if key == OWN_NAME:

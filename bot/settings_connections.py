@@ -1,8 +1,11 @@
-"""Variables of connections and channels: `NIGHTSHIFT_GITHUB_TOKEN` is `token` of `[connections.github]`, and wins
-over the file; `NIGHTSHIFT_TELEGRAM_TOKEN` is that of `[channels.telegram]`."""
+"""Variables of connections, channels and contacts: `NIGHTSHIFT_GITHUB_TOKEN` is `token` of `[connections.github]`, and
+wins over the file; `NIGHTSHIFT_TELEGRAM_TOKEN` is that of `[channels.telegram]`, `NIGHTSHIFT_ANA_SMS_URL` the `url` of
+the contact `sms` of `[people.ana]`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+from bot.settings_contacts import add_contact_variables
 
 PREFIX: Final = "NIGHTSHIFT_"
 BUILT_IN: Final = "local"
@@ -26,8 +29,8 @@ def name_connections(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def add_variables(values: dict[str, Any], variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Put the variables of connections and channels into a file's values, and return the variables that were used."""
-    used: list[str] = []
+    """Put the variables of connections, channels and contacts into a file's values, and return those that were used."""
+    used = list(add_contact_variables(values.get("people"), variables))
     tables = [(name, values.setdefault("connections", {}).setdefault(name, {})) for name in name_connections(values)]
     channels = values.get("channels")
     tables += channels.items() if isinstance(channels, dict) else ()

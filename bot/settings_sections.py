@@ -43,10 +43,18 @@ class SenderSettings(Section):
     password: SecretStr | None = None
 
 
+class ContactSettings(Section):
+    """One way to wake a person: an address of apprise, used `after` seconds without an acknowledgement."""
+
+    url: SecretStr | None = None
+    after: float = Field(default=0, ge=0, le=LONGEST)
+
+
 class PersonSettings(Section):
     name: str = Field(min_length=1)
     role: Role = Role.RESPONDER
     accounts: dict[str, str] = {}
+    contacts: dict[str, ContactSettings] = {}
 
 
 class LogSettings(Section):

@@ -142,7 +142,7 @@ lock() {
     export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-1}"
     compile requirements.txt
     compile requirements-logs.txt --extra logs -c requirements.txt
-    compile requirements-chat.txt --extra discord --extra slack --extra telegram -c requirements.txt
+    compile requirements-chat.txt --extra apprise --extra discord --extra slack --extra telegram -c requirements.txt
     compile requirements-dev.txt --all-extras --group dev -c requirements-logs.txt -c requirements-chat.txt
 }
 

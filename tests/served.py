@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
+from bot.engine.contacts import Answer
 from bot.errors import Unavailable
 from bot.ports.alerts import AlertSource
 from bot.ports.deliveries import DeliveryBox
@@ -20,6 +21,7 @@ from bot.store.sessions import SqlSessions
 from bot.web.admin import AdminApi
 from bot.web.changes import ChangeIntake
 from bot.web.intake import AlertIntake
+from bot.web.page_tests import PageTests
 from bot.web.pages import Pages
 from bot.web.server import Surface, build_app, listen
 from bot.web.sessions import Sessions
@@ -73,6 +75,9 @@ async def serve(
             raise Unavailable("later", reason=None)  # type: ignore[arg-type]  # only its type counts here
         return WebAnswer(status=202, body=f"{len(request.body)}")
 
+    async def test_contacts(person: str) -> list[Answer]:
+        return [Answer(contact=f"{person}'s push", ok=True, text="taken")]
+
     pages = Pages(
         board=SqlBoard(world.store, world.clock),
         inbox=StoreInbox(world.store, world.rules),
@@ -89,6 +94,7 @@ async def serve(
         admin=AdminApi(
             world.store, inbox, sessions, world.rules.roster, token=ADMIN, base_url="http://nightshift.example/"
         ),
+        page_tests=PageTests(world.rules.roster, test_contacts, token=ADMIN),
         pages=pages,
         webhooks=[Webhook(method="POST", path="/v1/chat/test", handle=chat_webhook)],
         is_ready=is_ready,

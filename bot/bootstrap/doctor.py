@@ -13,6 +13,7 @@ from typing import Final
 from bot import __version__
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.checks import Found, mend, ok
+from bot.bootstrap.checks_contacts import check_contacts
 from bot.bootstrap.checks_outside import (
     check_chat,
     check_ci,
@@ -55,6 +56,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("metrics", check_metrics),
     ("ci", check_ci),
     ("chat", check_chat),
+    ("contacts", check_contacts),
     ("model", check_model),
     ("network", check_networks),
 )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,7 @@ import structlog
 from bot.agent.cleaning import redact_value
 from bot.agent.redaction import Redactor
 from bot.bootstrap.chat import WEB, make_channels
+from bot.bootstrap.contacts import make_contacts
 from bot.bootstrap.log_sources import make_opener
 from bot.bootstrap.logs import configure_logs, redact_logs
 from bot.bootstrap.metric_source import open_metrics
@@ -27,6 +29,7 @@ from bot.bootstrap.state import State, open_state
 from bot.bootstrap.stopping import ignore_signals, listen_for_stop
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
+from bot.engine.contacts import ContactDispatcher
 from bot.engine.dispatcher import Channel, Dispatcher
 from bot.engine.drainer import Drainer
 from bot.engine.freezes import FreezeWatch
@@ -40,8 +43,10 @@ from bot.errors import NightshiftError, Unavailable
 from bot.ports.alerts import AlertSource
 from bot.ports.clock import Clock, SystemClock
 from bot.ports.drafter import Drafter
+from bot.ports.http import Webhook
 from bot.ports.investigator import CIReader, Investigator
 from bot.render.links import Links
+from bot.services.dead_channel import note_trouble
 from bot.services.rulebook import Rulebook
 from bot.settings import Settings
 from bot.store.database import SqlStore, lock_state
@@ -50,6 +55,7 @@ from bot.store.sessions import SqlSessions
 from bot.web.admin import AdminApi
 from bot.web.changes import ChangeIntake
 from bot.web.intake import AlertIntake
+from bot.web.page_tests import PageTests
 from bot.web.pages import Pages
 from bot.web.server import Surface, build_app, listen
 from bot.web.sessions import Sessions
@@ -175,7 +181,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     """Start the parts in the order in which they need each other; they stop in reverse."""
     settings, rules = core.settings, core.rules
     engine, store, inbox, board = core.state.engine, core.state.store, core.state.inbox, core.state.board
-    channels = make_channels(settings, board)
+    channels, contacts = make_channels(settings, board), make_contacts(settings)
     chat = StoreInbox(store, rules)
     platforms = make_platforms(settings)
     stack.push_async_callback(platforms.close)
@@ -201,19 +207,22 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
 
     composer = Composer(store, rules, Links(base=settings.public_url or ""))
     sweep = settings.limits.sweep_seconds * (ALONE if core.state.keeper is None else 1)
-    dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep)
+    trouble = partial(note_trouble, rules=rules)
+    dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep, on_trouble=trouble)
     store.on_commit(dispatcher.wake)
+    pager = ContactDispatcher(store, rules, contacts, links=tools.links, sweep=sweep)
+    store.on_commit(pager.wake)
     drainer = Drainer(inbox, store, sources, rules, sweep=sweep, on_commits=tools.news.tell)
     inbox.on_delivery(drainer.wake)
 
     port = settings.server.port or free_port(settings.server.host)
     pages = _pages(core, port, chat=chat, sessions=sessions, composer=composer)
-    surface = _surface(core, pages, port, channels=channels, chat=chat, sources=sources)
+    webhooks = [hook for channel in channels for hook in channel.connector.webhooks(chat)]
+    surface = _surface(core, pages, port, webhooks=webhooks, pager=pager, sources=sources)
     runner, port = await listen(build_app(surface), settings.server.host, port)
     stack.push_async_callback(runner.cleanup)
-    await stack.enter_async_context(
-        _background([dispatcher.run(), drainer.run(), *(_listen_to(channel, chat) for channel in channels)])
-    )
+    jobs = [dispatcher.run(), pager.run(), drainer.run(), *(_listen_to(channel, chat) for channel in channels)]
+    await stack.enter_async_context(_background(jobs))
     ticker = _tick(core)
     stack.callback(ticker.stop)
     return Front(
@@ -272,8 +281,8 @@ def _surface(
     pages: Pages,
     port: int,
     *,
-    channels: Sequence[Channel],
-    chat: StoreInbox,
+    webhooks: Sequence[Webhook],
+    pager: ContactDispatcher,
     sources: Mapping[str, AlertSource],
 ) -> Surface:
     settings = core.settings
@@ -289,7 +298,8 @@ def _surface(
             base_url=settings.public_url or f"http://{settings.server.host}:{port}",
         ),
         pages=pages,
-        webhooks=[hook for channel in channels for hook in channel.connector.webhooks(chat)],
+        page_tests=PageTests(core.rules.roster, pager.test, token=core.admin_token),
+        webhooks=webhooks,
         is_ready=lambda: _is_ready(core),
     )
 

@@ -19,14 +19,23 @@ _RANK = list(Role)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Contact:
+    """One way to wake a person outside of chat, used `after` so long without an acknowledgement of their page."""
+
+    name: str
+    after: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Person:
     """One human. `accounts` maps a channel ("web", "console", "slack") to the account's id there:
-    one person with two accounts counts once."""
+    one person with two accounts counts once. `contacts` stand in the order in which they are used."""
 
     id: str
     name: str
     role: Role = Role.RESPONDER
     accounts: Mapping[str, str] = field(default_factory=dict)
+    contacts: tuple[Contact, ...] = ()
 
     def may(self, role: Role) -> bool:
         return _RANK.index(self.role) >= _RANK.index(role)

@@ -12,7 +12,7 @@ from bot.domain.draft import Draft
 from bot.domain.freeze import find_border
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Collected, Stage, StageResult, Suspected
-from bot.domain.oncall import plan_page
+from bot.domain.oncall import Role, plan_page
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.service import Service
 from bot.domain.subject import Subject
@@ -20,7 +20,7 @@ from bot.domain.trace_link import find_trace, link_trace, link_traces
 from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
-from bot.render.incident import render_card, render_closed, render_page
+from bot.render.incident import render_card, render_closed, render_help, render_page
 from bot.render.links import Links, link_to
 from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
@@ -28,8 +28,10 @@ from bot.render.playbook import render_text
 from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
+from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.wish import changes_button, render_wish, revert_button
-from bot.services import modelling, reverting, rollback
+from bot.services import dead_channel, modelling, reverting, rollback, unreached
+from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
 from bot.services.wishes import base_run, list_wishes
@@ -45,6 +47,8 @@ MILESTONES = {
     "ci_passed": "CI green",
     "ci_failed": "CI red",
 }
+
+_UNREACHED = {unreached.NOTICE: render_unreached, dead_channel.NOTICE: render_dead_channel}
 
 
 _ENDINGS: Final[Mapping[str, Ending]] = {
@@ -71,7 +75,7 @@ class Composer:
             "patch": self._patch,
             "verdict": self._verdict,
             "closed": self._closed,
-            "notice": self._rollout.notice,
+            "notice": self._notice,
             "glass": self._broken,
         }
 
@@ -104,7 +108,8 @@ class Composer:
         plan = plan_page(self._rules.escalation(incident.escalation), int(arg))
         if plan is None:
             return None
-        return render_page(incident, plan.people, plan.level, now=work.now, names=self._names, links=self._links)
+        render = render_help if is_called_to_help(work, incident, plan.level) else render_page
+        return render(incident, plan.people, plan.level, now=work.now, names=self._names, links=self._links)
 
     def _status(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
         results = work.investigations.of(incident.run)
@@ -214,6 +219,15 @@ class Composer:
         draft = work.drafts.get(incident.id, arg)
         message = render_verdict(incident, draft, runs[-1], approvers=approvers, names=self._names, now=work.now)
         return self._rollout.add_to_verdict(work, draft, message)
+
+    def _notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        topic, _, seq = arg.partition(".")
+        render = _UNREACHED.get(topic)
+        if render is None:
+            return self._rollout.notice(work, incident, arg)
+        told = [event for event in work.timeline.of(incident.id) if str(event.seq) == seq]
+        admins = [key for key, person in self._rules.roster.people.items() if person.may(Role.ADMIN)]
+        return render(told[0], slot=f"notice:{arg}", admins=admins, names=self._names) if told else None
 
     def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         if incident.is_open:

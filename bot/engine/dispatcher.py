@@ -20,7 +20,7 @@ from bot.metrics import EFFECTS
 from bot.ports.chat import ChatConnector
 from bot.ports.clock import Clock
 from bot.ports.faults import reach
-from bot.ports.work import Effect, EffectState, Store
+from bot.ports.work import Effect, EffectState, Store, UnitOfWork
 from bot.services.announce import BOT, CHAT
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,10 @@ class Channel:
     connector: ChatConnector
 
 
+Trouble = Callable[[UnitOfWork, Effect, str, datetime | None], None]
+"""Hears, in the unit that notes it, that an effect failed, why, and when it is tried again (None: never)."""
+
+
 class Dispatcher:
     """Sends what the store promises. `compose` renders an effect from the state at this moment."""
 
@@ -49,12 +53,14 @@ class Dispatcher:
         compose: Callable[[Effect, str], Message | None],
         *,
         sweep_seconds: float,
+        on_trouble: Trouble = lambda _work, _effect, _why, _until: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._channels = channels
         self._compose = compose
         self._sweep = sweep_seconds
+        self._on_trouble = on_trouble
         self._wake = {channel.name: asyncio.Event() for channel in channels}
         self._loop = asyncio.get_running_loop()
 
@@ -169,6 +175,7 @@ class Dispatcher:
             if state is EffectState.FAILED:
                 incident = effects[0].payload.get("incident", "")
                 work.timeline.append(incident, "not_posted", BOT, f"Could not post {effects[0].key}: {error}"[:500])
+                self._on_trouble(work, effects[0], error, None)
 
     async def _defer(self, channel: Channel, effect: Effect, error: Exception) -> None:
         wait = _pause(effect.attempts, error.retry_after if isinstance(error, Unavailable) else None)
@@ -179,7 +186,9 @@ class Dispatcher:
 
         def defer() -> None:
             with self._store.begin() as work:
-                work.effects.defer(effect.key, until, str(error) or type(error).__name__)
+                why = str(error) or type(error).__name__
+                work.effects.defer(effect.key, until, why)
+                self._on_trouble(work, effect, why, until)
 
         await asyncio.to_thread(defer)
 

@@ -208,7 +208,7 @@ class Effects(Protocol):
         ...
 
     def backlog(self) -> tuple[int, float]:
-        """Return how many effects wait, and the age of the oldest in seconds."""
+        """Return how many effects are due, and for how many seconds the oldest is: before its time nothing is late."""
         ...
 
     def defer(self, key: str, until: datetime, error: str) -> None:

@@ -77,6 +77,24 @@ def render_page(
     )
 
 
+def render_help(
+    incident: Incident, people: Sequence[str], level: int, *, now: datetime, names: Mapping[str, str], links: Links
+) -> Message:
+    """Return the page of a level that was called to an incident which somebody has: there is nothing to acknowledge."""
+    since = f"{incident.severity.value}, since {write_clock(incident.alert_started_at, now)}"
+    link = links.to_incident(incident.id)
+    said = Paragraph(text=f"{write_sentence(since)} {_say_state(incident, now, names)} Help is wanted.")
+    return Message(
+        incident=incident.id,
+        slot=name_slot(f"page:{level}", incident),
+        headline=f"{write_people(people, names)}: {name_problem(incident)}",
+        tone=Tone.BAD,
+        blocks=(said, *([link] if link else [])),
+        buttons=(_escalate(incident),),
+        rings=tuple(people),
+    )
+
+
 def render_closed(
     incident: Incident,
     *,

@@ -13,6 +13,7 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.approval import break_glass_for, decide, renew_approval
 from bot.services.changing import ask_changes
+from bot.services.contacts import promise_test
 from bot.services.dispatch import look_again, order_again
 from bot.services.merging import order_merge
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
@@ -32,7 +33,7 @@ _HEX = "0123456789abcdef"
 
 HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · triage · agent off|on
   (then the id, e.g. INC-7)
-/oncall who
+/oncall who · test
 /patch show|approve|merge|revert|rollback INC-7
 /patch reject|break-glass INC-7 WHY · /patch changes INC-7 WHAT
 /ci status|logs|rerun|cancel INC-7"""
@@ -232,6 +233,16 @@ def _who(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rule
     return "\n".join(lines) or "Nobody is on call: no escalation is configured."
 
 
+def _test_contacts(work: UnitOfWork, _said: Said, person: Person, _rest: list[str], rules: Rulebook) -> str:
+    _require(person, Role.RESPONDER)
+    if not person.contacts:
+        raise Refused("You have no contacts: you are paged in chat alone. Ask an admin to add some.", Reason.NOT_FOUND)
+    tested = promise_test(work, person.id, rules)
+    if not tested:
+        raise Refused("A test went to your contacts less than a minute ago.", Reason.ALREADY_DONE)
+    return f"A test is on its way to {', '.join(tested)}. If one stays silent: nightshift page test {person.id}"
+
+
 def _show_patch(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _rules: Rulebook) -> str:
     incident = _incident_of(said, rest)
     drafts = work.drafts.of(incident)
@@ -308,6 +319,7 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "agent"): _switch_agent,
     ("incident", "triage"): _ask_triage,
     ("oncall", "who"): _who,
+    ("oncall", "test"): _test_contacts,
     ("patch", "show"): _show_patch,
     ("patch", "approve"): _as_press(Verb.APPROVE),
     ("patch", "reject"): _as_press(Verb.REJECT),

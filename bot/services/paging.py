@@ -8,6 +8,7 @@ from bot.domain.oncall import plan_page
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card
+from bot.services.contacts import ring_contacts
 from bot.services.rulebook import Rulebook
 
 SILENCES = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "until-resolved": timedelta(days=3650)}
@@ -25,10 +26,20 @@ def page(work: UnitOfWork, incident: Incident, level: int, rules: Rulebook) -> b
     announce(work, incident, "page", arg=str(level), once=f"round-{incident.round}")
     for earlier in range(level):
         announce(work, incident, "page", arg=str(earlier))
+    ring_contacts(work, incident, plan, rules)
     if plan.next_after is not None:
         following = {"incident": incident.id, "round": str(incident.round), "level": str(level + 1)}
         work.phases.enqueue("escalate", f"{incident.id}:{incident.round}:{level + 1}", following, delay=plan.next_after)
     return True
+
+
+def is_called_to_help(work: UnitOfWork, incident: Incident, level: int) -> bool:
+    """Say whether a level was paged for an incident that somebody had already: only a person does that."""
+    if incident.state is not IncidentState.ACKNOWLEDGED:
+        return False
+    told = [e for e in work.timeline.of(incident.id) if e.kind in {"paged", "acknowledged"}]
+    taken = max((event.seq for event in told if event.kind == "acknowledged"), default=0)
+    return any(event.seq > taken and event.data.get("level") == str(level) for event in told)
 
 
 def escalate_due(work: UnitOfWork, incident: str, *, round_: int, level: int, rules: Rulebook) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import update
+from sqlalchemy import or_, update
 from sqlmodel import Session, col, func, select
 
 from bot.domain.chat import Reply
@@ -33,6 +33,10 @@ def _effect(row: EffectRow) -> Effect:
         not_before=row.not_before,
         attempts=row.attempts,
     )
+
+
+def _late_since(row: EffectRow) -> datetime:
+    return row.created_at if row.attempts or row.not_before is None else row.not_before
 
 
 class SqlEffects:
@@ -97,12 +101,15 @@ class SqlEffects:
         return changed_rows(self._session.execute(statement)) == 1
 
     def backlog(self) -> tuple[int, float]:
+        due = or_(
+            col(EffectRow.attempts) > 0, col(EffectRow.not_before).is_(None), col(EffectRow.not_before) <= self._now
+        )
         query = select(func.count(), func.min(EffectRow.seq)).where(
-            EffectRow.state == EffectState.INTENDED.value, ~col(EffectRow.target).startswith(KEPT)
+            EffectRow.state == EffectState.INTENDED.value, ~col(EffectRow.target).startswith(KEPT), due
         )
         waiting, first = self._session.exec(query).one()
         row = self._session.get(EffectRow, first) if first is not None else None
-        return waiting, max(0.0, (self._now - row.created_at).total_seconds()) if row else 0.0
+        return waiting, max(0.0, (self._now - _late_since(row)).total_seconds()) if row else 0.0
 
     def defer(self, key: str, until: datetime, error: str) -> None:
         statement = (

@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from bot.domain.oncall import Roster
-from bot.errors import Refused
+from bot.errors import Reason, Refused
 from bot.ports.deliveries import Delivery, DeliveryBox
 from bot.ports.work import Store, UnitOfWork
 from bot.services.pause import EVERYTHING, end_pause, find_pause, start_pause
@@ -21,6 +21,37 @@ MAX_BODY: Final = 64 * 1024
 PREVIEW: Final = 2000
 MAX_NAME: Final = 60
 OPERATOR: Final = "operator"
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def require_token(token: str, handler: Handler) -> Handler:
+    """Return the handler for those alone who show the admin token; what is refused becomes an answer."""
+
+    async def guarded(request: web.Request) -> web.Response:
+        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        is_right = hmac.compare_digest(shown.strip().encode(errors="replace"), token.encode())
+        if scheme.lower() != "bearer" or not is_right:
+            text = "The admin token is missing or wrong; it is in admin.token of the state folder.\n"
+            return web.Response(status=401, text=text, headers={"WWW-Authenticate": "Bearer"})
+        try:
+            return await handler(request)
+        except Refused as refusal:
+            status = 400 if refusal.reason is Reason.BAD_INPUT else 404
+            return web.json_response({"error": str(refusal), "reason": refusal.reason}, status=status)
+
+    return guarded
+
+
+async def read_person(request: web.Request, roster: Roster) -> str:
+    """Return the person that a request is about. Raises `Refused` where the roster has nobody of that name."""
+    try:
+        person = str((await _read_json(request))["person"])
+    except (ValueError, KeyError, TypeError):
+        raise Refused('Send {"person": "NAME"}.', Reason.BAD_INPUT) from None
+    if person not in roster.people:
+        known = ", ".join(sorted(roster.people)) or "nobody"
+        raise Refused(f'No person "{person[:40]}". Known: {known}.', Reason.NOT_FOUND)
+    return person
 
 
 class AdminApi:
@@ -33,7 +64,7 @@ class AdminApi:
         self._box = box
         self._sessions = sessions
         self._roster = roster
-        self._token = token.encode()
+        self._token = token
         self._base_url = base_url
 
     def routes(self) -> list[web.RouteDef]:
@@ -52,22 +83,8 @@ class AdminApi:
             web.put("/v1/pause", self._guarded(self._set_pause)),
         ]
 
-    def _guarded(
-        self, handler: Callable[[web.Request], Awaitable[web.Response]]
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def guarded(request: web.Request) -> web.Response:
-            scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-            token = shown.strip().encode(errors="replace")
-            right = scheme.lower() == "bearer" and hmac.compare_digest(token, self._token)
-            if not right:
-                text = "The admin token is missing or wrong; it is in admin.token of the state folder.\n"
-                return web.Response(status=401, text=text, headers={"WWW-Authenticate": "Bearer"})
-            try:
-                return await handler(request)
-            except Refused as refusal:
-                return web.json_response({"error": str(refusal), "reason": refusal.reason}, status=404)
-
-        return guarded
+    def _guarded(self, handler: Handler) -> Handler:
+        return require_token(self._token, handler)
 
     async def _read(self, read: Callable[[UnitOfWork], Any]) -> web.Response:
         def run() -> Any:  # noqa: ANN401 -- JSON
@@ -120,13 +137,7 @@ class AdminApi:
         return web.Response(body=await asyncio.to_thread(read), content_type="application/vnd.in-toto+json")
 
     async def _make_link(self, request: web.Request) -> web.Response:
-        try:
-            person = str((await _read_json(request))["person"])
-        except (ValueError, KeyError, TypeError):
-            return web.json_response({"error": 'Send {"person": "NAME"}.'}, status=400)
-        if person not in self._roster.people:
-            known = ", ".join(sorted(self._roster.people)) or "nobody"
-            return web.json_response({"error": f'No person "{person[:40]}". Known: {known}.'}, status=404)
+        person = await read_person(request, self._roster)
         path = await asyncio.to_thread(self._sessions.make_link, person)
         return web.json_response({"url": self._base_url.rstrip("/") + path})
 

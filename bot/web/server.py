@@ -13,6 +13,7 @@ from bot.ports.http import Webhook
 from bot.web.admin import AdminApi
 from bot.web.changes import ChangeIntake
 from bot.web.intake import AlertIntake, read_request
+from bot.web.page_tests import PageTests
 from bot.web.pages import Pages, mount_pages
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ class Surface:
     intake: AlertIntake
     changes: ChangeIntake
     admin: AdminApi
+    page_tests: PageTests
     pages: Pages
     webhooks: Sequence[Webhook]
     is_ready: Callable[[], Awaitable[str]]
@@ -37,7 +39,7 @@ def build_app(surface: Surface) -> web.Application:
     mount_pages(app, surface.pages)
     app.router.add_post("/v1/alerts/{sender}", surface.intake.receive)
     app.router.add_post("/v1/changes", surface.changes.receive)
-    app.add_routes(surface.admin.routes())
+    app.add_routes([*surface.admin.routes(), *surface.page_tests.routes()])
     app.router.add_get("/healthz", _health)
     app.router.add_get("/readyz", _ready(surface.is_ready))
     app.router.add_get("/metrics", _metrics)

@@ -13,6 +13,7 @@ from bot.ports.ci import CIProvider
 from bot.ports.logs import LogSource
 from bot.ports.metrics import MetricSource
 from bot.ports.model import ModelClient
+from bot.ports.pager import Pager
 from bot.ports.sandbox import Sandbox
 from bot.ports.workspace import Workspaces
 from tests.architecture.sources import ROOT, place, python_files
@@ -24,6 +25,7 @@ PORTS: Final = {
     "logs": LogSource,
     "metrics": MetricSource,
     "models": ModelClient,
+    "pagers": Pager,
     "sandboxes": Sandbox,
     "workspaces": Workspaces,
 }

@@ -30,8 +30,9 @@ def _canonical(name: str) -> str:
 
 RUN: Final = {_name(item) for item in PROJECT["project"]["dependencies"]}
 EXTRA: Final = {_name(item) for items in PROJECT["project"]["optional-dependencies"].values() for item in items}
-#: Chat SDKs: their connector alone imports them, and is itself imported only where a channel names it.
+#: SDKs: their connector alone imports them, and is itself imported only where a channel or a contact needs it.
 SDK_FOLDERS: Final = {
+    "apprise": "connectors/pagers/",
     "discord-py": "connectors/chat/discord/",
     "python-telegram-bot": "connectors/chat/telegram/",
     "slack-bolt": "connectors/chat/slack/",

@@ -14,6 +14,7 @@ from bot.ports.clock import SystemClock
 from bot.web.admin import AdminApi
 from bot.web.changes import ChangeIntake
 from bot.web.intake import AlertIntake
+from bot.web.page_tests import PageTests
 from bot.web.pages import Pages
 from bot.web.server import Surface, build_app
 from tests.architecture.sources import ROOT
@@ -32,7 +33,12 @@ def _application() -> web.Application:
     )  # fmt: skip
     intake = AlertIntake(box, {}, limit=1)
     changes = ChangeIntake(store, Mock())
-    return build_app(Surface(intake=intake, changes=changes, admin=admin, pages=pages, webhooks=(), is_ready=Mock()))
+    tests = PageTests(roster, Mock(), token="none")
+    return build_app(
+        Surface(
+            intake=intake, changes=changes, admin=admin, page_tests=tests, pages=pages, webhooks=(), is_ready=Mock()
+        )
+    )
 
 
 def _routes() -> set[tuple[str, str]]:

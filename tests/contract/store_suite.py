@@ -428,6 +428,16 @@ class OutboxContract:
             work.effects.settle("a", EffectState.DONE)
             assert work.effects.backlog() == (1, 0.0)
 
+    def test_what_waits_for_its_time_is_no_backlog_until_then(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            work.effects.intend("later", "t", {}, not_before=work.now + timedelta(seconds=180))
+            assert work.effects.backlog() == (0, 0.0)
+        rig.clock.advance(seconds=190)
+        with rig.store.begin() as work:
+            assert work.effects.backlog() == (1, 10.0)
+            work.effects.defer("later", work.now + timedelta(seconds=60), "down")
+            assert work.effects.backlog() == (1, 190.0), "it was tried: it is late"
+
     def test_a_slot_names_one_message_a_channel(self, rig: StoreRig):
         with rig.store.begin() as work:
             work.postings.put("INC-1", "web", "card", "m1")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.e2e.chats import Chat, ChatWalk, DiscordChat, Press, SlackChat, TelegramChat, WhatsAppChat, write_channels
@@ -28,6 +29,18 @@ class Mirrored:
         self.chats: Sequence[Chat] = (self.slack, self.discord, self.telegram, self.whatsapp)
         self.edited: Sequence[Chat] = self.chats[:3]
         self.done: set[str] = set()
+        self.rung: list[str] = []
+
+    def phone(self) -> web.Application:
+        """Return what Ana's contact reaches: it keeps the titles of the pages."""
+        app = web.Application()
+
+        async def ring(request: web.Request) -> web.Response:
+            self.rung.append((await request.json())["title"])
+            return web.Response()
+
+        app.router.add_post("/ana", ring)
+        return app
 
     async def act(self, _person: Person, incident: dict) -> bool:
         """Do what comes next once it is offered everywhere; say whether the walk has to wait for it."""
@@ -101,10 +114,12 @@ async def test_what_is_done_in_one_chat_shows_in_all_four_within_seconds(tmp_pat
         for chat in people.chats:
             server = await stack.enter_async_context(TestServer(chat.app()))
             urls[str(server.make_url("")).rstrip("/")] = chat
+        phone = await stack.enter_async_context(TestServer(people.phone()))
+        contact = f'\n[people.ana.contacts.push]\nurl = "json://127.0.0.1:{phone.port}/ana"\n'
         walk = ChatWalk(
             folder=folder,
             service=shop_service(folder),
-            tables="quorum = 2\n" + write_channels(urls),
+            tables="quorum = 2\n" + write_channels(urls) + contact,
             may_approve=lambda _: False,
             also=people.act,
             chats=people.chats,
@@ -125,4 +140,5 @@ async def test_what_is_done_in_one_chat_shows_in_all_four_within_seconds(tmp_pat
     alone = {got.to for got in people.whatsapp.world.sent if LATE in got.text}
     assert alone == {people.whatsapp.accounts["ben"].removeprefix("+")}
     assert people.done == {"greeting", "ack", "approve"}
+    assert [title.split(":")[0] for title in people.rung] == ["INC-1 critical"]
     await asyncio.to_thread(check_outcome, walk)

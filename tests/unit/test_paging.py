@@ -177,6 +177,20 @@ class TestEscalatingByHand:
         world.forward(minutes=30)
         assert LEVEL_2 not in world.pages()
 
+    def test_rings_whoever_is_called_to_help_until_it_is_resolved(self, world):
+        world.press("ack:INC-1")
+        world.press("escalate:INC-1:0", "ada@web")
+        compose = Composer(world.store, world.rules, Links()).compose
+        page = next(effect for effect in world.promised("page") if effect.key == LEVEL_1)
+        message = compose(page, "web")
+        assert (message.headline[:26], message.rings) == ("Ben Okri and Cleo Vance: c", ("ben", "cleo"))
+        assert "Ada Lovelace has it, since 03:12 UTC. Help is wanted." in message.blocks[0].text
+        assert [button.label for button in message.buttons] == ["Escalate"]
+        first = next(effect for effect in world.promised("page") if effect.payload["arg"] == "0")
+        assert compose(first, "web").headline.startswith("Page ended: ")
+        world.press("resolve:INC-1")
+        assert compose(page, "web").headline.startswith("Page ended: ")
+
     def test_a_resolved_incident_stays_quiet(self, world):
         world.press("resolve:INC-1")
         assert not world.press("escalate:INC-1:0").ok

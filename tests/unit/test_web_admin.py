@@ -15,6 +15,7 @@ PATHS = [
     ("GET", "/v1/incidents/INC-1/timeline"),
     ("GET", f"/v1/incidents/INC-1/patches/{'a' * 12}"),
     ("POST", "/v1/signin-links"),
+    ("POST", "/v1/page-tests"),
     ("GET", "/v1/dead-letters"),
     ("POST", "/v1/dead-letters/1/replay"),
     ("GET", "/v1/deliveries"),
@@ -143,6 +144,18 @@ class TestSignInLinks:
             status, told = await ask(served, "/v1/signin-links", method="POST", json={"person": person})
             assert status == 404
             assert len(told["error"]) < 200
+
+
+class TestPageTests:
+    async def test_say_what_each_contact_answered(self, served):
+        status, told = await ask(served, "/v1/page-tests", method="POST", json={"person": "ada"})
+        assert (status, told) == (200, {"contacts": [{"contact": "ada's push", "ok": True, "text": "taken"}]})
+
+    async def test_are_for_people_of_the_roster(self, served):
+        for content, expected in ((b'{"person": "mallory"}', 404), (b"{", 400), (b'{"who": "ada"}', 400)):
+            status, told = await ask(served, "/v1/page-tests", method="POST", data=content)
+            assert status == expected
+            assert told["error"]
 
 
 class TestDeliveries:

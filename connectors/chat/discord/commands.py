@@ -8,7 +8,7 @@ VERBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "See and handle incidents",
         ("list", "status", "ack", "escalate", "silence 1h", "silence 4h", "resolve", "triage", "agent off", "agent on"),
     ),
-    "oncall": ("See who is on call", ("who",)),
+    "oncall": ("See who is on call, test your contacts", ("who", "test")),
     "patch": (
         "See and decide patches",
         ("show", "approve", "reject", "changes", "merge", "revert", "rollback", "break-glass"),

@@ -35,7 +35,7 @@ LIMITS: Final = ChatLimits(
 )
 COMMANDS: Final = (
     BotCommand("incident", "list, status, ack, escalate, silence, resolve, triage"),
-    BotCommand("oncall", "who is on call"),
+    BotCommand("oncall", "who is on call, test your contacts"),
     BotCommand("patch", "show, approve, reject, changes, revert"),
     BotCommand("ci", "status, logs, rerun, cancel"),
     BotCommand("id", "your account and this chat, for the configuration"),

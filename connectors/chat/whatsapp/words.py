@@ -6,7 +6,7 @@ from typing import Final
 
 COMMANDS: Final[Mapping[str, str]] = {
     "incident": "list, status, ack, escalate, silence, resolve, triage",
-    "oncall": "who is on call",
+    "oncall": "who is on call, test your contacts",
     "patch": "show, approve, reject, changes, revert",
     "ci": "status, logs, rerun, cancel",
     "help": "all commands",

@@ -1,0 +1,1 @@
+"""Ways to wake people outside of chat."""
