@@ -11,6 +11,7 @@ from bot.domain.presses import ButtonPress, Verb, parse_press
 from bot.domain.subject import Subject
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
+from bot.services.access import LacksRoleError, explain, require_role
 from bot.services.approval import break_glass_for, decide, renew_approval
 from bot.services.changing import ask_changes
 from bot.services.dispatch import look_again, order_again
@@ -44,7 +45,10 @@ def handle(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
     if seen is not None:
         return seen
     person = identify(event, rules)
-    text = _press(work, event, person, rules) if isinstance(event, Press) else _say(work, event, person, rules)
+    try:
+        text = _press(work, event, person, rules) if isinstance(event, Press) else _say(work, event, person, rules)
+    except LacksRoleError as lack:
+        raise explain(lack, rules) from lack
     reply = Reply(text=text)
     work.chat_events.answer(event.channel, event.event, reply)
     return reply
@@ -70,20 +74,13 @@ def identify(event: Press | Said, rules: Rulebook) -> Person:
     return person
 
 
-def _require(person: Person, role: Role) -> None:
-    if not person.may(role):
-        raise Refused(
-            f'This needs the role "{role.value}"; yours is "{person.role.value}". Ask an admin.', Reason.NOT_ALLOWED
-        )
-
-
 def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> str:
     button = parse_press(press.button)
     if button.verb in {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.BREAK}:
         return _decide(work, press, button, person, rules)
     if button.verb in {Verb.MERGE, Verb.AGAIN, Verb.LOOK}:
         return _go_on(work, button, person, rules)
-    _require(person, Role.RESPONDER)
+    require_role(person, Role.RESPONDER)
     if button.verb in {Verb.CHANGES, Verb.REVERT}:
         return _redraft(work, press, button, person, rules)
     return _respond(work, button, person, rules)
@@ -113,7 +110,7 @@ def _words_of(press: Press) -> str:
 
 
 def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person, rules: Rulebook) -> str:
-    _require(person, Role.APPROVER)
+    require_role(person, Role.APPROVER)
     if button.verb is Verb.RENEW:
         return renew_approval(work, button.incident, button.digest, person.id, rules)
     vote = Vote(
@@ -131,7 +128,7 @@ def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person,
 
 def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Rulebook) -> str:
     """What follows an approved patch, for those who may approve."""
-    _require(person, Role.APPROVER)
+    require_role(person, Role.APPROVER)
     if button.verb is Verb.MERGE:
         return order_merge(work, button.incident, button.digest, person.id, rules)
     digest = work.approvals.get(button.incident, button.digest).digest
@@ -267,14 +264,14 @@ def _ci_logs(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _ru
 
 def _order_ci(order: str) -> "Command":
     def run(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
-        _require(person, Role.RESPONDER)
+        require_role(person, Role.RESPONDER)
         return order_ci(work, _incident_of(said, rest), order, person.id, rules)
 
     return run
 
 
 def _switch_agent(work: UnitOfWork, said: Said, person: Person, rest: list[str], _rules: Rulebook) -> str:
-    _require(person, Role.RESPONDER)
+    require_role(person, Role.RESPONDER)
     order = rest[0].lower() if rest else ""
     if order not in {"on", "off"}:
         raise Refused("Say /incident agent off INC-7 or /incident agent on INC-7.", Reason.BAD_INPUT)
@@ -286,7 +283,7 @@ def _switch_agent(work: UnitOfWork, said: Said, person: Person, rest: list[str],
 
 
 def _ask_triage(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
-    _require(person, Role.RESPONDER)
+    require_role(person, Role.RESPONDER)
     return ask_triage(work, _incident_of(said, rest), person.id, rules)
 
 

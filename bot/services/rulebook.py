@@ -32,8 +32,12 @@ class Rulebook:
             return self.escalations[name]
         if self.escalations:
             return next(iter(self.escalations.values()))
-        admins = tuple(key for key, person in self.roster.people.items() if person.may(Role.ADMIN))
-        return EscalationPolicy(name="everybody", steps=(EscalationStep(people=admins or tuple(self.roster.people)),))
+        admins, able = (self._with_role(role) for role in (Role.ADMIN, Role.RESPONDER))
+        everybody = admins or able or tuple(self.roster.people)
+        return EscalationPolicy(name="everybody", steps=(EscalationStep(people=everybody),))
+
+    def _with_role(self, role: Role) -> tuple[str, ...]:
+        return tuple(key for key, person in self.roster.people.items() if person.may(role))
 
     def name_of(self, person: str | None) -> str:
         if person is None:
