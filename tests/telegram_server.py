@@ -72,6 +72,8 @@ class TelegramServer:
     topics: dict[int, str] = field(default_factory=dict)
     hook: dict[str, Any] = field(default_factory=dict)
     chat: int = CHAT
+    talks: set[int] = field(default_factory=lambda: {ANA["id"]})
+    """People who began to talk with the bot alone."""
     moved_from: int = 0
     updates: list[dict[str, Any]] = field(default_factory=list)
     commands: list[dict[str, Any]] = field(default_factory=list)
@@ -271,7 +273,9 @@ class TelegramServer:
         return shown
 
     def _require_chat(self, given: dict[str, Any]) -> None:
-        _require(given["chat_id"] == self.chat, "chat not found")
+        if given["chat_id"] > 0 and given["chat_id"] not in self.talks:
+            raise _RefusalError("bot can't initiate conversation with a user", counts=False)
+        _require(given["chat_id"] == self.chat or given["chat_id"] in self.talks, "chat not found")
 
     def _keep(
         self, given: dict[str, Any], text: str, entities: list[dict[str, Any]], limit: int, file: Any = None
@@ -283,7 +287,9 @@ class TelegramServer:
         if topic and topic not in self.topics:
             raise _RefusalError("message thread not found", counts=False)
         self._next += 1
-        stored = Stored(id=self._next, chat=self.chat, text=text, entities=entities, keys=given.get("reply_markup"))
+        stored = Stored(
+            id=self._next, chat=given["chat_id"], text=text, entities=entities, keys=given.get("reply_markup")
+        )
         stored.topic, stored.silent = topic, given.get("disable_notification", False)
         stored.reply_to = given.get("reply_parameters", {}).get("message_id", 0)
         if file is not None:

@@ -25,6 +25,7 @@ from bot.bootstrap.platforms import LOCAL, Platforms, make_platforms
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
 from bot.bootstrap.state import State, open_state
 from bot.bootstrap.stopping import ignore_signals, listen_for_stop
+from bot.engine.accounts import AccountBook
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
 from bot.engine.dispatcher import Channel, Dispatcher
@@ -175,7 +176,9 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     """Start the parts in the order in which they need each other; they stop in reverse."""
     settings, rules = core.settings, core.rules
     engine, store, inbox, board = core.state.engine, core.state.store, core.state.inbox, core.state.board
-    channels = make_channels(settings, board)
+    accounts = AccountBook(store, rules)
+    channels = make_channels(settings, board, accounts.open)
+    await accounts.refresh()
     chat = StoreInbox(store, rules)
     platforms = make_platforms(settings)
     stack.push_async_callback(platforms.close)
@@ -214,7 +217,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     await stack.enter_async_context(
         _background([dispatcher.run(), drainer.run(), *(_listen_to(channel, chat) for channel in channels)])
     )
-    ticker = _tick(core)
+    ticker = _tick(core, accounts)
     stack.callback(ticker.stop)
     return Front(
         settings=settings,
@@ -339,11 +342,12 @@ async def _listen_to(channel: Channel, chat: StoreInbox) -> None:
             await asyncio.sleep(5)
 
 
-def _tick(core: _Core) -> Ticker:
+def _tick(core: _Core, accounts: AccountBook) -> Ticker:
     ticker = Ticker()
     gauges = Gauges(core.state.store, core.state.inbox)
     ticker.every(15, "gauges", gauges.refresh)
     ticker.every(15, "freezes", FreezeWatch(core.state.store, core.rules).look)
+    ticker.every(15, "accounts", accounts.refresh)
     ticker.every(3600, "prune", core.state.inbox.prune)
     ticker.start()
     return ticker

@@ -106,7 +106,8 @@ class Message:
 
     `slot` names the place it holds in its incident: posting to a slot that has a message edits it.
     `rings` names the people whose phone may ring: empty for everything but a page, a ready patch,
-    a question and a verdict.
+    a question and a verdict. `tells` names people whom it concerns though it rings nobody: where messages go to
+    single people, it goes to them. `incident` is "" for what is about none.
     """
 
     incident: str
@@ -117,6 +118,7 @@ class Message:
     buttons: tuple[Button, ...] = ()
     files: tuple[File, ...] = ()
     rings: tuple[str, ...] = ()
+    tells: tuple[str, ...] = ()
     in_thread: bool = True
 
 
@@ -185,7 +187,11 @@ class Undelivered:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """The private answer to a press or a command: shown to that person only where the platform can."""
+    """The private answer to a press or a command: shown to that person only where the platform can.
+
+    A secret one is for nobody else's eyes: where that cannot be had, it is not shown at all, and is never stored.
+    """
 
     text: str
     ok: bool = True
+    is_secret: bool = False

@@ -16,6 +16,7 @@ from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.service import Service
 from bot.domain.subject import Subject
 from bot.domain.trace_link import find_trace, link_trace, link_traces
+from bot.engine.compose_board import BoardComposer
 from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
@@ -67,10 +68,15 @@ class Composer:
             "notice": self._rollout.notice,
             "glass": self._broken,
         }
+        board = BoardComposer(rules, links)
+        self._render_apart = {"linked": board.linked}
 
     def compose(self, effect: Effect, channel: str) -> Message | None:
         """Return the message of one effect for one channel."""
         with self._store.begin() as work:
+            apart = self._render_apart.get(effect.payload["what"])
+            if apart is not None:
+                return apart(work, effect.payload, channel)
             incident = work.incidents.get(effect.payload["incident"])
             message = self._render[effect.payload["what"]](work, incident, effect.payload["arg"])
             if message is not None and message.rings and work.postings.ref(incident.id, channel, message.slot):

@@ -34,7 +34,8 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatPlace:
-    """What a connector is told besides its settings: its channel's name, and who has which account there."""
+    """What a connector is told besides its settings: its channel's name, and who has which account there. People may
+    link accounts while it runs: the accounts are looked at each time."""
 
     name: str
     accounts: Mapping[str, str] = field(default_factory=dict)

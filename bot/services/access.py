@@ -1,13 +1,43 @@
-"""Access: what a role is needed for, and who can help somebody who lacks it."""
+"""Access: who is behind an account, what a role is needed for, and who can help somebody who lacks it."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from bot.domain.oncall import Person, Role
 from bot.errors import Reason, Refused
+from bot.ports.work import UnitOfWork
 from bot.services.rulebook import Rulebook
 
 _NAMED: Final = 3
 """How many people a refusal names."""
+
+
+def find_person(work: UnitOfWork, channel: str, account: str, rules: Rulebook) -> Person | None:
+    """Return the person behind an account, None for a stranger. What the configuration says wins."""
+    known = rules.roster.find(channel, account)
+    if known is not None:
+        return known
+    link = work.account_links.find(channel, account)
+    person = rules.roster.people.get(link.person) if link is not None else None
+    return person if person is not None and account_of(work, person, channel, rules) == account else None
+
+
+def account_of(work: UnitOfWork, person: Person, channel: str, rules: Rulebook) -> str:
+    """Return a person's account in a channel, "" where there is none. What the configuration gives to somebody wins."""
+    if channel in person.accounts:
+        return person.accounts[channel]
+    linked = (link.account for link in work.account_links.of(person.id) if link.channel == channel)
+    return next((account for account in linked if rules.roster.find(channel, account) is None), "")
+
+
+def linked_accounts(work: UnitOfWork, rules: Rulebook) -> Mapping[str, Mapping[str, str]]:
+    """Return by channel and person the linked accounts that count."""
+    found: dict[str, dict[str, str]] = {}
+    for link in work.account_links.all():
+        person = rules.roster.people.get(link.person)
+        if person is not None and account_of(work, person, link.channel, rules) == link.account:
+            found.setdefault(link.channel, {})[link.person] = link.account
+    return found
 
 
 class LacksRoleError(Refused):
@@ -32,7 +62,7 @@ def explain(lack: LacksRoleError, rules: Rulebook) -> Refused:
         able = [person for person in able if person.id in rules.policy.approvers] or able
     names = [person.name for person in able]
     if not names:
-        return Refused(f"{lack} Nobody has it: it stands in [people].", lack.reason)
+        return Refused(f"{lack} Nobody has it; whoever runs Nightshift gives roles, in [people].", lack.reason)
     if len(names) > _NAMED + 1:
         names = [*names[:_NAMED], f"one of {len(names) - _NAMED} others"]
     said = " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

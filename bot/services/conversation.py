@@ -11,10 +11,11 @@ from bot.domain.presses import ButtonPress, Verb, parse_press
 from bot.domain.subject import Subject
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
-from bot.services.access import LacksRoleError, explain, require_role
+from bot.services.access import LacksRoleError, explain, find_person, require_role
 from bot.services.approval import break_glass_for, decide, renew_approval
 from bot.services.changing import ask_changes
 from bot.services.dispatch import look_again, order_again
+from bot.services.linking import HOW, answer_link, is_link
 from bot.services.merging import order_merge
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
 from bot.services.pause import end_pause, find_pause, start_pause
@@ -36,7 +37,9 @@ HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolv
 /oncall who
 /patch show|approve|merge|revert|rollback INC-7
 /patch reject|break-glass INC-7 WHY · /patch changes INC-7 WHAT
-/ci status|logs|rerun|cancel INC-7"""
+/ci status|logs|rerun|cancel INC-7
+/link · /link list · /link remove CHANNEL: your accounts in other chats"""
+_SHOWN_ONCE = "This was shown once. Write /link for a new code."
 
 
 def handle(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
@@ -44,14 +47,21 @@ def handle(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
     seen = work.chat_events.claim(event.channel, event.event)
     if seen is not None:
         return seen
-    person = identify(event, rules)
     try:
-        text = _press(work, event, person, rules) if isinstance(event, Press) else _say(work, event, person, rules)
+        reply = _act(work, event, rules)
     except LacksRoleError as lack:
         raise explain(lack, rules) from lack
-    reply = Reply(text=text)
-    work.chat_events.answer(event.channel, event.event, reply)
+    kept = Reply(text=_SHOWN_ONCE) if reply.is_secret else reply
+    work.chat_events.answer(event.channel, event.event, kept)
     return reply
+
+
+def _act(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
+    if isinstance(event, Said) and is_link(event.text):
+        return answer_link(work, event, rules)
+    person = identify(work, event, rules)
+    text = _press(work, event, person, rules) if isinstance(event, Press) else _say(work, event, person, rules)
+    return Reply(text=text)
 
 
 def refuse(work: UnitOfWork, event: Press | Said, refusal: Refused) -> Reply:
@@ -62,13 +72,12 @@ def refuse(work: UnitOfWork, event: Press | Said, refusal: Refused) -> Reply:
     return reply
 
 
-def identify(event: Press | Said, rules: Rulebook) -> Person:
+def identify(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Person:
     """Return the person behind the event's account. Raises `Refused` that says how to get access."""
-    person = rules.roster.find(event.channel, event.account)
+    person = find_person(work, event.channel, event.account, rules)
     if person is None:
         raise Refused(
-            "Nightshift does not know you here. Ask an admin to add your "
-            f"{event.channel} account ({event.account[:_SHOWN]}) to [people].",
+            f"{HOW} Otherwise ask an admin to add your {event.channel} account ({event.account[:_SHOWN]}) to [people].",
             Reason.NOT_ALLOWED,
         )
     return person

@@ -95,6 +95,10 @@ class ChatRig(ABC):
     repeats_events: bool = True
     #: whether people can type to the bot there
     speaks: bool = True
+    #: whether what is about no incident has a place there
+    shows_apart: bool = True
+    #: whether others see what stands there
+    is_shared: bool = True
 
     @abstractmethod
     async def shown(self, ref: str) -> str:
@@ -360,6 +364,27 @@ class ChatContract:
         assert (said.text, said.channel, said.account) == ("/incident status", rig.channel, rig.account)
         assert said.event
         assert said.said_at.utcoffset() is not None
+
+    async def test_a_secret_answer_reaches_its_person_alone(self, rig: ChatRig, inbox: RecordingInbox) -> None:
+        if not rig.speaks:
+            pytest.skip("nobody can type there")
+        inbox.reply = Reply(text="/link 7Q2M-X0VD-9KHT", is_secret=True)
+        await self._post(rig, card())
+        await rig.say("/link")
+        await inbox.wait(1)
+        async with asyncio.timeout(5):
+            while "7Q2M" not in await rig.told():
+                await asyncio.sleep(0.01)
+        if rig.is_shared:
+            assert await rig.copies("7Q2M") == 0
+
+    async def test_a_message_about_no_incident_is_shown_as_it_is(self, rig: ChatRig) -> None:
+        if not rig.shows_apart:
+            pytest.skip("only incidents have a place there")
+        ref = await self._post(rig, note("linked:9", incident="", headline="Ana has a new account", tells=("ana",)))
+        shown = await rig.shown(ref)
+        assert "Ana has a new account" in shown
+        assert "· Ana" not in shown
 
     # its life
 

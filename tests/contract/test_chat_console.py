@@ -45,6 +45,7 @@ class Terminal(io.StringIO):
 
 class ConsoleRig(ChatRig):
     repeats_events = False
+    is_shared = False
     channel = "console"
     account = "ana"
 

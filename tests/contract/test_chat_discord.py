@@ -68,8 +68,8 @@ class DiscordRig(ChatRig):
         return self.server.told()
 
     async def say(self, text: str) -> None:
-        name, action = text.removeprefix("/").split(" ", 1)
-        await self.server.command(name, action=action)
+        name, _, action = text.removeprefix("/").partition(" ")
+        await self.server.command(name, **({"action": action} if action else {}))
 
     async def repeat(self) -> None:
         await until(lambda: self.server.answers)

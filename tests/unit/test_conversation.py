@@ -22,7 +22,7 @@ class TestWhoMay:
     def test_a_stranger_is_told_how_to_get_access(self, world, account):
         reply = world.press("ack:INC-1", account)
         assert not reply.ok
-        assert "Ask an admin to add your web account" in reply.text
+        assert "ask an admin to add your web account" in reply.text
         assert world.incident().owner is None
 
     @pytest.mark.parametrize(

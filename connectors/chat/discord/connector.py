@@ -131,7 +131,8 @@ class Connector:
             if button.form is not None:
                 self._forms.pop(button.id, None)
                 self._forms[button.id] = button.form
-        self._incidents[message.incident] = None
+        if message.incident:
+            self._incidents[message.incident] = None
         for known in (self._forms, self._incidents):
             while len(known) > _REMEMBERED:
                 known.popitem(last=False)

@@ -23,7 +23,7 @@ from connectors.chat.slack.settings import Settings
 Ack = Callable[[], Awaitable[object]]
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
-COMMANDS: Final = ("/incident", "/oncall", "/patch", "/ci")
+COMMANDS: Final = ("/incident", "/oncall", "/patch", "/ci", "/link")
 _TOGETHER: Final = 3
 """Blocks of an answer in one message: Slack takes five messages for one press or command."""
 _NOT_HERE: Final = Reply(text="Nightshift takes nothing from this channel. Nothing was done.", ok=False)
@@ -187,7 +187,7 @@ async def _find_incident(client: AsyncWebClient, place: str, thread: str) -> str
     if _dig(first, "metadata", "event_type") != "nightshift":
         return None
     incident = _dig(first, "metadata", "event_payload", "incident")
-    return incident if isinstance(incident, str) else None
+    return incident if isinstance(incident, str) and incident else None
 
 
 def _parts(reply: Reply) -> list[tuple[str, list[Json]]]:

@@ -38,6 +38,7 @@ COMMANDS: Final = (
     BotCommand("oncall", "who is on call"),
     BotCommand("patch", "show, approve, reject, changes, revert"),
     BotCommand("ci", "status, logs, rerun, cancel"),
+    BotCommand("link", "your accounts in other chats"),
     BotCommand("id", "your account and this chat, for the configuration"),
 )
 KINDS: Final = ["message", "callback_query"]
