@@ -72,6 +72,8 @@ class TelegramServer:
     topics: dict[int, str] = field(default_factory=dict)
     hook: dict[str, Any] = field(default_factory=dict)
     chat: int = CHAT
+    pinned: list[int] = field(default_factory=list)
+    may_pin: bool = True
     talks: set[int] = field(default_factory=lambda: {ANA["id"]})
     """People who began to talk with the bot alone."""
     moved_from: int = 0
@@ -188,6 +190,13 @@ class TelegramServer:
         _check_text(media.get("caption", ""), media.get("caption_entities", []), 1024)
         stored.content = given[media["media"].removeprefix("attach://")]["content"]
         return self._show(stored)
+
+    def _pin_chat_message(self, given: dict[str, Any]) -> bool:
+        if not self.may_pin:
+            raise _RefusalError("not enough rights to manage pinned messages in the chat", counts=False)
+        _require(given.get("disable_notification") is True, "a pin that rings everybody")
+        self.pinned.append(self._find(given).id)
+        return True
 
     def _delete_message(self, given: dict[str, Any]) -> bool:
         del self.messages[self._find(given).id]

@@ -179,7 +179,8 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     accounts = AccountBook(store, rules)
     channels = make_channels(settings, board, accounts.open)
     await accounts.refresh()
-    chat = StoreInbox(store, rules)
+    links = Links(base=settings.public_url or "")
+    chat = StoreInbox(store, rules, links)
     platforms = make_platforms(settings)
     stack.push_async_callback(platforms.close)
     sources = {**_sources(settings), **platforms.hooks}
@@ -202,7 +203,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     await engine.launch(*(pausing.guard(phase) for phase in (*handlers.phases(), *model, revert)))
     stack.push_async_callback(engine.close, STOP_SECONDS)
 
-    composer = Composer(store, rules, Links(base=settings.public_url or ""))
+    composer = Composer(store, rules, links)
     sweep = settings.limits.sweep_seconds * (ALONE if core.state.keeper is None else 1)
     dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep)
     store.on_commit(dispatcher.wake)

@@ -107,7 +107,8 @@ class Message:
     `slot` names the place it holds in its incident: posting to a slot that has a message edits it.
     `rings` names the people whose phone may ring: empty for everything but a page, a ready patch,
     a question and a verdict. `tells` names people whom it concerns though it rings nobody: where messages go to
-    single people, it goes to them. `incident` is "" for what is about none.
+    single people, it goes to them. `incident` is "" for what is about none. `is_pinned` keeps it at hand in its
+    channel where the platform can; there is one in each slot, made anew where somebody deleted it.
     """
 
     incident: str
@@ -120,6 +121,7 @@ class Message:
     rings: tuple[str, ...] = ()
     tells: tuple[str, ...] = ()
     in_thread: bool = True
+    is_pinned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,7 @@ class ChatLimits:
     """What a platform can do; the core degrades by these values and never by a platform's name.
 
     `shows_svg` says that an attached SVG is seen as a picture; elsewhere it is left out, and the text has to do.
+    `pins` says that the channel keeps a summary of what is open pinned.
     """
 
     text: int
@@ -138,6 +141,7 @@ class ChatLimits:
     files: bool
     file_bytes: int = 0
     shows_svg: bool = False
+    pins: bool = False
 
     def fit(self, message: Message) -> Message:
         """Return the message without pictures where nobody would see them."""

@@ -69,7 +69,7 @@ class Composer:
             "glass": self._broken,
         }
         board = BoardComposer(rules, links)
-        self._render_apart = {"linked": board.linked}
+        self._render_apart = {"linked": board.linked, "summary": board.summary}
 
     def compose(self, effect: Effect, channel: str) -> Message | None:
         """Return the message of one effect for one channel."""

@@ -19,6 +19,13 @@ class ChatInbox(Protocol):
         """
         ...
 
+    async def look(self, channel: str, account: str) -> Message | Reply:
+        """Return the summary of what is open, a `Reply` that says how to get access to whom nobody knows.
+
+        Raises `Unavailable` where it could not be read.
+        """
+        ...
+
     async def report(self, missed: Undelivered) -> None:
         """Store that a message did not arrive. May be repeated. Raises `Unavailable` where it could not be stored."""
         ...

@@ -9,6 +9,7 @@ from bot.domain.oncall import Person, Role, plan_page
 from bot.domain.order import read_order
 from bot.domain.presses import ButtonPress, Verb, parse_press
 from bot.domain.subject import Subject
+from bot.domain.urgency import sort_by_urgency
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.access import LacksRoleError, explain, find_person, require_role
@@ -59,7 +60,7 @@ def handle(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
 def _act(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
     if isinstance(event, Said) and is_link(event.text):
         return answer_link(work, event, rules)
-    person = identify(work, event, rules)
+    person = identify(work, event.channel, event.account, rules)
     text = _press(work, event, person, rules) if isinstance(event, Press) else _say(work, event, person, rules)
     return Reply(text=text)
 
@@ -72,12 +73,12 @@ def refuse(work: UnitOfWork, event: Press | Said, refusal: Refused) -> Reply:
     return reply
 
 
-def identify(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Person:
-    """Return the person behind the event's account. Raises `Refused` that says how to get access."""
-    person = find_person(work, event.channel, event.account, rules)
+def identify(work: UnitOfWork, channel: str, account: str, rules: Rulebook) -> Person:
+    """Return the person behind an account. Raises `Refused` that says how to get access."""
+    person = find_person(work, channel, account, rules)
     if person is None:
         raise Refused(
-            f"{HOW} Otherwise ask an admin to add your {event.channel} account ({event.account[:_SHOWN]}) to [people].",
+            f"{HOW} Otherwise ask an admin to add your {channel} account ({account[:_SHOWN]}) to [people].",
             Reason.NOT_ALLOWED,
         )
     return person
@@ -214,7 +215,7 @@ def _read_words(verb: Verb, rest: list[str], digest: str) -> str:
 
 
 def _list(work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rules: Rulebook) -> str:
-    open_ones = [incident for incident in work.incidents.recent(20) if incident.is_open]
+    open_ones = sort_by_urgency(incident for incident in work.incidents.recent(20) if incident.is_open)
     if not open_ones:
         return "No incident is open."
     return "\n".join(f"{i.id} {i.state.value} · {i.service} · {i.title} · {rules.name_of(i.owner)}" for i in open_ones)

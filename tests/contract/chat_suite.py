@@ -35,6 +35,7 @@ from bot.domain.chat import (
     Tone,
     Undelivered,
 )
+from bot.errors import Reason, Rejected
 from bot.ports.chat import ChatConnector
 
 ACK = Button(id="ack:INC-7", label="Acknowledge", key="a", style=Style.PRIMARY)
@@ -64,6 +65,7 @@ class RecordingInbox:
         self.events: list[Press | Said] = []
         self.missed: list[Undelivered] = []
         self.reply = Reply(text="Noted.")
+        self.summary: Message | None = None
         self._arrived = asyncio.Condition()
 
     async def receive(self, event: Press | Said) -> Reply:
@@ -71,6 +73,9 @@ class RecordingInbox:
             self.events.append(event)
             self._arrived.notify_all()
         return self.reply
+
+    async def look(self, channel: str, account: str) -> Message | Reply:
+        return self.summary or self.reply
 
     async def report(self, missed: Undelivered) -> None:
         self.missed.append(missed)
@@ -132,6 +137,14 @@ class ChatRig(ABC):
     @abstractmethod
     async def told(self) -> str:
         """Return what the person was answered since the rig was made."""
+
+    async def pinned(self) -> int:
+        """Return how many messages are pinned there."""
+        pytest.fail("the subclass has to give this")
+
+    async def remove(self, ref: str) -> None:
+        """Delete a message, as people may."""
+        pytest.fail("the subclass has to give this")
 
     async def repeat(self) -> None:
         """Deliver the last event again, byte for byte, as the service does when it got no answer."""
@@ -385,6 +398,25 @@ class ChatContract:
         shown = await rig.shown(ref)
         assert "Ana has a new account" in shown
         assert "· Ana" not in shown
+
+    # what stays at hand
+
+    async def test_a_summary_is_pinned_once_edited_in_place_and_given_up_when_it_is_gone(self, rig: ChatRig) -> None:
+        if not rig.connector.limits.pins:
+            pytest.skip("nothing is pinned there")
+        first = note("summary", incident="", headline="1 incident is open", is_pinned=True)
+        ref = await self._post(rig, first)
+        assert await rig.pinned() == 1
+        await rig.connector.edit(rig.channel, replace(first, headline="No incident is open"), ref)
+        assert "No incident is open" in await rig.shown(ref)
+        assert await rig.pinned() == 1
+        await rig.remove(ref)
+        with pytest.raises(Rejected) as caught:
+            await rig.connector.edit(rig.channel, first, ref)
+        assert caught.value.reason is Reason.NOT_FOUND
+        again = await self._post(rig, first, "key-2")
+        assert "1 incident is open" in await rig.shown(again)
+        assert await rig.copies("1 incident is open") == 1
 
     # its life
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestServer
 
-from bot.domain.chat import Button, Press, Reply, Said
+from bot.domain.chat import Button, Link, Press, Reply, Said
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ChatPlace
 from bot.ports.http import WebAnswer, WebRequest
@@ -231,12 +231,22 @@ class TestChatSlack(ChatContract):
         assert inbox.events == []
 
     async def test_the_home_shows_the_open_incidents(self, rig: SlackRig, inbox: RecordingInbox) -> None:
-        inbox.reply = Reply(text="INC-7 checkout is failing")
+        link = Link(label="Open INC-7", url="https://runbooks.example/INC-7")
+        inbox.summary = note("summary", incident="", headline="1 incident is open", blocks=(link,), is_pinned=True)
+        await self._go_home(rig)
+        assert {"1 incident is open", "Open INC-7"} <= set(text_of(rig.server.homes[ANA]))
+        assert inbox.events == []
+
+    async def test_the_home_of_a_stranger_says_how_to_get_access(self, rig: SlackRig, inbox: RecordingInbox) -> None:
+        inbox.reply = Reply(text="Nightshift does not know you here.", ok=False)
+        await self._go_home(rig)
+        assert text_of(rig.server.homes[ANA]) == ["Nightshift does not know you here."]
+
+    async def _go_home(self, rig: SlackRig) -> None:
         await rig.happen({"type": "app_home_opened", "user": ANA, "tab": "home", "channel": "D1"})
         async with asyncio.timeout(5):
             while ANA not in rig.server.homes:
                 await asyncio.sleep(0.005)
-        assert "INC-7 checkout is failing" in text_of(rig.server.homes[ANA])
 
     async def test_a_long_answer_is_told_whole(self, rig: SlackRig, inbox: RecordingInbox) -> None:
         words = numbered("word", 3000)

@@ -82,6 +82,14 @@ class TelegramRig(ChatRig):
         else:
             await self.server.say(value, under=asked)
 
+    async def pinned(self) -> int:
+        return len(self.server.pinned)
+
+    async def remove(self, ref: str) -> None:
+        number = self._parts(ref)[0].id
+        del self.server.messages[number]
+        self.server.pinned.remove(number)
+
     async def told(self) -> str:
         alone = [one.text for one in self.server.messages.values() if one.chat > 0]
         return "\n".join([*(answer.get("text", "") for answer in self.server.answers), *alone])
@@ -257,6 +265,12 @@ class TestChatTelegram(ChatContract):
         (event,) = await inbox.wait(1)
         assert isinstance(event, Said)
         assert event.incident == "INC-7"
+
+    async def test_a_summary_that_may_not_be_pinned_stands_there_all_the_same(self, rig: TelegramRig) -> None:
+        rig.server.may_pin = False
+        ref = await self._post(rig, note("summary", incident="", headline="1 incident is open", is_pinned=True))
+        assert "1 incident is open" in await rig.shown(ref)
+        assert await rig.pinned() == 0
 
     async def test_who_never_talked_with_the_bot_is_asked_to(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
         rig.server.talks.clear()

@@ -101,7 +101,7 @@ def is_of_green_logs(point: FaultPoint) -> bool:
 
 def is_of_no_incident(point: FaultPoint) -> bool:
     """Nothing of an incident rests on them; unit tests of the dispatcher deliver them twice."""
-    return point.name.startswith("chat.linked.")
+    return point.name.startswith(("chat.linked.", "chat.summary."))
 
 
 def is_of_another_walk(point: FaultPoint) -> bool:

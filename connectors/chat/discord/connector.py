@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ class Connector:
 
     @property
     def limits(self) -> ChatLimits:
-        return LIMITS
+        return replace(LIMITS, pins=self._settings.summary)
 
     async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:  # noqa: ARG002 -- one channel
         """Post. Discord itself knows a key again for some minutes, this process while it lives."""

@@ -5,6 +5,7 @@ import hmac
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -62,7 +63,7 @@ class Connector:
 
     @property
     def limits(self) -> ChatLimits:
-        return LIMITS
+        return replace(LIMITS, pins=self._settings.summary)
 
     async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:  # noqa: ARG002 -- one group
         """Post. A second try under the same key goes on where the first one stopped, while this process lives."""
