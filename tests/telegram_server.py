@@ -125,7 +125,7 @@ class TelegramServer:
 
     def _get_chat_member(self, given: dict[str, Any]) -> dict[str, Any]:
         self._require_chat(given)
-        rights = dict.fromkeys(_RIGHTS, False) | {"can_manage_topics": True}
+        rights = dict.fromkeys(_RIGHTS, False) | {"can_manage_topics": True, "can_pin_messages": self.may_pin}
         return (
             {"status": "administrator", "user": BOT, **rights} if self.is_forum else {"status": "member", "user": BOT}
         )

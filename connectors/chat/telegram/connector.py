@@ -142,7 +142,9 @@ class Connector:
                 ok=False, text=f'The group has topics: let @{me.username} manage them, or set topics = "never".'
             )
         way = "by webhook" if self._settings.webhook_url else "by polling"
-        return Health(ok=True, text=f"@{me.username} in {chat.title or chat.id}, {way}")
+        may_pin = bool(getattr(member, "can_pin_messages", False))
+        lacks = "; it may not pin the list of what is open" if self._settings.summary and not may_pin else ""
+        return Health(ok=True, text=f"@{me.username} in {chat.title or chat.id}, {way}{lacks}")
 
     @property
     def _path(self) -> str:
