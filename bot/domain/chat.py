@@ -108,7 +108,8 @@ class Message:
     `rings` names the people whose phone may ring: empty for everything but a page, a ready patch,
     a question and a verdict. `tells` names people whom it concerns though it rings nobody: where messages go to
     single people, it goes to them. `incident` is "" for what is about none. `is_pinned` keeps it at hand in its
-    channel where the platform can; there is one in each slot, made anew where somebody deleted it.
+    channel where the platform can; there is one in each slot, made anew where somebody deleted it. `is_broadcast` shows
+    it in the channel too though it stands in a thread, where the platform can.
     """
 
     incident: str
@@ -122,6 +123,7 @@ class Message:
     tells: tuple[str, ...] = ()
     in_thread: bool = True
     is_pinned: bool = False
+    is_broadcast: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from bot.render.playbook import render_text
 from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import add_rollback, list_commits, render_rollback
+from bot.render.severity import render_raised
 from bot.render.wish import changes_button, render_wish, revert_button
 from bot.services import modelling, reverting
 from bot.services.pause import find_pause
@@ -67,6 +68,7 @@ class Composer:
             "closed": self._closed,
             "notice": self._rollout.notice,
             "glass": self._broken,
+            "raised": self._raised,
         }
         board = BoardComposer(rules, links)
         self._render_apart = {"linked": board.linked, "summary": board.summary}
@@ -211,6 +213,13 @@ class Composer:
         draft = work.drafts.get(incident.id, arg)
         message = render_verdict(incident, draft, runs[-1], approvers=approvers, names=self._names, now=work.now)
         return self._rollout.add_to_verdict(work, draft, message)
+
+    def _raised(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        told = [event for event in work.timeline.of(incident.id) if event.kind == "raised"]
+        said = [event for event in told if event.data["severity"] == arg]
+        if not incident.is_open or not said or incident.severity.value != arg:
+            return None
+        return render_raised(incident, said[-1].text, said[-1].at, now=work.now, names=self._names)
 
     def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         if incident.is_open:

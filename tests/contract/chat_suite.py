@@ -399,6 +399,14 @@ class ChatContract:
         assert "Ana has a new account" in shown
         assert "· Ana" not in shown
 
+    async def test_what_is_broadcast_stands_in_its_thread_all_the_same(self, rig: ChatRig) -> None:
+        head = await self._post(rig, card())
+        raised = note("raised:critical", headline="INC-7 is critical now", is_broadcast=True)
+        ref = await self._post(rig, raised, "key-2", head)
+        assert "is critical now" in await rig.shown(ref)
+        assert await rig.is_under(ref, head) or not rig.connector.limits.can_thread
+        assert await rig.copies("is critical now") == 1
+
     # what stays at hand
 
     async def test_a_summary_is_pinned_once_edited_in_place_and_given_up_when_it_is_gone(self, rig: ChatRig) -> None:

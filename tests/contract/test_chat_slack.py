@@ -257,6 +257,14 @@ class TestChatSlack(ChatContract):
         assert [word for word in words if word not in told] == []
         assert len(rig.server.told) <= 5
 
+    async def test_only_what_is_broadcast_is_shown_in_the_channel_too(self, rig: SlackRig) -> None:
+        head = await self._post(rig, card())
+        raised = note("raised:critical", is_broadcast=True)
+        refs = [head, await self._post(rig, note(), "key-2", head), await self._post(rig, raised, "key-3", head)]
+        alone = await self._post(rig, raised, "key-4")
+        shown = ["reply_broadcast" in rig.server.messages[ref.rpartition("/")[2]] for ref in (*refs, alone)]
+        assert shown == [False, False, True, False]
+
     async def test_a_ring_mentions_the_person_and_no_other_message_does(self, rig: SlackRig) -> None:
         calm, loud = await self._post(rig, card()), await self._post(rig, card(rings=("ana", "zoe")), "key-2")
         users = [

@@ -99,13 +99,13 @@ def is_of_green_logs(point: FaultPoint) -> bool:
     return point.name.startswith("phase.green.")
 
 
-def is_of_no_incident(point: FaultPoint) -> bool:
-    """Nothing of an incident rests on them; unit tests of the dispatcher deliver them twice."""
-    return point.name.startswith(("chat.linked.", "chat.summary."))
+def is_of_no_walk(point: FaultPoint) -> bool:
+    """Nothing rests on these messages; a unit test of the dispatcher delivers them twice."""
+    return point.name.startswith(("chat.linked.", "chat.summary.", "chat.raised."))
 
 
 def is_of_another_walk(point: FaultPoint) -> bool:
-    others = (is_of_no_incident, is_of_green_logs, is_of_model, is_of_rollout, is_of_rollback)
+    others = (is_of_no_walk, is_of_green_logs, is_of_model, is_of_rollout, is_of_rollback)
     return any(is_of_it(point) for is_of_it in others)
 
 
