@@ -22,6 +22,7 @@ from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.incident import render_card, render_closed, render_page
 from bot.render.links import Links, link_to
+from bot.render.milestones import list_milestones
 from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import render_text
@@ -35,18 +36,6 @@ from bot.services.pause import find_pause
 from bot.services.rollback import find_rollback
 from bot.services.rulebook import Rulebook
 from bot.services.wishes import base_run, list_wishes
-
-MILESTONES = {
-    "paged": "Paged",
-    "acknowledged": "Acknowledged",
-    "patch_ready": "Patch ready",
-    "approved": "Approved",
-    "break_glass": "Break-glass, to be reviewed",
-    "pushed": "Pushed",
-    "rolled_back": "Rollback ordered",
-    "ci_passed": "CI green",
-    "ci_failed": "CI red",
-}
 
 
 class Composer:
@@ -225,8 +214,8 @@ class Composer:
         if incident.is_open:
             return None
         since = [event for event in work.timeline.of(incident.id) if event.at >= incident.opened_at]
-        milestones = [(MILESTONES[event.kind], event.at) for event in since if event.kind in MILESTONES]
-        return render_closed(incident, now=work.now, names=self._names, links=self._links, milestones=milestones)
+        steps = list_milestones(since, self._names)
+        return render_closed(incident, now=work.now, names=self._names, links=self._links, milestones=steps)
 
 
 def _tell_model(work: UnitOfWork, incident: Incident) -> str:
