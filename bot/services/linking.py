@@ -1,12 +1,11 @@
 """Linking an account by a code: asked for where a person is known, typed where they are not known yet."""
 
 import secrets
-from datetime import timedelta
+from datetime import UTC
 from typing import Final
 
 from bot.domain.chat import Reply, Said
 from bot.domain.linking import (
-    LIFETIME,
     MAX_WRONG,
     WRONG_WINDOW,
     CodeOffer,
@@ -29,7 +28,7 @@ EVERYWHERE: Final = ""
 """What the audit trail calls what is about no incident."""
 HOW: Final = (
     "Nightshift does not know you here. If it does in another chat, write /link there, "
-    "and here, within ten minutes, /link with the code that you get."
+    "and here /link with the code that you get."
 )
 _VERBS: Final = frozenset({"list", "remove"})
 
@@ -60,22 +59,23 @@ def answer_link(work: UnitOfWork, said: Said, rules: Rulebook) -> Reply:
             "Say /link, /link list, or /link remove CHANNEL.",
             Reason.BAD_INPUT,
         )
-    return _offer_code(work, said, person)
+    return _offer_code(work, said, person, rules)
 
 
-def _offer_code(work: UnitOfWork, said: Said, person: Person) -> Reply:
+def _offer_code(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> Reply:
     code = write_code(secrets.choice)
     offer = CodeOffer(
         person=person.id,
         channel=said.channel,
         digest=digest_code(code.replace("-", "")),
-        expires_at=work.now + LIFETIME,
+        expires_at=work.now + rules.link_life,
     )
     work.link_codes.offer(offer)
     text = f"{person.name} asked in {said.channel} for a code to link an account"
     work.timeline.append(EVERYWHERE, "link_offered", person.id, text)
+    until = f"{offer.expires_at.astimezone(UTC):%H:%M} UTC"
     return Reply(
-        text=f"Write this within {LIFETIME // timedelta(minutes=1)} minutes where Nightshift does not know you yet:\n"
+        text=f"Write this before {until} where Nightshift does not know you yet:\n"
         f"/link {code}\nIt works once. Show it to nobody: whoever writes it is taken for you.",
         is_secret=True,
     )

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from bot.domain.approval_policy import ApprovalPolicy
+from bot.domain.linking import LIFETIME
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
 from bot.domain.patch import PatchLimits
 from bot.domain.playbook import Playbook
@@ -24,6 +26,7 @@ class Rulebook:
     playbooks: tuple[Playbook, ...] = ()
     auth_paths: tuple[str, ...] = ()
     has_model: bool = False
+    link_life: timedelta = LIFETIME
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
 
     def escalation(self, name: str) -> EscalationPolicy:

@@ -87,6 +87,12 @@ class TestTheCode:
         assert "too old" in phone.say(f"/link {code}").text
         assert not phone.press("ack:INC-1").ok
 
+    def test_how_long_it_lasts_is_a_setting(self, world, phone):
+        world.rules = replace(world.rules, link_life=timedelta(minutes=1))
+        code = code_of(world)
+        world.clock.advance(minutes=1)
+        assert not phone.say(f"/link {code}").ok
+
     def test_a_new_one_takes_the_place_of_the_one_before(self, world, phone):
         before, after = code_of(world), code_of(world)
         assert not phone.say(f"/link {before}").ok
