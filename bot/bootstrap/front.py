@@ -178,7 +178,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     engine, store, inbox, board = core.state.engine, core.state.store, core.state.inbox, core.state.board
     accounts = AccountBook(store, rules)
     channels = make_channels(settings, board, accounts.open)
-    await accounts.refresh()
+    await accounts.begin()
     links = Links(base=settings.public_url or "")
     chat = StoreInbox(store, rules, links)
     platforms = make_platforms(settings)

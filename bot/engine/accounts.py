@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from bot.ports.work import Store
 from bot.services.access import linked_accounts
+from bot.services.linking import forget_the_gone
 from bot.services.rulebook import Rulebook
 
 
@@ -20,6 +21,11 @@ class AccountBook:
         """Return the accounts of a channel by person; what is returned changes with each `refresh`."""
         return self._books.setdefault(channel, self._configured(channel))
 
+    async def begin(self) -> None:
+        """Let go of the links of people who left the configuration, and read the others. Raises `Unavailable`."""
+        await asyncio.to_thread(self._forget)
+        await self.refresh()
+
     async def refresh(self) -> None:
         """Read what was linked, here or by another process. Raises `Unavailable`."""
         linked = await asyncio.to_thread(self._read)
@@ -32,6 +38,10 @@ class AccountBook:
     def _configured(self, channel: str) -> dict[str, str]:
         people = self._rules.roster.people.items()
         return {key: person.accounts[channel] for key, person in people if channel in person.accounts}
+
+    def _forget(self) -> None:
+        with self._store.begin() as work:
+            forget_the_gone(work, self._rules)
 
     def _read(self) -> Mapping[str, Mapping[str, str]]:
         with self._store.begin() as work:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from bot.domain.linking import LinkedAccount
 from bot.domain.oncall import Person, Role
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
@@ -18,24 +19,29 @@ def find_person(work: UnitOfWork, channel: str, account: str, rules: Rulebook) -
     if known is not None:
         return known
     link = work.account_links.find(channel, account)
-    person = rules.roster.people.get(link.person) if link is not None else None
-    return person if person is not None and account_of(work, person, channel, rules) == account else None
+    return rules.roster.people[link.person] if link is not None and counts(link, rules) else None
 
 
 def account_of(work: UnitOfWork, person: Person, channel: str, rules: Rulebook) -> str:
-    """Return a person's account in a channel, "" where there is none. What the configuration gives to somebody wins."""
+    """Return a person's account in a channel, "" where there is none."""
     if channel in person.accounts:
         return person.accounts[channel]
-    linked = (link.account for link in work.account_links.of(person.id) if link.channel == channel)
-    return next((account for account in linked if rules.roster.find(channel, account) is None), "")
+    linked = (link for link in work.account_links.of(person.id) if link.channel == channel)
+    return next((link.account for link in linked if counts(link, rules)), "")
+
+
+def counts(link: LinkedAccount, rules: Rulebook) -> bool:
+    """Return whether a link is used: what the configuration gives, to its person or to somebody else, wins."""
+    person = rules.roster.people.get(link.person)
+    is_free = rules.roster.find(link.channel, link.account) is None
+    return person is not None and is_free and link.channel not in person.accounts
 
 
 def linked_accounts(work: UnitOfWork, rules: Rulebook) -> Mapping[str, Mapping[str, str]]:
     """Return by channel and person the linked accounts that count."""
     found: dict[str, dict[str, str]] = {}
     for link in work.account_links.all():
-        person = rules.roster.people.get(link.person)
-        if person is not None and account_of(work, person, link.channel, rules) == link.account:
+        if counts(link, rules):
             found.setdefault(link.channel, {})[link.person] = link.account
     return found
 

@@ -15,15 +15,17 @@ from bot.domain.linking import (
     write_code,
 )
 from bot.domain.oncall import Person, Role
+from bot.domain.timeline import TimelineEvent
 from bot.domain.wellformed import fault_of_account
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
-from bot.services.access import account_of, find_person, require_role
-from bot.services.announce import CHAT
+from bot.services.access import account_of, counts, find_person, require_role
+from bot.services.announce import BOT, CHAT
 from bot.services.rulebook import Rulebook
 
 COMMAND: Final = "link"
 LINKED: Final = "linked"
+UNLINKED: Final = "unlinked"
 EVERYWHERE: Final = ""
 """What the audit trail calls what is about no incident."""
 HOW: Final = (
@@ -114,18 +116,33 @@ def _link(work: UnitOfWork, said: Said, offer: CodeOffer, person: Person, rules:
     link = LinkedAccount(channel=said.channel, account=said.account, person=person.id, linked_at=work.now)
     work.account_links.add(link)
     text = f"{person.name} linked the {said.channel} account {said.account}, with a code from {offer.channel}"
-    _record(work, link, actor=person.id, text=text, tell_in=offer.channel)
+    event = _record(work, LINKED, link, actor=person.id, text=text)
+    _tell(work, event, in_channel=offer.channel, rules=rules)
     told = f'Linked. You are {person.name} here too, with the role "{person.role.value}".'
     return Reply(text=f"{told} /link list shows your accounts.")
 
 
-def _record(work: UnitOfWork, link: LinkedAccount, *, actor: str, text: str, tell_in: str) -> None:
-    """Write it on the audit trail, and promise to tell it in the other chat."""
+def _record(work: UnitOfWork, kind: str, link: LinkedAccount, *, actor: str, text: str) -> TimelineEvent:
+    """Write it on the audit trail."""
     data = {"channel": link.channel, "account": link.account, "person": link.person}
-    kind = LINKED if work.account_links.find(link.channel, link.account) else "unlinked"
-    event = work.timeline.append(EVERYWHERE, kind, actor, text, data)
-    payload = {"what": LINKED, "incident": EVERYWHERE, "arg": str(event.seq), "kind": kind, **data}
-    work.effects.intend(f"{kind}:{event.seq}:{tell_in}", CHAT + tell_in, payload)
+    return work.timeline.append(EVERYWHERE, kind, actor, text, data)
+
+
+def _tell(work: UnitOfWork, event: TimelineEvent, *, in_channel: str, rules: Rulebook) -> None:
+    """Promise the news to the other chat, where that is still one of ours."""
+    if in_channel not in rules.channels:
+        return
+    payload = {"what": LINKED, "incident": EVERYWHERE, "arg": str(event.seq), "kind": event.kind, **event.data}
+    work.effects.intend(f"{event.kind}:{event.seq}:{in_channel}", CHAT + in_channel, payload)
+
+
+def forget_the_gone(work: UnitOfWork, rules: Rulebook) -> None:
+    """Remove the links of people who left the configuration: who gets their name later is somebody else."""
+    for link in work.account_links.all():
+        if link.person not in rules.roster.people:
+            work.account_links.remove(link.channel, link.account)
+            text = f"The {link.channel} account {link.account} is linked no more: {link.person} left the configuration"
+            _record(work, UNLINKED, link, actor=BOT, text=text)
 
 
 def _whose(person: Person, words: list[str], rules: Rulebook) -> Person:
@@ -144,8 +161,7 @@ def _whose(person: Person, words: list[str], rules: Rulebook) -> Person:
 def _list(work: UnitOfWork, person: Person, rules: Rulebook) -> str:
     lines = [f"{channel}: {account}, in the configuration" for channel, account in sorted(person.accounts.items())]
     for link in work.account_links.of(person.id):
-        counts = account_of(work, person, link.channel, rules) == link.account
-        rest = "" if counts else "; not used: the configuration says otherwise"
+        rest = "" if counts(link, rules) else "; not used: the configuration says otherwise"
         lines.append(f"{link.channel}: {link.account}, linked {link.linked_at:%Y-%m-%d}{rest}")
     return "\n".join([f"Accounts of {person.name}:", *(lines or ["none"])])
 
@@ -160,5 +176,6 @@ def _remove(work: UnitOfWork, person: Person, words: list[str], rules: Rulebook)
         raise Refused(f"A linked account of {owner.name} in {channel[:60]} {why}.", Reason.NOT_FOUND)
     work.account_links.remove(link.channel, link.account)
     text = f"{person.name} removed the {link.channel} account {link.account} of {owner.name}"
-    _record(work, link, actor=person.id, text=text, tell_in=link.channel)
+    event = _record(work, UNLINKED, link, actor=person.id, text=text)
+    _tell(work, event, in_channel=link.channel, rules=rules)
     return f"Removed. {link.account} in {link.channel} is no account of {owner.name} any more."

@@ -32,7 +32,8 @@ ALONE = {"id": 70, "type": "private", "first_name": "Ada"}
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     ada = replace(PEOPLE["ada"], accounts={**PEOPLE["ada"].accounts, "slack": "U0ADA"})
-    return make_world(tmp_path, make_rules(roster=Roster(people={**PEOPLE, "ada": ada})), opened=True)
+    rules = make_rules(roster=Roster(people={**PEOPLE, "ada": ada}), channels=("web", "slack", "telegram"))
+    return make_world(tmp_path, rules, opened=True)
 
 
 @pytest.fixture

@@ -186,6 +186,13 @@ class TestOnePerson:
         world.rules = replace(world.rules, roster=Roster(people={"ben": PEOPLE["ben"]}))
         assert not phone.press("ack:INC-1").ok
 
+    async def test_who_gets_the_name_of_somebody_who_left_gets_no_account(self, world, phone):
+        phone.say(f"/link {code_of(world)}")
+        gone = replace(world.rules, roster=Roster(people={"ben": PEOPLE["ben"]}))
+        await AccountBook(world.store, gone).begin()
+        assert not phone.press("ack:INC-1").ok
+        assert world.texts("unlinked", "")[0].endswith("ada left the configuration")
+
     def test_a_code_of_somebody_who_left_is_wrong(self, world, phone):
         code = code_of(world)
         world.rules = replace(world.rules, roster=Roster(people={"ben": PEOPLE["ben"]}))
@@ -259,12 +266,18 @@ class TestWhoIsTold:
         assert world.texts("linked", "") == ["Ada Lovelace linked the telegram account 7, with a code from web"]
 
     def test_the_removed_account_s_chat_is_told(self, world, phone):
+        world.rules = replace(world.rules, channels=("web", "telegram"))
         phone.say(f"/link {code_of(world)}")
         world.say("/link remove telegram")
         (effect,) = world.promised("linked", "telegram")
         message = Composer(world.store, world.rules, Links()).compose(effect, "telegram")
         assert message.headline == "7 is no account of Ada Lovelace any more"
         assert world.kinds("")[-1] == "unlinked"
+
+    def test_a_chat_that_is_none_of_ours_any_more_is_promised_nothing(self, world, phone):
+        phone.say(f"/link {code_of(world)}")
+        world.say("/link remove telegram")
+        assert world.promised("linked", "telegram") == []
 
     async def test_the_connectors_learn_the_account(self, world, phone):
         book = AccountBook(world.store, world.rules)

@@ -23,8 +23,9 @@ def numbers_of(accounts: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def accounts_of(accounts: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the account, as it is written down, of each number."""
-    return _View(lambda: {_digits(account): account for account in accounts.values() if _digits(account)})
+    """Return the account, as it is written down, of each number; where two are one number, the first: what people link
+    comes after what is configured."""
+    return _View(lambda: {_digits(one): one for one in reversed([*accounts.values()]) if _digits(one)})
 
 
 def _digits(account: str) -> str:
