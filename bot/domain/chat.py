@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+NOBODY: Final = "anonymous"
+"""The account of whoever hides behind a group or a channel: it is never a person's."""
 SVG: Final = "image/svg+xml"
 """The media type of a picture."""
 

@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC
 from typing import Final
 
-from bot.domain.chat import Reply, Said
+from bot.domain.chat import NOBODY, Reply, Said
 from bot.domain.linking import (
     MAX_WRONG,
     WRONG_WINDOW,
@@ -87,7 +87,7 @@ def _take_code(work: UnitOfWork, said: Said, words: str, rules: Rulebook) -> Rep
     """Link the account of somebody unknown to the person whose code they typed; a wrong one counts against it."""
     if not words:
         return Reply(text=HOW, ok=False)
-    if fault_of_account(said.account):
+    if said.account == NOBODY or fault_of_account(said.account):
         raise Refused("This account cannot be linked: it has no name that Nightshift can keep.", Reason.BAD_INPUT)
     wrong = work.link_codes.count_wrong(said.channel, said.account, since=work.now - WRONG_WINDOW)
     if wrong >= MAX_WRONG:

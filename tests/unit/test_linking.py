@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.chat import Press, Said
+from bot.domain.chat import NOBODY, Press, Said
 from bot.domain.linking import MAX_WRONG, digest_code, read_code, write_code
 from bot.domain.oncall import Role, Roster
 from bot.engine.accounts import AccountBook
@@ -150,7 +150,7 @@ class TestGuessing:
             phone.say("/link please")
         assert "Too many" in phone.say("/link please").text
 
-    @pytest.mark.parametrize("account", ["", " 7", "7\n", "\u202e7"])
+    @pytest.mark.parametrize("account", ["", " 7", "7\n", "\u202e7", NOBODY])
     def test_an_account_without_a_name_links_nothing(self, world, account):
         reply = Phone(world, account).say(f"/link {code_of(world)}")
         assert "cannot be linked" in reply.text

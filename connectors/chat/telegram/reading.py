@@ -12,12 +12,11 @@ from typing import Final
 from telegram import CallbackQuery, InlineKeyboardMarkup, Update
 from telegram import Message as Received
 
-from bot.domain.chat import Press, Said
+from bot.domain.chat import NOBODY, Press, Said
 from connectors.chat.telegram.keyboard import Answered, Asks, read_data, read_note
 from connectors.chat.telegram.markup import read_incident
 
-ANONYMOUS: Final = "anonymous"
-"""Stands for whoever hides behind a group or a channel; no person of the configuration can have it: it is no number."""
+ANONYMOUS: Final = NOBODY
 _COMMAND: Final = re.compile(
     r"/(?P<name>[A-Za-z0-9_]{1,32})(?:@(?P<bot>[A-Za-z0-9_]{1,64}))?(?P<rest>(?:\s.*)?)", re.DOTALL
 )
