@@ -9,13 +9,12 @@ from typing import Final
 import structlog
 from telegram import Bot, Update
 
-from bot.domain.chat import Form, Press, Reply, Said
+from bot.domain.chat import NOBODY, Form, Press, Reply, Said
 from bot.errors import NightshiftError
 from bot.ports.chat import ChatInbox
 from connectors.chat.telegram.api import MovedError, UnchangedError, call
 from connectors.chat.telegram.keyboard import ask, write_note
 from connectors.chat.telegram.reading import (
-    ANONYMOUS,
     Asked,
     Event,
     Introduced,
@@ -144,7 +143,7 @@ async def _hand_in(event: Press | Said, inbox: ChatInbox) -> Reply:
 
 
 def _introduce(event: Introduced) -> str:
-    if event.account == ANONYMOUS:
+    if event.account == NOBODY:
         return "Here you write as a group or a channel, and that is nobody. Write as yourself, or to the bot alone."
     place = "" if event.is_allowed else "\nNightshift takes no commands here: the chat is not in its configuration."
     return f"Your account: {event.account}\nThis chat: {event.place.chat}{place}"

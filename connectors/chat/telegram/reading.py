@@ -16,7 +16,6 @@ from bot.domain.chat import NOBODY, Press, Said
 from connectors.chat.telegram.keyboard import Answered, Asks, read_data, read_note
 from connectors.chat.telegram.markup import read_incident
 
-ANONYMOUS: Final = NOBODY
 _COMMAND: Final = re.compile(
     r"/(?P<name>[A-Za-z0-9_]{1,32})(?:@(?P<bot>[A-Za-z0-9_]{1,64}))?(?P<rest>(?:\s.*)?)", re.DOTALL
 )
@@ -137,11 +136,11 @@ class Reader:
         text = message.text or ""
         if not text or message.from_user is None or (message.from_user.is_bot and message.sender_chat is None):
             return None
-        account = ANONYMOUS if message.sender_chat is not None else str(message.from_user.id)
+        account = NOBODY if message.sender_chat is not None else str(message.from_user.id)
         is_allowed = message.chat.id in self.allowed
         command = self._read_command(text)
         name = command.split()[0] if command is not None else ""
-        if name in {"/id", "/start"} or (name == _LINK and account == ANONYMOUS):
+        if name in {"/id", "/start"} or (name == _LINK and account == NOBODY):
             return Introduced(account=account, place=_place(message), is_allowed=is_allowed)
         if not is_allowed and not (name == _LINK and message.chat.type == "private"):
             return None
