@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from bot.domain.approval_policy import ApprovalPolicy
-from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Roster
+from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Roster
 from bot.domain.routing import Matcher, Route
 from bot.domain.service import LogPlace, Service
 from bot.domain.transcript import Budget
@@ -389,6 +389,9 @@ def _check_people(settings: Settings) -> Iterator[Problem]:
                 if person not in settings.people:
                     where = f"escalations.{name}.steps.{number}.people"
                     yield Problem(where=where, what=f'no person "{person}"; add [people.{person}]')
+                elif settings.people[person].role is Role.VIEWER:
+                    where = f"escalations.{name}.steps.{number}.people"
+                    yield Problem(where=where, what=f'"{person}" has the role viewer and cannot acknowledge')
     yield from check_approval(settings.approval, settings.people, settings.services)
     yield from check_contacts(settings.people)
     taken: dict[tuple[str, str], str] = {}

@@ -218,3 +218,4 @@ class LimitSettings(Section):
     lease_seconds: float = Field(default=15.0, gt=0, le=3600)
     beat_seconds: float = Field(default=5.0, gt=0, le=3600)
     stuck_seconds: float = Field(default=30.0, gt=0, le=3600)
+    link_seconds: float = Field(default=600.0, ge=1, le=3600)

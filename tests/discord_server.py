@@ -81,6 +81,7 @@ class DiscordServer:
     commands: list[dict[str, Any]] = field(default_factory=list)
     modals: list[dict[str, Any]] = field(default_factory=list)
     events: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
+    pinned: set[int] = field(default_factory=set)
     asleep: set[int] = field(default_factory=set)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -106,6 +107,7 @@ class DiscordServer:
         add("POST", f"{chat}/messages", self._serve("send"))
         add("PATCH", f"{chat}/messages/{{message}}", self._serve("edit"))
         add("DELETE", f"{chat}/messages/{{message}}", self._serve("delete"))
+        add("PUT", f"{chat}/messages/pins/{{message}}", self._serve("pin"))
         add("POST", f"{chat}/messages/{{message}}/threads", self._serve("open_thread"))
         add("POST", "/interactions/{id}/{token}/callback", self._serve("callback"))
         add("PATCH", f"{hook}/messages/@original", self._serve("complete"))
@@ -227,6 +229,13 @@ class DiscordServer:
         return {"id": "1"}
 
     # the gateway
+
+    def _pin(self, path: Mapping[str, str], given: object, _files: object) -> None:
+        require(not given, "a pin has no body")
+        stored = self.messages[int(path["message"])]
+        require(stored.channel == self._require_channel(int(path["channel"])), "a message of another channel")
+        require(len(self.pinned) < 250, "too many pins")
+        self.pinned.add(stored.id)
 
     async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -155,6 +155,7 @@ class SlackServer:
         _check_message(values)
         thread = values.get("thread_ts")
         assert thread is None or thread in self.messages, "no such thread"
+        assert "reply_broadcast" not in values or (thread is not None and read(values["reply_broadcast"]) in {True})
         self._count += 1
         ts = f"1700000000.{self._count:06d}"
         self.messages[ts] = {**values, "blocks": read(values["blocks"])}

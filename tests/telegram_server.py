@@ -72,6 +72,10 @@ class TelegramServer:
     topics: dict[int, str] = field(default_factory=dict)
     hook: dict[str, Any] = field(default_factory=dict)
     chat: int = CHAT
+    pinned: list[int] = field(default_factory=list)
+    may_pin: bool = True
+    talks: set[int] = field(default_factory=lambda: {ANA["id"]})
+    """People who began to talk with the bot alone."""
     moved_from: int = 0
     updates: list[dict[str, Any]] = field(default_factory=list)
     commands: list[dict[str, Any]] = field(default_factory=list)
@@ -121,7 +125,7 @@ class TelegramServer:
 
     def _get_chat_member(self, given: dict[str, Any]) -> dict[str, Any]:
         self._require_chat(given)
-        rights = dict.fromkeys(_RIGHTS, False) | {"can_manage_topics": True}
+        rights = dict.fromkeys(_RIGHTS, False) | {"can_manage_topics": True, "can_pin_messages": self.may_pin}
         return (
             {"status": "administrator", "user": BOT, **rights} if self.is_forum else {"status": "member", "user": BOT}
         )
@@ -186,6 +190,13 @@ class TelegramServer:
         _check_text(media.get("caption", ""), media.get("caption_entities", []), 1024)
         stored.content = given[media["media"].removeprefix("attach://")]["content"]
         return self._show(stored)
+
+    def _pin_chat_message(self, given: dict[str, Any]) -> bool:
+        if not self.may_pin:
+            raise _RefusalError("not enough rights to manage pinned messages in the chat", counts=False)
+        _require(given.get("disable_notification") is True, "a pin that rings everybody")
+        self.pinned.append(self._find(given).id)
+        return True
 
     def _delete_message(self, given: dict[str, Any]) -> bool:
         del self.messages[self._find(given).id]
@@ -271,7 +282,9 @@ class TelegramServer:
         return shown
 
     def _require_chat(self, given: dict[str, Any]) -> None:
-        _require(given["chat_id"] == self.chat, "chat not found")
+        if given["chat_id"] > 0 and given["chat_id"] not in self.talks:
+            raise _RefusalError("bot can't initiate conversation with a user", counts=False)
+        _require(given["chat_id"] == self.chat or given["chat_id"] in self.talks, "chat not found")
 
     def _keep(
         self, given: dict[str, Any], text: str, entities: list[dict[str, Any]], limit: int, file: Any = None
@@ -283,7 +296,9 @@ class TelegramServer:
         if topic and topic not in self.topics:
             raise _RefusalError("message thread not found", counts=False)
         self._next += 1
-        stored = Stored(id=self._next, chat=self.chat, text=text, entities=entities, keys=given.get("reply_markup"))
+        stored = Stored(
+            id=self._next, chat=given["chat_id"], text=text, entities=entities, keys=given.get("reply_markup")
+        )
         stored.topic, stored.silent = topic, given.get("disable_notification", False)
         stored.reply_to = given.get("reply_parameters", {}).get("message_id", 0)
         if file is not None:

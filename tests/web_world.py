@@ -276,6 +276,9 @@ class MemoryBoard:
     def incidents(self, limit: int = 100) -> Sequence[Incident]:
         return sorted(self.rows.values(), key=lambda row: not row.is_open)[:limit]
 
+    def news(self, limit: int = 3) -> Sequence[BoardMessage]:
+        return [item for item in reversed(self.messages.values()) if not item.message.incident][:limit]
+
     def page(self, incident: str) -> IncidentPage | None:
         if incident not in self.rows:
             return None

@@ -1,7 +1,7 @@
 """Chat connectors by their configured kind: the name in the configuration is the file's name."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -15,16 +15,20 @@ WEB = "web"
 CONSOLE = "console"
 
 
-def make_channels(settings: Settings, board: Board | None) -> Sequence[Channel]:
+def make_channels(
+    settings: Settings, board: Board | None, accounts: Callable[[str], Mapping[str, str]] | None = None
+) -> Sequence[Channel]:
     """Return one connector for each configured channel; without a board the web's are left out.
 
-    Raises `ConfigError` with every problem.
+    `accounts` gives those of a channel by person; without it they are the configuration's. Raises `ConfigError` with
+    every problem.
     """
     problems: list[Problem] = []
     channels: list[Channel] = []
     for name, value in settings.channels.items():
         try:
-            connector = _make(value, board, _place(settings, name))
+            place = ChatPlace(name=name, accounts=accounts(name) if accounts else _accounts(settings, name))
+            connector = _make(value, board, place)
             channels += [Channel(name=name, connector=connector)] if connector else []
         except ModuleNotFoundError as error:
             problems.append(Problem(where=f"channels.{name}.kind", what=say_missing(value.kind, error)))
@@ -42,9 +46,8 @@ def say_missing(kind: str, error: ModuleNotFoundError) -> str:
     return f'no chat connector "{kind}"; look into connectors/chat for those there are'
 
 
-def _place(settings: Settings, name: str) -> ChatPlace:
-    accounts = {key: person.accounts[name] for key, person in settings.people.items() if name in person.accounts}
-    return ChatPlace(name=name, accounts=accounts)
+def _accounts(settings: Settings, name: str) -> Mapping[str, str]:
+    return {key: person.accounts[name] for key, person in settings.people.items() if name in person.accounts}
 
 
 def _make(value: ChannelSettings, board: Board | None, place: ChatPlace) -> ChatConnector | None:

@@ -27,6 +27,7 @@ from bot.bootstrap.platforms import LOCAL, Platforms, make_platforms
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
 from bot.bootstrap.state import State, open_state
 from bot.bootstrap.stopping import ignore_signals, listen_for_stop
+from bot.engine.accounts import AccountBook
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
 from bot.engine.contacts import ContactDispatcher
@@ -117,18 +118,16 @@ def _git(settings: Settings) -> Git:
     return Git(GitSettings(tokens=tokens, proxy=settings.git.proxy, ca_file=settings.git.ca_file))
 
 
-def _worker(settings: Settings, redactor: Redactor) -> WorkerClient:
+def _worker(settings: Settings, redactor: Redactor, stack: contextlib.AsyncExitStack) -> WorkerClient:
     def redact(answer: Answer) -> Answer:
         if isinstance(answer, StepTaken):
             return answer  # redacted where it is stored, text by text: it is JSON
         return redact_value(answer, redactor.redact)
 
     argv = [sys.executable, "-m", "bot", "worker", "--descriptor"]
-    return WorkerClient(
-        argv,
-        memory_bytes=settings.limits.worker_bytes,
-        redact=redact,
-    )
+    worker = WorkerClient(argv, memory_bytes=settings.limits.worker_bytes, redact=redact)
+    stack.push_async_callback(worker.close)
+    return worker
 
 
 def log_file(settings: Settings) -> Path:
@@ -181,16 +180,17 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     """Start the parts in the order in which they need each other; they stop in reverse."""
     settings, rules = core.settings, core.rules
     engine, store, inbox, board = core.state.engine, core.state.store, core.state.inbox, core.state.board
-    channels, contacts = make_channels(settings, board), make_contacts(settings)
-    chat = StoreInbox(store, rules)
+    accounts = AccountBook(store, rules)
+    channels, contacts = make_channels(settings, board, accounts.open), make_contacts(settings)
+    await accounts.begin()
+    links = Links(base=settings.public_url or "")
+    chat = StoreInbox(store, rules, links)
     platforms = make_platforms(settings)
     stack.push_async_callback(platforms.close)
     sources = {**_sources(settings), **platforms.hooks}
     sessions = Sessions(store=SqlSessions(store), clock=core.clock)
 
-    worker = outside.investigator or _worker(settings, core.redactor)
-    if isinstance(worker, WorkerClient):
-        stack.push_async_callback(worker.close)
+    worker = outside.investigator or _worker(settings, core.redactor, stack)
     tools = _tools(core, worker, platforms)
     handlers = Handlers(store, rules, tools)
     model = make_model_phases(
@@ -205,7 +205,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     await engine.launch(*(pausing.guard(phase) for phase in (*handlers.phases(), *model, revert)))
     stack.push_async_callback(engine.close, STOP_SECONDS)
 
-    composer = Composer(store, rules, Links(base=settings.public_url or ""))
+    composer = Composer(store, rules, links)
     sweep = settings.limits.sweep_seconds * (ALONE if core.state.keeper is None else 1)
     trouble = partial(note_trouble, rules=rules)
     dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep, on_trouble=trouble)
@@ -223,7 +223,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     stack.push_async_callback(runner.cleanup)
     jobs = [dispatcher.run(), pager.run(), drainer.run(), *(_listen_to(channel, chat) for channel in channels)]
     await stack.enter_async_context(_background(jobs))
-    ticker = _tick(core)
+    ticker = _tick(core, accounts)
     stack.callback(ticker.stop)
     return Front(
         settings=settings,
@@ -349,11 +349,12 @@ async def _listen_to(channel: Channel, chat: StoreInbox) -> None:
             await asyncio.sleep(5)
 
 
-def _tick(core: _Core) -> Ticker:
+def _tick(core: _Core, accounts: AccountBook) -> Ticker:
     ticker = Ticker()
     gauges = Gauges(core.state.store, core.state.inbox)
     ticker.every(15, "gauges", gauges.refresh)
     ticker.every(15, "freezes", FreezeWatch(core.state.store, core.rules).look)
+    ticker.every(15, "accounts", accounts.refresh)
     ticker.every(3600, "prune", core.state.inbox.prune)
     ticker.start()
     return ticker

@@ -1,6 +1,7 @@
 """The rulebook, the playbooks and the redactor, from the configuration."""
 
 import secrets
+from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def load_rules(settings: Settings) -> Rulebook:
         patch_limits=PatchLimits(
             bytes=settings.limits.patch_bytes, files=settings.limits.patch_files, lines=settings.limits.patch_lines
         ),
+        link_life=timedelta(seconds=settings.limits.link_seconds),
         has_model=settings.model_place() is not None,
     )
 

@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+NOBODY: Final = "anonymous"
+"""The account of whoever hides behind a group or a channel: it is never a person's."""
 SVG: Final = "image/svg+xml"
 """The media type of a picture."""
 
@@ -106,7 +108,10 @@ class Message:
 
     `slot` names the place it holds in its incident: posting to a slot that has a message edits it.
     `rings` names the people whose phone may ring: empty for everything but a page, a ready patch,
-    a question and a verdict.
+    a question and a verdict. `tells` names people whom it concerns though it rings nobody: where messages go to
+    single people, it goes to them. `incident` is "" for what is about none. `is_pinned` keeps it at hand in its
+    channel where the platform can; there is one in each slot, made anew where somebody deleted it. `is_broadcast` shows
+    it in the channel too though it stands in a thread, where the platform can.
     """
 
     incident: str
@@ -117,7 +122,10 @@ class Message:
     buttons: tuple[Button, ...] = ()
     files: tuple[File, ...] = ()
     rings: tuple[str, ...] = ()
+    tells: tuple[str, ...] = ()
     in_thread: bool = True
+    is_pinned: bool = False
+    is_broadcast: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +133,7 @@ class ChatLimits:
     """What a platform can do; the core degrades by these values and never by a platform's name.
 
     `shows_svg` says that an attached SVG is seen as a picture; elsewhere it is left out, and the text has to do.
+    `pins` says that the channel keeps a summary of what is open pinned.
     """
 
     text: int
@@ -136,6 +145,7 @@ class ChatLimits:
     files: bool
     file_bytes: int = 0
     shows_svg: bool = False
+    pins: bool = False
 
     def fit(self, message: Message) -> Message:
         """Return the message without pictures where nobody would see them."""
@@ -185,7 +195,11 @@ class Undelivered:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """The private answer to a press or a command: shown to that person only where the platform can."""
+    """The private answer to a press or a command: shown to that person only where the platform can.
+
+    A secret one is for nobody else's eyes: where that cannot be had, it is not shown at all, and is never stored.
+    """
 
     text: str
     ok: bool = True
+    is_secret: bool = False

@@ -1,6 +1,6 @@
 """Incidents: what is wrong, since when, and who has it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +19,12 @@ class Severity(StrEnum):
     CRITICAL = "critical"
     WARNING = "warning"
     INFO = "info"
+
+
+def worst_of(severities: Iterable[Severity]) -> Severity:
+    """Return the most severe; a warning where there is none."""
+    order = list(Severity)
+    return min(severities, key=order.index, default=Severity.WARNING)
 
 
 class RunState(StrEnum):

@@ -5,13 +5,15 @@ import asyncio
 import structlog
 
 from bot.agent.cleaning import redact_value
-from bot.domain.chat import Press, Reply, Said, Undelivered
+from bot.domain.chat import Message, Press, Reply, Said, Undelivered
 from bot.domain.storable import make_storable
+from bot.engine.compose_board import compose_summary
 from bot.errors import Refused, Unavailable
 from bot.metrics import PRESSES
 from bot.ports.faults import reach
 from bot.ports.work import Store
-from bot.services.conversation import handle, refuse
+from bot.render.links import Links
+from bot.services.conversation import handle, identify, refuse
 from bot.services.rulebook import Rulebook
 from bot.services.undelivered import note_undelivered
 
@@ -21,9 +23,10 @@ log = structlog.get_logger(__name__)
 class StoreInbox:
     """`bot.ports.chat.ChatInbox` over the store."""
 
-    def __init__(self, store: Store, rules: Rulebook) -> None:
+    def __init__(self, store: Store, rules: Rulebook, links: Links | None = None) -> None:
         self._store = store
         self._rules = rules
+        self._links = links or Links()
 
     async def receive(self, event: Press | Said) -> Reply:
         reach("press.received")
@@ -36,6 +39,17 @@ class StoreInbox:
         reach("press.handled")
         PRESSES.labels(channel=event.channel, result="done" if reply.ok else "refused").inc()
         return reply
+
+    async def look(self, channel: str, account: str) -> Message | Reply:
+        return await asyncio.to_thread(self._look, channel, account)
+
+    def _look(self, channel: str, account: str) -> Message | Reply:
+        try:
+            with self._store.begin() as work:
+                identify(work, channel, account, self._rules)
+                return compose_summary(work, self._rules, self._links)
+        except Refused as refusal:
+            return Reply(text=str(refusal), ok=False)
 
     async def report(self, missed: Undelivered) -> None:
         await asyncio.to_thread(self._note, redact_value(missed, make_storable))

@@ -17,17 +17,20 @@ from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.service import Service
 from bot.domain.subject import Subject
 from bot.domain.trace_link import find_trace, link_trace, link_traces
+from bot.engine.compose_board import BoardComposer
 from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.incident import render_card, render_closed, render_help, render_page
 from bot.render.links import Links, link_to
+from bot.render.milestones import list_milestones
 from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import render_text
 from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
+from bot.render.severity import render_raised
 from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.wish import changes_button, render_wish, revert_button
 from bot.services import dead_channel, modelling, reverting, rollback, unreached
@@ -36,21 +39,7 @@ from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
 from bot.services.wishes import base_run, list_wishes
 
-MILESTONES = {
-    "paged": "Paged",
-    "acknowledged": "Acknowledged",
-    "patch_ready": "Patch ready",
-    "approved": "Approved",
-    "break_glass": "Break-glass, to be reviewed",
-    "pushed": "Pushed",
-    "rolled_back": "Rollback ordered",
-    "ci_passed": "CI green",
-    "ci_failed": "CI red",
-}
-
 _UNREACHED = {unreached.NOTICE: render_unreached, dead_channel.NOTICE: render_dead_channel}
-
-
 _ENDINGS: Final[Mapping[str, Ending]] = {
     rollback.PASSED: Ending.PASSED,
     rollback.FAILED: Ending.FAILED,
@@ -77,11 +66,17 @@ class Composer:
             "closed": self._closed,
             "notice": self._notice,
             "glass": self._broken,
+            "raised": self._raised,
         }
+        board = BoardComposer(rules, links)
+        self._render_apart = {"linked": board.linked, "summary": board.summary}
 
     def compose(self, effect: Effect, channel: str) -> Message | None:
         """Return the message of one effect for one channel."""
         with self._store.begin() as work:
+            apart = self._render_apart.get(effect.payload["what"])
+            if apart is not None:
+                return apart(work, effect.payload, channel)
             incident = work.incidents.get(effect.payload["incident"])
             message = self._render[effect.payload["what"]](work, incident, effect.payload["arg"])
             if message is not None and message.rings and work.postings.ref(incident.id, channel, message.slot):
@@ -229,12 +224,19 @@ class Composer:
         admins = [key for key, person in self._rules.roster.people.items() if person.may(Role.ADMIN)]
         return render(told[0], slot=f"notice:{arg}", admins=admins, names=self._names) if told else None
 
+    def _raised(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        told = [event for event in work.timeline.of(incident.id) if event.kind == "raised"]
+        said = [event for event in told if event.data["severity"] == arg]
+        if not incident.is_open or not said or incident.severity.value != arg:
+            return None
+        return render_raised(incident, said[-1].text, said[-1].at, now=work.now, names=self._names)
+
     def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         if incident.is_open:
             return None
         since = [event for event in work.timeline.of(incident.id) if event.at >= incident.opened_at]
-        milestones = [(MILESTONES[event.kind], event.at) for event in since if event.kind in MILESTONES]
-        return render_closed(incident, now=work.now, names=self._names, links=self._links, milestones=milestones)
+        steps = list_milestones(since, self._names)
+        return render_closed(incident, now=work.now, names=self._names, links=self._links, milestones=steps)
 
 
 def _tell_model(work: UnitOfWork, incident: Incident) -> str:

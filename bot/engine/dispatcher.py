@@ -6,6 +6,7 @@ under the same key: at most one extra copy per crash.
 """
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +16,21 @@ import structlog
 
 from bot.domain.chat import Message
 from bot.engine.finishing import finish
-from bot.errors import Refused, Rejected, Unavailable
+from bot.errors import Reason, Refused, Rejected, Unavailable
 from bot.metrics import EFFECTS
 from bot.ports.chat import ChatConnector
 from bot.ports.clock import Clock
 from bot.ports.faults import reach
 from bot.ports.work import Effect, EffectState, Store, UnitOfWork
-from bot.services.announce import BOT, CHAT
+from bot.services.announce import BOT, CHAT, refresh_summary
 
 log = structlog.get_logger(__name__)
 LONGEST_WAIT = 60.0
 LONGEST_HINT = 3600.0
 SEND_SECONDS = 30.0
 CARD = "card"
+SHOWN = "#shown"
+"""After a slot's name: not a message, but the digest of what the one in the slot says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,14 @@ class Channel:
 
 Trouble = Callable[[UnitOfWork, Effect, str, datetime | None], None]
 """Hears, in the unit that notes it, that an effect failed, why, and when it is tried again (None: never)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sent:
+    """A message that the store has to remember: under its reference where it is new."""
+
+    message: Message
+    ref: str = ""
 
 
 class Dispatcher:
@@ -59,6 +70,7 @@ class Dispatcher:
         self._clock = clock
         self._channels = channels
         self._compose = compose
+        self._summarized = frozenset(channel.name for channel in channels if channel.connector.limits.pins)
         self._sweep = sweep_seconds
         self._on_trouble = on_trouble
         self._wake = {channel.name: asyncio.Event() for channel in channels}
@@ -136,42 +148,44 @@ class Dispatcher:
         reach("effect.settled")
         EFFECTS.labels(target=channel.name, result="done").inc()
 
-    async def _deliver(self, channel: Channel, effect: Effect) -> tuple[str, str, str] | None:
-        """Post or edit; return (incident, slot, ref) of a new post."""
+    async def _deliver(self, channel: Channel, effect: Effect) -> _Sent | None:
+        """Post or edit; return what the store has to remember of it."""
         message = await asyncio.to_thread(self._compose, effect, channel.name)
         if message is None:
             return None
         message = channel.connector.limits.fit(message)
         ref, card = await asyncio.to_thread(self._refs, channel.name, message)
-        if ref is not None and channel.connector.limits.can_edit:
-            reach("chat.edit.before")
-            await channel.connector.edit(channel.name, message, ref)
-            reach("chat.edit.after")
+        if message.is_pinned and ref is not None and await asyncio.to_thread(self._is_shown, channel.name, message):
             return None
+        if ref is not None and channel.connector.limits.can_edit and await _edit(channel, message, ref):
+            return _Sent(message=message) if message.is_pinned else None
         reach(f"chat.{effect.payload['what']}.before")
         thread = card if message.in_thread else None
         posted = await channel.connector.post(channel.name, message, effect.key, thread)
         log.info("posted", channel=channel.name, effect=effect.key, incident=message.incident)
         reach(f"chat.{effect.payload['what']}.after")
-        return message.incident, message.slot, posted
+        return _Sent(message=message, ref=posted)
+
+    def _is_shown(self, channel: str, message: Message) -> bool:
+        """Say whether a pinned message says all this already: what it is about changes more often than it does."""
+        with self._store.begin() as work:
+            return work.postings.ref(message.incident, channel, message.slot + SHOWN) == _digest(message)
 
     def _refs(self, channel: str, message: Message) -> tuple[str | None, str | None]:
         with self._store.begin() as work:
             own = work.postings.ref(message.incident, channel, message.slot)
             return own, work.postings.ref(message.incident, channel, CARD)
 
-    def _settle(
-        self, effects: Sequence[Effect], state: EffectState, error: str, posted: tuple[str, str, str] | None = None
-    ) -> None:
+    def _settle(self, effects: Sequence[Effect], state: EffectState, error: str, sent: _Sent | None = None) -> None:
         with self._store.begin() as work:
             ours = [effect for effect in effects if work.effects.settle(effect.key, state, error)]
             if not ours:
                 return  # another process took over while this one stood still, and was faster
-            if posted is not None:
-                incident, slot, ref = posted
-                channel = effects[0].target.removeprefix(CHAT)
-                work.postings.put(incident, channel, slot, ref)
-                work.timeline.append(incident, "posted", BOT, f"Posted {slot} to {channel}", {"slot": slot})
+            channel = effects[0].target.removeprefix(CHAT)
+            if sent is not None:
+                _remember(work, channel, sent)
+            if effects[0].payload["what"] == CARD and channel in self._summarized:
+                refresh_summary(work, channel)
             if state is EffectState.FAILED:
                 incident = effects[0].payload.get("incident", "")
                 work.timeline.append(incident, "not_posted", BOT, f"Could not post {effects[0].key}: {error}"[:500])
@@ -191,6 +205,33 @@ class Dispatcher:
                 self._on_trouble(work, effect, why, until)
 
         await asyncio.to_thread(defer)
+
+
+async def _edit(channel: Channel, message: Message, ref: str) -> bool:
+    """Edit a message; False where it was pinned and somebody has deleted it."""
+    reach("chat.edit.before")
+    try:
+        await channel.connector.edit(channel.name, message, ref)
+    except Rejected as error:
+        if not message.is_pinned or error.reason is not Reason.NOT_FOUND:
+            raise
+        return False
+    reach("chat.edit.after")
+    return True
+
+
+def _remember(work: UnitOfWork, channel: str, sent: _Sent) -> None:
+    message = sent.message
+    if sent.ref:
+        work.postings.put(message.incident, channel, message.slot, sent.ref)
+        what = f"Posted {message.slot} to {channel}"
+        work.timeline.append(message.incident, "posted", BOT, what, {"slot": message.slot})
+    if message.is_pinned:
+        work.postings.put(message.incident, channel, message.slot + SHOWN, _digest(message))
+
+
+def _digest(message: Message) -> str:
+    return hashlib.sha256(repr(message).encode(errors="replace")).hexdigest()[:16]
 
 
 def _pause(attempts: int, hint: float | None) -> float:

@@ -54,6 +54,10 @@ class Board(Protocol):
         """Return open incidents first, then the newest resolved ones."""
         ...
 
+    def news(self, limit: int = 3) -> Sequence[BoardMessage]:
+        """Return the newest messages that are about no incident, newest first."""
+        ...
+
     def page(self, incident: str) -> IncidentPage | None:
         """Return one incident's page, None where there is no such incident."""
         ...

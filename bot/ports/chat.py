@@ -19,6 +19,13 @@ class ChatInbox(Protocol):
         """
         ...
 
+    async def look(self, channel: str, account: str) -> Message | Reply:
+        """Return the summary of what is open, a `Reply` that says how to get access to whom nobody knows.
+
+        Raises `Unavailable` where it could not be read.
+        """
+        ...
+
     async def report(self, missed: Undelivered) -> None:
         """Store that a message did not arrive. May be repeated. Raises `Unavailable` where it could not be stored."""
         ...
@@ -34,7 +41,8 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatPlace:
-    """What a connector is told besides its settings: its channel's name, and who has which account there."""
+    """What a connector is told besides its settings: its channel's name, and who has which account there. People may
+    link accounts while it runs: the accounts are looked at each time."""
 
     name: str
     accounts: Mapping[str, str] = field(default_factory=dict)

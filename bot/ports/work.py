@@ -20,6 +20,7 @@ from bot.domain.draft import Draft
 from bot.domain.happened import Happened
 from bot.domain.incident import Incident, IncidentState
 from bot.domain.investigation import StageResult
+from bot.domain.linking import CodeOffer, LinkedAccount
 from bot.domain.past import PastIncident
 from bot.domain.timeline import TimelineEvent
 from bot.domain.told_change import ToldChange
@@ -299,6 +300,42 @@ class PastIncidents(Protocol):
         ...
 
 
+class AccountLinks(Protocol):
+    """Accounts that people linked by a code; one of each channel."""
+
+    def find(self, channel: str, account: str) -> LinkedAccount | None: ...
+
+    def of(self, person: str) -> Sequence[LinkedAccount]: ...
+
+    def all(self) -> Sequence[LinkedAccount]: ...
+
+    def add(self, link: LinkedAccount) -> None:
+        """Keep a link, in the place of what was linked of this account, or of this person in this channel."""
+        ...
+
+    def remove(self, channel: str, account: str) -> bool:
+        """Forget a link; False where there is none."""
+        ...
+
+
+class LinkCodes(Protocol):
+    """Codes that wait to be typed, by their digests, and who typed wrong ones."""
+
+    def offer(self, offer: CodeOffer) -> None:
+        """Keep a code, in the place of an older one of the same person."""
+        ...
+
+    def take(self, digest: str) -> CodeOffer | None:
+        """Return the offer and forget it: a code is good once. None where there is none, or it is too old."""
+        ...
+
+    def count_wrong(self, channel: str, account: str, *, since: datetime) -> int:
+        """Return how many wrong codes an account has typed since then."""
+        ...
+
+    def note_wrong(self, channel: str, account: str) -> None: ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. `now` is fixed for its whole length."""
 
@@ -320,6 +357,8 @@ class UnitOfWork(Protocol):
     switches: Switches
     told_changes: ToldChanges
     past_incidents: PastIncidents
+    account_links: AccountLinks
+    link_codes: LinkCodes
 
 
 class Store(Protocol):

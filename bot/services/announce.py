@@ -1,12 +1,16 @@
 """Promises to show something in chat. What is shown is rendered when it is sent, from the state then."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from bot.domain.incident import Incident
 from bot.ports.work import UnitOfWork
 
 BOT = "nightshift"
 CHAT = "chat:"
+SUMMARY = "summary"
+_SUMMARY_SECONDS = 10
+_SUMMARY_MARGIN = timedelta(seconds=2)
+"""What commits this late after its time still finds its promise unsent."""
 
 
 def announce(
@@ -37,6 +41,15 @@ def refresh_card(work: UnitOfWork, incident: str) -> Incident:
     current = work.incidents.get(incident)
     announce(work, current, "card")
     return current
+
+
+def refresh_summary(work: UnitOfWork, channel: str) -> None:
+    """Promise to bring a channel's summary up to date within 12 seconds, once for all that happens until then: chats
+    let a bot write 20 messages a minute, and the incidents themselves need most of that."""
+    due = (int((work.now + _SUMMARY_MARGIN).timestamp()) // _SUMMARY_SECONDS + 1) * _SUMMARY_SECONDS
+    payload = {"what": SUMMARY, "incident": "", "arg": ""}
+    at = datetime.fromtimestamp(due, UTC)
+    work.effects.intend(f"{SUMMARY}:{channel}:{due}", CHAT + channel, payload, not_before=at)
 
 
 def refresh_counts(work: UnitOfWork, incident: str) -> None:

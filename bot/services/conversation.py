@@ -9,12 +9,15 @@ from bot.domain.oncall import Person, Role, plan_page
 from bot.domain.order import read_order
 from bot.domain.presses import ButtonPress, Verb, parse_press
 from bot.domain.subject import Subject
+from bot.domain.urgency import sort_by_urgency
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
+from bot.services.access import LacksRoleError, explain, find_person, require_role
 from bot.services.approval import break_glass_for, decide, renew_approval
 from bot.services.changing import ask_changes
 from bot.services.contacts import promise_test
 from bot.services.dispatch import look_again, order_again
+from bot.services.linking import HOW, answer_link, is_link
 from bot.services.merging import order_merge
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
 from bot.services.pause import end_pause, find_pause, start_pause
@@ -36,7 +39,9 @@ HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolv
 /oncall who · test
 /patch show|approve|merge|revert|rollback INC-7
 /patch reject|break-glass INC-7 WHY · /patch changes INC-7 WHAT
-/ci status|logs|rerun|cancel INC-7"""
+/ci status|logs|rerun|cancel INC-7
+/link · /link list · /link remove CHANNEL: your accounts in other chats"""
+_SHOWN_ONCE = "This was shown once. Write /link for a new code."
 
 
 def handle(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
@@ -44,11 +49,21 @@ def handle(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
     seen = work.chat_events.claim(event.channel, event.event)
     if seen is not None:
         return seen
-    person = identify(event, rules)
-    text = _press(work, event, person, rules) if isinstance(event, Press) else _say(work, event, person, rules)
-    reply = Reply(text=text)
-    work.chat_events.answer(event.channel, event.event, reply)
+    try:
+        reply = _act(work, event, rules)
+    except LacksRoleError as lack:
+        raise explain(lack, rules) from lack
+    kept = Reply(text=_SHOWN_ONCE) if reply.is_secret else reply
+    work.chat_events.answer(event.channel, event.event, kept)
     return reply
+
+
+def _act(work: UnitOfWork, event: Press | Said, rules: Rulebook) -> Reply:
+    if isinstance(event, Said) and is_link(event.text):
+        return answer_link(work, event, rules)
+    person = identify(work, event.channel, event.account, rules)
+    text = _press(work, event, person, rules) if isinstance(event, Press) else _say(work, event, person, rules)
+    return Reply(text=text)
 
 
 def refuse(work: UnitOfWork, event: Press | Said, refusal: Refused) -> Reply:
@@ -59,23 +74,15 @@ def refuse(work: UnitOfWork, event: Press | Said, refusal: Refused) -> Reply:
     return reply
 
 
-def identify(event: Press | Said, rules: Rulebook) -> Person:
-    """Return the person behind the event's account. Raises `Refused` that says how to get access."""
-    person = rules.roster.find(event.channel, event.account)
+def identify(work: UnitOfWork, channel: str, account: str, rules: Rulebook) -> Person:
+    """Return the person behind an account. Raises `Refused` that says how to get access."""
+    person = find_person(work, channel, account, rules)
     if person is None:
         raise Refused(
-            "Nightshift does not know you here. Ask an admin to add your "
-            f"{event.channel} account ({event.account[:_SHOWN]}) to [people].",
+            f"{HOW} Otherwise ask an admin to add your {channel} account ({account[:_SHOWN]}) to [people].",
             Reason.NOT_ALLOWED,
         )
     return person
-
-
-def _require(person: Person, role: Role) -> None:
-    if not person.may(role):
-        raise Refused(
-            f'This needs the role "{role.value}"; yours is "{person.role.value}". Ask an admin.', Reason.NOT_ALLOWED
-        )
 
 
 def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> str:
@@ -84,7 +91,7 @@ def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> s
         return _decide(work, press, button, person, rules)
     if button.verb in {Verb.MERGE, Verb.AGAIN, Verb.LOOK}:
         return _go_on(work, button, person, rules)
-    _require(person, Role.RESPONDER)
+    require_role(person, Role.RESPONDER)
     if button.verb in {Verb.CHANGES, Verb.REVERT}:
         return _redraft(work, press, button, person, rules)
     return _respond(work, button, person, rules)
@@ -114,7 +121,7 @@ def _words_of(press: Press) -> str:
 
 
 def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person, rules: Rulebook) -> str:
-    _require(person, Role.APPROVER)
+    require_role(person, Role.APPROVER)
     if button.verb is Verb.RENEW:
         return renew_approval(work, button.incident, button.digest, person.id, rules)
     vote = Vote(
@@ -132,7 +139,7 @@ def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person,
 
 def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Rulebook) -> str:
     """What follows an approved patch, for those who may approve."""
-    _require(person, Role.APPROVER)
+    require_role(person, Role.APPROVER)
     if button.verb is Verb.MERGE:
         return order_merge(work, button.incident, button.digest, person.id, rules)
     digest = work.approvals.get(button.incident, button.digest).digest
@@ -209,7 +216,7 @@ def _read_words(verb: Verb, rest: list[str], digest: str) -> str:
 
 
 def _list(work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rules: Rulebook) -> str:
-    open_ones = [incident for incident in work.incidents.recent(20) if incident.is_open]
+    open_ones = sort_by_urgency(incident for incident in work.incidents.recent(20) if incident.is_open)
     if not open_ones:
         return "No incident is open."
     return "\n".join(f"{i.id} {i.state.value} · {i.service} · {i.title} · {rules.name_of(i.owner)}" for i in open_ones)
@@ -234,7 +241,7 @@ def _who(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rule
 
 
 def _test_contacts(work: UnitOfWork, _said: Said, person: Person, _rest: list[str], rules: Rulebook) -> str:
-    _require(person, Role.RESPONDER)
+    require_role(person, Role.RESPONDER)
     if not person.contacts:
         raise Refused("You have no contacts: you are paged in chat alone. Ask an admin to add some.", Reason.NOT_FOUND)
     tested = promise_test(work, person.id, rules)
@@ -278,14 +285,14 @@ def _ci_logs(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _ru
 
 def _order_ci(order: str) -> "Command":
     def run(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
-        _require(person, Role.RESPONDER)
+        require_role(person, Role.RESPONDER)
         return order_ci(work, _incident_of(said, rest), order, person.id, rules)
 
     return run
 
 
 def _switch_agent(work: UnitOfWork, said: Said, person: Person, rest: list[str], _rules: Rulebook) -> str:
-    _require(person, Role.RESPONDER)
+    require_role(person, Role.RESPONDER)
     order = rest[0].lower() if rest else ""
     if order not in {"on", "off"}:
         raise Refused("Say /incident agent off INC-7 or /incident agent on INC-7.", Reason.BAD_INPUT)
@@ -297,7 +304,7 @@ def _switch_agent(work: UnitOfWork, said: Said, person: Person, rest: list[str],
 
 
 def _ask_triage(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
-    _require(person, Role.RESPONDER)
+    require_role(person, Role.RESPONDER)
     return ask_triage(work, _incident_of(said, rest), person.id, rules)
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain.alert import Alert, AlertGroup, AlertStatus, drop_old_words
-from bot.domain.incident import Incident, IncidentState, RunState, severity_of
+from bot.domain.incident import Incident, IncidentState, RunState, Severity, severity_of, worst_of
 from bot.domain.routing import Route, choose_route, incident_key
 from bot.ports.work import UnitOfWork
-from bot.services.announce import BOT, announce, refresh_counts
+from bot.services.announce import BOT, announce, refresh_card, refresh_counts
 from bot.services.green_logs import note_green
 from bot.services.paging import page, resolve
 from bot.services.rulebook import Rulebook
@@ -116,7 +116,12 @@ def _describe(incident: Incident, firing: Sequence[Alert]) -> Incident:
         annotations=first.annotations,
         alert_started_at=first.starts_at,
         source_url=first.source_url,
+        severity=_worst(firing),
     )
+
+
+def _worst(firing: Sequence[Alert]) -> Severity:
+    return worst_of(severity_of(alert.labels) for alert in firing)
 
 
 def _join(work: UnitOfWork, incident: Incident, problem: _Problem) -> str:
@@ -129,7 +134,22 @@ def _join(work: UnitOfWork, incident: Incident, problem: _Problem) -> str:
             truncated=max(incident.truncated, problem.truncated),
         )
     )
+    _raise(work, incident, [alert for alert in news if alert.status is AlertStatus.FIRING])
     return incident.id
+
+
+def _raise(work: UnitOfWork, before: Incident, firing: Sequence[Alert]) -> None:
+    """Let the severity rise with what fires now, and tell so once; it falls only where the incident opens again."""
+    severity = worst_of([before.severity, *(severity_of(alert.labels) for alert in firing)])
+    if severity is before.severity:
+        return
+    cause = next(alert for alert in firing if severity_of(alert.labels) is severity)
+    raised = replace(work.incidents.get(before.id), severity=severity)
+    work.incidents.save(raised)
+    text = f"{before.severity.value.capitalize()} became {severity.value}: {cause.summary}"
+    work.timeline.append(before.id, "raised", BOT, text, {"severity": severity.value})
+    refresh_card(work, before.id)
+    announce(work, raised, "raised", arg=severity.value, once=f"round-{before.round}")
 
 
 def _open(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str:
@@ -141,7 +161,7 @@ def _open(work: UnitOfWork, problem: _Problem, rules: Rulebook) -> str:
             key=problem.key,
             title=first.summary,
             service=route.service,
-            severity=severity_of(first.labels),
+            severity=_worst(problem.firing),
             state=IncidentState.TRIGGERED,
             opened_at=work.now,
             changed_at=work.now,

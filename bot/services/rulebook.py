@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from bot.domain.approval_policy import ApprovalPolicy
+from bot.domain.linking import LIFETIME
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
 from bot.domain.patch import PatchLimits
 from bot.domain.playbook import Playbook
@@ -24,6 +26,7 @@ class Rulebook:
     playbooks: tuple[Playbook, ...] = ()
     auth_paths: tuple[str, ...] = ()
     has_model: bool = False
+    link_life: timedelta = LIFETIME
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
 
     def escalation(self, name: str) -> EscalationPolicy:
@@ -32,8 +35,12 @@ class Rulebook:
             return self.escalations[name]
         if self.escalations:
             return next(iter(self.escalations.values()))
-        admins = tuple(key for key, person in self.roster.people.items() if person.may(Role.ADMIN))
-        return EscalationPolicy(name="everybody", steps=(EscalationStep(people=admins or tuple(self.roster.people)),))
+        admins, able = (self._with_role(role) for role in (Role.ADMIN, Role.RESPONDER))
+        everybody = admins or able or tuple(self.roster.people)
+        return EscalationPolicy(name="everybody", steps=(EscalationStep(people=everybody),))
+
+    def _with_role(self, role: Role) -> tuple[str, ...]:
+        return tuple(key for key, person in self.roster.people.items() if person.may(role))
 
     def name_of(self, person: str | None) -> str:
         if person is None:

@@ -4,6 +4,7 @@ from bot.domain.chat import Reply, Undelivered
 from bot.domain.oncall import plan_page
 from bot.errors import Refused
 from bot.ports.work import UnitOfWork
+from bot.services.access import find_person
 from bot.services.announce import BOT
 from bot.services.paging import escalate_due
 from bot.services.rulebook import Rulebook
@@ -13,7 +14,7 @@ def note_undelivered(work: UnitOfWork, missed: Undelivered, rules: Rulebook) -> 
     """Say on the timeline who was not reached; page the next level now where that was everybody of this one."""
     if work.chat_events.claim(missed.channel, missed.event) is not None:
         return
-    person = rules.roster.find(missed.channel, missed.account)
+    person = find_person(work, missed.channel, missed.account, rules)
     name = person.name if person is not None else "Somebody"
     text = f"{name} was not reached on {missed.channel}: {missed.why}"
     work.chat_events.answer(missed.channel, missed.event, Reply(text=text))

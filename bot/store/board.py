@@ -56,12 +56,12 @@ class SqlBoard:
     def _thread(self, incident: str) -> tuple[BoardMessage, ...]:
         with open_session(self._engine) as session:
             rows = session.exec(select(BoardRow).where(BoardRow.incident == incident).order_by(col(BoardRow.seq)))
-            return tuple(
-                BoardMessage(
-                    ref=row.ref, message=MESSAGE.load(row.body), posted_at=row.posted_at, edited_at=row.edited_at
-                )
-                for row in rows
-            )
+            return tuple(_message(row) for row in rows)
+
+    def news(self, limit: int = 3) -> Sequence[BoardMessage]:
+        apart = select(BoardRow).where(BoardRow.incident == "").order_by(col(BoardRow.seq).desc()).limit(limit)
+        with open_session(self._engine) as session:
+            return [_message(row) for row in session.exec(apart)]
 
     def page(self, incident: str) -> IncidentPage | None:
         thread = self._thread(incident)
@@ -116,3 +116,7 @@ def _statement(work: UnitOfWork, incident: str, digest: str) -> bytes | None:
 def _approval(work: UnitOfWork, incident: str, digest: str) -> Approval | None:
     """A draft may stand there before it is put up for approval."""
     return next((approval for approval in work.approvals.of(incident) if approval.digest == digest), None)
+
+
+def _message(row: BoardRow) -> BoardMessage:
+    return BoardMessage(ref=row.ref, message=MESSAGE.load(row.body), posted_at=row.posted_at, edited_at=row.edited_at)

@@ -18,6 +18,7 @@ from bot.errors import Reason, Refused
 from bot.ports.clock import Clock
 from bot.ports.faults import reach
 from bot.ports.work import (
+    AccountLinks,
     Alerts,
     Approvals,
     ChatEvents,
@@ -28,6 +29,7 @@ from bot.ports.work import (
     GreenLogs,
     Incidents,
     Investigations,
+    LinkCodes,
     PastIncidents,
     Phases,
     Postings,
@@ -40,6 +42,7 @@ from bot.ports.work import (
 from bot.store.green_logs import SqlGreenLogs
 from bot.store.incidents import SqlAlerts, SqlIncidents, SqlInvestigations
 from bot.store.leases import FileTaken, SqlTaken
+from bot.store.linking import SqlAccountLinks, SqlLinkCodes
 from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, SqlSwitches, SqlTimeline
 from bot.store.past import SqlPastIncidents
 from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
@@ -49,7 +52,7 @@ from bot.store.transcripts import SqlTranscripts, StepWriter
 from bot.store.trouble import as_unavailable
 
 BUSY_MS = 10_000
-NEWEST = "0006"
+NEWEST = "0007"
 VERSION_TABLE = "nightshift_version"
 
 
@@ -139,6 +142,8 @@ class SqlUnit:
     switches: Switches
     told_changes: ToldChanges
     past_incidents: PastIncidents
+    account_links: AccountLinks
+    link_codes: LinkCodes
 
 
 def _unit(session: Session, now: datetime, phases: Phases, member: Member | None) -> SqlUnit:
@@ -161,6 +166,8 @@ def _unit(session: Session, now: datetime, phases: Phases, member: Member | None
         switches=SqlSwitches(session),
         told_changes=SqlToldChanges(session, now),
         past_incidents=SqlPastIncidents(session),
+        account_links=SqlAccountLinks(session),
+        link_codes=SqlLinkCodes(session, now),
     )
 
 

@@ -208,6 +208,34 @@ class WebSessionRow(SQLModel, table=True):
     expires_at: datetime = _time()
 
 
+class AccountLinkRow(SQLModel, table=True):
+    __tablename__ = "account_link"
+    __table_args__ = (UniqueConstraint("person", "channel"),)
+    channel: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    person: str
+    linked_at: datetime = _time()
+
+
+class LinkCodeRow(SQLModel, table=True):
+    """One code that waits for each person; only its digest is kept."""
+
+    __tablename__ = "link_code"
+    person: str = Field(primary_key=True)
+    channel: str
+    digest: str = Field(unique=True)
+    expires_at: datetime = _time()
+
+
+class WrongCodeRow(SQLModel, table=True):
+    __tablename__ = "wrong_code"
+    __table_args__ = (Index("wrong_code_of", "channel", "account", "at"),)
+    number: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True, autoincrement=True))
+    channel: str
+    account: str
+    at: datetime = _time()
+
+
 class ToldRow(SQLModel, table=True):
     __tablename__ = "told_change"
     key: str = Field(primary_key=True)

@@ -38,6 +38,8 @@ _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _INCIDENT: Final = "{incident:[A-Za-z0-9][A-Za-z0-9_-]{0,39}}"
 _PATCH: Final = "/patches/{digest:[0-9a-f]{12}}"
 _FIELD_PREFIX: Final = "field."
+_NEWS: Final = timedelta(days=1)
+"""How long the list shows what is about no incident."""
 _NOT_THE_BYTES: Final = "The stored patch is not the one this digest names. Do not apply it."
 _BAD_PRESS: Final = Reply(text="Nightshift could not read this press. Reload the page and press again.", ok=False)
 
@@ -178,8 +180,10 @@ class _Site:
     async def _show_list(self, template: str, visitor: _Visitor, notice: Reply | None = None) -> web.Response:
         def build() -> str:
             incidents = self._pages.board.incidents()
+            since = self._pages.clock.now() - _NEWS
             return render(
                 template,
+                news=[item for item in self._pages.board.news() if item.posted_at > since],
                 open=[incident for incident in incidents if incident.is_open],
                 resolved=[incident for incident in incidents if not incident.is_open],
                 **self._common(visitor, notice),

@@ -26,7 +26,7 @@ def _messages() -> Iterator[str]:
         if (
             isinstance(node, ast.Assign)
             and isinstance(node.value, ast.Dict)
-            and ast.unparse(node).startswith("self._render ")
+            and ast.unparse(node).startswith(("self._render ", "self._render_apart "))
         ):
             yield from (ast.literal_eval(key) for key in node.value.keys if key is not None)
 

@@ -35,6 +35,7 @@ from bot.domain.chat import (
     Tone,
     Undelivered,
 )
+from bot.errors import Reason, Rejected
 from bot.ports.chat import ChatConnector
 
 ACK = Button(id="ack:INC-7", label="Acknowledge", key="a", style=Style.PRIMARY)
@@ -64,6 +65,7 @@ class RecordingInbox:
         self.events: list[Press | Said] = []
         self.missed: list[Undelivered] = []
         self.reply = Reply(text="Noted.")
+        self.summary: Message | None = None
         self._arrived = asyncio.Condition()
 
     async def receive(self, event: Press | Said) -> Reply:
@@ -71,6 +73,9 @@ class RecordingInbox:
             self.events.append(event)
             self._arrived.notify_all()
         return self.reply
+
+    async def look(self, channel: str, account: str) -> Message | Reply:
+        return self.summary or self.reply
 
     async def report(self, missed: Undelivered) -> None:
         self.missed.append(missed)
@@ -95,6 +100,10 @@ class ChatRig(ABC):
     repeats_events: bool = True
     #: whether people can type to the bot there
     speaks: bool = True
+    #: whether what is about no incident has a place there
+    shows_apart: bool = True
+    #: whether others see what stands there
+    is_shared: bool = True
 
     @abstractmethod
     async def shown(self, ref: str) -> str:
@@ -128,6 +137,14 @@ class ChatRig(ABC):
     @abstractmethod
     async def told(self) -> str:
         """Return what the person was answered since the rig was made."""
+
+    async def pinned(self) -> int:
+        """Return how many messages are pinned there."""
+        pytest.fail("the subclass has to give this")
+
+    async def remove(self, ref: str) -> None:
+        """Delete a message, as people may."""
+        pytest.fail("the subclass has to give this")
 
     async def repeat(self) -> None:
         """Deliver the last event again, byte for byte, as the service does when it got no answer."""
@@ -360,6 +377,54 @@ class ChatContract:
         assert (said.text, said.channel, said.account) == ("/incident status", rig.channel, rig.account)
         assert said.event
         assert said.said_at.utcoffset() is not None
+
+    async def test_a_secret_answer_reaches_its_person_alone(self, rig: ChatRig, inbox: RecordingInbox) -> None:
+        if not rig.speaks:
+            pytest.skip("nobody can type there")
+        inbox.reply = Reply(text="/link 7Q2M-X0VD-9KHT", is_secret=True)
+        await self._post(rig, card())
+        await rig.say("/link")
+        await inbox.wait(1)
+        async with asyncio.timeout(5):
+            while "7Q2M" not in await rig.told():
+                await asyncio.sleep(0.01)
+        if rig.is_shared:
+            assert await rig.copies("7Q2M") == 0
+
+    async def test_a_message_about_no_incident_is_shown_as_it_is(self, rig: ChatRig) -> None:
+        if not rig.shows_apart:
+            pytest.skip("only incidents have a place there")
+        ref = await self._post(rig, note("linked:9", incident="", headline="Ana has a new account", tells=("ana",)))
+        shown = await rig.shown(ref)
+        assert "Ana has a new account" in shown
+        assert "· Ana" not in shown
+
+    async def test_what_is_broadcast_stands_in_its_thread_all_the_same(self, rig: ChatRig) -> None:
+        head = await self._post(rig, card())
+        raised = note("raised:critical", headline="INC-7 is critical now", is_broadcast=True)
+        ref = await self._post(rig, raised, "key-2", head)
+        assert "is critical now" in await rig.shown(ref)
+        assert await rig.is_under(ref, head) or not rig.connector.limits.can_thread
+        assert await rig.copies("is critical now") == 1
+
+    # what stays at hand
+
+    async def test_a_summary_is_pinned_once_edited_in_place_and_given_up_when_it_is_gone(self, rig: ChatRig) -> None:
+        if not rig.connector.limits.pins:
+            pytest.skip("nothing is pinned there")
+        first = note("summary", incident="", headline="1 incident is open", is_pinned=True)
+        ref = await self._post(rig, first)
+        assert await rig.pinned() == 1
+        await rig.connector.edit(rig.channel, replace(first, headline="No incident is open"), ref)
+        assert "No incident is open" in await rig.shown(ref)
+        assert await rig.pinned() == 1
+        await rig.remove(ref)
+        with pytest.raises(Rejected) as caught:
+            await rig.connector.edit(rig.channel, first, ref)
+        assert caught.value.reason is Reason.NOT_FOUND
+        again = await self._post(rig, first, "key-2")
+        assert "1 incident is open" in await rig.shown(again)
+        assert await rig.copies("1 incident is open") == 1
 
     # its life
 

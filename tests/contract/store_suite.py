@@ -21,6 +21,7 @@ from bot.domain.draft import Draft, DraftState, Risk
 from bot.domain.happened import Happened, WhatKind
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Collected, Drafted
+from bot.domain.linking import CodeOffer, LinkedAccount
 from bot.domain.past import PastIncident
 from bot.domain.patch import parse_patch
 from bot.domain.timeline import GENESIS, hash_event, verify_chain
@@ -496,6 +497,42 @@ class KeepsakeContract:
             work.past_incidents.keep(past("INC-2", "moved"))
             assert [each.incident for each in work.past_incidents.like(["coupon", "moved"], but="")] == ["INC-2"]
             assert list(work.past_incidents.like(["coupon"], but="")) == []
+
+    def test_a_linked_account_is_one_person_s_and_one_of_each_channel(self, rig: StoreRig):
+        first = LinkedAccount(channel="slack", account=ODD.strip(), person="ada", linked_at=NOW)
+        second, third = replace(first, account="8"), replace(first, channel="telegram")
+        with rig.store.begin() as work:
+            for link in (first, second, third):
+                work.account_links.add(link)
+        with rig.another().begin() as work:
+            assert work.account_links.find("slack", first.account) is None
+            assert list(work.account_links.of("ada")) == [second, third] == list(work.account_links.all())
+            work.account_links.add(replace(second, person="ben"))
+            assert list(work.account_links.of("ada")) == [third]
+            assert work.account_links.remove("slack", "8")
+            assert not work.account_links.remove("slack", "8")
+
+    def test_a_code_is_good_once_in_time_and_one_for_each_person(self, rig: StoreRig):
+        offer = CodeOffer(person="ada", channel="slack", digest="d1", expires_at=NOW + timedelta(minutes=10))
+        with rig.store.begin() as work:
+            for one in (offer, replace(offer, digest="d2"), replace(offer, person="ben", digest="d3")):
+                work.link_codes.offer(one)
+        with rig.another().begin() as work:
+            assert work.link_codes.take("d1") is None
+            assert work.link_codes.take("d2") == replace(offer, digest="d2")
+            assert work.link_codes.take("d2") is None
+        rig.clock.advance(minutes=10)
+        with rig.store.begin() as work:
+            assert work.link_codes.take("d3") is None
+
+    def test_wrong_codes_are_counted_by_account_for_a_while(self, rig: StoreRig):
+        with rig.store.begin() as work:
+            for account in ("7", "7", "8"):
+                work.link_codes.note_wrong("slack", account)
+        with rig.another().begin() as work:
+            assert work.link_codes.count_wrong("slack", "7", since=NOW - timedelta(seconds=1)) == 2
+            assert work.link_codes.count_wrong("slack", "7", since=NOW) == 0
+            assert work.link_codes.count_wrong("telegram", "7", since=NOW - timedelta(seconds=1)) == 0
 
     def test_changes_that_were_told_are_kept_once_and_found_by_service_and_time(self, rig: StoreRig):
         happened = Happened(kind=WhatKind.FLAG, what=ODD, who="Mara", at=NOW, source="flags")

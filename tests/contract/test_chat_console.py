@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
-from bot.domain.chat import Button, File
+from bot.domain.chat import Button, File, Paragraph
 from bot.ports.chat import ChatConnector
 from connectors.chat.console import Connector, Settings
 from tests.contract.chat_suite import ChatContract, ChatRig, RecordingInbox, card, note
@@ -45,6 +45,7 @@ class Terminal(io.StringIO):
 
 class ConsoleRig(ChatRig):
     repeats_events = False
+    is_shared = False
     channel = "console"
     account = "ana"
 
@@ -162,6 +163,23 @@ class TestChatConsole(ConsoleContract):
         before = rig.lines()
         await rig.connector.edit("console", card(headline="Ana has it"), ref)
         assert rig.lines() == before
+
+    async def test_what_two_messages_tell_of_one_thing_is_printed_once(self, rig: ConsoleRig) -> None:
+        said = Paragraph(text="Change 1 is merged into main.")
+        head = await rig.connector.post("console", card(), "k0", None)
+        refs = [await rig.connector.post("console", note(slot), slot, head) for slot in ("patch:1", "verdict:1")]
+        await rig.connector.post("console", note("last"), "k3", head)
+        for ref, slot in zip(refs, ("patch:1", "verdict:1"), strict=True):
+            await rig.connector.edit("console", note(slot, blocks=(*note().blocks, said)), ref)
+            await rig.connector.edit("console", card(headline=f"and then {slot}"), head)
+        assert await rig.copies("is merged into main") == 1
+
+    async def test_what_one_message_says_again_is_printed_again(self, rig: ConsoleRig) -> None:
+        head = await rig.connector.post("console", card(), "k0", None)
+        await rig.connector.post("console", note(), "k1", head)
+        for headline in ("It waits", "It goes on", "It waits"):
+            await rig.connector.edit("console", card(headline=headline), head)
+        assert await rig.copies("It waits") == 2
 
     async def test_a_page_rings_only_its_person(self, rig: ConsoleRig) -> None:
         await rig.connector.post("console", note("page:0", rings=("bo",)), "k1", None)

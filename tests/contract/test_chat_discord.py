@@ -64,12 +64,20 @@ class DiscordRig(ChatRig):
             await until(lambda: len(self.server.modals) > before)
             await self.server.fill(self.server.modals[-1], value, head.channel)
 
+    async def pinned(self) -> int:
+        return len(self.server.pinned)
+
+    async def remove(self, ref: str) -> None:
+        number = self._parts(ref)[0].id
+        del self.server.messages[number]
+        self.server.pinned.remove(number)
+
     async def told(self) -> str:
         return self.server.told()
 
     async def say(self, text: str) -> None:
-        name, action = text.removeprefix("/").split(" ", 1)
-        await self.server.command(name, action=action)
+        name, _, action = text.removeprefix("/").partition(" ")
+        await self.server.command(name, **({"action": action} if action else {}))
 
     async def repeat(self) -> None:
         await until(lambda: self.server.answers)
@@ -144,6 +152,12 @@ class TestChatDiscord(ChatContract):
     @pytest.fixture
     def idle(self, served: TestServer) -> Connector:
         return Connector(settings(served), PLACE)
+
+    async def test_a_summary_that_may_not_be_pinned_stands_there_all_the_same(self, rig: DiscordRig) -> None:
+        rig.server.faults["pin"] = [(403, {"message": "Missing Permissions", "code": 50013}, {})]
+        ref = await self._post(rig, note("summary", incident="", headline="1 incident is open", is_pinned=True))
+        assert "1 incident is open" in await rig.shown(ref)
+        assert await rig.pinned() == 0
 
     async def test_an_event_counts_only_once_the_inbox_has_it(self, rig: DiscordRig, inbox: RecordingInbox) -> None:
         opened = gate(inbox)
@@ -425,7 +439,7 @@ class TestChatDiscord(ChatContract):
         await connector.close()
         assert not health.ok
         assert "does not see the channel 500" in health.text
-        assert "client_id=4242&scope=bot+applications.commands&permissions=309237763072" in health.text
+        assert "client_id=4242&scope=bot+applications.commands&permissions=2252109051448320" in health.text
 
     async def test_check_names_what_is_wrong(self, served: TestServer) -> None:
         for changes, word in (

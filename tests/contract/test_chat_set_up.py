@@ -132,7 +132,7 @@ def test_discord_shows_the_invite_link_and_registers_the_commands(set_up: Settin
     server = DiscordServer()
     with served(server.app()) as url:
         person = set_up("discord", Person(discord_server.TOKEN, str(discord_server.CHAT)), url=url)
-    assert f"client_id={discord_server.APP}&scope=bot+applications.commands&permissions=309237763072" in person.text
+    assert f"client_id={discord_server.APP}&scope=bot+applications.commands&permissions=2252109051448320" in person.text
     assert "The bot is @nightshift" in person.text
     assert {command["name"] for command in server.commands} >= {"incident", "patch", "ci", "oncall"}
     assert [HEADLINE in stored.text for stored in server.messages.values()] == [True]

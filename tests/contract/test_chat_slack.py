@@ -14,7 +14,7 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestServer
 
-from bot.domain.chat import Button, Press, Reply, Said
+from bot.domain.chat import Button, Link, Press, Reply, Said
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ChatPlace
 from bot.ports.http import WebAnswer, WebRequest
@@ -231,12 +231,22 @@ class TestChatSlack(ChatContract):
         assert inbox.events == []
 
     async def test_the_home_shows_the_open_incidents(self, rig: SlackRig, inbox: RecordingInbox) -> None:
-        inbox.reply = Reply(text="INC-7 checkout is failing")
+        link = Link(label="Open INC-7", url="https://runbooks.example/INC-7")
+        inbox.summary = note("summary", incident="", headline="1 incident is open", blocks=(link,), is_pinned=True)
+        await self._go_home(rig)
+        assert {"1 incident is open", "Open INC-7"} <= set(text_of(rig.server.homes[ANA]))
+        assert inbox.events == []
+
+    async def test_the_home_of_a_stranger_says_how_to_get_access(self, rig: SlackRig, inbox: RecordingInbox) -> None:
+        inbox.reply = Reply(text="Nightshift does not know you here.", ok=False)
+        await self._go_home(rig)
+        assert text_of(rig.server.homes[ANA]) == ["Nightshift does not know you here."]
+
+    async def _go_home(self, rig: SlackRig) -> None:
         await rig.happen({"type": "app_home_opened", "user": ANA, "tab": "home", "channel": "D1"})
         async with asyncio.timeout(5):
             while ANA not in rig.server.homes:
                 await asyncio.sleep(0.005)
-        assert "INC-7 checkout is failing" in text_of(rig.server.homes[ANA])
 
     async def test_a_long_answer_is_told_whole(self, rig: SlackRig, inbox: RecordingInbox) -> None:
         words = numbered("word", 3000)
@@ -246,6 +256,14 @@ class TestChatSlack(ChatContract):
         told = await rig.told()
         assert [word for word in words if word not in told] == []
         assert len(rig.server.told) <= 5
+
+    async def test_only_what_is_broadcast_is_shown_in_the_channel_too(self, rig: SlackRig) -> None:
+        head = await self._post(rig, card())
+        raised = note("raised:critical", is_broadcast=True)
+        refs = [head, await self._post(rig, note(), "key-2", head), await self._post(rig, raised, "key-3", head)]
+        alone = await self._post(rig, raised, "key-4")
+        shown = ["reply_broadcast" in rig.server.messages[ref.rpartition("/")[2]] for ref in (*refs, alone)]
+        assert shown == [False, False, True, False]
 
     async def test_a_ring_mentions_the_person_and_no_other_message_does(self, rig: SlackRig) -> None:
         calm, loud = await self._post(rig, card()), await self._post(rig, card(rings=("ana", "zoe")), "key-2")

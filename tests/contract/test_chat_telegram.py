@@ -54,7 +54,7 @@ class TelegramRig(ChatRig):
         return [text for one in (*self._parts(ref), *self._files(ref)) for text in one.live()]
 
     async def copies(self, text: str) -> int:
-        return sum(text in one.text for one in self.server.messages.values())
+        return sum(text in one.text for one in self.server.messages.values() if one.chat == CHAT)
 
     async def is_under(self, ref: str, card: str) -> bool:
         own, head = self._parts(ref)[0], self._parts(card)[0]
@@ -82,14 +82,29 @@ class TelegramRig(ChatRig):
         else:
             await self.server.say(value, under=asked)
 
+    async def pinned(self) -> int:
+        return len(self.server.pinned)
+
+    async def remove(self, ref: str) -> None:
+        number = self._parts(ref)[0].id
+        del self.server.messages[number]
+        self.server.pinned.remove(number)
+
     async def told(self) -> str:
-        return "\n".join(answer.get("text", "") for answer in self.server.answers)
+        alone = [one.text for one in self.server.messages.values() if one.chat > 0]
+        return "\n".join([*(answer.get("text", "") for answer in self.server.answers), *alone])
 
     async def say(self, text: str) -> None:
         await self.server.say(text)
 
     async def repeat(self) -> None:
         await self.server.repeat()
+
+
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not claim():
+            await asyncio.sleep(0.005)
 
 
 async def _mount(hooks: Callable[[], Sequence[Webhook]], app: web.Application) -> None:
@@ -251,6 +266,37 @@ class TestChatTelegram(ChatContract):
         assert isinstance(event, Said)
         assert event.incident == "INC-7"
 
+    async def test_a_summary_that_may_not_be_pinned_stands_there_all_the_same(self, rig: TelegramRig) -> None:
+        rig.server.may_pin = False
+        ref = await self._post(rig, note("summary", incident="", headline="1 incident is open", is_pinned=True))
+        assert "1 incident is open" in await rig.shown(ref)
+        assert await rig.pinned() == 0
+        assert "may not pin" in (await rig.connector.check()).text
+
+    async def test_who_never_talked_with_the_bot_is_asked_to(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
+        rig.server.talks.clear()
+        inbox.reply = Reply(text="/link 7Q2M-X0VD-9KHT", is_secret=True)
+        await rig.server.say("/link")
+        await until(lambda: any("press Start" in one.text for one in rig.server.messages.values()))
+        assert await rig.copies("7Q2M") == 0
+        assert await rig.told() == ""
+
+    async def test_accounts_are_linked_in_a_talk_with_the_bot_alone_too(
+        self, rig: TelegramRig, inbox: RecordingInbox
+    ) -> None:
+        for person in ({"id": 7, "type": "private", "first_name": "Ana"}, {"id": -1, "type": "group", "title": "x"}):
+            await rig.server.say("/link 7Q2M-X0VD-9KHT", chat=person)
+            await rig.server.say("/incident list", chat=person)
+        (said,) = await inbox.wait(1)
+        assert isinstance(said, Said)
+        assert (said.text, said.account) == ("/link 7Q2M-X0VD-9KHT", "7")
+        await until(lambda: "Noted." in " ".join(one.text for one in rig.server.messages.values() if one.chat == 7))
+
+    async def test_who_writes_as_the_group_links_nothing(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
+        await rig.server.say("/link 7Q2M-X0VD-9KHT", sender_chat={"id": CHAT, "type": "supergroup", "title": "x"})
+        await until(lambda: any("that is nobody" in one.text for one in rig.server.messages.values()))
+        assert inbox.events == []
+
     async def test_talk_among_people_and_other_chats_are_not_handed_in(
         self, rig: TelegramRig, inbox: RecordingInbox
     ) -> None:
@@ -365,7 +411,7 @@ class TestChatTelegram(ChatContract):
         connector = Connector(settings(served, url="http://telegram.invalid", proxy=proxy), PLACE)
         health = await connector.check()
         await connector.close()
-        assert (health.ok, health.text) == (True, "@nightshift_bot in On call, by polling")
+        assert (health.ok, health.text.partition(";")[0]) == (True, "@nightshift_bot in On call, by polling")
 
     async def test_a_ca_file_of_no_use_is_named(self, served: TestServer) -> None:
         health = await Connector(settings(served, ca_file="/nowhere/ca.pem"), PLACE).check()

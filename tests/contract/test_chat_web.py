@@ -43,6 +43,7 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\
 class WebRig(ChatRig):
     channel = "web"
     account = "ada@web"
+    shows_apart = False
 
     def __init__(self, world: World, client: aiohttp.ClientSession) -> None:
         self.connector = Connector(Settings(), world.board)

@@ -38,6 +38,7 @@ class Watched(Connector):
 class WhatsAppRig(ChatRig):
     channel = "whatsapp"
     account = f"+{ANA}"
+    is_shared = False
 
     def __init__(self, connector: Watched, server: WhatsAppServer) -> None:
         self.connector: Watched = connector
@@ -400,6 +401,38 @@ class TestWhatsAppByDefault:
         await rig.server.wait(lambda got: got.to == "15559999999")
         assert len([got for got in rig.server.sent if got.to == "15559999999"]) == 1
         assert await rig.copies("checkout is failing") == 0
+
+    async def test_a_stranger_who_types_codes_is_answered_more_often_but_not_without_end(
+        self, rig: WhatsAppRig, inbox: RecordingInbox
+    ) -> None:
+        for _ in range(12):
+            await rig.server.say("link 0000-0000-0000", "15559999999")
+        said = await inbox.wait(12)
+        assert {event.text for event in said if isinstance(event, Said)} == {"/link 0000-0000-0000"}
+        await rig.server.wait(lambda got: got.to == "15559999999")
+        assert len([got for got in rig.server.sent if got.to == "15559999999"]) <= 8
+
+    async def test_a_number_that_is_linked_meanwhile_is_called(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
+        linked = dict(PLACE.accounts)
+        connector = Connector(rig.connector._settings, ChatPlace(name="whatsapp", accounts=linked))
+        linked["ben"] = BEN
+        page = note("page:0", headline="Ben: checkout", rings=("ben",))
+        await connector.post("whatsapp", page, "key-1", None)
+        assert [got.to for got in rig.server.sent] == [BEN]
+        await connector.close()
+
+    async def test_news_about_a_person_goes_to_that_person_while_it_may_be_written(
+        self, rig: WhatsAppRig, inbox: RecordingInbox
+    ) -> None:
+        news = note("linked:9", incident="", headline="Ana has a new account", tells=("ana",))
+        rig.connector._memory.heard.clear()
+        await rig.connector.post("whatsapp", news, "key-0", None)
+        assert rig.server.sent == [], "it is no reason to call somebody by a template"
+        await rig.say("help")
+        await inbox.wait(1)
+        await rig.connector.post("whatsapp", news, "key-1", None)
+        got = await rig.server.wait(lambda got: "new account" in got.text)
+        assert got.to == ANA
 
     # who calls
 

@@ -160,7 +160,8 @@ class DiscordChat:
 
     def strays(self) -> list[str]:
         (card,) = self.world.threads
-        in_thread = [one.channel for one in self.world.messages.values() if one.id != card]
+        others = [one for one in self.world.messages.values() if one.id != card and not _is_summary(one.text)]
+        in_thread = [one.channel for one in others]
         return [str(channel) for channel in in_thread if channel != card]
 
     def will_call(self, bot: str) -> None:
@@ -210,7 +211,8 @@ class TelegramChat:
 
     def strays(self) -> list[str]:
         (topic,) = self.world.topics
-        return [one.text for one in self.world.messages.values() if one.topic != topic]
+        others = [one for one in self.world.messages.values() if not _is_summary(one.text)]
+        return [one.text for one in others if one.topic != topic]
 
     def will_call(self, bot: str) -> None:
         """It does not: the bot asks for updates."""
@@ -290,6 +292,12 @@ def write_channels(chats: Mapping[str, Chat]) -> str:
         lines += [f"[channels.{chat.name}]", f'kind = "{chat.name}"']
         lines += [f"{name} = {json.dumps(value)}" for name, value in chat.table(url).items()]
     return "\n".join(lines)
+
+
+def _is_summary(text: str) -> bool:
+    """Say whether it is the pinned message, which stands under no card."""
+    headline = text.strip().splitlines()[0]
+    return headline.endswith(("incident is open", "incidents are open", "No incident is open"))
 
 
 def _is(key: str, verb: str) -> bool:

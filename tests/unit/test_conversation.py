@@ -6,9 +6,10 @@ import pytest
 
 from bot.domain.chat import Press
 from bot.domain.incident import IncidentState
+from bot.domain.oncall import Person, Roster
 from bot.engine.chat_inbox import StoreInbox
 from bot.errors import Reason, Unavailable
-from tests.worldkit import NOW, World, alert, diff, group, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
+from tests.worldkit import NOW, PEOPLE, World, alert, diff, group, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ class TestWhoMay:
     def test_a_stranger_is_told_how_to_get_access(self, world, account):
         reply = world.press("ack:INC-1", account)
         assert not reply.ok
-        assert "Ask an admin to add your web account" in reply.text
+        assert "ask an admin to add your web account" in reply.text
         assert world.incident().owner is None
 
     @pytest.mark.parametrize(
@@ -34,8 +35,55 @@ class TestWhoMay:
         assert 'yours is "viewer"' in reply.text
         assert world.kinds() == before
 
-    def test_a_viewer_may_ask_for_the_state(self, world):
-        assert world.say("/incident status INC-1", "vic@web").ok
+    def test_a_viewer_is_told_who_can_help(self, world):
+        told = world.press("ack:INC-1", "vic@web").text
+        assert told.endswith(
+            'This needs the role "responder"; yours is "viewer". Ask Ada Lovelace, Ben Okri or Cleo Vance.'
+        )
+        told = world.press(f"approve:INC-1:{'a' * 12}", "vic@web").text
+        assert told.endswith("Ask Ada Lovelace or Ben Okri.")
+
+    def test_a_refusal_names_a_few_people_only(self, world):
+        many = {f"p{n}": Person(id=f"p{n}", name=f"Person {n}") for n in range(9)}
+        world.rules = replace(world.rules, roster=Roster(people={"vic": PEOPLE["vic"], **many}))
+        told = world.press("ack:INC-1", "vic@web").text
+        assert told.endswith("Ask Person 0, Person 1, Person 2 or one of 6 others.")
+
+    def test_where_nobody_has_the_role_that_is_said(self, world):
+        world.rules = replace(world.rules, roster=Roster(people={"vic": PEOPLE["vic"]}))
+        assert "Nobody has it" in world.press("ack:INC-1", "vic@web").text
+
+    @pytest.mark.parametrize("text", ["", "/help", "/incident list", "/incident status INC-1", "/oncall who"])
+    def test_a_viewer_may_read(self, world, text):
+        assert world.say(text, "vic@web").ok
+
+    def test_a_viewer_may_read_patch_and_ci(self, world):
+        world.propose()
+        for text in ("/patch show INC-1", "/ci status INC-1", "/ci logs INC-1"):
+            assert world.say(text, "vic@web").ok
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "/incident ack INC-1",
+            "/incident triage INC-1",
+            "/incident agent off INC-1",
+            "/patch reject INC-1 no",
+            "/patch changes INC-1 smaller",
+            "/patch revert INC-1",
+            "/patch rollback INC-1",
+            "/patch merge INC-1",
+            "/patch break-glass INC-1 now",
+            "/ci rerun INC-1",
+            "/ci cancel INC-1",
+        ],
+    )
+    def test_a_viewer_may_type_nothing_that_changes_anything(self, world, text):
+        world.propose()
+        before = world.kinds()
+        reply = world.say(text, "vic@web")
+        assert (reply.ok, 'yours is "viewer"' in reply.text) == (False, True)
+        assert world.kinds() == before
 
     def test_a_responder_may_not_approve(self, world):
         digest = world.propose().digest[:12]

@@ -302,7 +302,7 @@ class TestAlertsThatNobodyClaims:
     def test_page_every_admin_where_no_escalation_is_configured(self, world):
         world.rules = replace(world.rules, escalations={})
         world.receive(group(alert(service="billing")))
-        assert world.texts("paged") == ["Paged Ada Lovelace, Ben Okri, Cleo Vance, Vic Moss"]
+        assert world.texts("paged") == ["Paged Ada Lovelace, Ben Okri, Cleo Vance"], "a viewer could do nothing"
 
     def test_without_a_matching_playbook_say_so(self, world):
         world.receive(group(alert("DiskFull")))

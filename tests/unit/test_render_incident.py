@@ -8,8 +8,10 @@ import pytest
 from bot.domain.chat import Fields, Link, Message, Paragraph, Tone
 from bot.domain.incident import Incident, IncidentState
 from bot.domain.presses import parse_press
+from bot.domain.timeline import TimelineEvent
 from bot.render.incident import render_card, render_closed, render_page
 from bot.render.links import Links
+from bot.render.milestones import list_milestones
 from tests.unit.render_cases import INCIDENT, NAMES, NOW, STARTED
 
 LINKS = Links(base="https://bot.example")
@@ -137,3 +139,26 @@ def test_the_summary_gives_durations() -> None:
     assert message.headline == "INC-7 resolved after 26 min"
     expected = {"Noticed": "after 30 s", "Acknowledged": "after 42 s", "Resolved": "02:40 UTC, by Bo", "Had it": "Ana"}
     assert facts(message).items() >= expected.items()
+
+
+def _event(seq: int, kind: str, actor: str, **data: str) -> TimelineEvent:
+    at = STARTED + timedelta(seconds=seq)
+    return TimelineEvent(seq=seq, at=at, incident="INC-7", kind=kind, actor=actor, text="", data=data)
+
+
+def test_several_approvals_of_one_patch_are_one_step_with_their_names():
+    events = [
+        _event(1, "paged", "nightshift"),
+        _event(5, "approved", "ada", digest="a"),
+        _event(6, "approved", "ben", digest="a"),
+        _event(7, "pushed", "nightshift"),
+        _event(8, "posted", "nightshift"),
+        _event(9, "approved", "ada", digest="b"),
+    ]
+    steps = list_milestones(events, {"ada": "Ada", "ben": "Ben"})
+    assert [(what, (at - STARTED).total_seconds()) for what, at in steps] == [
+        ("Paged", 1),
+        ("Approved by Ada and Ben", 6),
+        ("Pushed", 7),
+        ("Approved by Ada", 9),
+    ]

@@ -159,6 +159,11 @@ class TestFaults:
         assert found["NIGHTSHIFT_SLAK_TOKEN"] == "is not a setting; see .env.example, or unset it"
         assert "NIGHTSHIFT_PORT" in found
 
+    def test_nobody_who_may_only_read_is_paged(self, tmp_path):
+        steps = '[escalations.nights]\nsteps = [{ people = ["vic"] }]\n[people.vic]\nname = "Vic"\nrole = "viewer"\n'
+        found = problems(tmp_path, f"{GOOD}\n{steps}")
+        assert found["escalations.nights.steps.0.people"] == '"vic" has the role viewer and cannot acknowledge'
+
     def test_wrong_values_are_listed_together_with_unknown_names(self, tmp_path, monkeypatch):
         monkeypatch.setenv("NIGHTSHIFT_SLAK_TOKEN", "x")
         found = problems(

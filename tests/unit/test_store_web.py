@@ -54,6 +54,12 @@ class TestTheBoard:
         assert page.incident.id == "INC-1"
         assert [event.kind for event in page.timeline] == ["opened", "paged", "triage_queued"]
 
+    def test_shows_the_newest_of_what_is_about_no_incident(self, board):
+        for number in range(5):
+            board.put(f"m{number}", note(f"news {number}", ""))
+        board.put("m9", note("of an incident"))
+        assert [item.message.headline for item in board.news()] == ["news 4", "news 3", "news 2"]
+
     def test_knows_no_page_of_what_is_not_there(self, board):
         assert board.page("INC-9") is None
         assert board.page("") is None

@@ -148,6 +148,16 @@ async def test_the_list_has_open_incidents_first_with_all_that_matters(world: Wo
     assert "with Bo Chen" in page.one("ul", id="resolved").text
 
 
+async def test_the_list_shows_for_a_day_whose_account_came_or_went(world: World) -> None:
+    told = replace(CARD, incident="", slot="linked:9", headline=f"Ana has a new account: {HOSTILE}", buttons=())
+    world.board.put("web-9", told)
+    client = await world.signed_in()
+    for path in ("/", "/fragment"):
+        assert "Ana has a new account: <script>" in (await read(client, path)).one("ul", id="news").text
+    world.clock.time += timedelta(days=1)
+    assert (await read(await world.signed_in(), "/")).one("ul", id="news").all("li") == []
+
+
 async def test_a_quiet_night_says_so(world: World) -> None:
     world.board.rows.clear()
     assert (await read(await world.signed_in(), "/")).one("h1").text == "All quiet"

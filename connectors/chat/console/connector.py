@@ -45,6 +45,8 @@ CHANNEL: Final = "console"
 _CLEAR_BELOW: Final = "\r\x1b[J"
 _ONE_LINE: Final = 160
 _REMEMBERED: Final = 2_000
+_SAID_SECONDS: Final = 30.0
+"""How long the same words of another message are no news."""
 
 
 class Settings(BaseModel):
@@ -61,6 +63,15 @@ class _Last:
     ref: str
     rows: int
     width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Changed:
+    """What the last change of a message printed."""
+
+    incident: str
+    pieces: tuple[str, ...]
+    at: float
 
 
 class Connector:
@@ -83,6 +94,7 @@ class Connector:
         self._desk = Desk()
         self._posted: dict[str, str] = {}
         self._last: _Last | None = None
+        self._changed: dict[str, _Changed] = {}
         self._tail: list[str] = []
         self._tail_width = 0
         self._turn = asyncio.Lock()
@@ -212,8 +224,10 @@ class Connector:
         await self._write(shown, erase=erase, bell=bell and self._is_tty)
 
     async def _print_change(self, ref: str, before: Message, message: Message) -> None:
-        known = set(read_pieces(before))
+        known = set(read_pieces(before)) | self._said_elsewhere(ref, message.incident)
         new = [piece for piece in read_pieces(message) if piece not in known]
+        if new:
+            self._changed[ref] = _Changed(incident=message.incident, pieces=tuple(new), at=time.monotonic())
         change = " · ".join(new if message.incident in "".join(new[:1]) else [make_harmless(message.incident), *new])
         if measure(change) > _ONE_LINE or "\n" in change:
             await self._print(ref, message)
@@ -224,6 +238,13 @@ class Connector:
         lines = [f"{indent}{line}" for line in wrap_words(change, self._width - 2)] if new else []
         legend = self._paint_legend() if not self._is_tty and message.buttons != before.buttons else []
         await self._write([*lines, *legend])
+
+    def _said_elsewhere(self, ref: str, incident: str) -> set[str]:
+        """Return what changes of the incident's other messages have just said: two cards tell of one thing."""
+        now = time.monotonic()
+        self._changed = {key: one for key, one in self._changed.items() if now - one.at < _SAID_SECONDS}
+        others = [one for key, one in self._changed.items() if key != ref and one.incident == incident]
+        return {piece for one in others for piece in one.pieces}
 
     def _can_rewrite(self, ref: str) -> bool:
         """Only on a TTY, directly above the tail, at the same width, and while its first row is still on the screen."""

@@ -15,6 +15,7 @@ VERBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "ci": ("See and steer CI", ("status", "logs", "rerun", "cancel")),
 }
+LINK: Final = "link"
 ID: Final = "id"
 ASK: Final = "ask"
 _TEXT: Final = 3
@@ -36,7 +37,9 @@ def build_commands() -> list[dict[str, Any]]:
         for name, (description, _verbs) in VERBS.items()
     ]
     ask = _command(ASK, "Ask about this thread's incident", _option(_WORDS, "The question", required=True))
-    return [*commands, ask, _command(ID, "Your account and this channel, for the configuration")]
+    code = _option(_WORDS, "The code you got in another chat, list, or remove and a chat")
+    link = _command(LINK, "Your accounts in other chats", code)
+    return [*commands, ask, link, _command(ID, "Your account and this channel, for the configuration")]
 
 
 def are_same(there: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ class Connector:
 
     @property
     def limits(self) -> ChatLimits:
-        return LIMITS
+        return replace(LIMITS, pins=self._settings.summary)
 
     async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:  # noqa: ARG002 -- one channel
         """Post. Discord itself knows a key again for some minutes, this process while it lives."""
@@ -131,7 +132,8 @@ class Connector:
             if button.form is not None:
                 self._forms.pop(button.id, None)
                 self._forms[button.id] = button.form
-        self._incidents[message.incident] = None
+        if message.incident:
+            self._incidents[message.incident] = None
         for known in (self._forms, self._incidents):
             while len(known) > _REMEMBERED:
                 known.popitem(last=False)

@@ -27,6 +27,7 @@ PATIENCE: Final = 1.5
 _MESSAGE, _LATER, _SUGGESTIONS, _MODAL = 4, 5, 8, 9
 _PRIVATE: Final = 1 << 6
 _REMEMBERED: Final = 2000
+_IN_PUBLIC: Final = "Everybody would see the answer here. Write it as a command, with / in front: then only you do."
 
 
 class Listener:
@@ -114,7 +115,8 @@ class Listener:
         handed = reader.read_words(written, place)
         if handed is not None:
             reply = await self._receive(handed.event, inbox)
-            await self._try(self._writer.answer(reply.text, channel=place.channel, under=int(written.id)))
+            text = _IN_PUBLIC if reply.is_secret else reply.text
+            await self._try(self._writer.answer(text, channel=place.channel, under=int(written.id)))
 
     async def _find(self, number: str | None, given: Channel | None) -> Place:
         """Return where something happened; Discord is asked once about a thread that the event does not tell."""

@@ -74,7 +74,7 @@ def render_ring(message: Message, accounts: Mapping[str, str]) -> str:
 
 def head_of(message: Message) -> str:
     headline, lead = make_harmless(message.headline), make_harmless(message.incident)
-    line = headline if headline.startswith(f"{lead} ") else f"{lead} · {headline}"
+    line = headline if not lead or headline.startswith(f"{lead} ") else f"{lead} · {headline}"
     return " ".join(line.split())
 
 

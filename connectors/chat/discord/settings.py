@@ -13,6 +13,7 @@ _KEY: Final = re.compile(r"(?:[0-9a-f]{64})?")
 
 class Settings(BaseModel):
     """`chat` is the channel's id, as `/id` says it there; commands are taken from `allowed_chats` as well.
+    With `summary` a message that lists what is open stays pinned in it.
 
     With `public_key` (of the application) Discord calls in with signed requests; without it the gateway is used.
     """
@@ -21,6 +22,7 @@ class Settings(BaseModel):
     token: SecretStr
     chat: int = Field(ge=0, lt=2**63)
     allowed_chats: tuple[int, ...] = ()
+    summary: bool = True
     public_key: str = ""
     url: WebAddress = "https://discord.com/api/v10"
     gateway_url: SocketAddress = "wss://gateway.discord.gg/"

@@ -49,6 +49,8 @@ class Writer:
         await self._bring(ref, message, key, under)
         if not message.in_thread and not ref.thread:
             ref.thread = await self._open_thread(message, ref)
+        if message.is_pinned:
+            await self._pin(ref)
         return ref.write()
 
     async def edit(self, message: Message, ref: str) -> None:
@@ -74,6 +76,8 @@ class Writer:
             files = message.files if number == 0 and (digest != ref.files or not ref.parts) else None
             if number < len(ref.parts) and await self._replace(ref, number, body, files):
                 continue
+            if number < len(ref.parts) and message.is_pinned:
+                raise Rejected("The pinned message is gone from Discord.", Reason.NOT_FOUND)
             gone = number < len(ref.parts)
             place = under if number == 0 else ref.parts[0]
             sent = await self._send(ref, message, body | _reply_to(place) | _nonce(f"{key} {number} {gone}"), number)
@@ -134,6 +138,19 @@ class Writer:
             await self._api.call(self._route("DELETE", ref, number))
         except Rejected as error:
             log.info("discord_not_removed", error=str(error))
+
+    async def _pin(self, ref: Reference) -> None:
+        """Pin a message; where the bot may not, it stands there all the same."""
+        route = Route(
+            "PUT",
+            "/channels/{channel_id}/messages/pins/{message_id}",
+            channel_id=ref.channel,
+            message_id=ref.parts[0],
+        )
+        try:
+            await self._api.call(route)
+        except Rejected as error:
+            log.warning("discord_not_pinned", error=str(error))
 
     async def _open_thread(self, message: Message, ref: Reference) -> int:
         """Return the thread on a card, 0 where the bot may open none: then replies have to do."""

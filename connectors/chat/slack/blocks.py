@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.domain.chat import Block, Bullets, Button, Code, Fields, Form, FormField, Link, Message, Paragraph
+from bot.domain.chat import Block, Bullets, Button, Code, Fields, Form, FormField, Link, Message, Paragraph, Reply
 from bot.domain.split import split_text
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected
@@ -179,12 +179,10 @@ def render_answer(text: str) -> list[Json]:
     return [_rich(_section([_text(piece)])) for piece in split_text(text or " ", _PIECE) if piece]
 
 
-def render_home(text: str) -> Json:
-    """Return the app's home: what is open now."""
-    return {
-        "type": "home",
-        "blocks": [{"type": "header", "text": _plain("Open incidents", 150)}, *render_answer(text[:MAX_TEXT])],
-    }
+def render_home(told: Message | Reply) -> Json:
+    """Return the app's home: what is open now, or why that is not shown."""
+    shown = render_answer(told.text[:MAX_TEXT]) if isinstance(told, Reply) else render(told, {}).blocks
+    return {"type": "home", "blocks": [*shown]}
 
 
 def render_form(form: Form, carried: str) -> Json:

@@ -128,6 +128,7 @@ class Connector:
                     text=shown.text,
                     blocks=shown.blocks,
                     thread_ts=head or None,
+                    reply_broadcast=True if head and message.is_broadcast else None,
                     unfurl_links=False,
                     unfurl_media=False,
                     metadata=_metadata(message, key),

@@ -23,7 +23,7 @@ from connectors.chat.slack.settings import Settings
 Ack = Callable[[], Awaitable[object]]
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
-COMMANDS: Final = ("/incident", "/oncall", "/patch", "/ci")
+COMMANDS: Final = ("/incident", "/oncall", "/patch", "/ci", "/link")
 _TOGETHER: Final = 3
 """Blocks of an answer in one message: Slack takes five messages for one press or command."""
 _NOT_HERE: Final = Reply(text="Nightshift takes nothing from this channel. Nothing was done.", ok=False)
@@ -104,13 +104,15 @@ class Listeners:
             self._later(_whisper(self._client, place, event["user"], thread, reply))
         await ack()
 
-    async def went_home(self, ack: Ack, body: Json, event: Json) -> None:
-        """Somebody looks at the app's home: they see what `/incident list` would tell them."""
+    async def went_home(self, ack: Ack, event: Json) -> None:
+        """Somebody looks at the app's home: they see what is open, as it is when they look."""
         if event.get("tab") == "home":
-            said = self._make_said(body["event_id"], event["user"], "/incident list", None)
-            reply = await self._hand_in(said)
-            self._later(_show_home(self._client, event["user"], reply))
+            self._later(self._show_home(str(event["user"])))
         await ack()
+
+    async def _show_home(self, account: str) -> None:
+        view = render_home(await self._inbox.look(self._name, account))
+        await self._client.views_publish(user_id=account, view=view)
 
     async def _press(self, body: Json) -> Reply | None:
         action = body["actions"][0]
@@ -176,10 +178,6 @@ async def _whisper(client: AsyncWebClient, place: str, account: str, thread: str
         await client.chat_postEphemeral(channel=place, user=account, thread_ts=thread or None, text=text, blocks=blocks)
 
 
-async def _show_home(client: AsyncWebClient, account: str, reply: Reply) -> None:
-    await client.views_publish(user_id=account, view=render_home(reply.text))
-
-
 async def _find_incident(client: AsyncWebClient, place: str, thread: str) -> str | None:
     """Read the incident from the metadata of the thread's first message, which outlives a restart."""
     found = await client.conversations_replies(channel=place, ts=thread, limit=1, include_all_metadata=True)
@@ -187,7 +185,7 @@ async def _find_incident(client: AsyncWebClient, place: str, thread: str) -> str
     if _dig(first, "metadata", "event_type") != "nightshift":
         return None
     incident = _dig(first, "metadata", "event_payload", "incident")
-    return incident if isinstance(incident, str) else None
+    return incident if isinstance(incident, str) and incident else None
 
 
 def _parts(reply: Reply) -> list[tuple[str, list[Json]]]:

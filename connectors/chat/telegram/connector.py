@@ -5,6 +5,7 @@ import hmac
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -38,6 +39,7 @@ COMMANDS: Final = (
     BotCommand("oncall", "who is on call, test your contacts"),
     BotCommand("patch", "show, approve, reject, changes, revert"),
     BotCommand("ci", "status, logs, rerun, cancel"),
+    BotCommand("link", "your accounts in other chats"),
     BotCommand("id", "your account and this chat, for the configuration"),
 )
 KINDS: Final = ["message", "callback_query"]
@@ -61,7 +63,7 @@ class Connector:
 
     @property
     def limits(self) -> ChatLimits:
-        return LIMITS
+        return replace(LIMITS, pins=self._settings.summary)
 
     async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:  # noqa: ARG002 -- one group
         """Post. A second try under the same key goes on where the first one stopped, while this process lives."""
@@ -140,7 +142,9 @@ class Connector:
                 ok=False, text=f'The group has topics: let @{me.username} manage them, or set topics = "never".'
             )
         way = "by webhook" if self._settings.webhook_url else "by polling"
-        return Health(ok=True, text=f"@{me.username} in {chat.title or chat.id}, {way}")
+        may_pin = bool(getattr(member, "can_pin_messages", False))
+        lacks = "; it may not pin the list of what is open" if self._settings.summary and not may_pin else ""
+        return Health(ok=True, text=f"@{me.username} in {chat.title or chat.id}, {way}{lacks}")
 
     @property
     def _path(self) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from telegram import Bot, Update
 
-from bot.domain.chat import Form, Press, Reply, Said
+from bot.domain.chat import NOBODY, Form, Press, Reply, Said
 from bot.errors import NightshiftError
 from bot.ports.chat import ChatInbox
 from connectors.chat.telegram.api import MovedError, UnchangedError, call
@@ -64,7 +64,10 @@ class Listener:
             await self._press(event, inbox)
         elif isinstance(event, Spoken):
             reply = await _hand_in(event.said, inbox)
-            await self._say(reply.text, event.place)
+            if reply.is_secret:
+                await self._whisper(reply.text, event)
+            else:
+                await self._say(reply.text, event.place)
         elif isinstance(event, Asked):
             await self._ask(event)
         elif isinstance(event, Introduced):
@@ -108,6 +111,22 @@ class Listener:
     async def _say(self, text: str, place: Place) -> None:
         await self._try(self._writer.answer(text, chat=place.chat, topic=place.topic, under=place.message))
 
+    async def _whisper(self, text: str, event: Spoken) -> None:
+        """Answer to the person alone; Telegram lets a bot do so once they have begun to talk with it."""
+        own = int(event.said.account)
+        if event.place.chat == own:
+            await self._say(text, event.place)
+            return
+        try:
+            await self._writer.answer(text, chat=own, topic=0, under=0)
+        except (NightshiftError, MovedError) as error:
+            log.info("telegram_not_whispered", error=str(error))
+            name = f"@{self._reader.name}" if self._reader.name else "the bot"
+            text = f"This is for you alone: open a talk with {name}, press Start, and write it there."
+        else:
+            text = "You have the answer in the talk with the bot."
+        await self._say(text, event.place)
+
     async def _try(self, work: Awaitable[object]) -> None:
         """An answer that cannot be given is no reason to take the event again."""
         try:
@@ -124,6 +143,8 @@ async def _hand_in(event: Press | Said, inbox: ChatInbox) -> Reply:
 
 
 def _introduce(event: Introduced) -> str:
+    if event.account == NOBODY:
+        return "Here you write as a group or a channel, and that is nobody. Write as yourself, or to the bot alone."
     place = "" if event.is_allowed else "\nNightshift takes no commands here: the chat is not in its configuration."
     return f"Your account: {event.account}\nThis chat: {event.place.chat}{place}"
 

@@ -78,7 +78,7 @@ def render(message: Message, accounts: Mapping[str, str]) -> list[Piece]:
     headline = make_harmless(message.headline)
     mark, lead = _MARKS[message.tone], make_harmless(message.incident)
     sheet.add(mark)
-    sheet.add(headline if headline.startswith(f"{lead} ") else f"{lead} · {headline}", "bold")
+    sheet.add(headline if not lead or headline.startswith(f"{lead} ") else f"{lead} · {headline}", "bold")
     for block in message.blocks:
         sheet.add("\n\n" if not isinstance(block, Link) else "\n")
         _add_block(sheet, block)

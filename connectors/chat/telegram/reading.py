@@ -12,15 +12,15 @@ from typing import Final
 from telegram import CallbackQuery, InlineKeyboardMarkup, Update
 from telegram import Message as Received
 
-from bot.domain.chat import Press, Said
+from bot.domain.chat import NOBODY, Press, Said
 from connectors.chat.telegram.keyboard import Answered, Asks, read_data, read_note
 from connectors.chat.telegram.markup import read_incident
 
-ANONYMOUS: Final = "anonymous"
-"""Stands for whoever hides behind a group or a channel; no person of the configuration can have it: it is no number."""
 _COMMAND: Final = re.compile(
     r"/(?P<name>[A-Za-z0-9_]{1,32})(?:@(?P<bot>[A-Za-z0-9_]{1,64}))?(?P<rest>(?:\s.*)?)", re.DOTALL
 )
+_LINK: Final = "/link"
+"""Taken from a talk with the bot alone too, whoever it is: a code belongs there."""
 _MAX_TEXT: Final = 4096
 
 
@@ -136,12 +136,13 @@ class Reader:
         text = message.text or ""
         if not text or message.from_user is None or (message.from_user.is_bot and message.sender_chat is None):
             return None
-        account = ANONYMOUS if message.sender_chat is not None else str(message.from_user.id)
+        account = NOBODY if message.sender_chat is not None else str(message.from_user.id)
         is_allowed = message.chat.id in self.allowed
         command = self._read_command(text)
-        if command is not None and command.split()[0] in {"/id", "/start"}:
+        name = command.split()[0] if command is not None else ""
+        if name in {"/id", "/start"} or (name == _LINK and account == NOBODY):
             return Introduced(account=account, place=_place(message), is_allowed=is_allowed)
-        if not is_allowed:
+        if not is_allowed and not (name == _LINK and message.chat.type == "private"):
             return None
         event = f"{number}-{message.message_id}"
         return self._read_reply(event, message, account) or self._read_words(event, message, account, command)

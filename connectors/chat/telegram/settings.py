@@ -13,6 +13,7 @@ _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{16,256}")
 
 class Settings(BaseModel):
     """`chat` is the group's id, as `/id` says it there; commands are taken from `allowed_chats` as well.
+    With `summary` a message that lists what is open stays pinned in it.
 
     With `webhook_url` (the public address of this server) Telegram calls in, and shows `webhook_secret` each time;
     without it Nightshift asks Telegram, each question waiting up to `poll_seconds` for news.
@@ -22,6 +23,7 @@ class Settings(BaseModel):
     token: SecretStr
     chat: int
     allowed_chats: tuple[int, ...] = ()
+    summary: bool = True
     topics: Literal["auto", "never"] = "auto"
     url: WebAddress = "https://api.telegram.org"
     webhook_url: MaybeWebAddress = ""

@@ -80,7 +80,8 @@ SETUP: Final = ChatSetup(
             label="the group's number (Enter = the group in which /id was just written)",
             steps=(
                 "Make a group, or take one, and add the bot.",
-                "For a topic per incident switch topics on, and make the bot an administrator who manages topics.",
+                "Make the bot an administrator who may pin messages: it keeps a list of what is open pinned.",
+                "For a topic per incident switch topics on, and let it manage topics too.",
                 "Write /id in the group.",
             ),
             is_number=True,

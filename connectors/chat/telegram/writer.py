@@ -60,6 +60,8 @@ class Writer:
         elif not ref.topic and not message.in_thread and await self._has_topics():
             ref.topic = await self._open_topic(message)
         await self._bring(ref, message, card.head if card else None)
+        if message.is_pinned and ref.head is not None:
+            await self._pin(ref.head)
         return ref.write()
 
     async def edit(self, message: Message, ref: str) -> None:
@@ -106,6 +108,8 @@ class Writer:
             own = keys if number == 0 else None
             if number < len(ref.parts) and await self._replace(ref.parts[number], piece, own):
                 continue
+            if number < len(ref.parts) and message.is_pinned:
+                raise Rejected("The pinned message is gone from Telegram.", Reason.NOT_FOUND)
             place = under if number == 0 else ref.head
             send = partial(self._send, piece, under=place, silent=silent or number > 0, keys=own)
             sent = await self._put(ref, send)
@@ -114,6 +118,13 @@ class Writer:
             await self.remove(ref.parts[-1])
             ref.parts.pop()
         await self._attach(ref, message)
+
+    async def _pin(self, number: int) -> None:
+        """Pin a message, in silence; where the bot may not, it stands there all the same."""
+        try:
+            await self._call(partial(self._bot.pin_chat_message, message_id=number, disable_notification=True))
+        except Rejected as error:
+            log.warning("telegram_not_pinned", error=str(error))
 
     async def _replace(self, number: int, piece: Piece, keys: InlineKeyboardMarkup | None) -> bool:
         """Edit a message; say False where somebody deleted it."""

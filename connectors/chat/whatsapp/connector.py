@@ -18,6 +18,7 @@ from bot.ports.http import WebAnswer, Webhook, WebRequest
 from connectors.chat.whatsapp.api import Api
 from connectors.chat.whatsapp.listener import Listener
 from connectors.chat.whatsapp.memory import Memory
+from connectors.chat.whatsapp.numbers import accounts_of, numbers_of
 from connectors.chat.whatsapp.reading import parse, read
 from connectors.chat.whatsapp.reporting import Reporter
 from connectors.chat.whatsapp.sending import Sender
@@ -50,8 +51,8 @@ class Connector:
         self._api = Api(settings)
         self._memory = Memory()
         self._listens = False
-        self._people = {person: _digits(account) for person, account in place.accounts.items() if _digits(account)}
-        self._accounts = {_digits(account): account for account in place.accounts.values() if _digits(account)}
+        self._people = numbers_of(place.accounts)
+        self._accounts = accounts_of(place.accounts)
         self._reporter = Reporter(place.name, self._accounts)
 
     @property
@@ -156,8 +157,3 @@ class Connector:
         shown = request.headers.get(SIGNED_IN, "")
         wanted = f"sha256={hmac.new(secret, request.body, hashlib.sha256).hexdigest()}"
         return bool(_SIGNATURE.fullmatch(shown)) and hmac.compare_digest(shown, wanted)
-
-
-def _digits(account: str) -> str:
-    """Return a number as WhatsApp writes it: with its country, without signs."""
-    return "".join(character for character in account if character in "0123456789")

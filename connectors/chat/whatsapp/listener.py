@@ -24,6 +24,8 @@ _PATIENCE: Final = timedelta(minutes=10)
 """How long a question waits for words."""
 _STRANGER: Final = timedelta(hours=1)
 """How often somebody unknown is answered."""
+_CODES: Final = 8
+"""How often within that time, where they type a code that links their account."""
 
 
 class Listener:
@@ -40,7 +42,7 @@ class Listener:
         self._accounts = accounts
         self._asked: OrderedDict[str, tuple[Question, datetime]] = OrderedDict()
         self._answered: OrderedDict[str, bool] = OrderedDict()
-        self._strangers: OrderedDict[str, datetime] = OrderedDict()
+        self._strangers: OrderedDict[str, tuple[datetime, int]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, events: Sequence[Event], inbox: ChatInbox) -> None:
@@ -140,18 +142,19 @@ class Listener:
             reply = await inbox.receive(event)
         except NightshiftError as error:
             reply = Reply(text=f"Not done: {error}", ok=False)
-        if self._may_answer(told):
+        if self._may_answer(told, most=_CODES if _is_code(event) else 1):
             self._later(self._writer.answer(reply.text, told.number, told.id), unless=told.id)
         return reply
 
-    def _may_answer(self, event: Tapped | Typed) -> bool:
+    def _may_answer(self, event: Tapped | Typed, *, most: int = 1) -> bool:
         """Whoever is unknown is told how to get access, now and then: strangers must not make us write without end."""
         if event.number in self._accounts:
             return True
-        before = self._strangers.get(event.number)
-        if before is not None and event.at - before < _STRANGER:
+        since, count = self._strangers.get(event.number, (event.at, 0))
+        since, count = (since, count) if event.at - since < _STRANGER else (event.at, 0)
+        if count >= most:
             return False
-        put(self._strangers, event.number, event.at)
+        put(self._strangers, event.number, (since, count + 1))
         return True
 
     async def _learn(self, fate: Fate) -> None:
@@ -186,6 +189,10 @@ class Listener:
         task = asyncio.create_task(_try(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_code(event: Press | Said) -> bool:
+    return isinstance(event, Said) and event.text.lower().startswith("/link ")
 
 
 async def _try(work: Coroutine[object, object, object]) -> None:

@@ -41,7 +41,7 @@ def deaden(text: str) -> str:
 def render(message: Message) -> list[str]:
     """Return the pieces of a message, each of which begins with its incident."""
     lead, headline = deaden(message.incident), deaden(message.headline)
-    title = headline if headline.startswith(lead) else f"{lead} · {headline}"
+    title = headline if not lead or headline.startswith(lead) else f"{lead} · {headline}"
     bold = f"*{title}*" if "\n" not in title and len(title) < _BOLD else title
     text = _MARKS[message.tone] + bold
     for block in message.blocks:

@@ -92,7 +92,8 @@ class Memory:
 
     def note(self, sent: str, number: str, about: About) -> None:
         put(self._about, sent, about)
-        put(self._newest, number, about.incident)
+        if about.incident:
+            put(self._newest, number, about.incident)
 
     def act(self, number: str, under: str, *, counts: bool) -> None:
         """Keep that somebody pressed a button of a message: what follows from it is no news to them."""
@@ -111,7 +112,7 @@ class Memory:
     def incident_of(self, number: str, under: str) -> str | None:
         """Return what words are about: the message they answer to, else what was last written to the number."""
         about = self._about.get(under)
-        return about.incident if about is not None else self._newest.get(number)
+        return about.incident if about is not None and about.incident else self._newest.get(number)
 
 
 def put(known: OrderedDict[K, V], key: K, value: V, limit: int = _KEPT) -> V:

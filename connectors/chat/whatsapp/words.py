@@ -9,11 +9,18 @@ COMMANDS: Final[Mapping[str, str]] = {
     "oncall": "who is on call, test your contacts",
     "patch": "show, approve, reject, changes, revert",
     "ci": "status, logs, rerun, cancel",
+    "link": "your accounts in other chats",
     "help": "all commands",
 }
 _INCIDENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10}")
 _ABOUT_ONE: Final = frozenset({"status", "ack", "escalate", "silence", "resolve", "triage"})
-_ALONE: Final[Mapping[str, str]] = {"list": "/incident list", "help": "/help", "who": "/oncall who"}
+_ALONE: Final[Mapping[str, str]] = {
+    "list": "/incident list",
+    "help": "/help",
+    "who": "/oncall who",
+    "link": "/link",
+}
+_GROUPS: Final = frozenset({"oncall", "patch", "ci", "incident", "link"})
 _MAX_WORDS: Final = 3
 
 
@@ -25,7 +32,7 @@ def read_command(text: str, incident: str | None) -> str:
     first = words[0].lower()
     if len(words) == 1 and first in _ALONE:
         return _ALONE[first]
-    if first in {"oncall", "patch", "ci", "incident"} and len(words) > 1:
+    if first in _GROUPS and len(words) > 1 and (first != "link" or len(words) == 2):
         return f"/{' '.join([first, *words[1:]])}"
     if first not in _ABOUT_ONE:
         return text.strip()

@@ -62,8 +62,8 @@ class Writer:
         """Return the reference of the message. Nobody to be told = it is held, and shown to who asks."""
         self._memory.keep(message)
         card = read_reference(thread) if thread else None
-        rings = [self._people[person] for person in message.rings if person in self._people]
-        numbers = dict.fromkeys(self._people.values() if self._tells_all else rings)
+        named = [self._people[person] for person in (*message.rings, *message.tells) if person in self._people]
+        numbers = dict.fromkeys(self._people.values() if self._tells_all else named)
         going = self._begin(key, message, rings=bool(message.rings))
         steps = self._sender.plan(render(message), message, files=message.files)
         ways: dict[str, Way] = {}
