@@ -172,8 +172,10 @@ def _remove(work: UnitOfWork, person: Person, words: list[str], rules: Rulebook)
     channel, owner = words[0].lower(), _whose(person, words[1:], rules)
     link = next((one for one in work.account_links.of(owner.id) if one.channel.lower() == channel), None)
     if link is None:
-        why = "stands in the configuration" if channel in owner.accounts else "is not there"
-        raise Refused(f"A linked account of {owner.name} in {channel[:60]} {why}.", Reason.NOT_FOUND)
+        if channel in owner.accounts:
+            text = f"The {channel} account of {owner.name} stands in the configuration; an admin removes it there."
+            raise Refused(text, Reason.NOT_FOUND)
+        raise Refused(f"{owner.name} has no linked account in {channel[:60]}. See /link list.", Reason.NOT_FOUND)
     work.account_links.remove(link.channel, link.account)
     text = f"{person.name} removed the {link.channel} account {link.account} of {owner.name}"
     event = _record(work, UNLINKED, link, actor=person.id, text=text)
