@@ -138,6 +138,7 @@ class AgentWorld:
     slept: list[float] = field(default_factory=list)
     secret: str = "hunter2-hunter2"
     log: Sequence[LogLine] = LOG
+    proposes: bool = True
     faults: Sequence[str] = ()
 
     async def store(self, step: Step) -> Step:
@@ -189,7 +190,7 @@ class AgentWorld:
         place = ModelPlace(url="http://model", name="m")
         agent = Agent(
             model=self.model,
-            tools=Toolbox(self.hands()),
+            tools=Toolbox(self.hands(), proposes=self.proposes),
             head=Head(place, self.budget),
             budget=self.budget,
             append=self.store,

@@ -316,7 +316,15 @@ class World:
         )
         return StoreInbox(self.store, self.rules)._handle(press)
 
-    def say(self, text: str, account: str = "ada@web", *, event: str = "", incident: str | None = None) -> Reply:
+    def say(
+        self,
+        text: str,
+        account: str = "ada@web",
+        *,
+        event: str = "",
+        incident: str | None = None,
+        is_addressed: bool = True,
+    ) -> Reply:
         """Let somebody type a command on the web."""
         said = Said(
             event=event or f"event-{next(self._events)}",
@@ -325,6 +333,7 @@ class World:
             text=text,
             incident=incident,
             said_at=self.clock.now(),
+            is_addressed=is_addressed,
         )
         return StoreInbox(self.store, self.rules)._handle(said)
 

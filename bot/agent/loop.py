@@ -84,6 +84,7 @@ class Agent:
     """One run of one model."""
 
     def __init__(self, *, model: ModelClient, tools: Toolbox, head: Head, budget: Budget, append: Append) -> None:
+        """A toolbox that proposes nothing is for a question: words alone end the run."""
         self._model = model
         self._tools = tools
         self._head = head
@@ -175,7 +176,7 @@ class Agent:
             note = "A tool call stood in your text and was not made. Make it as a tool call."
         elif not state.text.strip():
             note = "Your answer was empty. Call a tool, or conclude in plain text."
-        elif not state.proposals and not state.notes:
+        elif self._tools.proposes and not state.proposals and not state.notes:
             note = "No patch is proposed yet. Propose one, or repeat your conclusion if no patch can help."
         if not note:
             return await self._write(state, write.end(state, EndReason.DONE, state.text))
@@ -189,7 +190,8 @@ class Agent:
 
     def _hint(self, state: State) -> str:
         left = self._budget.steps - state.spent.steps
-        return f"\n({left} answers left: propose a patch or conclude.)" if 0 < left <= LOW else ""
+        what = "propose a patch or conclude" if self._tools.proposes else "conclude"
+        return f"\n({left} answers left: {what}.)" if 0 < left <= LOW else ""
 
 
 def _is_known(state: State, proposal: Proposal) -> bool:

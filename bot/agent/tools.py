@@ -130,9 +130,13 @@ class ToolResult:
 
 
 class Toolbox:
-    """Runs calls, one at a time."""
+    """Runs calls, one at a time. One that does not `propose` only reads: its run answers a question.
 
-    def __init__(self, hands: Hands) -> None:
+    The model is told of the same tools all the same, so that requests begin with the bytes that the server has cached.
+    """
+
+    def __init__(self, hands: Hands, *, proposes: bool = True) -> None:
+        self.proposes = proposes
         self._hands = hands
         self._specs = {spec.name: spec for spec in SPECS}
         self._tools: Mapping[str, Callable[[dict[str, Any]], Awaitable[str]]] = {
@@ -153,6 +157,8 @@ class Toolbox:
             return ToolResult(text=f"There is no tool {name[:60]!r}.{hint} Tools: {', '.join(self._specs)}.")
         try:
             given = read_arguments(spec, arguments)
+            if spec.name == "propose_patch" and not self.proposes:
+                return ToolResult(text="Not done: this run answers a question. Say in words what you would change.")
             if spec.name == "propose_patch":
                 return await self._propose(given, known)
             if room <= 0:

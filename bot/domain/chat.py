@@ -171,7 +171,10 @@ class Press:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """A person typed a command or a sentence, perhaps in an incident's thread."""
+    """A person typed a command or a sentence, perhaps in an incident's thread.
+
+    What is not `is_addressed` may be meant for colleagues: only a command in it is for us.
+    """
 
     event: str
     channel: str
@@ -179,6 +182,7 @@ class Said:
     text: str
     incident: str | None = None
     said_at: datetime
+    is_addressed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from bot.domain.feedback import Feedback
 from bot.domain.happened import Happened
 from bot.domain.metric import Metric, MetricRead
 from bot.domain.playbook import Playbook
+from bot.domain.question import Question
 from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
 
@@ -173,7 +174,8 @@ class Job:
     credentials are; `told` are changes that other systems told of; `source_url` is where the alert says it is from.
     Something is to be shown `within` so many seconds; `awaited` are sources that have not answered yet.
     `is_first_look`: what is not in by then is taken in later, and what can be said early is said. With
-    `wants_revert` nothing smaller than the revert will do."""
+    `wants_revert` nothing smaller than the revert will do. With `questions` nothing is to be patched: the last one is
+    to be answered, those before it have their answers."""
 
     run: str
     incident: str
@@ -186,6 +188,7 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     done: tuple[StageResult, ...] = field(default_factory=tuple)
     feedback: tuple[Feedback, ...] = ()
+    questions: tuple[Question, ...] = ()
     ci_log: CILog | None = None
     green_sha: str = ""
     far_logs: tuple[LogRead, ...] = ()

@@ -21,6 +21,7 @@ from bot.engine.compose_board import BoardComposer
 from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
+from bot.render.answer import render_answer
 from bot.render.incident import render_card, render_closed, render_help, render_page
 from bot.render.links import Links, link_to
 from bot.render.milestones import list_milestones
@@ -33,7 +34,7 @@ from bot.render.rollback import Ending, add_end, add_rollback, list_commits, ren
 from bot.render.severity import render_raised
 from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.wish import changes_button, render_wish, revert_button
-from bot.services import dead_channel, modelling, reverting, rollback, unreached
+from bot.services import dead_channel, modelling, questions, reverting, rollback, unreached
 from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
@@ -67,6 +68,7 @@ class Composer:
             "notice": self._notice,
             "glass": self._broken,
             "raised": self._raised,
+            "answer": self._answer,
         }
         board = BoardComposer(rules, links)
         self._render_apart = {"linked": board.linked, "summary": board.summary}
@@ -230,6 +232,20 @@ class Composer:
         if not incident.is_open or not said or incident.severity.value != arg:
             return None
         return render_raised(incident, said[-1].text, said[-1].at, now=work.now, names=self._names)
+
+    def _answer(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        asked = next((each for each in questions.list_questions(work, incident.id) if each.data["number"] == arg), None)
+        answer = questions.tell_answer(work, asked) if asked is not None else ""
+        if asked is None or not answer:
+            return None
+        return render_answer(
+            incident=incident.id,
+            number=arg,
+            who=self._rules.name_of(asked.actor),
+            person=asked.actor,
+            question=asked.data["question"],
+            answer=answer,
+        )
 
     def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         if incident.is_open:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -19,8 +20,8 @@ from bot.metrics import MODEL_RUNS, MODEL_TOKENS
 from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
 from bot.ports.model import ModelPlace
-from bot.ports.work import Store
-from bot.services import modelling
+from bot.ports.work import Store, UnitOfWork
+from bot.services import modelling, questions
 from bot.services.modelling import ModelArgs, read_args
 from bot.services.rulebook import Rulebook
 
@@ -42,6 +43,28 @@ class ModelTools:
     together: int = 2
 
 
+class Matter(Protocol):
+    """What a run of the model is about, as the services `modelling` (a patch) and `questions` (an answer) see it."""
+
+    def plan_model(self, work: UnitOfWork, incident: str, *, run: str, folder: str, rules: Rulebook) -> Job | None: ...
+
+    def is_wanted(self, work: UnitOfWork, incident: str, run: str) -> bool: ...
+
+    def wait_for_model(
+        self, work: UnitOfWork, args: ModelArgs, *, why: str, retry_after: float | None, patience: float
+    ) -> None: ...
+
+    def end_model(self, work: UnitOfWork, incident: str, run: str, text: str) -> None: ...
+
+    def conclude_model(
+        self, work: UnitOfWork, incident: str, run: str, conclusion: Conclusion, rules: Rulebook, /
+    ) -> bool: ...
+
+
+def _matter_of(run: str) -> Matter:
+    return questions if questions.is_question(run) else modelling
+
+
 class ModelPhase(UnitWork):
     """Runs the model for one incident after another."""
 
@@ -54,6 +77,7 @@ class ModelPhase(UnitWork):
 
     async def _run(self, raw: Mapping[str, str]) -> None:
         args = read_args(raw)
+        matter = _matter_of(args.run)
         conclusion = await self._read_conclusion(args.run)
         if conclusion is None:
             try:
@@ -69,11 +93,11 @@ class ModelPhase(UnitWork):
         if conclusion is None:
             MODEL_RUNS.labels(result="unwanted").inc()
             text = "The model's work was stopped: its answer is not needed any more"
-            await self._in_unit(lambda w: modelling.end_model(w, args.incident, args.run, text))
+            await self._in_unit(lambda w: matter.end_model(w, args.incident, args.run, text))
             return
         reach("model.concluded")
         proposed = await self._in_unit(
-            lambda w: modelling.conclude_model(w, args.incident, args.run, conclusion, self._rules)
+            lambda w: matter.conclude_model(w, args.incident, args.run, conclusion, self._rules)
         )
         MODEL_RUNS.labels(result="proposed" if proposed else conclusion.why.value).inc()
 
@@ -82,7 +106,7 @@ class ModelPhase(UnitWork):
         why = self._tools.redact(str(error)).rstrip(".")
         log.info("model_waits", incident=args.incident, attempt=args.attempt, error=why)
         await self._in_unit(
-            lambda w: modelling.wait_for_model(
+            lambda w: _matter_of(args.run).wait_for_model(
                 w, args, why=why, retry_after=error.retry_after, patience=self._tools.patience
             )
         )
@@ -93,9 +117,9 @@ class ModelPhase(UnitWork):
 
     async def _work(self, args: ModelArgs) -> Conclusion | None:
         """Let the model work until its run has ended. None when nobody needs it any more."""
-        folder = str(self._tools.folder / "work")
+        folder, matter = str(self._tools.folder / "work"), _matter_of(args.run)
         job = await self._in_unit(
-            lambda w: modelling.plan_model(w, args.incident, run=args.run, folder=folder, rules=self._rules)
+            lambda w: matter.plan_model(w, args.incident, run=args.run, folder=folder, rules=self._rules)
         )
         if job is None:
             return None
@@ -106,9 +130,7 @@ class ModelPhase(UnitWork):
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=LOOK)
-                if not task.done() and not await self._in_unit(
-                    lambda w: modelling.is_wanted(w, args.incident, args.run)
-                ):
+                if not task.done() and not await self._in_unit(lambda w: matter.is_wanted(w, args.incident, args.run)):
                     return None
             task.result()
         finally:
@@ -126,7 +148,7 @@ class ModelPhase(UnitWork):
     async def _failed(self, args: Mapping[str, str], why: str) -> None:
         MODEL_RUNS.labels(result="failed").inc()
         text = f"The model's part stopped: {self._tools.redact(why).rstrip('.')}. The result without it stands"
-        await self._in_unit(lambda w: modelling.end_model(w, args["incident"], args["run"], text))
+        await self._in_unit(lambda w: _matter_of(args["run"]).end_model(w, args["incident"], args["run"], text))
 
 
 def _count(step: Step) -> None:

@@ -22,6 +22,7 @@ from bot.services.merging import order_merge
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
 from bot.services.pause import end_pause, find_pause, start_pause
 from bot.services.proposing import tell_change
+from bot.services.questions import ask_question
 from bot.services.reverting import ask_revert
 from bot.services.rollback_ask import order_rollback
 from bot.services.rollout import order_ci
@@ -40,6 +41,7 @@ HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolv
 /patch show|approve|merge|revert|rollback INC-7
 /patch reject|break-glass INC-7 WHY · /patch changes INC-7 WHAT
 /ci status|logs|rerun|cancel INC-7
+/incident ask INC-7 WHAT: the model looks it up; in a thread, just ask
 /link · /link list · /link remove CHANNEL: your accounts in other chats"""
 _SHOWN_ONCE = "This was shown once. Write /link for a new code."
 
@@ -149,15 +151,20 @@ def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Ruleboo
 
 
 def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
-    """Read a command. The leading slash is optional; an incident id may be left out inside its thread."""
+    """Read a command, or a question in the thread of an incident. A command's slash is optional, and so is the
+    incident's id inside its thread."""
     words = said.text.strip().removeprefix("/").split()
     if not words:
         return HELP
     group, verb, *rest = [words[0].lower(), words[1].lower() if len(words) > 1 else "", *words[2:]]
     command = _COMMANDS.get((group, verb))
-    if command is None:
+    if command is not None:
+        return command(work, said, person, rest, rules)
+    if not said.is_addressed:
+        return ""
+    if said.incident is None or said.text.strip().startswith("/"):
         raise Refused(f'"{said.text.strip()[:60]}" is not a command.\n{HELP}', Reason.BAD_INPUT)
-    return command(work, said, person, rest, rules)
+    return ask_question(work, said.incident, person.id, said.text, rules)
 
 
 def _incident_of(said: Said, rest: list[str]) -> str:
@@ -308,6 +315,12 @@ def _ask_triage(work: UnitOfWork, said: Said, person: Person, rest: list[str], r
     return ask_triage(work, _incident_of(said, rest), person.id, rules)
 
 
+def _ask(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+    """The first word may name the incident; the question may name others."""
+    names = bool(rest) and rest[0].upper().startswith("INC-")
+    return ask_question(work, _incident_of(said, rest[:1]), person.id, " ".join(rest[names:]), rules)
+
+
 def _help(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], _rules: Rulebook) -> str:
     return HELP
 
@@ -324,6 +337,7 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "silence"): _as_press(Verb.SILENCE),
     ("incident", "resolve"): _as_press(Verb.RESOLVE),
     ("incident", "agent"): _switch_agent,
+    ("incident", "ask"): _ask,
     ("incident", "triage"): _ask_triage,
     ("oncall", "who"): _who,
     ("oncall", "test"): _test_contacts,

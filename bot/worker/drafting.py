@@ -46,7 +46,7 @@ class ModelDrafting:
         async with self._open_model(job.place) as model:
             agent = Agent(
                 model=model,
-                tools=Toolbox(workshop.hands),
+                tools=Toolbox(workshop.hands, proposes=not job.job.questions),
                 head=Head(job.place, job.budget),
                 budget=job.budget,
                 append=store,

@@ -116,7 +116,15 @@ class SlackRig(ChatRig):
         await self.send("slash_commands", {"command": command, "text": rest, "response_url": respond, **about})
 
     async def happen(self, event: dict[str, Any], number: str = "Ev1") -> None:
-        await self.send("events_api", {"type": "event_callback", "event_id": number, "team_id": "T1", "event": event})
+        about = {"type": "event_callback", "event_id": number, "team_id": "T1"}
+        bot = {
+            "enterprise_id": None,
+            "team_id": "T1",
+            "user_id": "UBOT",
+            "is_bot": True,
+            "is_enterprise_install": False,
+        }
+        await self.send("events_api", {**about, "event": event, "authorizations": [bot]})
 
     async def repeat(self) -> None:
         await self.send(*self._last)
@@ -208,7 +216,20 @@ class TestChatSlack(ChatContract):
         (said,) = await inbox.wait(1)
         assert isinstance(said, Said)
         assert (said.event, said.text, said.incident) == ("Ev1", "why <now>?", "INC-7")
+        assert said.is_addressed
         await rig.wait_told("Noted.")
+
+    async def test_what_colleagues_write_each_other_in_a_thread_is_not_answered(
+        self, rig: SlackRig, inbox: RecordingInbox
+    ) -> None:
+        inbox.reply = Reply(text="")
+        ref = await self._post(rig, card())
+        event = {"type": "message", "channel": CHAT, "user": ANA, "text": "coffee?", "ts": "2.0"}
+        await rig.happen({**event, "thread_ts": ref})
+        (said,) = await inbox.wait(1)
+        assert isinstance(said, Said)
+        assert (said.text, said.is_addressed) == ("coffee?", False)
+        assert rig.server.told == []
 
     @pytest.mark.parametrize("changes", [{"bot_id": "B1"}, {"subtype": "message_changed"}, {"channel": "C0999"}, {}])
     async def test_other_words_reach_nobody(

@@ -101,7 +101,7 @@ def is_of_contacts(point: FaultPoint) -> bool:
 
 def is_of_no_walk(point: FaultPoint) -> bool:
     """Nothing rests on these messages; a unit test of the dispatcher delivers them twice."""
-    return point.name.startswith(("chat.linked.", "chat.summary.", "chat.raised."))
+    return point.name.startswith(("chat.answer.", "chat.linked.", "chat.summary.", "chat.raised."))
 
 
 def is_of_another_walk(point: FaultPoint) -> bool:

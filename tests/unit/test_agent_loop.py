@@ -347,3 +347,11 @@ def test_further_fields_may_not_replace_ours():
     for extra in ('{"tools": []}', '{"messages": []}', "[]", "{", '{"stream": false}'):
         with pytest.raises(Rejected):
             Head(ModelPlace(url="x", name="m", extra=extra), Budget())
+
+
+async def test_a_run_that_answers_a_question_ends_with_words_and_proposes_nothing():
+    shop = world(say("", propose()), say("Since 12:00, by app.log:8."), proposes=False)
+    state = await shop.run()
+    assert (state.ended, state.text, state.notes) == (EndReason.DONE, "Since 12:00, by app.log:8.", 0)
+    assert state.proposals == ()
+    assert "answers a question" in shop.answers()[0]

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -91,7 +92,7 @@ class Listeners:
         self._later(_respond(self._client, str(body.get("response_url", "")), reply))
 
     async def said(self, ack: Ack, body: Json, event: Json) -> None:
-        """Only what people write in the thread of an incident is for us."""
+        """What people write in the thread of an incident: a command, or what mentions us."""
         strange = event.get("bot_id") or event.get("subtype") or not event.get("user") or not event.get("thread_ts")
         place, thread = str(event.get("channel", "")), str(event.get("thread_ts", ""))
         incident = None
@@ -99,9 +100,11 @@ class Listeners:
             async with named_faults():
                 incident = await _find_incident(self._client, place, thread)
         if incident is not None:
-            said = self._make_said(body["event_id"], event["user"], unescape(event.get("text", "")), incident)
-            reply = await self._hand_in(said)
-            self._later(_whisper(self._client, place, event["user"], thread, reply))
+            text, mentions_us = _take_mention(body, str(event.get("text", "")))
+            said = self._make_said(body["event_id"], event["user"], unescape(text), incident)
+            reply = await self._hand_in(replace(said, is_addressed=mentions_us))
+            if reply.text:
+                self._later(_whisper(self._client, place, event["user"], thread, reply))
         await ack()
 
     async def went_home(self, ack: Ack, event: Json) -> None:
@@ -218,6 +221,14 @@ def _read_json(text: str) -> Json:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _take_mention(body: Json, text: str) -> tuple[str, bool]:
+    """Return a text without our own mention, and whether it had one; Slack names the bot with each event."""
+    authorizations = body.get("authorizations")
+    us = str(_dig(authorizations[0], "user_id") or "") if isinstance(authorizations, list) and authorizations else ""
+    mention = f"<@{us}>"
+    return (text.replace(mention, " ").strip(), True) if us and mention in text else (text, False)
 
 
 def _dig(value: object, *names: str) -> Any:  # noqa: ANN401 -- whatever Slack sent
