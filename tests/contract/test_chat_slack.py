@@ -410,6 +410,12 @@ async def test_a_slack_that_cannot_be_reached_may_come_back() -> None:
     assert not (await connector.check()).ok
 
 
+async def test_an_app_token_that_slack_does_not_know_is_named(server: SlackServer) -> None:
+    connector = Connector(settings(server.url, app_token="xapp-1-of-another"), PLACE)
+    health = await connector.check()
+    assert (health.ok, "of the app-level token (xapp-…)" in health.text) == (False, True)
+
+
 def test_one_way_to_listen_is_asked_for() -> None:
     with pytest.raises(ValueError, match="one of the two"):
         settings("http://x", signing_secret=SECRET)

@@ -104,12 +104,18 @@ class Connector:
         return (Webhook(method="POST", path=f"/v1/chat/{self._place.name}", handle=handle),)
 
     async def check(self) -> Health:
-        """Say whether the token works."""
+        """Say whether the tokens work."""
         try:
             async with named_faults():
                 me = await self._client.auth_test()
         except NightshiftError as error:
             return Health(ok=False, text=str(error))
+        if self._settings.app_token is not None:
+            try:
+                async with named_faults():
+                    await self._client.apps_connections_open(app_token=self._settings.app_token.get_secret_value())
+            except NightshiftError as error:
+                return Health(ok=False, text=f"Nobody can press or type: of the app-level token (xapp-…): {error}")
         way = "over Socket Mode" if self._settings.app_token is not None else "over HTTP"
         return Health(ok=True, text=f"@{make_harmless(str(me.get('user', 'nightshift')))}, {way}")
 
