@@ -15,6 +15,8 @@ RUN_TOKENS: Final = 40_960
 
 MOST_RUNS: Final = 256
 MOST_NODES: Final = 16
+MOST_TOKENS_OF_A_RUN: Final = 10_000_000
+MOST_RUNS_WANTED: Final = 100_000
 
 _MIB: Final = 2**20
 _LARGE_CARD: Final = 60 * GIB
@@ -33,12 +35,8 @@ class Ask:
     gpus: int
     nodes: int = 1
     context: int = RUN_TOKENS
-    concurrency: int = 0
+    concurrency: int = 1
     cache_bytes: int = 2
-
-    @property
-    def wanted(self) -> int:
-        return max(self.concurrency, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +84,7 @@ class Plan:
 
     @property
     def suffices(self) -> bool:
-        return self.fits and self.runs >= self.ask.wanted
+        return self.fits and self.runs >= self.ask.concurrency
 
     @property
     def unused(self) -> int:

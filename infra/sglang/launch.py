@@ -1,7 +1,7 @@
 """Starts sglang on this host with the options that it is given, once it knows all of them.
 
-A program of its own, with nothing but Python's library and sglang: sglang often lives in an environment of its own, and
-no other part of Nightshift imports it. The server's key comes from SGLANG_API_KEY, so that no list of processes shows it.
+A program of its own, with nothing but Python's library and sglang: sglang often lives in an environment of its own,
+and no other part of Nightshift imports it. The server's key comes from SGLANG_API_KEY: no list of processes shows it.
 """
 
 import argparse
