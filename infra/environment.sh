@@ -143,7 +143,7 @@ lock() {
     compile requirements.txt
     compile requirements-logs.txt --extra logs -c requirements.txt
     compile requirements-chat.txt --extra discord --extra slack --extra telegram -c requirements.txt
-    compile requirements-dev.txt --all-extras --group dev -c requirements-logs.txt -c requirements-chat.txt
+    compile requirements-dev.txt --extra logs --extra discord --extra slack --extra telegram --group dev -c requirements-logs.txt -c requirements-chat.txt
 }
 
 case ${1:-} in

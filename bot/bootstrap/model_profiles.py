@@ -1,5 +1,6 @@
 """The profiles of models and the table of GPUs, read from TOML: those that come along, and profiles of one's own."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +19,10 @@ PLACE: Final = _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
 """The folder with the profiles, the table of GPUs and the launcher."""
 
 MAX_BYTES: Final = 256 * 1024
+MOST_GPUS: Final = 64
 
 _VISIBLE: Final = r"^[^\x00-\x1f\x7f-\x9f\x{202a}-\x{202e}\x{2066}-\x{2069}]+$"
+_GPUS: Final = re.compile(r"(?:(?P<count>[0-9]{1,4})x)?(?P<name>.+)")
 _PLAIN: Final = r"^[A-Za-z0-9._/:@+-]*$"
 
 _Text = Annotated[str, Field(min_length=1, max_length=400, pattern=_VISIBLE)]
@@ -176,14 +179,14 @@ def load_gpus() -> tuple[Gpu, ...]:
 def read_gpus(text: str) -> tuple[int, Gpu]:
     """Return (count, kind) of "4xH100" or "H100". Raises `Refused` with what there is."""
     known = load_gpus()
-    count, _, name = text.strip().rpartition("x") if text[:1].isdigit() else ("1", "", text.strip())
-    gpu = next((gpu for gpu in known if gpu.name.lower() == name.lower()), None)
-    if gpu is None or not (count.isascii() and count.isdecimal() and 1 <= int(count[:4]) <= 64):
+    read = _GPUS.fullmatch(text.strip())
+    count, name = (int(read["count"] or 1), read["name"].lower()) if read else (0, "")
+    gpu = next((gpu for gpu in known if gpu.name.lower() == name), None)
+    if gpu is None or not 1 <= count <= MOST_GPUS:
         names = ", ".join(f"{gpu.name} ({gpu.memory_gb:g} GB)" for gpu in known)
-        raise Refused(
-            f"{text!r} is not understood: write 4xH100. There are {names}; at most 64 in a node.", Reason.BAD_INPUT
-        )
-    return int(count), gpu
+        what = f"{text!r} is not understood: write 4xH100. There are {names}; at most {MOST_GPUS} in a node."
+        raise Refused(what, Reason.BAD_INPUT)
+    return count, gpu
 
 
 def _load(path: Path) -> Mapping[str, Any]:

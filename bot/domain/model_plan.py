@@ -18,6 +18,9 @@ MOST_NODES: Final = 16
 MOST_TOKENS_OF_A_RUN: Final = 10_000_000
 MOST_RUNS_WANTED: Final = 100_000
 
+_FEW_NODES: Final = 4
+"""More than these are no small change."""
+
 _MIB: Final = 2**20
 _LARGE_CARD: Final = 60 * GIB
 _LEAST_FREE: Final = 10 * GIB
@@ -120,7 +123,7 @@ def find_remedies(plan: Plan, gpus: Sequence[Gpu]) -> tuple[Plan, ...]:
     changes: list[Iterable[Ask]] = [
         () if profile.has_precision_of_its_own or ask.cache_bytes == 1 else (replace(ask, cache_bytes=1),),
         (replace(ask, gpus=count) for count in (2, 4, 8) if count > ask.gpus),
-        (replace(ask, nodes=count) for count in range(ask.nodes + 1, MOST_NODES + 1)),
+        (replace(ask, nodes=count) for count in range(ask.nodes + 1, _FEW_NODES + 1)),
         (replace(ask, gpu=gpu) for gpu in sorted(gpus, key=_size) if gpu.memory_bytes > ask.gpu.memory_bytes),
         (replace(ask, context=context) for context in (32_768, 16_384, 8_192) if context < ask.context),
     ]

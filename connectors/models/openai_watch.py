@@ -80,12 +80,17 @@ def _names(body: bytes) -> Iterator[str]:
     for entry in listed if isinstance(listed, list) else []:
         name = entry.get("id") if isinstance(entry, dict) else None
         if isinstance(name, str) and name:
-            yield name[:200]
+            yield _plain(name, 200)
 
 
 def _version(body: bytes) -> str:
     version = _table(body).get("version")
-    return version[:40] if isinstance(version, str) else ""
+    return _plain(version, 40) if isinstance(version, str) else ""
+
+
+def _plain(text: str, limit: int) -> str:
+    """Return text from outside as a terminal may show it."""
+    return "".join(sign for sign in text[:limit] if sign.isprintable())
 
 
 def _table(body: bytes) -> dict[str, Any]:
