@@ -310,7 +310,7 @@ def suspects(options: Annotated[list[str] | None, typer.Argument()] = None) -> N
 
 @app.command(context_settings=_PASSED_ON, add_help_option=False)
 def model(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Plan a model on GPUs of your own, launch it, see how it is doing, measure it: plan, launch, status, bench."""
+    """Models on your own GPUs: plan, launch, status, bench."""
     from bot.bootstrap.model_options import model_main  # noqa: PLC0415 -- keeps --help fast
 
     sys.exit(model_main(options or []))

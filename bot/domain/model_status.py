@@ -58,7 +58,7 @@ class ModelStatus:
 def read_status(readings: Readings) -> ModelStatus:
     """Return the status; several workers in one server are added up, their parts averaged."""
     samples = readings.samples
-    read, cached = _total(samples, "prompt_tokens_total"), _total(samples, "cached_tokens_total")
+    read, cached = _since_start(samples, "prompt_tokens_total"), _since_start(samples, "cached_tokens_total")
     return ModelStatus(
         models=readings.models,
         version=readings.version,
@@ -66,7 +66,7 @@ def read_status(readings: Readings) -> ModelStatus:
         running=_count(_total(samples, "num_running_reqs")),
         queued=_count(_total(samples, "num_queue_reqs")),
         hit_rate=_mean(samples, "cache_hit_rate"),
-        cached_since_start=min((cached or 0.0) / read, 1.0) if read else None,
+        cached_since_start=min(cached / read, 1.0) if read else None,
         cache_used=_mean(samples, "token_usage"),
         tokens_per_second=_total(samples, "gen_throughput"),
         accept_length=_mean(samples, "spec_accept_length") or None,
@@ -74,9 +74,18 @@ def read_status(readings: Readings) -> ModelStatus:
 
 
 def _values(samples: Sequence[Sample], name: str) -> list[float]:
+    """Return the values for all priorities together: a gauge has a line for each beside that."""
+    return [sample.value for sample in _named(samples, name) if sample.priority in _WHOLE]
+
+
+def _since_start(samples: Sequence[Sample], name: str) -> float:
+    """Return a counter's sum: it has lines for each priority, and none for all."""
+    return sum(sample.value for sample in _named(samples, name))
+
+
+def _named(samples: Sequence[Sample], name: str) -> list[Sample]:
     wanted = PREFIX + name
-    found = [sample for sample in samples if sample.name == wanted and sample.priority in _WHOLE]
-    return [sample.value for sample in found if 0 <= sample.value < float("inf")]
+    return [sample for sample in samples if sample.name == wanted and 0 <= sample.value < float("inf")]
 
 
 def _total(samples: Sequence[Sample], name: str) -> float | None:

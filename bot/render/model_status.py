@@ -37,7 +37,9 @@ def status_as_json(status: ModelStatus, url: str) -> dict[str, Any]:
 def show_bench(result: BenchResult, load: Load) -> str:
     """Return what a load showed, most important first."""
     runs = write_count(load.runs, "run")
-    lines = [f"{runs} at a time, {load.turns} turns each, at most {load.answer_tokens} tokens an answer."]
+    lines = [
+        f"{runs} at a time, {write_count(load.turns, 'turn')} each, at most {load.answer_tokens} tokens an answer."
+    ]
     if result.tokens:
         rows = {
             "tokens/s, all runs": f"{result.tokens_per_second:,.1f}",

@@ -15,7 +15,9 @@ from bot.render.model_status import show_status, status_as_json
 from connectors.models import openai_watch
 from connectors.models.openai_watch import watch
 
-LABELS = 'engine_type="unified",model_name="m",tp_rank="0"'
+LABELS = 'engine_type="unified",model_name="own",moe_ep_rank="0",pp_rank="0",tp_rank="0"'
+COUNTED = 'engine_type="unified",model_name="own"'
+#: As sglang 0.5.23 writes them with --enable-priority-scheduling: gauges have a line for all, counters have not.
 METRICS = f"""# HELP sglang:num_running_reqs The number of running requests.
 # TYPE sglang:num_running_reqs gauge
 sglang:num_running_reqs{{{LABELS},priority=""}} 5.0
@@ -25,18 +27,19 @@ sglang:num_running_reqs{{{LABELS},priority="10"}} 4.0
 # TYPE sglang:num_queue_reqs gauge
 sglang:num_queue_reqs{{{LABELS},priority=""}} 2.0
 # TYPE sglang:gen_throughput gauge
-sglang:gen_throughput{{{LABELS}}} 812.4
+sglang:gen_throughput{{{LABELS},priority=""}} 812.4
 # TYPE sglang:cache_hit_rate gauge
-sglang:cache_hit_rate{{{LABELS}}} 0.91
+sglang:cache_hit_rate{{{LABELS},priority=""}} 0.91
 # TYPE sglang:token_usage gauge
-sglang:token_usage{{{LABELS}}} 0.37
+sglang:token_usage{{{LABELS},priority=""}} 0.37
 # TYPE sglang:spec_accept_length gauge
-sglang:spec_accept_length{{{LABELS}}} 2.75
+sglang:spec_accept_length{{{LABELS},priority=""}} 2.75
 # TYPE sglang:prompt_tokens_total counter
-sglang:prompt_tokens_total{{{LABELS},is_streaming="true"}} 1000.0
+sglang:prompt_tokens_total{{{COUNTED},is_streaming="true",priority="0"}} 600.0
+sglang:prompt_tokens_total{{{COUNTED},is_streaming="true",priority="100"}} 400.0
 # TYPE sglang:cached_tokens_total counter
-sglang:cached_tokens_total{{{LABELS},cache_source="device"}} 700.0
-sglang:cached_tokens_total{{{LABELS},cache_source="host"}} 100.0
+sglang:cached_tokens_total{{cache_source="device",{COUNTED},priority="0"}} 700.0
+sglang:cached_tokens_total{{cache_source="host",{COUNTED},priority="100"}} 100.0
 # TYPE process_open_fds gauge
 process_open_fds 9.0
 """
