@@ -33,6 +33,7 @@ class Wish:
     context: int
     concurrency: int
     cache: str
+    draft: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,8 @@ def _plan(wish: Wish) -> Plan:
         concurrency=wish.concurrency,
         cache_bytes=_CACHE_BYTES[wish.cache],
     )
-    return make_plan(find_profile(wish.model), ask)
+    profile = find_profile(wish.model)
+    return make_plan(profile if wish.draft else replace(profile, draft=None), ask)
 
 
 def _write(plan: Plan, folder: Path) -> list[str]:

@@ -56,6 +56,9 @@ def _add_wish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", choices=("bf16", "fp8"), default="bf16", help="the cache's numbers; fp8 holds twice as many tokens"
     )
+    parser.add_argument(
+        "--no-draft", dest="draft", action="store_false", help="guess no tokens ahead: slower, and more room"
+    )
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:

@@ -36,6 +36,18 @@ def test_the_options_change_the_plan(capsys):
     assert "fp8_e4m3" in table["command"]
 
 
+def test_without_the_draft_there_is_more_room(capsys):
+    words = ["plan", "--gpus", "4xH100", "--model", "mistral-medium-3.5", "--json"]
+    model_main(words)
+    with_draft = json.loads(capsys.readouterr().out)
+    model_main([*words, "--no-draft"])
+    without = json.loads(capsys.readouterr().out)
+    assert "--speculative-algorithm" in with_draft["command"]
+    assert not [word for word in without["command"] if word.startswith("--speculative")]
+    assert without["tokens_per_server"] > with_draft["tokens_per_server"]
+    assert without["bytes_per_gpu"]["draft"] == 0
+
+
 def test_the_others_get_what_was_typed(asked):
     model_main(["launch", "--gpus", "4xH100", "--model", "m.toml", "--port", "1234", "--python", "/p"])
     model_main(["status"])
