@@ -322,6 +322,14 @@ def suspects(options: Annotated[list[str] | None, typer.Argument()] = None) -> N
     sys.exit(suspects_main(options or []))
 
 
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
+def model(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Models on your own GPUs: plan, launch, status, bench."""
+    from bot.bootstrap.model_options import model_main  # noqa: PLC0415 -- keeps --help fast
+
+    sys.exit(model_main(options or []))
+
+
 @app.command(hidden=True)
 def worker(descriptor: Annotated[int, typer.Option("--descriptor")]) -> None:
     """Serve a front process (started by `run`)."""

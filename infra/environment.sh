@@ -142,8 +142,11 @@ lock() {
     export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-1}"
     compile requirements.txt
     compile requirements-logs.txt --extra logs -c requirements.txt
-    compile requirements-chat.txt --extra apprise --extra discord --extra slack --extra telegram -c requirements.txt
-    compile requirements-dev.txt --all-extras --group dev -c requirements-logs.txt -c requirements-chat.txt
+    chats='--extra apprise --extra discord --extra slack --extra telegram'
+    # shellcheck disable=SC2086 -- several words
+    compile requirements-chat.txt $chats -c requirements.txt
+    # shellcheck disable=SC2086
+    compile requirements-dev.txt --extra logs $chats --group dev -c requirements-logs.txt -c requirements-chat.txt
 }
 
 case ${1:-} in

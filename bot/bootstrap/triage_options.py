@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.bootstrap.triage import Case, run_suspects, run_triage
+from bot.bootstrap.whole_number import within
 
 COMMITS: Final = (2, 10_000)
 SECONDS: Final = (10, 3_600)
@@ -20,7 +21,7 @@ def triage_main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--setup", default="", metavar="CMD", help="trusted, with network: fills the folder $NIGHTSHIFT_TOOLCHAIN"
     )
-    parser.add_argument("--seconds", type=_within(*SECONDS), default=300, metavar="N", help="time for all of it")
+    parser.add_argument("--seconds", type=within(*SECONDS), default=300, metavar="N", help="time for all of it")
     parser.add_argument(
         "--no-model",
         dest="use_model",
@@ -58,7 +59,7 @@ def _make_parser(name: str, what: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--good", default="", metavar="REV", help="a commit, branch or tag that was well")
     parser.add_argument(
-        "--commits", type=_within(*COMMITS), default=250, metavar="N", help="how many commits are looked at"
+        "--commits", type=within(*COMMITS), default=250, metavar="N", help="how many commits are looked at"
     )
     parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON")
     return parser
@@ -76,16 +77,3 @@ def _folder(text: str) -> Path:
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder {text}")
     return path.resolve()
-
-
-class _within:  # noqa: N801 -- reads as a type in `add_argument`
-    """A whole number between two limits."""
-
-    def __init__(self, least: int, most: int) -> None:
-        self._least = least
-        self._most = most
-
-    def __call__(self, text: str) -> int:
-        if not text.isdecimal() or not self._least <= int(text) <= self._most:
-            raise argparse.ArgumentTypeError(f"a whole number from {self._least} to {self._most} is needed")
-        return int(text)

@@ -42,7 +42,7 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._url = endpoint(settings.url)
-        self._ssl = _trust(settings.ca_file)
+        self._ssl = trust(settings.ca_file)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Client":
@@ -156,7 +156,8 @@ def endpoint(base: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path + PATH, "", ""))
 
 
-def _trust(ca_file: str) -> ssl.SSLContext | bool:
+def trust(ca_file: str) -> ssl.SSLContext | bool:
+    """Return what a connection trusts: the machine's certificates, or those of a file. Raises `Rejected`."""
     try:
         return ssl.create_default_context(cafile=ca_file) if ca_file else True
     except OSError as error:

@@ -29,7 +29,10 @@ def _canonical(name: str) -> str:
 
 
 RUN: Final = {_name(item) for item in PROJECT["project"]["dependencies"]}
-EXTRA: Final = {_name(item) for items in PROJECT["project"]["optional-dependencies"].values() for item in items}
+#: Servers for a machine of their own: a program starts them, nothing else imports them, no lock file has them.
+SERVERS: Final = {"sglang": "infra/sglang/launch.py"}
+_ASKED: Final = {_name(item) for items in PROJECT["project"]["optional-dependencies"].values() for item in items}
+EXTRA: Final = _ASKED - set(SERVERS)
 #: SDKs: their connector alone imports them, and is itself imported only where a channel or a contact needs it.
 SDK_FOLDERS: Final = {
     "apprise": "connectors/pagers/",
@@ -84,6 +87,13 @@ def test_an_extra_is_imported_in_one_place_and_only_when_it_is_used() -> None:
         assert {path for path in imported[name] if not path.startswith(SDK_FOLDERS[name])} == set()
 
 
+def test_a_server_is_imported_by_the_program_that_starts_it_alone() -> None:
+    assert set(SERVERS) <= _ASKED
+    everywhere = python_files(*PRODUCT, "infra", "playbooks")
+    for server, program in SERVERS.items():
+        assert {place(path) for path in everywhere if server in _imports(path)} == {program}
+
+
 def test_what_the_tests_need_is_declared() -> None:
     imported = _distributions("tests")
     assert {name: sorted(files) for name, files in imported.items() if name not in RUN | EXTRA | DEV} == {}
@@ -94,7 +104,7 @@ def test_what_the_tests_need_is_declared() -> None:
 def test_each_dependency_has_its_reason() -> None:
     document = ROOT / "docs" / "dependencies.md"
     assert set(table(document, "At run time")) == RUN
-    assert set(table(document, "With an extra")) == EXTRA
+    assert set(table(document, "With an extra")) == EXTRA | set(SERVERS)
     assert set(table(document, "For development")) == DEV
     assert all(cells and len(cells[-1]) > 10 for cells in table(document).values())
 

@@ -19,4 +19,7 @@ def test_the_wheel_holds_every_file_of_the_product(tmp_path: Path) -> None:
     }
     assert wanted - held == set()
     assert "connectors/chat/slack/manifest.yaml" in held
+    ours = [name for name in map(place, tracked_files()) if name.startswith("infra/sglang/")]
+    assert len(ours) > 10
+    assert {name.replace("infra/", "bot/bootstrap/") for name in ours} - held == set()
     assert "nightshift" in zipfile.ZipFile(wheel).read(next(n for n in held if n.endswith("entry_points.txt"))).decode()

@@ -1,0 +1,67 @@
+"""Starts sglang on this host with the options that it is given, once it knows all of them.
+
+A program of its own, with nothing but Python's library and sglang: sglang often lives in an environment of its own,
+and no other part of Nightshift imports it. The server's key comes from SGLANG_API_KEY: no list of processes shows it.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+MISSING = 3
+UNKNOWN = 4
+NO_KEY = 5
+
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def main(words: Sequence[str]) -> None:
+    """Start the server and stay until it ends; say why where it cannot be started."""
+    try:
+        from sglang.launch_server import run_server  # noqa: PLC0415 -- sglang may be missing: that is what is found out
+        from sglang.srt.plugins import load_plugins  # noqa: PLC0415 -- see above
+        from sglang.srt.server_args import ServerArgs, prepare_server_args  # noqa: PLC0415 -- see above
+        from sglang.srt.utils import kill_process_tree  # noqa: PLC0415 -- see above
+    except ImportError as error:
+        _stop(f"sglang cannot be imported by {sys.executable} ({error}). {_HELP}", MISSING)
+    parser = argparse.ArgumentParser(add_help=False)
+    ServerArgs.add_cli_args(parser)
+    unknown = find_unknown(words, known=[name for action in parser._actions for name in action.option_strings])  # noqa: SLF001 -- argparse has no other list
+    if unknown:
+        _stop(f"this sglang does not know {', '.join(unknown)}: the options are those of 0.5.23", UNKNOWN)
+    load_plugins()
+    try:
+        run_server(prepare_server_args([*words, *find_key(words)]))
+    finally:
+        kill_process_tree(os.getpid(), include_parent=False)
+
+
+def find_unknown(words: Sequence[str], *, known: Sequence[str]) -> list[str]:
+    """Return the options among the words that are none of the known ones."""
+    return [word for word in words if word.startswith("--") and word not in known]
+
+
+def find_key(words: Sequence[str]) -> list[str]:
+    """Return the option with the key; stop where others can reach the server and there is none."""
+    key = os.environ.get("SGLANG_API_KEY", "").strip()
+    host = words[words.index("--host") + 1] if "--host" in words[:-1] else _LOCAL[0]
+    if not key and host not in _LOCAL:
+        _stop(f"it would answer anyone who reaches {host}: set SGLANG_API_KEY", NO_KEY)
+    return ["--api-key", key] if key else []
+
+
+_HELP = (
+    "It is the extra `sglang`: pip install 'nightshift[sglang]', or name the Python of an environment that has it: "
+    "nightshift model launch --python /opt/sglang/bin/python"
+)
+
+
+def _stop(text: str, code: int) -> NoReturn:
+    sys.stderr.write(f"nightshift: {text}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
