@@ -61,6 +61,7 @@ from connectors.workspaces.git import Settings as GitSettings
 
 log = structlog.get_logger(__name__)
 STOP_SECONDS = 5
+RESTART_SECONDS = 5.0
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from another. A delivery changes threads twice before its 2xx; at Python's
 5 ms each change waits that long while a batch is taken in (measured)."""
@@ -336,7 +337,7 @@ async def _listen_to(channel: Channel, chat: StoreInbox) -> None:
             await asyncio.Event().wait()
         except (NightshiftError, OSError) as error:
             log.warning("connector_restarts", channel=channel.name, error=str(error))
-            await asyncio.sleep(5)
+            await asyncio.sleep(RESTART_SECONDS)
 
 
 def _tick(core: _Core) -> Ticker:
