@@ -9,7 +9,7 @@ import shutil
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -89,10 +89,11 @@ async def _answers(port: int) -> bool:
 
 @dataclass(kw_only=True)
 class Served:
-    """A server that listens; `callers` are the addresses that called it."""
+    """A server that listens; `callers` are the addresses that called it, `paths` what they called for."""
 
     url: str
     callers: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -107,6 +108,7 @@ async def serve(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         served.callers.append(request.remote or "")
+        served.paths.append(request.path)
         return await handler(request)
 
     app.middlewares.append(note)
@@ -152,9 +154,7 @@ def make_authority(folder: Path) -> Authority:
     return Authority(ca_file=ca_file, server=context)
 
 
-def _certificate(
-    issuer: x509.Name, subject: x509.Name, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
+def _certificate(issuer: x509.Name, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     public = key.public_key()
     made = x509.CertificateBuilder().issuer_name(issuer).subject_name(subject).public_key(public)
@@ -172,12 +172,15 @@ def _closing(writer: asyncio.StreamWriter) -> Iterator[None]:
 
 @dataclass(kw_only=True)
 class Line:
-    """The line to a proxy: each chunk takes `delay` seconds; `is_dead` = it carries nothing and says nothing."""
+    """The line to a proxy: each chunk takes `delay` seconds."""
 
     port: int
     delay: float = 0.0
-    is_dead: bool = False
     _ends: list[asyncio.StreamWriter] = field(default_factory=list)
+    _dead: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def carries_to(self, end: asyncio.StreamWriter) -> bool:
+        return end not in self._dead
 
     @property
     def url(self) -> str:
@@ -189,6 +192,10 @@ class Line:
             end.transport.abort()
         self._ends.clear()
 
+    def die(self) -> None:
+        """Let every connection that is open now stay so, and carry nothing ever again."""
+        self._dead.update(self._ends)
+
 
 @asynccontextmanager
 async def lay_line(target: int, *, delay: float = 0.0) -> AsyncIterator[Line]:
@@ -199,13 +206,14 @@ async def lay_line(target: int, *, delay: float = 0.0) -> AsyncIterator[Line]:
         with _closing(writer):
             while chunk := await reader.read(65536):
                 await asyncio.sleep(line.delay)
-                if not line.is_dead:
+                if line.carries_to(writer):
                     writer.write(chunk)
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
         line._ends += [writer, far_writer]
-        await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer), return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer), return_exceptions=True)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     line.port = server.sockets[0].getsockname()[1]
