@@ -1,7 +1,8 @@
-"""Chat connectors by their configured kind: the name in the configuration is the file's name."""
+"""Chat connectors by their configured kind: the name of a file of connectors/chat, or of a module of one's own."""
 
 import importlib
 from collections.abc import Sequence
+from types import ModuleType
 
 from pydantic import ValidationError
 
@@ -37,6 +38,8 @@ def make_channels(settings: Settings, board: Board | None) -> Sequence[Channel]:
 
 def say_missing(kind: str, error: ModuleNotFoundError) -> str:
     """Say whether there is no such connector, or its SDK is not installed."""
+    if "." in kind and f"{kind}.".startswith(f"{error.name or kind}."):
+        return f'no chat connector "{kind}": a module with Settings and Connector, installed beside Nightshift'
     if error.name and not error.name.startswith("connectors"):
         return f'needs a package that is not installed ({error.name}): install Nightshift with the extra "{kind}"'
     return f'no chat connector "{kind}"; look into connectors/chat for those there are'
@@ -48,11 +51,7 @@ def _place(settings: Settings, name: str) -> ChatPlace:
 
 
 def _make(value: ChannelSettings, board: Board | None, place: ChatPlace) -> ChatConnector | None:
-    if not value.kind.isidentifier():
-        raise ModuleNotFoundError(value.kind)
-    module = importlib.import_module(f"connectors.chat.{value.kind}")
-    if not hasattr(module, "Connector"):
-        raise ModuleNotFoundError(value.kind)
+    module = _load(value.kind)
     own = module.Settings.model_validate(value.model_extra or {})
     connector: ChatConnector | None
     if value.kind == WEB:
@@ -60,3 +59,13 @@ def _make(value: ChannelSettings, board: Board | None, place: ChatPlace) -> Chat
     else:
         connector = module.Connector(own) if value.kind == CONSOLE else module.Connector(own, place)
     return connector
+
+
+def _load(kind: str) -> ModuleType:
+    """Return the module of a kind; one with a dot is a module of the operator's own, installed beside Nightshift."""
+    if not all(part.isidentifier() for part in kind.split(".")):
+        raise ModuleNotFoundError(kind)
+    module = importlib.import_module(kind if "." in kind else f"connectors.chat.{kind}")
+    if not hasattr(module, "Connector") or not hasattr(module, "Settings"):
+        raise ModuleNotFoundError(kind)
+    return module
