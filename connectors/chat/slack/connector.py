@@ -16,6 +16,7 @@ from bot.domain.unseen import make_harmless
 from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest
+from connectors.chat.pace import Pace
 from connectors.chat.slack.api import make_app, make_client, make_socket, named_faults
 from connectors.chat.slack.blocks import Rendered, render
 from connectors.chat.slack.events import Listeners
@@ -34,6 +35,9 @@ LIMITS: Final = ChatLimits(
 )
 _BODY: Final = 1_000_000
 _REMEMBERED: Final = 2000
+_POSTS: Final = (5, 5.2)
+_EDITS: Final = (50, 61.0)
+"""Calls in so many seconds: Slack takes a message a second in a channel, with short bursts, and 50 edits a minute."""
 
 
 class Connector:
@@ -45,6 +49,7 @@ class Connector:
         self._attached: OrderedDict[str, str] = OrderedDict()
         self._unfinished: OrderedDict[str, str] = OrderedDict()
         self._doubtful: OrderedDict[str, str] = OrderedDict()
+        self._posts, self._edits = Pace(_POSTS), Pace(_EDITS)
 
     @property
     def limits(self) -> ChatLimits:
@@ -62,6 +67,7 @@ class Connector:
 
     async def edit(self, channel: str, message: Message, ref: str) -> None:  # noqa: ARG002 -- one channel
         shown = render(message, self._place.accounts)
+        await self._edits.turn()
         async with named_faults():
             await self._client.chat_update(
                 channel=self._settings.chat,
@@ -121,6 +127,7 @@ class Connector:
         return make_app(self._client, self._settings.bot_token.get_secret_value())
 
     async def _send(self, message: Message, shown: Rendered, key: str, head: str) -> str:
+        await self._posts.turn()
         try:
             async with named_faults():
                 answer = await self._client.chat_postMessage(

@@ -1,0 +1,58 @@
+"""Not calling a service more often than it lets us: a turn that is waited for costs nothing, a refusal a call."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from bot.errors import Reason, Unavailable
+
+T = TypeVar("T")
+_SHORT: Final = 2.5
+"""Seconds that a call may be held back here; longer waits are the dispatcher's."""
+_LONGEST: Final = 70.0
+_TRIES: Final = 4
+
+
+class Pace:
+    """Turns, so that no window holds more calls than it may: `(count, seconds)` each."""
+
+    def __init__(self, *windows: tuple[int, float]) -> None:
+        self._windows = tuple((count, seconds, deque[float]()) for count, seconds in windows)
+
+    async def turn(self, *, spare: int = 0) -> None:
+        """Return when it is our turn. `spare` are turns of each longer window that are left to what is more urgent.
+
+        Raises `Unavailable` where the turn comes later than in a moment.
+        """
+        wait = self._find_wait(time.monotonic(), spare)
+        if wait > _SHORT:
+            raise Unavailable(f"It is too soon for another message, by {wait:.0f} s.", Reason.RATE_LIMITED, wait)
+        at = time.monotonic() + wait
+        for _, _, calls in self._windows:
+            calls.append(at)
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    def _find_wait(self, now: float, spare: int) -> float:
+        wait = 0.0
+        for count, seconds, calls in self._windows:
+            while calls and calls[0] <= now - seconds:
+                calls.popleft()
+            free = count - spare if count > 2 * spare else count
+            if len(calls) >= free:
+                wait = max(wait, calls[-free] + seconds - now)
+        return wait
+
+
+async def insist(act: Callable[[], Awaitable[T]]) -> T:
+    """Do something now, or once the service lets us: an answer to a person has nobody else who would try again."""
+    for _ in range(_TRIES):
+        try:
+            return await act()
+        except Unavailable as error:
+            if error.reason is not Reason.RATE_LIMITED:
+                raise
+            await asyncio.sleep(min(error.retry_after or 1.0, _LONGEST))
+    return await act()
