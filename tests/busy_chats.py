@@ -1,17 +1,17 @@
-"""Many chats at once: the real store, dispatcher and connectors in one loop, the services with their limits and the
-people who press buttons in another.
+"""Many chats at once: the real store, dispatcher and connectors here, the services with their limits and the people who
+press buttons in a process of their own.
 """
 
 import asyncio
-import re
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
 
@@ -29,151 +29,48 @@ from bot.services.rulebook import Rulebook
 from bot.settings import Settings
 from bot.store.database import SqlStore, migrate, open_engine
 from bot.web.server import _mount
-from tests import rate_limits
-from tests.e2e.chats import DiscordChat, SlackChat, TelegramChat, WhatsAppChat
-from tests.slack_server import text_of
 from tests.worldkit import PhaseLog, alert, group, make_rules
 
-T = TypeVar("T")
-KINDS: Mapping[str, Any] = {
-    "slack": SlackChat,
-    "discord": DiscordChat,
-    "telegram": TelegramChat,
-    "whatsapp": WhatsAppChat,
-}
-_PROBLEM = re.compile(r"problem (\d{4})")
-_PATIENCE = 30.0
-
-
-@dataclass(kw_only=True)
-class Busy:
-    """One chat with its service. `answered` are the seconds that each press waited for its answer."""
-
-    kind: str
-    number: int
-    chat: Any
-    limits: rate_limits.Limits
-    answered: list[float] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}{self.number}"
-
-    def posts(self) -> list[int]:
-        """Return the number of the problem that each message posted there is about, in order."""
-        found = (_PROBLEM.search(text) for text in _TEXTS[self.kind](self.chat.world))
-        return [int(match[1]) for match in found if match]
-
-    async def press(self) -> bool:
-        """Acknowledge something, and wait until that is answered; False where there is nothing to acknowledge."""
-        found = self.chat.offer("ack", "ana")
-        if found is None:
-            return False
-        began = time.perf_counter()
-        is_answered = await _PRESSES[self.kind](self.chat.world, found)
-        async with asyncio.timeout(_PATIENCE):
-            while not is_answered():
-                await asyncio.sleep(0.002)
-        self.answered.append(time.perf_counter() - began)
-        return True
-
-
-def make_chat(kind: str, number: int) -> Busy:
-    chat = KINDS[kind]()
-    chat.name = f"{kind}{number}"
-    limits: rate_limits.Limits = getattr(rate_limits, kind)()
-    chat.world.limits = limits
-    return Busy(kind=kind, number=number, chat=chat, limits=limits)
-
-
-async def _press_slack(world: Any, press: Any) -> Callable[[], bool]:
-    envelope = await press()
-    return lambda: envelope in world.acknowledged
-
-
-async def _press_discord(world: Any, press: Any) -> Callable[[], bool]:
-    stored, key, _ = press.args
-    await world.press(stored, key)
-    return world.answered_last  # type: ignore[no-any-return]  # the server's own method
-
-
-async def _press_telegram(world: Any, press: Any) -> Callable[[], bool]:
-    query = f"q{len(world.updates)}"
-    await press()
-    return lambda: any(answer["callback_query_id"] == query for answer in world.answers)
-
-
-async def _press_whatsapp(world: Any, press: Any) -> Callable[[], bool]:
-    await press()
-    return lambda: world.answered[-1] == 200
-
-
-_PRESSES: Mapping[str, Callable[[Any, Any], Coroutine[None, None, Callable[[], bool]]]] = {
-    "slack": _press_slack,
-    "discord": _press_discord,
-    "telegram": _press_telegram,
-    "whatsapp": _press_whatsapp,
-}
-_TEXTS: Mapping[str, Callable[[Any], list[str]]] = {
-    "slack": lambda world: ["".join(text_of(world.messages[ts]["blocks"])) for ts in sorted(world.messages)],
-    "discord": lambda world: [stored.text for stored in world.messages.values()],
-    "telegram": lambda world: [stored.text for stored in world.messages.values()],
-    "whatsapp": lambda world: [got.text for got in world.sent if got.keys],  # what has no button was no new message
-}
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(kw_only=True)
 class Far:
-    """The loop of services and people, in a thread: what it costs is not the bot's."""
+    """The process of the services and the people."""
 
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    process: asyncio.subprocess.Process
 
-    async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something there."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
+    async def ask(self, **order: Any) -> Any:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order).encode() + b"\n")
+        return await self.hear()
 
-    async def cpu(self) -> float:
-        async def read() -> float:
-            return time.thread_time()
-
-        return await self.run(read())
+    async def hear(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(await self.process.stdout.readline())
 
 
 @asynccontextmanager
-async def open_far() -> AsyncIterator[Far]:
-    far = Far()
-    thread = threading.Thread(target=far.loop.run_forever)
-    thread.start()
+async def open_far(names: Sequence[tuple[str, int]]) -> AsyncIterator[Far]:
+    pipe = asyncio.subprocess.PIPE
+    argv = [sys.executable, "-m", "tests.busy_far", json.dumps(names)]
+    process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, stdin=pipe, stdout=pipe, limit=2**24)
     try:
-        yield far
+        yield Far(process=process)
     finally:
-        far.loop.call_soon_threadsafe(far.loop.stop)
-        await asyncio.to_thread(thread.join)
-        far.loop.close()
+        process.kill()
+        await process.wait()
 
 
-async def listen(app: web.Application) -> tuple[web.AppRunner, str]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
-
-
-def write_rules(chats: Sequence[Busy]) -> Rulebook:
+def write_rules(accounts: Mapping[str, str]) -> Rulebook:
     """Each chat gets the alerts that name it; Ana is paged, and has an account in all of them."""
-    accounts = {one.name: one.chat.accounts["ana"] for one in chats}
     return make_rules(
         roster=Roster(people={"ana": Person(id="ana", name="Ana", role=Role.APPROVER, accounts=accounts)}),
         routes=tuple(
-            Route(
-                matchers=(Matcher(label="chat", pattern=one.name),),
-                service=one.name,
-                channels=(one.name,),
-                escalation="e",
-            )
-            for one in chats
+            Route(matchers=(Matcher(label="chat", pattern=name),), service=name, channels=(name,), escalation="ana")
+            for name in accounts
         ),
-        escalations={"e": EscalationPolicy(name="e", steps=(EscalationStep(people=("ana",)),))},
+        escalations={"ana": EscalationPolicy(name="ana", steps=(EscalationStep(people=("ana",)),))},
         channels=tuple(accounts),
     )
 
@@ -182,22 +79,22 @@ def write_rules(chats: Sequence[Busy]) -> Rulebook:
 class Scene:
     """The bot over its store, and the chats that it serves."""
 
-    chats: Sequence[Busy]
+    names: Sequence[tuple[str, int]]
     store: SqlStore
     rules: Rulebook
     far: Far
 
-    async def receive(self, alerts: Mapping[str, Sequence[int]]) -> None:
+    async def receive(self, told: Mapping[str, Sequence[int]]) -> None:
         """Let problems of these numbers be told to these chats, in one delivery."""
         now = datetime.now(UTC)
         said = [
             group(
                 alert(
-                    "Load", starts_at=now, annotations={"summary": f"problem {number:04d}"}, chat=name, id=str(number)
+                    "Load", starts_at=now, annotations={"summary": f"problem {number:04d}"}, chat=name, n=str(number)
                 ),
                 key=f"{name} {number}",
             )
-            for name, numbers in alerts.items()
+            for name, numbers in told.items()
             for number in numbers
         ]
 
@@ -207,47 +104,56 @@ class Scene:
 
         await asyncio.to_thread(take)
 
-    async def count_open(self) -> int:
-        def count() -> int:
+    async def count_waiting(self) -> Mapping[str, int]:
+        """Return how many promises wait in each kind of chat where any do."""
+
+        def count() -> Mapping[str, int]:
             with self.store.begin() as work:
-                return work.effects.backlog()[0]
+                targets = work.effects.targets("chat:")
+                kinds = [target.removeprefix("chat:").rstrip("0123456789") for target in targets]
+            return {kind: kinds.count(kind) for kind in kinds}
 
         return await asyncio.to_thread(count)
 
 
 @asynccontextmanager
-async def open_scene(folder: Path, chats: Sequence[Busy]) -> AsyncIterator[Scene]:
-    """Start the services, then the bot: dispatcher, connectors and their webhooks. Incidents need an alert."""
+async def open_scene(folder: Path, names: Sequence[tuple[str, int]]) -> AsyncIterator[Scene]:
+    """Start the services, then the bot: dispatcher, connectors and their webhooks, over an empty store."""
     async with AsyncExitStack() as stack:
-        far = await stack.enter_async_context(open_far())
-        tables: dict[str, Any] = {}
-        for one in chats:
-            runner, url = await far.run(listen(one.chat.app()))
-            stack.push_async_callback(far.run, runner.cleanup())
-            tables[one.name] = {"kind": one.kind, **one.chat.table(url)}
-        rules = write_rules(chats)
-        people = {"ana": {"name": "Ana", "role": "approver", "accounts": dict(rules.roster.people["ana"].accounts)}}
-        channels = make_channels(Settings.model_validate({"channels": tables, "people": people}), None)
-        engine = open_engine(f"sqlite:///{folder / 'nightshift.db'}")
-        migrate(engine)
-        stack.callback(engine.dispose)
-        store = SqlStore(engine, SystemClock(), PhaseLog(SystemClock()).of_session)  # type: ignore[arg-type]  # any clock
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))  # as the engine does in the running bot
+        far = await stack.enter_async_context(open_far(names))
+        told = await far.hear()
+        rules, store = write_rules(told["accounts"]), _open_store(folder, stack)
+        people = {"ana": {"name": "Ana", "role": "approver", "accounts": told["accounts"]}}
+        channels = make_channels(Settings.model_validate({"channels": told["tables"], "people": people}), None)
         inbox = StoreInbox(store, rules)
         app = web.Application()
         for hook in (hook for channel in channels for hook in channel.connector.webhooks(inbox)):
             app.router.add_route(hook.method, hook.path, _mount(hook))
-        runner, url = await listen(app)
-        stack.push_async_callback(runner.cleanup)
-        for one in chats:
-            one.chat.will_call(url)
-        dispatcher = Dispatcher(
-            store, SystemClock(), channels, Composer(store, rules, Links()).compose, sweep_seconds=10
-        )
+        await far.ask(bot=await _serve(app, stack))
+        compose = Composer(store, rules, Links()).compose
+        dispatcher = Dispatcher(store, SystemClock(), channels, compose, sweep_seconds=10)
         store.on_commit(dispatcher.wake)
         jobs = [asyncio.ensure_future(_listen_to(channel, inbox)) for channel in channels]
         jobs.append(asyncio.ensure_future(dispatcher.run()))
         stack.push_async_callback(_stop, jobs)
-        yield Scene(chats=chats, store=store, rules=rules, far=far)
+        yield Scene(names=names, store=store, rules=rules, far=far)
+
+
+def _open_store(folder: Path, stack: AsyncExitStack) -> SqlStore:
+    engine = open_engine(f"sqlite:///{folder / 'nightshift.db'}")
+    migrate(engine)
+    stack.callback(engine.dispose)
+    phases = PhaseLog(SystemClock())  # type: ignore[arg-type]  # any clock will do
+    return SqlStore(engine, SystemClock(), phases.of_session)
+
+
+async def _serve(app: web.Application, stack: AsyncExitStack) -> str:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
 async def _stop(jobs: Sequence["asyncio.Future[None]"]) -> None:

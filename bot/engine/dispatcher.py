@@ -7,7 +7,7 @@ under the same key: at most one extra copy per crash.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,13 +58,15 @@ class Dispatcher:
         self._wake = {channel.name: asyncio.Event() for channel in channels}
         self._loop = asyncio.get_running_loop()
 
-    def wake(self) -> None:
-        """Look for work now. Callable from any thread."""
-        self._loop.call_soon_threadsafe(self._set_all)
+    def wake(self, targets: Collection[str]) -> None:
+        """Look now for what was promised to these. Callable from any thread."""
+        self._loop.call_soon_threadsafe(self._set, targets)
 
-    def _set_all(self) -> None:
-        for event in self._wake.values():
-            event.set()
+    def _set(self, targets: Collection[str]) -> None:
+        for target in targets:
+            event = self._wake.get(target.removeprefix(CHAT))
+            if event is not None:
+                event.set()
 
     async def run(self) -> None:
         """Serve all channels until cancelled."""

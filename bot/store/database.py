@@ -3,8 +3,9 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlmodel import Session
 
 from bot.domain.transcript import Step
-from bot.errors import Reason, Refused
+from bot.errors import Reason, Refused, Unavailable
 from bot.ports.clock import Clock
 from bot.ports.faults import reach
 from bot.ports.work import (
@@ -117,6 +118,23 @@ def lock_state(folder: Path) -> IO[str]:
     return handle
 
 
+class Turn:
+    """One unit of this process after another on SQLite, which would let the others sleep up to 100 ms before they look.
+
+    Raises `Unavailable` like a database that is locked for too long.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=BUSY_MS / 1000):
+            raise Unavailable("The store has more to do than it can.", Reason.OVERLOADED, 1.0)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 @dataclass
 class SqlUnit:
     """`bot.ports.work.UnitOfWork` over one session."""
@@ -177,11 +195,13 @@ class SqlStore:
         self._clock = clock
         self._phases = phases
         self._member = member
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[Collection[str]], None]] = []
         self._steps = StepWriter(engine)
+        self._turn = Turn() if engine.dialect.name == "sqlite" else nullcontext()
 
-    def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each commit that holds new effects, in the committing thread; it must not block.
+    def on_commit(self, listener: Callable[[Collection[str]], None]) -> None:
+        """Tell `listener` the targets of new effects after each commit that holds some, in the committing thread; it
+        must not block.
 
         Not after every commit: whoever looks for effects opens a unit too, and would wake itself for ever.
         """
@@ -189,13 +209,13 @@ class SqlStore:
 
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
-        with open_session(self.engine) as session:
+        with self._turn, open_session(self.engine) as session:
             yield _unit(session, self._clock.now(), self._phases(session), self._member)
             reach("store.commit.before")
         reach("store.commit.after")
-        if session.info.get(PROMISED):
+        if targets := session.info.get(PROMISED):
             for listener in self._listeners:
-                listener()
+                listener(targets)
 
     def append(self, step: Step) -> bool:
         return self._steps.add(step, self._clock.now())

@@ -388,6 +388,11 @@ class TestWhatsAppByDefault:
         ]
         assert [event.incident for event in inbox.events if isinstance(event, Said)] == ["INC-7"] * 5
 
+    async def test_an_answer_that_comes_too_soon_is_given_later(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
+        rig.server.faults = [(400, {"code": 131056, "message": "pair rate limit hit"}, {"Retry-After": "0"})]
+        await rig.say("help")
+        await rig.server.wait(lambda got: got.text == inbox.reply.text)
+
     async def test_a_stranger_is_answered_once_an_hour_and_shown_nothing(
         self, rig: WhatsAppRig, inbox: RecordingInbox
     ) -> None:
