@@ -17,11 +17,13 @@ from aiohttp import web
 
 from bot.bootstrap.chat import make_channels
 from bot.bootstrap.front import _listen_to
+from bot.domain.alert import AlertGroup
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Roster
 from bot.domain.routing import Matcher, Route
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
 from bot.engine.dispatcher import Dispatcher
+from bot.engine.drainer import TOGETHER
 from bot.ports.clock import SystemClock
 from bot.render.links import Links
 from bot.services.intake import receive_alerts
@@ -85,7 +87,7 @@ class Scene:
     far: Far
 
     async def receive(self, told: Mapping[str, Sequence[int]]) -> None:
-        """Let problems of these numbers be told to these chats, in one delivery."""
+        """Let problems of these numbers be told to these chats."""
         now = datetime.now(UTC)
         said = [
             group(
@@ -98,11 +100,12 @@ class Scene:
             for number in numbers
         ]
 
-        def take() -> None:
+        def take(some: Sequence[AlertGroup]) -> None:
             with self.store.begin() as work:
-                receive_alerts(work, said, self.rules)
+                receive_alerts(work, some, self.rules)
 
-        await asyncio.to_thread(take)
+        for at in range(0, len(said), TOGETHER):  # as the drainer does
+            await asyncio.to_thread(take, said[at : at + TOGETHER])
 
     async def count_waiting(self) -> Mapping[str, int]:
         """Return how many promises wait in each kind of chat where any do."""

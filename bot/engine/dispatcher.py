@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ParamSpec, TypeVar
 
 import structlog
 
@@ -28,6 +29,10 @@ LONGEST_WAIT = 60.0
 LONGEST_HINT = 3600.0
 SEND_SECONDS = 30.0
 CARD = "card"
+AT_ONCE = 2
+"""Looks at the store at once, however many channels there are: whoever presses a button waits for no line of them."""
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,7 @@ class Dispatcher:
         self._sweep = sweep_seconds
         self._wake = {channel.name: asyncio.Event() for channel in channels}
         self._loop = asyncio.get_running_loop()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def wake(self, targets: Collection[str]) -> None:
         """Look now for what was promised to these. Callable from any thread."""
@@ -90,7 +96,7 @@ class Dispatcher:
 
     async def _drain(self, channel: Channel) -> float:
         """Send what is due; return how long to sleep, 0 to look again at once."""
-        effects = await asyncio.to_thread(self._load, channel.name)
+        effects = await self._ask_store(self._load, channel.name)
         if not effects:
             return self._sweep
         now = self._clock.now()
@@ -110,6 +116,10 @@ class Dispatcher:
                 return ()
             return found
 
+    async def _ask_store(self, look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._turns:
+            return await asyncio.to_thread(look, *args, **kwargs)
+
     async def _send(self, channel: Channel, effect: Effect, older: Sequence[Effect]) -> None:
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -121,24 +131,24 @@ class Dispatcher:
         except (Rejected, Refused) as error:
             log.warning("effect_rejected", effect=effect.key, error=str(error))
             EFFECTS.labels(target=channel.name, result="failed").inc()
-            await asyncio.to_thread(self._settle, [effect, *older], EffectState.FAILED, str(error))
+            await self._ask_store(self._settle, [effect, *older], EffectState.FAILED, str(error))
             return
         except Exception as error:
             log.exception("effect_crashed", effect=effect.key)
             EFFECTS.labels(target=channel.name, result="failed").inc()
-            await asyncio.to_thread(self._settle, [effect, *older], EffectState.FAILED, type(error).__name__)
+            await self._ask_store(self._settle, [effect, *older], EffectState.FAILED, type(error).__name__)
             return
-        await asyncio.to_thread(self._settle, [effect, *older], EffectState.DONE, "", outcome)
+        await self._ask_store(self._settle, [effect, *older], EffectState.DONE, "", outcome)
         reach("effect.settled")
         EFFECTS.labels(target=channel.name, result="done").inc()
 
     async def _deliver(self, channel: Channel, effect: Effect) -> tuple[str, str, str] | None:
         """Post or edit; return (incident, slot, ref) of a new post."""
-        message = await asyncio.to_thread(self._compose, effect, channel.name)
+        message = await self._ask_store(self._compose, effect, channel.name)
         if message is None:
             return None
         message = channel.connector.limits.fit(message)
-        ref, card = await asyncio.to_thread(self._refs, channel.name, message)
+        ref, card = await self._ask_store(self._refs, channel.name, message)
         if ref is not None and channel.connector.limits.can_edit:
             reach("chat.edit.before")
             await channel.connector.edit(channel.name, message, ref)
@@ -183,7 +193,7 @@ class Dispatcher:
             with self._store.begin() as work:
                 work.effects.defer(effect.key, until, str(error) or type(error).__name__)
 
-        await asyncio.to_thread(defer)
+        await self._ask_store(defer)
 
 
 def _pause(attempts: int, hint: float | None) -> float:

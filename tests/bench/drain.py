@@ -30,7 +30,7 @@ ANSWER_SECONDS = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run came to. `ends` are the seconds after which nothing waited any more, `told` what each chat has seen."""
+    """What a run came to. `ends` are the seconds until nothing waited any more, `told` what each chat has seen."""
 
     accepted: float
     cpu: float
