@@ -62,7 +62,7 @@ def slack() -> Limits:
 
 
 def discord() -> Limits:
-    """Five calls in five seconds for each route of a channel, fifty in five minutes that open threads; fifty a second in
+    """Five calls in five seconds for each route of a channel, fifty in five minutes to open threads, fifty a second in
     all."""
     return Limits(
         windows={

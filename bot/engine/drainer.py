@@ -26,8 +26,8 @@ BATCH: Final = 512
 PACE: Final = 0.25
 """Seconds between two batches that are not full. What comes meanwhile shares a transaction and an edit of the card: at
 150 deliveries a second this takes 30 % of a core instead of 80 %, and senders no longer wait for it (measured)."""
-TOGETHER: Final = 32
-"""Different deliveries in one transaction: a press waits for its end, 0.2 s where each opens an incident (measured)."""
+TOGETHER: Final = 8
+"""Different deliveries in one transaction: a press waits for its end, 0.1 s where each opens an incident (measured)."""
 NUL = b"\\u0000"
 """How JSON writes the one character that PostgreSQL does not store."""
 

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import sqlite3
-import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlmodel import Session
 
 from bot.domain.transcript import Step
-from bot.errors import Reason, Refused, Unavailable
+from bot.errors import Reason, Refused
 from bot.ports.clock import Clock
 from bot.ports.faults import reach
 from bot.ports.work import (
@@ -48,6 +47,7 @@ from bot.store.postgres import Member, open_postgres
 from bot.store.told import SqlToldChanges
 from bot.store.transcripts import SqlTranscripts, StepWriter
 from bot.store.trouble import as_unavailable
+from bot.store.turn import Turn
 
 BUSY_MS = 10_000
 NEWEST = "0006"
@@ -118,23 +118,6 @@ def lock_state(folder: Path) -> IO[str]:
     return handle
 
 
-class Turn:
-    """One unit of this process after another on SQLite, which would let the others sleep up to 100 ms before they look.
-
-    Raises `Unavailable` like a database that is locked for too long.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=BUSY_MS / 1000):
-            raise Unavailable("The store has more to do than it can.", Reason.OVERLOADED, 1.0)
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
 @dataclass
 class SqlUnit:
     """`bot.ports.work.UnitOfWork` over one session."""
@@ -197,7 +180,7 @@ class SqlStore:
         self._member = member
         self._listeners: list[Callable[[Collection[str]], None]] = []
         self._steps = StepWriter(engine)
-        self._turn = Turn() if engine.dialect.name == "sqlite" else nullcontext()
+        self._turn = Turn(BUSY_MS / 1000) if engine.dialect.name == "sqlite" else nullcontext()
 
     def on_commit(self, listener: Callable[[Collection[str]], None]) -> None:
         """Tell `listener` the targets of new effects after each commit that holds some, in the committing thread; it

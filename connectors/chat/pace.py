@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from bot.errors import Reason, Unavailable
@@ -19,30 +20,36 @@ class Pace:
     """Turns, so that no window holds more calls than it may: `(count, seconds)` each."""
 
     def __init__(self, *windows: tuple[int, float]) -> None:
-        self._windows = tuple((count, seconds, deque[float]()) for count, seconds in windows)
+        self._windows = tuple((count, seconds, deque[list[float]]()) for count, seconds in windows)
 
-    async def turn(self, *, spare: int = 0) -> None:
-        """Return when it is our turn. `spare` are turns of each longer window that are left to what is more urgent.
+    @asynccontextmanager
+    async def turn(self, *, spare: int = 0) -> AsyncIterator[None]:
+        """Begin when it is our turn. `spare` are turns of each longer window that are left to what is more urgent.
 
-        Raises `Unavailable` where the turn comes later than in a moment.
+        Raises `Unavailable` where the turn comes later than in a moment. A call counts from its end: how long it was on
+        its way is not known.
         """
         wait = self._find_wait(time.monotonic(), spare)
         if wait > _SHORT:
             raise Unavailable(f"It is too soon for another message, by {wait:.0f} s.", Reason.RATE_LIMITED, wait)
-        at = time.monotonic() + wait
+        taken = [time.monotonic() + wait]
         for _, _, calls in self._windows:
-            calls.append(at)
+            calls.append(taken)
         if wait > 0:
             await asyncio.sleep(wait)
+        try:
+            yield
+        finally:
+            taken[0] = time.monotonic()
 
     def _find_wait(self, now: float, spare: int) -> float:
         wait = 0.0
         for count, seconds, calls in self._windows:
-            while calls and calls[0] <= now - seconds:
+            while calls and calls[0][0] <= now - seconds:
                 calls.popleft()
             free = count - spare if count > 2 * spare else count
             if len(calls) >= free:
-                wait = max(wait, calls[-free] + seconds - now)
+                wait = max(wait, calls[-free][0] + seconds - now)
         return wait
 
 

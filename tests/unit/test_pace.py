@@ -28,10 +28,15 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return watch
 
 
+async def take(own: Pace, spare: int = 0) -> None:
+    async with own.turn(spare=spare):
+        pass
+
+
 async def test_what_a_window_holds_goes_at_once_and_the_rest_when_it_is_due(watch: Watch) -> None:
     own, times = Pace((2, 2.0)), []
     for _ in range(6):
-        await own.turn()
+        await take(own)
         times.append(watch.now - 100)
     assert times == [0, 0, 2, 2, 4, 4]
 
@@ -39,32 +44,40 @@ async def test_what_a_window_holds_goes_at_once_and_the_rest_when_it_is_due(watc
 async def test_every_window_counts(watch: Watch) -> None:
     own, times = Pace((1, 1.0), (3, 5.0)), []
     for _ in range(3):
-        await own.turn()
+        await take(own)
         times.append(watch.now - 100)
     assert times == [0, 1, 2]
     with pytest.raises(Unavailable):
-        await own.turn()
+        await take(own)
+
+
+async def test_a_call_counts_from_its_end(watch: Watch) -> None:
+    own = Pace((1, 1.0))
+    async with own.turn():
+        watch.now += 30
+    await take(own)
+    assert watch.now == 131
 
 
 async def test_a_long_wait_is_the_dispatchers_and_takes_no_turn(watch: Watch) -> None:
     own = Pace((1, 60.0))
-    await own.turn()
+    await take(own)
     for _ in range(3):
         with pytest.raises(Unavailable) as caught:
-            await own.turn()
+            await take(own)
         assert (caught.value.reason, caught.value.retry_after) == (Reason.RATE_LIMITED, 60.0)
     watch.now += 60
-    await own.turn()
+    await take(own)
 
 
 async def test_some_turns_are_left_to_what_is_more_urgent(watch: Watch) -> None:
     own = Pace((20, 60.0))
     for _ in range(17):
-        await own.turn(spare=3)
+        await take(own, 3)
     with pytest.raises(Unavailable):
-        await own.turn(spare=3)
+        await take(own, 3)
     for _ in range(3):
-        await own.turn()
+        await take(own)
     assert watch.now == 100
 
 

@@ -67,8 +67,7 @@ class Connector:
 
     async def edit(self, channel: str, message: Message, ref: str) -> None:  # noqa: ARG002 -- one channel
         shown = render(message, self._place.accounts)
-        await self._edits.turn()
-        async with named_faults():
+        async with self._edits.turn(), named_faults():
             await self._client.chat_update(
                 channel=self._settings.chat,
                 ts=ref.rpartition("/")[2],
@@ -127,9 +126,8 @@ class Connector:
         return make_app(self._client, self._settings.bot_token.get_secret_value())
 
     async def _send(self, message: Message, shown: Rendered, key: str, head: str) -> str:
-        await self._posts.turn()
         try:
-            async with named_faults():
+            async with self._posts.turn(), named_faults():
                 answer = await self._client.chat_postMessage(
                     channel=self._settings.chat,
                     text=shown.text,

@@ -147,14 +147,14 @@ class Writer:
         return True
 
     async def _say(self, send: Callable[..., Awaitable[Sent]]) -> Sent:
-        await self._pace.turn()
-        return await self._call(send)
+        async with self._pace.turn():
+            return await self._call(send)
 
     async def _put(self, ref: Reference, send: Callable[..., Awaitable[Sent]], *, spare: int) -> Sent:
         """Send into the topic of the incident; where somebody deleted that, into the group."""
-        await self._pace.turn(spare=spare)
         try:
-            return await self._call(partial(send, topic=ref.topic))
+            async with self._pace.turn(spare=spare):
+                return await self._call(partial(send, topic=ref.topic))
         except Rejected as error:
             if not ref.topic or not any(word in str(error).lower() for word in _NO_TOPIC):
                 raise

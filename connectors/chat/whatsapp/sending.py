@@ -100,8 +100,8 @@ class Sender:
 
     async def _send_in_turn(self, body: dict[str, Any], spare: int) -> str:
         pace = put(self._paces, body["to"], self._paces.get(body["to"]) or Pace(_PERSON))
-        await pace.turn(spare=spare)
-        return await self._api.send(body)
+        async with pace.turn(spare=spare):
+            return await self._api.send(body)
 
 
 def name_of(message: Message) -> str:
