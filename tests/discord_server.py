@@ -434,7 +434,7 @@ def _tell_limits(limits: Limits | None, window: str, route: str) -> dict[str, st
         return {}
     left, seconds = limits.left(window, route)
     told = {"Limit": limits.windows[window].count, "Remaining": left, "Reset-After": f"{seconds:.3f}"}
-    told |= {"Reset": f"{time.time() + seconds:.3f}", "Bucket": route.replace(" ", "-")}
+    told |= {"Reset": f"{time.time() + seconds:.3f}", "Bucket": route.partition(" ")[0]}
     return {f"X-RateLimit-{name}": str(value) for name, value in told.items()}
 
 

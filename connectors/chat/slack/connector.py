@@ -12,6 +12,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.chat import ChatLimits, File, Message
+from bot.domain.nesting import is_nested_deeper
 from bot.domain.unseen import make_harmless
 from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.chat import ChatInbox, ChatPlace, Health
@@ -34,6 +35,7 @@ LIMITS: Final = ChatLimits(
     file_bytes=4_000_000,
 )
 _BODY: Final = 1_000_000
+_MAX_DEPTH: Final = 30
 _REMEMBERED: Final = 2000
 _POSTS: Final = (5, 5.2)
 _EDITS: Final = (50, 61.0)
@@ -180,7 +182,10 @@ class Connector:
 async def _dispatch(app: AsyncApp, request: WebRequest) -> WebAnswer:
     body = request.body.decode(errors="replace")
     try:
-        answer = await app.async_dispatch(AsyncBoltRequest(body=body, headers=dict(request.headers)))
+        asked = AsyncBoltRequest(body=body, headers=dict(request.headers))
+        if is_nested_deeper(asked.body, _MAX_DEPTH):
+            return WebAnswer(status=400, body="This is no event.\n")
+        answer = await app.async_dispatch(asked)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return WebAnswer(status=400, body="This is no event.\n")
     if answer.status >= 500:
