@@ -33,14 +33,17 @@ class Pace:
         if wait > _SHORT:
             raise Unavailable(f"It is too soon for another message, by {wait:.0f} s.", Reason.RATE_LIMITED, wait)
         taken = [time.monotonic() + wait]
-        for _, _, calls in self._windows:
-            calls.append(taken)
+        self._take(taken)
         if wait > 0:
             await asyncio.sleep(wait)
         try:
             yield
         finally:
             taken[0] = time.monotonic()
+
+    def _take(self, taken: list[float]) -> None:
+        for _, _, calls in self._windows:
+            calls.append(taken)
 
     def _find_wait(self, now: float, spare: int) -> float:
         wait = 0.0
@@ -51,6 +54,22 @@ class Pace:
             if len(calls) >= free:
                 wait = max(wait, calls[-free][0] + seconds - now)
         return wait
+
+
+class Credit(Pace):
+    """A turn every so many seconds, and `count` of them at once on credit: each is paid back by waiting later."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        super().__init__()
+        self._count = count
+        self._seconds = seconds
+        self._paid_at = 0.0
+
+    def _find_wait(self, now: float, spare: int) -> float:
+        return max(0.0, self._paid_at - now - (self._count - spare - 1) * self._seconds)
+
+    def _take(self, taken: list[float]) -> None:
+        self._paid_at = max(self._paid_at, taken[0]) + self._seconds
 
 
 async def insist(act: Callable[[], Awaitable[T]]) -> T:

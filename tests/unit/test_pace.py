@@ -7,7 +7,7 @@ import pytest
 
 from bot.errors import Reason, Unavailable
 from connectors.chat import pace
-from connectors.chat.pace import Pace, insist
+from connectors.chat.pace import Credit, Pace, insist
 
 
 class Watch:
@@ -79,6 +79,25 @@ async def test_some_turns_are_left_to_what_is_more_urgent(watch: Watch) -> None:
     for _ in range(3):
         await take(own)
     assert watch.now == 100
+
+
+async def test_credit_is_used_at_once_and_paid_back_one_by_one(watch: Watch) -> None:
+    own = Credit(10, 6.0)
+    for _ in range(7):
+        await take(own, 3)
+    with pytest.raises(Unavailable) as caught:
+        await take(own, 3)
+    assert caught.value.retry_after == 6.0
+    watch.now += 6
+    await take(own, 3)
+    for _ in range(3):
+        await take(own)
+    with pytest.raises(Unavailable):
+        await take(own)
+    watch.now += 60
+    for _ in range(10):
+        await take(own)
+    assert watch.now == 166
 
 
 def failing(*errors: Unavailable) -> Callable[[], object]:

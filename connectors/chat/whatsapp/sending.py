@@ -8,17 +8,18 @@ from typing import Any, Final
 
 from bot.domain.chat import File, Message
 from bot.domain.unseen import make_harmless
-from connectors.chat.pace import Pace, insist
+from connectors.chat.pace import Credit, insist
 from connectors.chat.whatsapp.api import Api
 from connectors.chat.whatsapp.choices import Key, build_interactive, build_keys
 from connectors.chat.whatsapp.markup import BODY, fit, units
 from connectors.chat.whatsapp.memory import is_page, put
 from connectors.chat.whatsapp.settings import Settings
 
-_PERSON: Final = (45, 272.0)
-"""Messages to one person in so many seconds: Meta takes one in six seconds, and up to 45 at once on credit."""
-_SPARE: Final = 15
-"""How many of them are left to what rings and to answers."""
+_AT_ONCE: Final = 45
+_SECONDS: Final = 6.0
+"""To one person Meta takes a message in six seconds, and up to 45 of them at once on credit."""
+_SPARE: Final = 8
+"""How much of the credit is left to what rings and to answers."""
 _LINE: Final = 600
 _NAME: Final = 200
 _SUFFIX: Final = ".txt"
@@ -47,7 +48,7 @@ class Sender:
     def __init__(self, api: Api, settings: Settings) -> None:
         self._api = api
         self._settings = settings
-        self._paces: OrderedDict[str, Pace] = OrderedDict()
+        self._paces: OrderedDict[str, Credit] = OrderedDict()
 
     def plan(self, pieces: Sequence[str], message: Message, *, files: Sequence[File]) -> list[Step]:
         """Return what has to be sent for a message: its text, its buttons under the last of it, its files."""
@@ -99,7 +100,7 @@ class Sender:
         return await send() if to.mark else await insist(send)
 
     async def _send_in_turn(self, body: dict[str, Any], spare: int) -> str:
-        pace = put(self._paces, body["to"], self._paces.get(body["to"]) or Pace(_PERSON))
+        pace = put(self._paces, body["to"], self._paces.get(body["to"]) or Credit(_AT_ONCE, _SECONDS))
         async with pace.turn(spare=spare):
             return await self._api.send(body)
 
