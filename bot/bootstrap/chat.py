@@ -1,7 +1,8 @@
 """Chat connectors by their configured kind: the name of a file of connectors/chat, or of a module of one's own."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
 from pydantic import ValidationError
@@ -10,14 +11,17 @@ from bot.engine.dispatcher import Channel
 from bot.errors import ConfigError, Problem
 from bot.ports.board import Board
 from bot.ports.chat import ChatConnector, ChatPlace
+from bot.ports.work import Store
 from bot.settings import ChannelSettings, Settings, explain
 
 WEB = "web"
 CONSOLE = "console"
+MEMORY = "chat memory:"
 
 
-def make_channels(settings: Settings, board: Board | None) -> Sequence[Channel]:
-    """Return one connector for each configured channel; without a board the web's are left out.
+def make_channels(settings: Settings, board: Board | None, store: Store | None = None) -> Sequence[Channel]:
+    """Return one connector for each configured channel; without a board the web's are left out, and without a store
+    connectors keep nothing over a restart.
 
     Raises `ConfigError` with every problem.
     """
@@ -25,7 +29,7 @@ def make_channels(settings: Settings, board: Board | None) -> Sequence[Channel]:
     channels: list[Channel] = []
     for name, value in settings.channels.items():
         try:
-            connector = _make(value, board, _place(settings, name))
+            connector = _make(value, board, _place(settings, name, store))
             channels += [Channel(name=name, connector=connector)] if connector else []
         except ModuleNotFoundError as error:
             problems.append(Problem(where=f"channels.{name}.kind", what=say_missing(value.kind, error)))
@@ -45,9 +49,27 @@ def say_missing(kind: str, error: ModuleNotFoundError) -> str:
     return f'no chat connector "{kind}"; look into connectors/chat for those there are'
 
 
-def _place(settings: Settings, name: str) -> ChatPlace:
+@dataclass(frozen=True, kw_only=True)
+class StoreMemory:
+    """`bot.ports.chat.ChatMemory` of one channel over the store."""
+
+    store: Store
+    channel: str
+
+    def change(self, change: Callable[[str], str]) -> str:
+        name = f"{MEMORY}{self.channel}"
+        with self.store.begin() as work:
+            before = work.switches.get(name)
+            after = change(before)
+            if after != before:
+                work.switches.set(name, after)
+        return after
+
+
+def _place(settings: Settings, name: str, store: Store | None) -> ChatPlace:
     accounts = {key: person.accounts[name] for key, person in settings.people.items() if name in person.accounts}
-    return ChatPlace(name=name, accounts=accounts)
+    memory = StoreMemory(store=store, channel=name) if store is not None else None
+    return ChatPlace(name=name, accounts=accounts, memory=memory)
 
 
 def _make(value: ChannelSettings, board: Board | None, place: ChatPlace) -> ChatConnector | None:

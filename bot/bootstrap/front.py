@@ -176,7 +176,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     """Start the parts in the order in which they need each other; they stop in reverse."""
     settings, rules = core.settings, core.rules
     engine, store, inbox, board = core.state.engine, core.state.store, core.state.inbox, core.state.board
-    channels = make_channels(settings, board)
+    channels = make_channels(settings, board, store)
     chat = StoreInbox(store, rules)
     platforms = make_platforms(settings)
     stack.push_async_callback(platforms.close)

@@ -16,7 +16,7 @@ import structlog
 
 from bot.domain.chat import Message
 from bot.engine.finishing import finish
-from bot.errors import Refused, Rejected, Unavailable
+from bot.errors import Reason, Refused, Rejected, Unavailable
 from bot.metrics import EFFECTS
 from bot.ports.chat import ChatConnector
 from bot.ports.clock import Clock
@@ -184,9 +184,9 @@ class Dispatcher:
 
     async def _defer(self, channel: Channel, effect: Effect, error: Exception) -> None:
         wait = _pause(effect.attempts, error.retry_after if isinstance(error, Unavailable) else None)
-        log.warning(
-            "effect_deferred", channel=channel.name, effect=effect.key, seconds=round(wait, 2), error=str(error)
-        )
+        is_pace = isinstance(error, Unavailable) and error.reason is Reason.RATE_LIMITED
+        say = log.info if is_pace else log.warning
+        say("effect_deferred", channel=channel.name, effect=effect.key, seconds=round(wait, 2), error=str(error))
         until = self._clock.now() + timedelta(seconds=wait)
 
         def defer() -> None:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from bot.errors import Reason, Unavailable
 
 T = TypeVar("T")
-_SHORT: Final = 2.5
+_SHORT: Final = 5.5
 """Seconds that a call may be held back here; longer waits are the dispatcher's."""
 _LONGEST: Final = 70.0
 _TRIES: Final = 4

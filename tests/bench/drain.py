@@ -4,6 +4,7 @@ The bot's store, dispatcher and connectors run here with the real SDKs; the serv
 """
 
 import asyncio
+import logging
 import sys
 import time
 from collections import Counter
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from bot.bootstrap.front import SWITCH_SECONDS
 from tests.bench.report import Row, exactly, note, quantile, show, within
@@ -40,6 +43,7 @@ class Outcome:
 
 async def measure(folder: Path) -> list[Row]:
     sys.setswitchinterval(SWITCH_SECONDS)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     async with open_scene(folder, [(kind, number) for kind in INCIDENTS for number in range(CHATS)]) as scene:
         outcome = await play(scene, INCIDENTS, PRESSES, SECONDS)
     return report(INCIDENTS, outcome)

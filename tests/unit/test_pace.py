@@ -42,7 +42,7 @@ async def test_what_a_window_holds_goes_at_once_and_the_rest_when_it_is_due(watc
 
 
 async def test_every_window_counts(watch: Watch) -> None:
-    own, times = Pace((1, 1.0), (3, 5.0)), []
+    own, times = Pace((1, 1.0), (3, 9.0)), []
     for _ in range(3):
         await take(own)
         times.append(watch.now - 100)
