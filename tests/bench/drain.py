@@ -53,16 +53,30 @@ async def play(scene: Scene, incidents: Mapping[str, int], presses: Mapping[str,
     """Let alerts come and people press for some seconds, and wait until everything is out."""
     cpu, began = time.process_time(), time.monotonic()
     people = asyncio.ensure_future(scene.far.ask(press=presses, seconds=seconds))
+    is_accepted = asyncio.Event()
+    watch = asyncio.ensure_future(_watch(scene, is_accepted))
     for turn in range(ROUNDS):
         await asyncio.sleep(max(0.0, began + turn * seconds / ROUNDS - time.monotonic()))
         numbers = {kind: range(all_ * turn // ROUNDS, all_ * (turn + 1) // ROUNDS) for kind, all_ in incidents.items()}
         await scene.receive({f"{kind}{number}": numbers[kind] for kind, number in scene.names})
     await people
-    accepted, ends = time.monotonic() - began, dict.fromkeys(incidents, 0.0)
-    while (waiting := await scene.count_waiting()) and time.monotonic() - began < DRAIN_SECONDS:
-        ends |= dict.fromkeys(waiting, time.monotonic() - began)
-        await asyncio.sleep(0.25)
+    accepted = time.monotonic() - began
+    is_accepted.set()
+    ends = await watch
     return Outcome(accepted=accepted, cpu=time.process_time() - cpu, ends=ends, told=await scene.far.ask())
+
+
+async def _watch(scene: Scene, is_accepted: asyncio.Event) -> Mapping[str, float]:
+    """Return when the last message of each kind of chat was out: looked at until all are, and no more can come."""
+    began, ends = time.monotonic(), dict.fromkeys((kind for kind, _ in scene.names), 0.0)
+    while (now := time.monotonic() - began) < DRAIN_SECONDS:
+        may_end = is_accepted.is_set()
+        waiting = await scene.count_waiting()
+        ends |= dict.fromkeys(waiting, now)
+        if may_end and not waiting:
+            break
+        await asyncio.sleep(0.25)
+    return ends
 
 
 def report(incidents: Mapping[str, int], outcome: Outcome) -> list[Row]:

@@ -419,6 +419,9 @@ class TestWhatsAppByDefault:
         place = ChatPlace(name="whatsapp", accounts={"ana": f"+{ANA}", "ben": BEN}, memory=notebook)
         first, second, later = (Watched(settings(served), place, rig.server) for _ in range(3))
         await first.webhooks(inbox)[1].handle(signed_words("help"))
+        async with asyncio.timeout(5):
+            while ANA not in notebook.text:
+                await asyncio.sleep(0.005)
         await second.post("whatsapp", self.page(), "k1", None)
         assert [got.template for got in rig.server.sent if got.keys] == [""], "no template: Ana wrote just now"
         notebook.text = json.dumps({ANA: "2020-01-01T00:00:00+00:00", "1": "x", BEN: "2999-01-01T00:00:00+00:00"})

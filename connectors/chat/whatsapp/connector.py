@@ -51,6 +51,7 @@ class Connector:
         self._memory = Memory()
         self._listens = False
         self._remembers = False
+        self._notes: set[asyncio.Task[None]] = set()
         self._people = {person: _digits(account) for person, account in place.accounts.items() if _digits(account)}
         self._accounts = {_digits(account): account for account in place.accounts.values() if _digits(account)}
         self._reporter = Reporter(place.name, self._accounts)
@@ -78,6 +79,7 @@ class Connector:
             await self.close()
 
     async def close(self) -> None:
+        await asyncio.gather(*self._notes, return_exceptions=True)
         await self._listener.close()
         await self._api.close()
 
@@ -152,7 +154,9 @@ class Connector:
             await self._listener.take(read(call, self._settings.phone_number_id, datetime.now(UTC)), inbox)
         except Unavailable as error:
             return WebAnswer(status=503, body=f"{error}\n")
-        await self._remember(is_new=True)
+        task = asyncio.create_task(self._remember(is_new=True))  # WhatsApp wants its answer at once
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
         return WebAnswer(status=200)
 
     async def _remember(self, *, is_new: bool = False) -> None:
