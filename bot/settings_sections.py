@@ -136,7 +136,7 @@ class EscalationSettings(Section):
 
 
 class ChannelSettings(BaseModel):
-    """A chat channel. `kind` is a file of connectors/chat; all other keys belong to that connector."""
+    """A chat channel. `kind` is a file of connectors/chat or a module with dots; all other keys are its connector's."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the Makefile needs on this machine; quick when it is already there.
 #
-#   environment.sh programs [tests]     git, bubblewrap, util-linux; for the tests Chromium, PostgreSQL and what writes journal files too
+#   environment.sh programs [tests]     git, bubblewrap, util-linux; for the tests Chromium, PostgreSQL, a proxy and what writes journal files too
 #   environment.sh python run|dev       .venv from requirements.txt or requirements-dev.txt (uv, else venv and pip)
 #   environment.sh lock                 write the lock files anew from pyproject.toml (uv)
 set -eu
@@ -60,6 +60,9 @@ programs() { # [tests]
     if ! has_journal_remote; then
         install_packages systemd-journal-remote ||
             say "nothing here writes journal files, their test is skipped: sudo apt-get install systemd-journal-remote"
+    fi
+    if ! has tinyproxy; then
+        install_packages tinyproxy-bin || say "no proxy here, its tests are skipped: sudo apt-get install tinyproxy-bin"
     fi
 }
 

@@ -17,6 +17,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.discord_rules import BrokenRuleError, check_description, check_message, check_modal, require
+from tests.rate_limits import Limits
 
 TOKEN = f"{'M' * 24}.{'g' * 6}.{'A' * 38}"
 BOT, APP, CHAT, GUILD = "4242", "4242", 500, "77"
@@ -89,6 +90,7 @@ class DiscordServer:
     hook_answers: list[int] = field(default_factory=list)
     address: str = ""
     takes_sessions: bool = True
+    limits: Limits | None = None
     _next: int = 1000
     _nonces: dict[str, int] = field(default_factory=dict)
     _open: dict[str, str] = field(default_factory=dict)
@@ -120,6 +122,11 @@ class DiscordServer:
             self.calls.append((name, given))
             if name not in {"callback", "complete", "follow"} and request.headers["Authorization"] != f"Bot {TOKEN}":
                 return _answer(401, {"message": "401: Unauthorized", "code": 0})
+            route = f"{name} {request.match_info.get('channel', '')}"
+            limits = self.limits if "channel" in request.match_info else None
+            window = "threads" if name == "open_thread" else "route"
+            if limits is not None and (wait := limits.take(**{window: route}, all="")):
+                return _ask_to_wait(wait, _tell_limits(limits, window, route))
             if self.faults.get(name):
                 status, body, more = self.faults[name].pop(0)
                 page = more.get("X-Page")
@@ -132,7 +139,8 @@ class DiscordServer:
                 if isinstance(error, BrokenRuleError):
                     self.violations.append(f"{name}: {error}")
                 return _refuse(error)
-            return _answer(200, result) if result is not None else web.Response(status=204)
+            told = _tell_limits(limits, window, route)
+            return _answer(200, result, told) if result is not None else web.Response(status=204, headers=told)
 
         return serve
 
@@ -427,6 +435,21 @@ def _refuse(error: Exception) -> web.Response:
     if isinstance(error, KeyError):
         return _answer(404, {"message": "Unknown Message", "code": 10008})
     return _answer(404, {"message": str(error), "code": 10003})
+
+
+def _tell_limits(limits: Limits | None, window: str, route: str) -> dict[str, str]:
+    """Return the headers by which Discord says how many calls of a route are left."""
+    if limits is None:
+        return {}
+    left, seconds = limits.left(window, route)
+    told = {"Limit": limits.windows[window].count, "Remaining": left, "Reset-After": f"{seconds:.3f}"}
+    told |= {"Reset": f"{time.time() + seconds:.3f}", "Bucket": route.partition(" ")[0]}
+    return {f"X-RateLimit-{name}": str(value) for name, value in told.items()}
+
+
+def _ask_to_wait(wait: float, told: Mapping[str, str]) -> web.Response:
+    body = {"message": "You are being rate limited.", "retry_after": round(wait, 3), "global": False}
+    return _answer(429, body, {**told, "Retry-After": f"{wait:.3f}", "Via": "1.1 google"})
 
 
 def _answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> web.Response:

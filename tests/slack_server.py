@@ -12,6 +12,8 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.rate_limits import Limits, whole_seconds
+
 CHAT = "C0123"
 BOT_TOKEN = "xoxb-1-secret-of-the-bot"
 APP_TOKEN = "xapp-1-secret-of-the-app"
@@ -36,7 +38,8 @@ JSON = dict[str, Any]
 class SlackServer:
     """Holds what was posted.
 
-    `fault`, once set, is how the next API call is answered; `loses` names a method that is done but not answered once.
+    `fault`, once set, is how the next API call is answered; `loses` names a method that is done but not answered once;
+    `limits` refuse what comes too soon.
     """
 
     def __init__(self) -> None:
@@ -48,6 +51,7 @@ class SlackServer:
         self.fault: tuple[int, dict[str, str], JSON] | None = None
         self.loses = ""
         self.url = ""
+        self.limits: Limits | None = None
         self.acknowledged: list[str] = []
         self.calls: list[str] = []
         self.violations: list[str] = []
@@ -123,6 +127,9 @@ class SlackServer:
         self.calls.append(method)
         if method == "apps.connections.open" and request.headers.get("Authorization") != f"Bearer {APP_TOKEN}":
             return web.json_response({"ok": False, "error": "invalid_auth"})
+        if wait := self._find_wait(method, values):
+            headers = {"Retry-After": str(whole_seconds(wait))}
+            return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
         try:
             self._check(method, values, request.headers.get("Authorization", ""))
             answer = getattr(self, f"_on_{method.replace('.', '_').lower()}")(values)
@@ -133,6 +140,12 @@ class SlackServer:
             self.loses = ""
             return web.json_response({"ok": False}, status=503)
         return web.json_response({"ok": True, **answer})
+
+    def _find_wait(self, method: str, values: JSON) -> float:
+        """Return the seconds until a call may come, 0 where it may."""
+        if self.limits is None or method not in {"chat.postMessage", "chat.update"}:
+            return 0.0
+        return self.limits.take(edits="") if method == "chat.update" else self.limits.take(channel=values["channel"])
 
     def _check(self, method: str, values: JSON, authorization: str) -> None:
         assert method in REQUIRED, "an unknown method"

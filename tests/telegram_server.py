@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.rate_limits import Limits, whole_seconds
+
 DESCRIPTION = Path(__file__).resolve().parents[2] / "shared" / "specs" / "telegram" / "api.json"
 TOKEN = "4242:" + "A" * 35
 BOT = {"id": 4242, "is_bot": True, "first_name": "Nightshift", "username": "nightshift_bot"}
@@ -81,6 +83,7 @@ class TelegramServer:
     commands: list[dict[str, Any]] = field(default_factory=list)
     confirmed: int = 0
     answered: list[int] = field(default_factory=list)
+    limits: Limits | None = None
     _next: int = 100
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -99,6 +102,10 @@ class TelegramServer:
             moved = {"migrate_to_chat_id": self.chat}
             body = {"description": "Bad Request: group chat was upgraded to a supergroup chat", "parameters": moved}
             return web.json_response({"ok": False, "error_code": 400, **body}, status=400)
+        if self.limits is not None and method.startswith("send"):
+            chat = str(given["chat_id"])
+            if wait := self.limits.take(chat=chat, group=chat, all=""):
+                return _ask_to_wait(whole_seconds(wait))
         waiting = self.faults.get(method)
         if waiting:
             status, body = waiting.pop(0)
@@ -350,6 +357,11 @@ def _require(holds: object, text: str) -> None:
 
 def _refuse(status: int, text: str) -> web.Response:
     return web.json_response({"ok": False, "error_code": status, "description": text}, status=status)
+
+
+def _ask_to_wait(seconds: int) -> web.Response:
+    body = {"description": f"Too Many Requests: retry after {seconds}", "parameters": {"retry_after": seconds}}
+    return web.json_response({"ok": False, "error_code": 429, **body}, status=429)
 
 
 def _units(text: str) -> int:

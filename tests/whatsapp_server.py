@@ -18,6 +18,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.rate_limits import Limits
+
 SPECS = Path(__file__).resolve().parents[2] / "shared" / "specs" / "whatsapp"
 TOKEN = "EAAG" + "t" * 40
 SECRET = "a" * 32
@@ -80,6 +82,7 @@ class WhatsAppServer:
     lost: int = 0
     hook: str = ""
     answered: list[int] = field(default_factory=list)
+    limits: Limits | None = None
     _files: dict[str, str] = field(default_factory=dict)
     _next: int = 100
     _last: bytes = b""
@@ -113,6 +116,7 @@ class WhatsAppServer:
         if status:
             return web.json_response({"error": body}, status=status, headers=headers)
         try:
+            _require_pause(self.limits, given["to"])
             _hold_against_description(given)
             got = self._keep(given)
         except _RefusalError as refusal:
@@ -291,6 +295,11 @@ def _refuse(status: int, code: int, text: str) -> web.Response:
 def _require(is_so: object, text: str) -> None:
     if not is_so:
         raise _RefusalError(text)
+
+
+def _require_pause(limits: Limits | None, person: str) -> None:
+    if limits is not None and limits.take(person=person, all=""):
+        raise _RefusalError("(Business Account, Consumer Account) pair rate limit hit", 131056, counts=False)
 
 
 def _units(text: str) -> int:

@@ -24,8 +24,11 @@ def _make_command(kind: str, default: Path) -> Callable[..., None]:
             str,
             typer.Option(help="Where the test card goes: channel, group; in WhatsApp a number.", show_default=False),
         ] = "",
+        name: Annotated[
+            str, typer.Option(help=f"What the channel is called: for a second one of {kind}.", show_default=kind)
+        ] = "",
         yes: Annotated[
-            bool, typer.Option("--yes", help=f"Ask nothing: secrets come from NIGHTSHIFT_{kind.upper()}_… variables.")
+            bool, typer.Option("--yes", help="Ask nothing: secrets come from NIGHTSHIFT_<NAME>_… variables.")
         ] = False,
         config: Annotated[
             Path | None,
@@ -37,7 +40,7 @@ def _make_command(kind: str, default: Path) -> Callable[..., None]:
         from bot.bootstrap.connect_wizard import Order, Terminal, connect  # noqa: PLC0415 -- keeps --help fast
 
         given = {"chat": chat} if chat else {}
-        order = Order(kind=kind, config=config or default, variables=dict(os.environ), given=given)
+        order = Order(kind=kind, config=config or default, variables=dict(os.environ), name=name, given=given)
         is_patient = sys.stdin.isatty() and not yes
         connect(order, Terminal(say=print, ask=_say_nothing if yes else _ask, is_patient=is_patient))
 

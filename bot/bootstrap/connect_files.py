@@ -21,15 +21,18 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9!%&()*+,./:;<=>?@\[\]^_{|}~-]+")
 class Files:
     """One channel's part of the configuration. Nothing is written before `write`."""
 
-    def __init__(self, config: Path, name: str) -> None:
+    def __init__(self, config: Path, name: str, kind: str) -> None:
         self.config = config.absolute()
         self.env = self.config.with_name(ENV_FILE)
         self._name = name
+        self._kind = kind
         self._text = _read(self.config)
         self._env_text = _read(self.env)
         self._all = _parse(config, self._text)
         channels = self._all.get("channels")
         self._table: dict[str, Any] | None = channels.get(name) if isinstance(channels, dict) else None
+        if self._table is not None and self._table.get("kind", kind) != kind:
+            raise Refused(f'The channel "{name}" is {self._table["kind"]}: choose another name.', Reason.CONFLICT)
 
     def known(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return the settings that are known: variables win over `.env`, `.env` over the configuration."""
@@ -71,7 +74,7 @@ class Files:
 
     def _add_table(self, plain: Mapping[str, str | int]) -> str:
         lines = [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
-        table = "\n".join([f"[channels.{self._name}]", f'kind = "{self._name}"', *lines]) + "\n"
+        table = "\n".join([f"[channels.{self._name}]", f'kind = "{self._kind}"', *lines]) + "\n"
         text = f"{self._text.rstrip()}\n\n{table}" if self._text.strip() else table
         try:
             tomllib.loads(text)

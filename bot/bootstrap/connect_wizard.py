@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from bot.ports.chat_setup import ChatSetup, Question
 from bot.settings_connections import PREFIX
 
 _YOU: Final = "you"
+_NAME: Final = re.compile(r"[a-z][a-z0-9]{0,31}")
+"""Of a channel: it stands in addresses, and in variables, where "_" parts it from the setting."""
 _NO_ADDRESS: Final = "https://<your address>"
 
 
@@ -34,32 +37,42 @@ class Terminal:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What the command line says: whose channel, in which configuration, with which values given already."""
+    """What the command line says: whose channel, in which configuration, with which values given already.
+
+    `name` is the channel's where it is not called like its kind: a second one of the same.
+    """
 
     kind: str
     config: Path
+    name: str = ""
     variables: Mapping[str, str]
     given: Mapping[str, str] = field(default_factory=dict)
 
 
 def connect(order: Order, terminal: Terminal) -> None:
     """Set a channel up. Raises `Refused` where something is of no use; then nothing was written."""
-    setup = _load(order.kind)
-    files = Files(order.config, order.kind)
+    setup, name = _load(order.kind), order.name or order.kind
+    if not _NAME.fullmatch(name):
+        raise Refused("--name may hold up to 32 small letters and digits, such as slack2.", Reason.BAD_INPUT)
+    files = Files(order.config, name, order.kind)
     for line in setup.begin:
         terminal.say(line)
     known = {**files.known(order.variables), **order.given}
-    given = _ask_all(setup, known, order.kind, terminal)
+    given = _ask_all(setup, known, name, terminal)
     passing = {question.setting for question in setup.questions if not question.kept}
     kept = {key: value for key, value in (known | given).items() if key not in passing}
     account = next((given[key] for key in passing if key in given), "")
-    waits = asyncio.run(_finish(setup, kept, ChatPlace(name=order.kind, accounts={_YOU: account} if account else {})))
+    waits = asyncio.run(_finish(setup, kept, ChatPlace(name=name, accounts={_YOU: account} if account else {})))
     terminal.say(f"! The test card did not go out yet: {waits}" if waits else "✓ The test card is there.")
     _tell(files, files.write(*_sort(setup, given, kept, files.in_variables(order.variables))), terminal)
     for line in setup.end:
-        terminal.say(line.replace("{address}", files.public_url(order.variables) or _NO_ADDRESS))
-    terminal.say(f'Accounts stand with their people, in [people.<name>]: accounts = {{ {order.kind} = "…" }}')
+        terminal.say(_fill_in(line, files.public_url(order.variables) or _NO_ADDRESS, name))
+    terminal.say(f'Accounts stand with their people, in [people.<name>]: accounts = {{ {name} = "…" }}')
     terminal.say("Then: nightshift doctor, nightshift run")
+
+
+def _fill_in(line: str, address: str, name: str) -> str:
+    return line.replace("{address}", address).replace("{name}", name).replace("{NAME}", name.upper())
 
 
 def _load(kind: str) -> ChatSetup:
@@ -70,7 +83,7 @@ def _load(kind: str) -> ChatSetup:
     return setup
 
 
-def _ask_all(setup: ChatSetup, known: Mapping[str, str], kind: str, terminal: Terminal) -> dict[str, str]:
+def _ask_all(setup: ChatSetup, known: Mapping[str, str], name: str, terminal: Terminal) -> dict[str, str]:
     """Return the value of each question; what is known already is looked at, not asked for."""
     asked = {question.setting for question in setup.questions}
     base = {key: value for key, value in known.items() if key not in asked}
@@ -84,7 +97,7 @@ def _ask_all(setup: ChatSetup, known: Mapping[str, str], kind: str, terminal: Te
             if is_right:
                 break
             if not terminal.is_patient:
-                way = "--chat" if question.setting == "chat" else f"{PREFIX}{kind}_{question.setting}".upper()
+                way = "--chat" if question.setting == "chat" else f"{PREFIX}{name}_{question.setting}".upper()
                 raise Refused(f"{question.label}: {said} Nothing was written. Give it by {way}.", Reason.BAD_INPUT)
             terminal.say(f"✗ {said}")
             value = ""

@@ -68,6 +68,7 @@ from connectors.workspaces.git import Settings as GitSettings
 
 log = structlog.get_logger(__name__)
 STOP_SECONDS = 5
+RESTART_SECONDS = 5.0
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from another. A delivery changes threads twice before its 2xx; at Python's
 5 ms each change waits that long while a batch is taken in (measured)."""
@@ -181,7 +182,8 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     settings, rules = core.settings, core.rules
     engine, store, inbox, board = core.state.engine, core.state.store, core.state.inbox, core.state.board
     accounts = AccountBook(store, rules)
-    channels, contacts = make_channels(settings, board, accounts.open), make_contacts(settings)
+    channels = make_channels(settings, board, accounts=accounts.open, store=store)
+    contacts = make_contacts(settings)
     await accounts.begin()
     links = Links(base=settings.public_url or "")
     chat = StoreInbox(store, rules, links)
@@ -196,13 +198,12 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     model = make_model_phases(
         settings, store=store, rules=rules, redactor=core.redactor, drafter=worker, handlers=handlers
     )
-    pausing = Pausing(store)
     if core.state.keeper is not None:
         await asyncio.to_thread(core.state.keeper.begin)
         core.state.keeper.start()
         stack.push_async_callback(core.state.keeper.close)
     revert = RevertPhase(store, rules, tools=tools, handlers=handlers).phase()
-    await engine.launch(*(pausing.guard(phase) for phase in (*handlers.phases(), *model, revert)))
+    await engine.launch(*map(Pausing(store).guard, (*handlers.phases(), *model, revert)))
     stack.push_async_callback(engine.close, STOP_SECONDS)
 
     composer = Composer(store, rules, links)
@@ -346,7 +347,7 @@ async def _listen_to(channel: Channel, chat: StoreInbox) -> None:
             await asyncio.Event().wait()
         except (NightshiftError, OSError) as error:
             log.warning("connector_restarts", channel=channel.name, error=str(error))
-            await asyncio.sleep(5)
+            await asyncio.sleep(RESTART_SECONDS)
 
 
 def _tick(core: _Core, accounts: AccountBook) -> Ticker:

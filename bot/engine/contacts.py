@@ -4,7 +4,7 @@ A page that may have gone out before the process died is sent again: at most onc
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -60,9 +60,9 @@ class ContactDispatcher(UnitWork):
         self._held: set[str] = set()
         self._unrecorded: set[str] = set()
 
-    def wake(self) -> None:
-        """Look for work now. Callable from any thread. Where nobody has a contact the sweep is enough."""
-        if self._contacts:
+    def wake(self, targets: Collection[str]) -> None:
+        """Look now where something was promised to a contact. Callable from any thread."""
+        if any(target.startswith(CONTACT) for target in targets):
             self._loop.call_soon_threadsafe(self._event.set)
 
     async def run(self) -> None:

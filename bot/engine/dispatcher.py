@@ -8,9 +8,10 @@ under the same key: at most one extra copy per crash.
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ParamSpec, TypeVar
 
 import structlog
 
@@ -31,6 +32,10 @@ SEND_SECONDS = 30.0
 CARD = "card"
 SHOWN = "#shown"
 """After a slot's name: not a message, but the digest of what the one in the slot says."""
+AT_ONCE = 2
+"""Looks at the store at once, however many channels there are: whoever presses a button waits for no line of them."""
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +80,17 @@ class Dispatcher:
         self._on_trouble = on_trouble
         self._wake = {channel.name: asyncio.Event() for channel in channels}
         self._loop = asyncio.get_running_loop()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
-    def wake(self) -> None:
-        """Look for work now. Callable from any thread."""
-        self._loop.call_soon_threadsafe(self._set_all)
+    def wake(self, targets: Collection[str]) -> None:
+        """Look now for what was promised to these. Callable from any thread."""
+        self._loop.call_soon_threadsafe(self._set, targets)
 
-    def _set_all(self) -> None:
-        for event in self._wake.values():
-            event.set()
+    def _set(self, targets: Collection[str]) -> None:
+        for target in targets:
+            event = self._wake.get(target.removeprefix(CHAT))
+            if event is not None:
+                event.set()
 
     async def run(self) -> None:
         """Serve all channels until cancelled."""
@@ -106,7 +114,7 @@ class Dispatcher:
 
     async def _drain(self, channel: Channel) -> float:
         """Send what is due; return how long to sleep, 0 to look again at once."""
-        effects = await asyncio.to_thread(self._load, channel.name)
+        effects = await self._ask_store(self._load, channel.name)
         if not effects:
             return self._sweep
         now = self._clock.now()
@@ -126,6 +134,10 @@ class Dispatcher:
                 return ()
             return found
 
+    async def _ask_store(self, look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._turns:
+            return await asyncio.to_thread(look, *args, **kwargs)
+
     async def _send(self, channel: Channel, effect: Effect, older: Sequence[Effect]) -> None:
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -137,25 +149,25 @@ class Dispatcher:
         except (Rejected, Refused) as error:
             log.warning("effect_rejected", effect=effect.key, error=str(error))
             EFFECTS.labels(target=channel.name, result="failed").inc()
-            await asyncio.to_thread(self._settle, [effect, *older], EffectState.FAILED, str(error))
+            await self._ask_store(self._settle, [effect, *older], EffectState.FAILED, str(error))
             return
         except Exception as error:
             log.exception("effect_crashed", effect=effect.key)
             EFFECTS.labels(target=channel.name, result="failed").inc()
-            await asyncio.to_thread(self._settle, [effect, *older], EffectState.FAILED, type(error).__name__)
+            await self._ask_store(self._settle, [effect, *older], EffectState.FAILED, type(error).__name__)
             return
-        await asyncio.to_thread(self._settle, [effect, *older], EffectState.DONE, "", outcome)
+        await self._ask_store(self._settle, [effect, *older], EffectState.DONE, "", outcome)
         reach("effect.settled")
         EFFECTS.labels(target=channel.name, result="done").inc()
 
     async def _deliver(self, channel: Channel, effect: Effect) -> _Sent | None:
         """Post or edit; return what the store has to remember of it."""
-        message = await asyncio.to_thread(self._compose, effect, channel.name)
+        message = await self._ask_store(self._compose, effect, channel.name)
         if message is None:
             return None
         message = channel.connector.limits.fit(message)
-        ref, card = await asyncio.to_thread(self._refs, channel.name, message)
-        if message.is_pinned and ref is not None and await asyncio.to_thread(self._is_shown, channel.name, message):
+        ref, card = await self._ask_store(self._refs, channel.name, message)
+        if message.is_pinned and ref is not None and await self._ask_store(self._is_shown, channel.name, message):
             return None
         if ref is not None and channel.connector.limits.can_edit and await _edit(channel, message, ref):
             return _Sent(message=message) if message.is_pinned else None
@@ -193,9 +205,9 @@ class Dispatcher:
 
     async def _defer(self, channel: Channel, effect: Effect, error: Exception) -> None:
         wait = _pause(effect.attempts, error.retry_after if isinstance(error, Unavailable) else None)
-        log.warning(
-            "effect_deferred", channel=channel.name, effect=effect.key, seconds=round(wait, 2), error=str(error)
-        )
+        is_pace = isinstance(error, Unavailable) and error.reason is Reason.RATE_LIMITED
+        say = log.info if is_pace else log.warning
+        say("effect_deferred", channel=channel.name, effect=effect.key, seconds=round(wait, 2), error=str(error))
         until = self._clock.now() + timedelta(seconds=wait)
 
         def defer() -> None:
@@ -204,7 +216,7 @@ class Dispatcher:
                 work.effects.defer(effect.key, until, why)
                 self._on_trouble(work, effect, why, until)
 
-        await asyncio.to_thread(defer)
+        await self._ask_store(defer)
 
 
 async def _edit(channel: Channel, message: Message, ref: str) -> bool:

@@ -1,6 +1,6 @@
 """Chat services: translate and decide nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,13 +39,25 @@ class Health:
     text: str
 
 
+class ChatMemory(Protocol):
+    """A short text that a connector keeps over restarts, the same for every process."""
+
+    def change(self, change: Callable[[str], str]) -> str:
+        """Put what `change` makes of the text, "" at first, in its place, and return that. Raises `Unavailable`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChatPlace:
     """What a connector is told besides its settings: its channel's name, and who has which account there. People may
-    link accounts while it runs: the accounts are looked at each time."""
+    link accounts while it runs: the accounts are looked at each time.
+
+    Without a `memory` it forgets with its process what it could not ask its service for.
+    """
 
     name: str
     accounts: Mapping[str, str] = field(default_factory=dict)
+    memory: ChatMemory | None = None
 
 
 class ChatConnector(Protocol):

@@ -42,8 +42,8 @@ class Opened:
 class ChatSetup:
     """A service's part of `nightshift connect`. `begin` and `end` are for the person, before and after the questions.
 
-    In them {address} stands for the address of this server. `card_may_wait`: the service may refuse the test card
-    until something of `end` is done.
+    In them {address} stands for the address of this server, {name} for the channel's name, {NAME} for how variables
+    write it. `card_may_wait`: the service may refuse the test card until something of `end` is done.
     """
 
     begin: tuple[str, ...]

@@ -3,8 +3,8 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +50,7 @@ from bot.store.postgres import Member, open_postgres
 from bot.store.told import SqlToldChanges
 from bot.store.transcripts import SqlTranscripts, StepWriter
 from bot.store.trouble import as_unavailable
+from bot.store.turn import Turn
 
 BUSY_MS = 10_000
 NEWEST = "0007"
@@ -184,11 +185,13 @@ class SqlStore:
         self._clock = clock
         self._phases = phases
         self._member = member
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[Collection[str]], None]] = []
         self._steps = StepWriter(engine)
+        self._turn = Turn(BUSY_MS / 1000) if engine.dialect.name == "sqlite" else nullcontext()
 
-    def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each commit that holds new effects, in the committing thread; it must not block.
+    def on_commit(self, listener: Callable[[Collection[str]], None]) -> None:
+        """Tell `listener` the targets of new effects after each commit that holds some, in the committing thread; it
+        must not block.
 
         Not after every commit: whoever looks for effects opens a unit too, and would wake itself for ever.
         """
@@ -196,13 +199,13 @@ class SqlStore:
 
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
-        with open_session(self.engine) as session:
+        with self._turn, open_session(self.engine) as session:
             yield _unit(session, self._clock.now(), self._phases(session), self._member)
             reach("store.commit.before")
         reach("store.commit.after")
-        if session.info.get(PROMISED):
+        if targets := session.info.get(PROMISED):
             for listener in self._listeners:
-                listener()
+                listener(targets)
 
     def append(self, step: Step) -> bool:
         return self._steps.add(step, self._clock.now())

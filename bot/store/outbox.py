@@ -20,7 +20,7 @@ from bot.store.rows import ApprovalRow, ChatEventRow, EffectRow, PostingRow, Swi
 KEPT: Final = "held:"
 """Targets of what waits for the end of a pause: no part of the backlog, because nothing is late."""
 PROMISED: Final = "nightshift-promised"
-"""Set in a session's `info` once it holds a new effect."""
+"""In a session's `info` the targets of its new effects."""
 
 
 def _effect(row: EffectRow) -> Effect:
@@ -68,7 +68,7 @@ class SqlEffects:
             )
         )
         self._session.flush()
-        self._session.info[PROMISED] = True
+        self._session.info.setdefault(PROMISED, set()).add(target)
         return True
 
     def get(self, key: str) -> Effect | None:

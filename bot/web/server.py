@@ -17,7 +17,9 @@ from bot.web.page_tests import PageTests
 from bot.web.pages import Pages, mount_pages
 
 log = structlog.get_logger(__name__)
-MAX_CHAT_BODY: Final = 1024 * 1024
+MAX_FORM: Final = 1024 * 1024
+MAX_CHAT_BODY: Final = 4 * 1024 * 1024
+"""WhatsApp puts up to 3 MB of events into one call; connectors that need less look themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Surface:
 
 def build_app(surface: Surface) -> web.Application:
     """Return the application, not yet listening."""
-    app = web.Application(client_max_size=MAX_CHAT_BODY, middlewares=[_calm_errors])
+    app = web.Application(client_max_size=MAX_FORM, middlewares=[_calm_errors])
     mount_pages(app, surface.pages)
     app.router.add_post("/v1/alerts/{sender}", surface.intake.receive)
     app.router.add_post("/v1/changes", surface.changes.receive)

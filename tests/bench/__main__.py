@@ -8,7 +8,19 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from tests.bench import agent, approval, ci_logs, footprint, incidents, intake, logs, on_postgres, parts, suspects
+from tests.bench import (
+    agent,
+    approval,
+    ci_logs,
+    drain,
+    footprint,
+    incidents,
+    intake,
+    logs,
+    on_postgres,
+    parts,
+    suspects,
+)
 from tests.bench.report import Row, Section, measure_slowdown, print_section, write_section
 from tests.e2e.walk import ROOT
 
@@ -18,6 +30,7 @@ PARTS: dict[str, tuple[str, Callable[[Path], Coroutine[None, None, list[Row]]]]]
     "intake": ("Intake", intake.measure),
     "postgres": ("Intake on PostgreSQL", on_postgres.measure),
     "incidents": ("Incidents", incidents.measure),
+    "drain": ("Many chats", drain.measure),
     "approval": ("From the press to the verdict", approval.measure),
     "suspects": ("Suspects", suspects.measure),
     "parts": ("Parts", parts.measure),

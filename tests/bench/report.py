@@ -15,7 +15,7 @@ from pathlib import Path
 BUSY = 1.25
 HEAD = f"""# Benchmarks
 
-Written by `make bench`, which takes about twenty minutes; do not edit. It runs the real program as a process
+Written by `make bench`, which takes about 25 minutes; do not edit. It runs the real program as a process
 beside the benchmark on one machine. Times depend on the machine and what else runs there; where that is all,
 the limit is a ratio to something measured in the same run.
 

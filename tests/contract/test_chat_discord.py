@@ -19,6 +19,7 @@ from connectors.chat.discord import Connector, Settings
 from connectors.chat.discord import gateway as gating
 from connectors.chat.discord import listener as listening
 from connectors.chat.discord.reference import read_reference
+from tests import rate_limits
 from tests.contract.chat_suite import ACK, REJECT, ChatContract, ChatRig, RecordingInbox, card, note
 from tests.discord_server import BEN, BOT, CHAT, PUBLIC, TOKEN, DiscordServer, Stored
 
@@ -397,6 +398,15 @@ class TestChatDiscord(ChatContract):
         with pytest.raises(Unavailable):
             await listens
         await connector.close()
+
+    async def test_a_limit_that_is_far_from_used_up_holds_nothing_up_however_long_it_counts(
+        self, rig: DiscordRig
+    ) -> None:
+        rig.server.limits = rate_limits.discord()
+        async with asyncio.timeout(2):
+            refs = [await self._post(rig, card(incident=f"INC-{number}"), f"k{number}") for number in range(3)]
+        assert len(set(refs)) == len(rig.server.threads) == 3
+        assert rig.server.limits.refused == 0
 
     async def test_a_page_of_a_proxy_is_no_answer_of_discord(self, rig: DiscordRig) -> None:
         rig.server.faults["send"] = [(200, {}, {"X-Page": "<html>Please sign in</html>"})]

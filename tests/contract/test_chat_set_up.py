@@ -80,9 +80,12 @@ Setting = Callable[..., Person]
 
 @pytest.fixture
 def set_up(place: Path) -> Setting:
-    def run(kind: str, person: Person, *, is_patient: bool = True, given: Any = (), **variables: str) -> Person:
-        named = {f"NIGHTSHIFT_{kind}_{key}".upper(): value for key, value in variables.items()}
-        order = Order(kind=kind, config=place / "nightshift.toml", variables=named, given=dict(given))
+    def run(
+        kind: str, person: Person, *, name: str = "", is_patient: bool = True, given: Any = (), **variables: str
+    ) -> Person:
+        named = {f"NIGHTSHIFT_{name or kind}_{key}".upper(): value for key, value in variables.items()}
+        config = place / "nightshift.toml"
+        order = Order(kind=kind, config=config, variables=named, name=name, given=dict(given))
         connect(order, Terminal(say=person.read.append, ask=person.ask, is_patient=is_patient))
         assert person.answers == []
         return person
@@ -119,6 +122,27 @@ def test_slack_shows_the_manifest_and_keeps_what_works(set_up: Setting, place: P
     assert server.violations == []
     config = kept(place, slack_server.BOT_TOKEN, slack_server.APP_TOKEN)
     assert f'[channels.slack]\nkind = "slack"\nchat = "{slack_server.CHAT}"\n' in config
+
+
+def test_a_second_channel_of_a_kind_gets_a_name_of_its_own(set_up: Setting, place: Path) -> None:
+    server = WhatsAppServer()
+    with served(server.app()) as url:
+        given = {"url": f"{url}/v23.0", "phone_number_id": whatsapp_server.PHONE, "token": whatsapp_server.TOKEN}
+        person = Person(whatsapp_server.SECRET, whatsapp_server.VERIFY, whatsapp_server.ANA)
+        set_up("whatsapp", person, name="second", **given)
+    assert "/v1/chat/second and the verify token;" in person.text
+    assert "it stands in .env as NIGHTSHIFT_SECOND_VERIFY_TOKEN." in person.text
+    assert 'accounts = { second = "…" }' in person.text
+    assert '[channels.second]\nkind = "whatsapp"\n' in kept(place, whatsapp_server.TOKEN, whatsapp_server.SECRET)
+    assert f"NIGHTSHIFT_SECOND_TOKEN={whatsapp_server.TOKEN}" in (place / ".env").read_text()
+
+
+@pytest.mark.parametrize("name", ["Slack", "slack_2", "2", "a b", "../x", "web", "x" * 33])
+def test_a_name_that_is_of_no_use_or_taken_is_refused(set_up: Setting, place: Path, name: str) -> None:
+    before = (place / "nightshift.toml").read_text()
+    with pytest.raises(Refused):
+        set_up("slack", Person(), name=name)
+    assert (place / "nightshift.toml").read_text() == before
 
 
 def test_slack_names_the_scopes_that_are_missing(set_up: Setting) -> None:

@@ -393,6 +393,16 @@ class TestChatSlackOverHttp:
         assert 400 <= answer.status < 500
         assert inbox.events == []
 
+    async def test_a_signed_event_that_is_nested_too_deeply_changes_nothing(
+        self, rig: HttpRig, inbox: RecordingInbox
+    ) -> None:
+        ref = await rig.connector.post("slack", card(), "key-1", None)
+        payload = rig.server.pressing(ref, ACK.id, ANA, "1")
+        for depth in range(40):
+            payload["more"] = [payload.get("more", depth)]
+        answer = await rig.request("interactive", payload)
+        assert (answer.status, inbox.events) == (400, [])
+
     async def test_an_event_that_cannot_be_stored_is_sent_again(self, rig: HttpRig, inbox: RecordingInbox) -> None:
         async def receive(event: Press | Said) -> Reply:
             raise OSError("the disk is full")

@@ -372,6 +372,14 @@ class TestChatTelegram(ChatContract):
         if status == 429:
             assert caught.value.retry_after == 7
 
+    async def test_an_answer_that_comes_too_soon_is_given_later(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
+        wait = {"description": "Too Many Requests: retry after 1", "parameters": {"retry_after": 1}}
+        rig.server.faults = {"sendMessage": [(429, wait)]}
+        await rig.say("/incident status")
+        async with asyncio.timeout(5):
+            while not [one for one in rig.server.messages.values() if one.text == inbox.reply.text]:
+                await asyncio.sleep(0.005)
+
     async def test_a_group_that_became_a_supergroup_is_followed(self, rig: TelegramRig) -> None:
         rig.server.chat, rig.server.moved_from = -100777, CHAT
         await self._post(rig, card())

@@ -1,6 +1,10 @@
 """WhatsApp as a chat service: our client of the Cloud API against a server on the loopback."""
 
 import asyncio
+import hashlib
+import hmac
+import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import pytest
@@ -99,6 +103,26 @@ class WhatsAppRig(ChatRig):
 
     async def repeat(self) -> None:
         await self.server.repeat()
+
+
+class Notebook:
+    """A memory that outlives its connector."""
+
+    text = ""
+
+    def change(self, change: Callable[[str], str]) -> str:
+        self.text = change(self.text)
+        return self.text
+
+
+def signed_words(text: str) -> WebRequest:
+    """Return a call of WhatsApp in which Ana says something."""
+    message = {"from": ANA, "id": f"wamid.{text}", "timestamp": str(int(time.time())), "type": "text"}
+    value = {"metadata": {"phone_number_id": PHONE}, "messages": [{**message, "text": {"body": text}}]}
+    body = json.dumps({"entry": [{"changes": [{"field": "messages", "value": value}]}]}).encode()
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"x-hub-signature-256": f"sha256={signature}"}
+    return WebRequest(method="POST", path="/v1/chat/whatsapp", headers=headers, body=body)
 
 
 def _key(shown: Sequence[Got], button: Button) -> tuple[Got, str] | None:
@@ -388,6 +412,29 @@ class TestWhatsAppByDefault:
             "why is it failing?",
         ]
         assert [event.incident for event in inbox.events if isinstance(event, Said)] == ["INC-7"] * 5
+
+    async def test_who_wrote_within_a_day_is_known_after_a_restart(
+        self, rig: WhatsAppRig, served: TestServer, inbox: RecordingInbox
+    ) -> None:
+        notebook = Notebook()
+        place = ChatPlace(name="whatsapp", accounts={"ana": f"+{ANA}", "ben": BEN}, memory=notebook)
+        first, second, later = (Watched(settings(served), place, rig.server) for _ in range(3))
+        await first.webhooks(inbox)[1].handle(signed_words("help"))
+        async with asyncio.timeout(5):
+            while ANA not in notebook.text:
+                await asyncio.sleep(0.005)
+        await second.post("whatsapp", self.page(), "k1", None)
+        assert [got.template for got in rig.server.sent if got.keys] == [""], "no template: Ana wrote just now"
+        notebook.text = json.dumps({ANA: "2020-01-01T00:00:00+00:00", "1": "x", BEN: "2999-01-01T00:00:00+00:00"})
+        await later.post("whatsapp", self.page(rings=("ana", "ben")), "k2", None)
+        assert [got.template for got in rig.server.sent if got.keys][1:] == ["nightshift_page"] * 2
+        for connector in (first, second, later):
+            await connector.close()
+
+    async def test_an_answer_that_comes_too_soon_is_given_later(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
+        rig.server.faults = [(400, {"code": 131056, "message": "pair rate limit hit"}, {"Retry-After": "0"})]
+        await rig.say("help")
+        await rig.server.wait(lambda got: got.text == inbox.reply.text)
 
     async def test_a_stranger_is_answered_once_an_hour_and_shown_nothing(
         self, rig: WhatsAppRig, inbox: RecordingInbox

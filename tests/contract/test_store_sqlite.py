@@ -148,14 +148,14 @@ class TestListeners:
     @pytest.fixture
     def told(self, rig) -> list[str]:
         told: list[str] = []
-        sqlite_store(rig).on_commit(lambda: told.append("wake"))
+        sqlite_store(rig).on_commit(told.extend)
         return told
 
     def test_hear_of_new_promises(self, rig, told):
         with rig.store.begin() as work:
             work.effects.intend("k", "t", {})
             assert not told, "not before it is committed"
-        assert told == ["wake"]
+        assert told == ["t"]
 
     def test_do_not_hear_of_anything_else(self, rig, told):
         with rig.store.begin() as work:

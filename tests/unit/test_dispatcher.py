@@ -1,6 +1,7 @@
 """The dispatcher keeps promises: in order, newest first of its kind, again where that may help, and once."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -289,6 +290,32 @@ class TestTheLoop:
             await asyncio.to_thread(rig.world.receive, group(alert("DiskFull")))
             while "INC-2" not in {message.incident for _, message, _, _ in chat.posts}:
                 await asyncio.sleep(0.005)
+
+    async def test_only_the_channels_that_have_something_new_are_woken(self, world, chat):
+        compose = Composer(world.store, world.rules, Links()).compose
+        channels = [Channel(name=name, connector=Chat()) for name in ("web", "console")]
+        dispatcher = Dispatcher(world.store, world.clock, channels, compose, sweep_seconds=30)
+        dispatcher.wake({"chat:console", "chat:elsewhere", "other"})
+        await asyncio.sleep(0)
+        assert {name: event.is_set() for name, event in dispatcher._wake.items()} == {"web": False, "console": True}
+
+    async def test_the_store_is_asked_by_few_at_once_however_many_channels_there_are(self, world):
+        at_work, most = [], []
+
+        class Slow:
+            def begin(self):
+                at_work.append(1)
+                most.append(len(at_work))
+                time.sleep(0.01)
+                at_work.pop()
+                return world.store.begin()
+
+        compose = Composer(world.store, world.rules, Links()).compose
+        channels = [Channel(name=f"c{number}", connector=Chat()) for number in range(10)]
+        async with running(Dispatcher(Slow(), world.clock, channels, compose, sweep_seconds=30)):
+            while len(most) < 10:
+                await asyncio.sleep(0.01)
+        assert max(most) <= module.AT_ONCE
 
     async def test_it_does_not_wake_itself(self, rig, chat):
         await rig.settle()

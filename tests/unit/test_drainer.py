@@ -15,7 +15,7 @@ from sqlalchemy import event
 from bot.domain.alert import AlertGroup
 from bot.domain.incident import IncidentState
 from bot.engine.compose import Composer
-from bot.engine.drainer import PACE, Drainer
+from bot.engine.drainer import PACE, TOGETHER, Drainer
 from bot.render.links import Links
 from bot.store.inbox import Inbox
 from connectors.alerts.alertmanager import Settings, Source
@@ -278,3 +278,17 @@ async def test_commits_that_a_delivery_names_are_told_once_it_is_taken_in(world,
     assert told == ["a" * 40, "b" * 40]
     assert (await inbox.depth()).pending == 0
     assert world.incidents() == []
+
+
+async def test_different_deliveries_share_few_transactions_and_the_same_words_one(world, inbox, drainer):
+    units = []
+    receive = drainer._receive
+    drainer._receive = lambda read: units.append(len(read)) or receive(read)
+    await keep(inbox, *(body(alert(f"Alert{number}"), key=str(number)) for number in range(TOGETHER + 8)))
+    await keep(inbox, *[body(alert("Alert0"), key="0")] * 50)
+    await drain(drainer)
+    assert units[0] == TOGETHER, "a press waits for that many at most"
+    assert len(units) <= 3
+    assert sum(units) == TOGETHER + 58
+    assert (await inbox.depth()).pending == 0
+    assert len(world.incidents()) == TOGETHER + 8

@@ -10,14 +10,13 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from discord.errors import DiscordServerError, Forbidden, HTTPException, LoginFailure, NotFound, RateLimited
-from discord.http import HTTPClient, Route
+from discord.http import HTTPClient, Ratelimit, Route
 
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
+from connectors.chat.discord.bucket import LONGEST_WAIT, Bucket
 from connectors.chat.discord.settings import Settings
 
 T = TypeVar("T")
-LONGEST_WAIT: Final = 5.0
-"""Seconds that the SDK may hold a call back for Discord's own limits; longer waits are the dispatcher's."""
 _TOO_MANY, _FAULT = 429, 500
 _CLOSED: Final = RuntimeError
 """What a session says that was closed under a call."""
@@ -57,6 +56,13 @@ class Api(HTTPClient):
         route.url = self._settings.url + route.url.removeprefix(Route.BASE)
         self.proxy = self._find_proxy(route.url)
         return await super().request(route, **given)
+
+    def get_ratelimit(self, key: str) -> Ratelimit:
+        known = self._buckets.get(key)
+        if known is None:
+            known = self._buckets[key] = Bucket(self.max_ratelimit_timeout)
+            self._try_clear_expired_ratelimits()
+        return known
 
     async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
         self.proxy = self._find_proxy(url)

@@ -11,9 +11,9 @@ from discord.http import Route
 from pydantic import ValidationError
 
 from bot.domain.chat import Form, Press, Reply, Said
-from bot.errors import NightshiftError
+from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.chat import ChatInbox
-from connectors.chat.discord.api import Api
+from connectors.chat.discord.api import Api, code_of
 from connectors.chat.discord.commands import suggest
 from connectors.chat.discord.components import build_modal
 from connectors.chat.discord.markup import read_incident
@@ -26,6 +26,7 @@ PATIENCE: Final = 1.5
 """Seconds until a press is answered, whatever the store does; Discord's own limit is three."""
 _MESSAGE, _LATER, _SUGGESTIONS, _MODAL = 4, 5, 8, 9
 _PRIVATE: Final = 1 << 6
+_ANSWERED: Final = 40060
 _REMEMBERED: Final = 2000
 _IN_PUBLIC: Final = "Everybody would see the answer here. Write it as a command, with / in front: then only you do."
 
@@ -140,7 +141,20 @@ class Listener:
     async def _callback(self, given: Interaction, packed: Mapping[str, Any]) -> None:
         path = "/interactions/{interaction_id}/{webhook_token}/callback"
         route = Route("POST", path, interaction_id=int(given.id), webhook_token=given.token)
-        await self._api.call(route, **packed)
+        try:
+            await self._api.call(route, **packed)
+        except Unavailable as error:
+            if error.reason is not Reason.UNREACHABLE:
+                raise
+            await self._call_anew(route, packed)
+
+    async def _call_anew(self, route: Route, packed: Mapping[str, Any]) -> None:
+        """Answer over a new connection: the old one was cut, perhaps long ago, and the person has three seconds."""
+        try:
+            await self._api.call(route, **packed)
+        except Rejected as error:
+            if code_of(error) != _ANSWERED:
+                raise
 
     async def _answer(self, given: Interaction, text: str) -> None:
         first, *rest = build_answers(text)

@@ -24,6 +24,8 @@ _LOST: Final = frozenset({"channel_not_found", "message_not_found", "thread_not_
 _PASSING: Final = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 _LIMITED: Final = frozenset({"ratelimited", "rate_limited"})
 _LONGEST_WAIT: Final = 3600.0
+PING_SECONDS = 3.0
+"""How often the socket is looked at: so long, at most, it stays cut. The SDK's own ten seconds are many presses."""
 
 
 def make_client(settings: Settings) -> AsyncWebClient:
@@ -53,7 +55,7 @@ def make_app(client: AsyncWebClient, token: str) -> AsyncApp:
 def make_socket(app: AsyncApp, settings: Settings, token: str) -> AsyncSocketModeHandler:
     """Return the Socket Mode connection, which connects anew by itself."""
     proxy = find_proxy(settings)
-    handler = AsyncSocketModeHandler(app, token, proxy=proxy)
+    handler = AsyncSocketModeHandler(app, token, proxy=proxy, ping_interval=PING_SECONDS)
     handler.client.proxy = proxy  # as above
     return handler
 

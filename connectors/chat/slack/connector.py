@@ -12,10 +12,12 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.chat import ChatLimits, File, Message
+from bot.domain.nesting import is_nested_deeper
 from bot.domain.unseen import make_harmless
 from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest
+from connectors.chat.pace import Pace
 from connectors.chat.slack.api import make_app, make_client, make_socket, named_faults
 from connectors.chat.slack.blocks import Rendered, render
 from connectors.chat.slack.events import Listeners
@@ -33,7 +35,11 @@ LIMITS: Final = ChatLimits(
     file_bytes=4_000_000,
 )
 _BODY: Final = 1_000_000
+_MAX_DEPTH: Final = 30
 _REMEMBERED: Final = 2000
+_POSTS: Final = (5, 5.2)
+_EDITS: Final = (50, 61.0)
+"""Calls in so many seconds: Slack takes a message a second in a channel, with short bursts, and 50 edits a minute."""
 
 
 class Connector:
@@ -45,6 +51,7 @@ class Connector:
         self._attached: OrderedDict[str, str] = OrderedDict()
         self._unfinished: OrderedDict[str, str] = OrderedDict()
         self._doubtful: OrderedDict[str, str] = OrderedDict()
+        self._posts, self._edits = Pace(_POSTS), Pace(_EDITS)
 
     @property
     def limits(self) -> ChatLimits:
@@ -62,7 +69,7 @@ class Connector:
 
     async def edit(self, channel: str, message: Message, ref: str) -> None:  # noqa: ARG002 -- one channel
         shown = render(message, self._place.accounts)
-        async with named_faults():
+        async with self._edits.turn(), named_faults():
             await self._client.chat_update(
                 channel=self._settings.chat,
                 ts=ref.rpartition("/")[2],
@@ -128,7 +135,7 @@ class Connector:
 
     async def _send(self, message: Message, shown: Rendered, key: str, head: str) -> str:
         try:
-            async with named_faults():
+            async with self._posts.turn(), named_faults():
                 answer = await self._client.chat_postMessage(
                     channel=self._settings.chat,
                     text=shown.text,
@@ -182,7 +189,10 @@ class Connector:
 async def _dispatch(app: AsyncApp, request: WebRequest) -> WebAnswer:
     body = request.body.decode(errors="replace")
     try:
-        answer = await app.async_dispatch(AsyncBoltRequest(body=body, headers=dict(request.headers)))
+        asked = AsyncBoltRequest(body=body, headers=dict(request.headers))
+        if is_nested_deeper(asked.body, _MAX_DEPTH):
+            return WebAnswer(status=400, body="This is no event.\n")
+        answer = await app.async_dispatch(asked)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return WebAnswer(status=400, body="This is no event.\n")
     if answer.status >= 500:

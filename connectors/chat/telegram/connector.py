@@ -19,6 +19,7 @@ from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest
 from connectors.chat.telegram.api import MovedError, call, make_bot
 from connectors.chat.telegram.listener import Listener
+from connectors.chat.telegram.polling import KINDS, Polling
 from connectors.chat.telegram.reading import Reader
 from connectors.chat.telegram.settings import Settings
 from connectors.chat.telegram.writer import Writer
@@ -42,11 +43,8 @@ COMMANDS: Final = (
     BotCommand("link", "your accounts in other chats"),
     BotCommand("id", "your account and this chat, for the configuration"),
 )
-KINDS: Final = ["message", "callback_query"]
 SHOWN_IN: Final = "x-telegram-bot-api-secret-token"
 _FORMS: Final = 2000
-_BUSY_SECONDS: Final = 0.5
-"""How long new presses wait for a look while the store is busy with others."""
 _POOL: Final = 20
 
 
@@ -57,7 +55,6 @@ class Connector:
         self._settings = settings
         self._place = place
         self._forms: OrderedDict[str, Form] = OrderedDict()
-        self._offset: int | None = None
         self._is_set_up = False
         self._name = ""
 
@@ -92,28 +89,7 @@ class Connector:
         await self.set_up()
         if self._settings.webhook_url:
             await asyncio.Event().wait()
-        await self._poll(inbox)
-
-    async def _poll(self, inbox: ChatInbox) -> None:
-        """Ask for updates, and take new ones even while the store is slow with others; those hold the offset back."""
-        taken: set[int] = set()
-        busy: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                wait = 0 if busy else self._settings.poll_seconds
-                ask = self._bot.get_updates(offset=self._offset, timeout=wait, allowed_updates=KINDS)
-                updates = [update for update in await call(ask) if update.update_id not in taken]
-                if updates:
-                    taken.update(update.update_id for update in updates)
-                    busy.add(asyncio.create_task(self._listener.take(updates, inbox)))
-                busy = await _settle(busy)
-                if taken and not busy:
-                    self._offset = max(taken) + 1
-                    taken.clear()
-        finally:
-            for task in busy:
-                task.cancel()
-            await asyncio.gather(*busy, return_exceptions=True)
+        await self._polling.run(lambda updates: self._listener.take(updates, inbox))
 
     def webhooks(self, inbox: ChatInbox) -> Sequence[Webhook]:
         if not self._settings.webhook_url:
@@ -157,6 +133,10 @@ class Connector:
     @property
     def _bot(self) -> Bot:
         return self._client[0]
+
+    @cached_property
+    def _polling(self) -> Polling:
+        return Polling(self._bot, self._settings.poll_seconds)
 
     @cached_property
     def _writer(self) -> Writer:
@@ -214,16 +194,6 @@ class Connector:
             return WebAnswer(status=503, body=f"{error}\n")
         await self._listener.take([update], inbox)
         return WebAnswer(status=200)
-
-
-async def _settle(busy: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
-    """Return those that are still at it after a moment; raises what one of the others raised."""
-    if not busy:
-        return busy
-    done, left = await asyncio.wait(busy, timeout=_BUSY_SECONDS)
-    for task in done:
-        task.result()
-    return left
 
 
 def read_update(body: bytes, bot: Bot) -> Update:

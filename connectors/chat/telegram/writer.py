@@ -22,6 +22,7 @@ from telegram import Message as Sent
 from bot.domain.chat import File, Message
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected, Unavailable
+from connectors.chat.pace import Pace, insist
 from connectors.chat.telegram.api import MovedError, UnchangedError, call
 from connectors.chat.telegram.keyboard import Key, Question, build_keys
 from connectors.chat.telegram.markup import Piece, render, render_parts, render_text, units
@@ -35,6 +36,11 @@ _CAPTION: Final = 200
 _PER_ROW: Final = 2
 _LONG: Final = 12_000
 """Characters from which an answer is a file: a group takes about twenty messages a minute."""
+_CHAT: Final = (20, 21.0)
+_GROUP: Final = (20, 61.0)
+"""Messages in so many seconds: one a second in a chat, with short bursts; twenty a minute in a group."""
+_SPARE: Final = 3
+"""How many of them are left to what rings and to answers."""
 _NO_TOPIC: Final = ("thread not found", "topic_deleted", "topic deleted")
 _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 
@@ -50,6 +56,7 @@ class Writer:
         self._accounts = accounts
         self._begun: dict[str, Reference] = {}
         self._grown: dict[str, Reference] = {}
+        self._pace = Pace(_GROUP if chat < 0 else _CHAT)
 
     async def post(self, message: Message, key: str, thread: str | None) -> str:
         """Return the reference of the posted message."""
@@ -78,7 +85,8 @@ class Writer:
             parts += [("\nReply to this message.\n", ""), (note, "code")]
         keys = _keyboard([*question.keys]) if question.keys else ForceReply(selective=True)
         piece = render_parts(parts)
-        await self._call(partial(self._send, piece, topic=topic, under=under, silent=True, keys=keys))
+        send = partial(self._send, piece, topic=topic, under=under, silent=True, keys=keys)
+        await insist(partial(self._say, send))
 
     async def answer(self, text: str, *, chat: int, topic: int, under: int) -> None:
         """Answer a command, whole: in as many messages as it takes, a very long answer as a file."""
@@ -90,7 +98,7 @@ class Writer:
             sends = [partial(self._send, piece, under=under, silent=True) for piece in render_text(text)]
         for send in sends:
             here = partial(send, topic=topic)
-            await (self._call(here) if chat == self.chat else call(here(chat_id=chat)))
+            await insist(partial(self._say, here) if chat == self.chat else partial(_call_there, here, chat))
 
     async def remove(self, message: int) -> None:
         """Take a message away; one that is gone or too old stays as it is."""
@@ -112,7 +120,7 @@ class Writer:
                 raise Rejected("The pinned message is gone from Telegram.", Reason.NOT_FOUND)
             place = under if number == 0 else ref.head
             send = partial(self._send, piece, under=place, silent=silent or number > 0, keys=own)
-            sent = await self._put(ref, send)
+            sent = await self._put(ref, send, spare=_SPARE if silent else 0)
             ref.parts[number : number + 1] = [sent.message_id]
         while len(ref.parts) > len(pieces):
             await self.remove(ref.parts[-1])
@@ -149,10 +157,15 @@ class Writer:
             raise
         return True
 
-    async def _put(self, ref: Reference, send: Callable[..., Awaitable[Sent]]) -> Sent:
+    async def _say(self, send: Callable[..., Awaitable[Sent]]) -> Sent:
+        async with self._pace.turn():
+            return await self._call(send)
+
+    async def _put(self, ref: Reference, send: Callable[..., Awaitable[Sent]], *, spare: int) -> Sent:
         """Send into the topic of the incident; where somebody deleted that, into the group."""
         try:
-            return await self._call(partial(send, topic=ref.topic))
+            async with self._pace.turn(spare=spare):
+                return await self._call(partial(send, topic=ref.topic))
         except Rejected as error:
             if not ref.topic or not any(word in str(error).lower() for word in _NO_TOPIC):
                 raise
@@ -167,7 +180,7 @@ class Writer:
                 if before == digest or await self._exchange(there, file, caption):
                     ref.files[number] = (there, digest)
                     continue
-            sent = await self._put(ref, partial(self._send_file, ref.head, file, caption))
+            sent = await self._put(ref, partial(self._send_file, ref.head, file, caption), spare=_SPARE)
             ref.files[number : number + 1] = [(sent.message_id, digest)]
 
     async def _exchange(self, number: int, file: File, caption: Piece) -> bool:
@@ -237,6 +250,10 @@ class Writer:
             return await call(act(chat_id=self.chat))
         except MovedError as moved:
             raise Unavailable("The group has changed its id twice.", Reason.UNREACHABLE) from moved
+
+
+async def _call_there(act: Callable[..., Awaitable[Sent]], chat: int) -> Sent:
+    return await call(act(chat_id=chat))
 
 
 def _remember(known: dict[str, Reference], key: str, ref: Reference) -> Reference:

@@ -6,7 +6,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import structlog
@@ -51,6 +51,8 @@ class Connector:
         self._api = Api(settings)
         self._memory = Memory()
         self._listens = False
+        self._remembers = False
+        self._notes: set[asyncio.Task[None]] = set()
         self._people = numbers_of(place.accounts)
         self._accounts = accounts_of(place.accounts)
         self._reporter = Reporter(place.name, self._accounts)
@@ -61,9 +63,11 @@ class Connector:
 
     async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:  # noqa: ARG002 -- one number
         """Post. A second try under the same key goes on where the first one stopped, while this process lives."""
+        await self._remember()
         return await self._writer.post(message, key, thread, now=datetime.now(UTC))
 
     async def edit(self, channel: str, message: Message, ref: str) -> None:  # noqa: ARG002 -- one number
+        await self._remember()
         await self._writer.edit(message, ref, now=datetime.now(UTC))
 
     async def run(self, inbox: ChatInbox) -> None:  # noqa: ARG002 -- the webhook has it
@@ -76,6 +80,7 @@ class Connector:
             await self.close()
 
     async def close(self) -> None:
+        await asyncio.gather(*self._notes, return_exceptions=True)
         await self._listener.close()
         await self._api.close()
 
@@ -150,7 +155,23 @@ class Connector:
             await self._listener.take(read(call, self._settings.phone_number_id, datetime.now(UTC)), inbox)
         except Unavailable as error:
             return WebAnswer(status=503, body=f"{error}\n")
+        task = asyncio.create_task(self._remember(is_new=True))  # WhatsApp wants its answer at once
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
         return WebAnswer(status=200)
+
+    async def _remember(self, *, is_new: bool = False) -> None:
+        """Learn from the store who wrote within the last day, once and with all that people write; tell it of them."""
+        memory = self._place.memory
+        if memory is None or (self._remembers and not is_new):
+            return
+        merge = partial(self._memory.merge_heard, numbers=self._accounts, now=datetime.now(UTC))
+        try:
+            await asyncio.to_thread(memory.change, merge)
+        except Unavailable as error:  # who is taken for silent gets the template
+            log.warning("whatsapp_not_remembered", error=str(error))
+            return
+        self._remembers = True
 
     def _is_signed(self, request: WebRequest) -> bool:
         secret = self._settings.app_secret.get_secret_value().encode()

@@ -1,9 +1,12 @@
-"""What this process remembers of its chats. Losing it costs a template or a question, never an event or a page."""
+"""What is remembered of chats: by the store who wrote when, by this process the rest. Losing it costs a template or a
+question, never an event or a page."""
 
+import json
 import re
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from bot.domain.chat import Form, Message
@@ -16,6 +19,7 @@ _MARK: Final = re.compile(
 K = TypeVar("K")
 V = TypeVar("V")
 WINDOW: Final = timedelta(hours=24) - timedelta(minutes=5)
+AHEAD: Final = timedelta(minutes=5)
 _KEPT: Final = 4000
 _INCIDENTS: Final = 200
 _PROGRESS: Final = "status"
@@ -90,6 +94,14 @@ class Memory:
         """Say whether anything may be written to a number; one not heard of since the start counts as closed."""
         return number in self.heard and now - self.heard[number] < WINDOW
 
+    def merge_heard(self, text: str, numbers: Collection[str], now: datetime) -> str:
+        """Learn from a text when each of these numbers wrote last, and return a text of all that counts still."""
+        for number, at in _read_heard(text).items():
+            if number in numbers and at <= now + AHEAD:
+                self.hear(number, at)
+        kept = {number: at for number, at in self.heard.items() if number in numbers and now - at < WINDOW}
+        return json.dumps({number: kept[number].isoformat() for number in sorted(kept)}) if kept else ""
+
     def note(self, sent: str, number: str, about: About) -> None:
         put(self._about, sent, about)
         if about.incident:
@@ -113,6 +125,15 @@ class Memory:
         """Return what words are about: the message they answer to, else what was last written to the number."""
         about = self._about.get(under)
         return about.incident if about is not None and about.incident else self._newest.get(number)
+
+
+def _read_heard(text: str) -> dict[str, datetime]:
+    """Return what a text says; one that nobody can read says nothing."""
+    try:
+        found = json.loads(text or "{}")
+        return {number: datetime.fromisoformat(at).astimezone(UTC) for number, at in found.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def put(known: OrderedDict[K, V], key: K, value: V, limit: int = _KEPT) -> V:

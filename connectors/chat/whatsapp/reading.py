@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from bot.domain.nesting import is_nested_deeper
 from bot.errors import Reason, Rejected
 
 MAX_DEPTH: Final = 20
@@ -63,7 +64,7 @@ def parse(body: bytes) -> Mapping[str, Any]:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Rejected("This is no call of WhatsApp.", Reason.BAD_INPUT) from error
-    if not isinstance(found, dict) or _depth(found) > MAX_DEPTH:
+    if not isinstance(found, dict) or is_nested_deeper(found, MAX_DEPTH):
         raise Rejected("This is no call of WhatsApp.", Reason.BAD_INPUT)
     return found
 
@@ -146,14 +147,3 @@ def _fits(shape: re.Pattern[str], value: object) -> bool:
 
 def _time(value: object) -> datetime | None:
     return datetime.fromtimestamp(int(str(value)), UTC) if _fits(_SECONDS, value) else None
-
-
-def _depth(value: object) -> int:
-    """Return how deeply it is nested, without recursion."""
-    deepest, waiting = 0, [(value, 1)]
-    while waiting and deepest <= MAX_DEPTH:
-        one, depth = waiting.pop()
-        deepest = max(deepest, depth)
-        inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
-        waiting += [(item, depth + 1) for item in inner if isinstance(item, dict | list)]
-    return deepest

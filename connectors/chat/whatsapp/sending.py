@@ -1,5 +1,6 @@
 """The single things that go out to one number: text, buttons, files, templates."""
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,12 +8,18 @@ from typing import Any, Final
 
 from bot.domain.chat import File, Message
 from bot.domain.unseen import make_harmless
+from connectors.chat.pace import Credit, insist
 from connectors.chat.whatsapp.api import Api
 from connectors.chat.whatsapp.choices import Key, build_interactive, build_keys
 from connectors.chat.whatsapp.markup import BODY, fit, units
-from connectors.chat.whatsapp.memory import is_page
+from connectors.chat.whatsapp.memory import is_page, put
 from connectors.chat.whatsapp.settings import Settings
 
+_AT_ONCE: Final = 45
+_SECONDS: Final = 6.0
+"""To one person Meta takes a message in six seconds, and up to 45 of them at once on credit."""
+_SPARE: Final = 8
+"""How much of the credit is left to what rings and to answers."""
 _LINE: Final = 600
 _NAME: Final = 200
 _SUFFIX: Final = ".txt"
@@ -21,11 +28,15 @@ _SUFFIX: Final = ".txt"
 
 @dataclass(frozen=True, kw_only=True)
 class To:
-    """A number, the message there that is answered, and the mark that comes back with what becomes of ours."""
+    """A number, the message there that is answered, and the mark that comes back with what becomes of ours.
+
+    Without a mark it is what somebody asked for: nobody else tries that again. `rings` goes before what does not.
+    """
 
     number: str
     under: str = ""
     mark: str = ""
+    rings: bool = False
 
 
 Step = Callable[[To], Awaitable[str]]
@@ -37,6 +48,7 @@ class Sender:
     def __init__(self, api: Api, settings: Settings) -> None:
         self._api = api
         self._settings = settings
+        self._paces: OrderedDict[str, Credit] = OrderedDict()
 
     def plan(self, pieces: Sequence[str], message: Message, *, files: Sequence[File]) -> list[Step]:
         """Return what has to be sent for a message: its text, its buttons under the last of it, its files."""
@@ -84,7 +96,13 @@ class Sender:
             body["context"] = {"message_id": to.under}
         if to.mark:
             body["biz_opaque_callback_data"] = to.mark
-        return await self._api.send(body)
+        send = partial(self._send_in_turn, body, 0 if to.rings or not to.mark else _SPARE)
+        return await send() if to.mark else await insist(send)
+
+    async def _send_in_turn(self, body: dict[str, Any], spare: int) -> str:
+        pace = put(self._paces, body["to"], self._paces.get(body["to"]) or Credit(_AT_ONCE, _SECONDS))
+        async with pace.turn(spare=spare):
+            return await self._api.send(body)
 
 
 def name_of(message: Message) -> str:

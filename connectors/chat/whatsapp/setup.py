@@ -90,8 +90,8 @@ SETUP: Final = ChatSetup(
         ),
     ),
     end=(
-        "Start Nightshift. Under WhatsApp, Configuration enter {address}/v1/chat/whatsapp and the verify token;",
-        "it stands in .env as NIGHTSHIFT_WHATSAPP_VERIFY_TOKEN. Subscribe to messages.",
+        "Start Nightshift. Under WhatsApp, Configuration enter {address}/v1/chat/{name} and the verify token;",
+        "it stands in .env as NIGHTSHIFT_{NAME}_VERIFY_TOKEN. Subscribe to messages.",
         "Under Message templates make two of the category Utility, in the language of template_language:",
         "  nightshift_page, quick replies Acknowledge, Show:",
         "    Nightshift is calling: {{1}}. Acknowledge to stop the page.",

@@ -197,7 +197,7 @@ class Writer:
         """Send, unless WhatsApp reported meanwhile that an earlier try got through."""
         mark = write_mark(f"{digest_of(going.key)}{digest_of(to.number)}-{at}", going.about)
         known = self._memory.done.get(mark)
-        return known or await step(To(number=to.number, under=to.under, mark=mark))
+        return known or await step(To(number=to.number, under=to.under, mark=mark, rings=going.rings))
 
     def _keep(self, going: _Round, number: str, sent: str) -> None:
         going.begun.ref.sent.setdefault(number, []).append(sent)
