@@ -10,7 +10,7 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
 from bot.services.ci_follow import service_of
-from bot.services.dispatch import ANSWERED, record_answer, start_order
+from bot.services.dispatch import ANSWERED, record_answer, start_order, was_told
 from bot.services.rulebook import Rulebook
 
 DEPLOYED, FAILED, UNKNOWN = "deployed", "deploy_failed", "deploy_unknown"
@@ -43,13 +43,13 @@ def start_deploy(work: UnitOfWork, incident: str, digest: str, sha: str, rules: 
 def plan_deploy(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> DeployPlan | None:
     """Return the deployment to order; None when it has started. Raises `Refused`."""
     plan = _plan(work, args, rules)
-    return None if _said(work, plan.order, frozenset({ANSWERED})) else plan
+    return None if was_told(work, plan.order, frozenset({ANSWERED})) else plan
 
 
 def plan_follow(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> DeployPlan | None:
     """Return the deployment whose run is followed; None when its end is known. Raises `Refused`."""
     plan = _plan(work, args, rules)
-    return None if _said(work, plan.order, ENDS) else plan
+    return None if was_told(work, plan.order, ENDS) else plan
 
 
 def _plan(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> DeployPlan:
@@ -82,7 +82,7 @@ def record_deploy(work: UnitOfWork, order: Order, run: CIRun) -> None:
 
 def conclude_deploy(work: UnitOfWork, order: Order, run: CIRun | None, rules: Rulebook) -> None:
     """The deployment has ended, or (None) CI does not tell how. The alert is watched unless it surely failed."""
-    if _said(work, order, ENDS):
+    if was_told(work, order, ENDS):
         return
     kind, text = _say_end(run)
     data = {"key": order.key, "digest": order.digest, "url": run.url if run else ""}
@@ -104,11 +104,6 @@ def _say_end(run: CIRun | None) -> tuple[str, str]:
         return DEPLOYED, f"Deployed {run.sha[:12]}"
     how = "was cancelled" if run.state is CIState.CANCELLED else "failed"
     return FAILED, f"Merged, but the deployment {how}" + (f" at {run.failed_step}" if run.failed_step else "")
-
-
-def _said(work: UnitOfWork, order: Order, kinds: frozenset[str]) -> bool:
-    told = work.timeline.of(order.incident)
-    return any(event.kind in kinds and event.data.get("key") == order.key for event in told)
 
 
 def refuse_deploy(work: UnitOfWork, incident: str, digest: str, why: str) -> None:

@@ -1,5 +1,6 @@
 """The journal of orders to CI: each is noted before it is sent, and sent once; without an answer a person decides."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -65,11 +66,11 @@ def answered_at(work: UnitOfWork, order: Order) -> datetime:
 def record_answer(work: UnitOfWork, order: Order, run: CIRun) -> None:
     """Note that an order has arrived; it may be found after a person was asked."""
     work.effects.settle(_name(order), EffectState.DONE)
-    if _said(work, order, ANSWERED):
+    if was_told(work, order, {ANSWERED}):
         return
     text = f"CI has the order to {_deed(order, run.sha)}, under the key {order.key}"
     work.timeline.append(order.incident, ANSWERED, BOT, text, {**_data(order, run.sha), "url": run.url})
-    if _said(work, order, UNANSWERED):
+    if was_told(work, order, {UNANSWERED}):
         show_question(work, order)
 
 
@@ -135,7 +136,7 @@ def _require_question(work: UnitOfWork, order: Order, rules: Rulebook) -> str:
     asked = _events(work, order, UNANSWERED)
     if not asked:
         raise Refused("Nothing is asked about this order.", Reason.STALE)
-    if _said(work, order, ANSWERED):
+    if was_told(work, order, {ANSWERED}):
         raise Refused("It was found meanwhile; there is nothing to decide.", Reason.ALREADY_DONE)
     again = _events(work, order, AGAIN)
     if again:
@@ -170,5 +171,7 @@ def _events(work: UnitOfWork, order: Order, kind: str) -> list[TimelineEvent]:
     return [event for event in told if event.kind == kind and event.data.get("key") == order.key]
 
 
-def _said(work: UnitOfWork, order: Order, kind: str) -> bool:
-    return bool(_events(work, order, kind))
+def was_told(work: UnitOfWork, order: Order, kinds: Collection[str]) -> bool:
+    """Say whether the timeline tells something of these kinds of an order."""
+    told = work.timeline.of(order.incident)
+    return any(event.kind in kinds and event.data.get("key") == order.key for event in told)

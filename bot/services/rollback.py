@@ -15,7 +15,7 @@ from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, UnitOfWork
 from bot.services.announce import BOT, announce
-from bot.services.dispatch import ANSWERED, Noted, is_noted, note_order, record_answer, refuse_order
+from bot.services.dispatch import ANSWERED, Noted, is_noted, note_order, record_answer, refuse_order, was_told
 from bot.services.pause import require_running
 from bot.services.rollout import push_key
 from bot.services.rulebook import Rulebook
@@ -86,7 +86,7 @@ def plan_rollback(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) ->
     """Return the order of a rollback; None when it was answered or is over. Raises `Refused`."""
     order = read_order(args["incident"], args["digest"], args["order"])
     approval = work.approvals.get(order.incident, order.digest)
-    if _said(work, order, frozenset({ANSWERED})) or approval.state is not ApprovalState.APPROVED:
+    if was_told(work, order, frozenset({ANSWERED})) or approval.state is not ApprovalState.APPROVED:
         return None
     return _plan(work, args, rules)
 
@@ -94,7 +94,7 @@ def plan_rollback(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) ->
 def plan_follow(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> RollbackPlan | None:
     """Return the rollback whose run is followed; None when its end is known. Raises `Refused`."""
     order = read_order(args["incident"], args["digest"], args["order"])
-    return None if _said(work, order, ENDS) else _plan(work, args, rules)
+    return None if was_told(work, order, ENDS) else _plan(work, args, rules)
 
 
 def _plan(work: UnitOfWork, args: Mapping[str, str], rules: Rulebook) -> RollbackPlan:
@@ -161,7 +161,7 @@ def record_rollback(work: UnitOfWork, order: Order, run: CIRun) -> None:
 
 def conclude_rollback(work: UnitOfWork, order: Order, run: CIRun | None, rules: Rulebook) -> None:
     """Its job has ended, or (None) CI does not tell how. The alert is watched unless it surely failed."""
-    if _said(work, order, ENDS):
+    if was_told(work, order, ENDS):
         return
     rollback = find_rollback(work, order.incident, order.digest).rollback
     kind, text = _say_end(rollback, run)
@@ -192,11 +192,6 @@ def find_end(work: UnitOfWork, incident: str, digest: str) -> TimelineEvent | No
     """Return how a rollback ended last, None where it did not (yet)."""
     told = [e for e in work.timeline.of(incident) if e.kind in ENDS and e.data["digest"].startswith(digest)]
     return told[-1] if told else None
-
-
-def _said(work: UnitOfWork, order: Order, kinds: frozenset[str]) -> bool:
-    told = work.timeline.of(order.incident)
-    return any(event.kind in kinds and event.data.get("key") == order.key for event in told)
 
 
 def refuse_rollback(work: UnitOfWork, order: Order, why: str, *, renewable: bool = False) -> None:
