@@ -15,6 +15,7 @@ from typing import Final
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.command import Command, read_command, read_setup
 from bot.bootstrap.rules import load_playbooks
+from bot.bootstrap.triage_metrics import add_metrics, find_metrics
 from bot.bootstrap.triage_model import ask_model, find_model
 from bot.domain.alert import Alert
 from bot.domain.ci_log import find_last_green
@@ -29,6 +30,7 @@ from bot.errors import Reason, Refused, Rejected
 from bot.ports.logs import LogQuery, LogSource
 from bot.ports.workspace import Checkout
 from bot.render.report import ModelAnswer, Report, is_mended, list_report, list_suspects, tell_report, tell_suspects
+from bot.settings import load_settings
 from bot.worker.investigate import Investigation
 from bot.worker.tools import Tools
 from connectors.alerts import alertmanager
@@ -55,8 +57,8 @@ _STAGES: Final = ("collect", "suspect", "confirm", "draft", "verify")
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """What somebody has in hand. `run` is the check that is red, `suite` what must stay green, `good` a commit that
-    was well, `setup` the command that fills a toolchain; each may be empty. With `use_model` the model that the
-    environment names drafts where nothing else holds."""
+    was well, `setup` the command that fills a toolchain, `prometheus` a server of metrics, `config` the bot's
+    configuration; each may be empty. With `use_model` the model that is named drafts where nothing else holds."""
 
     repository: Path
     logs: tuple[Path, ...]
@@ -65,6 +67,8 @@ class Case:
     suite: str = ""
     setup: str = ""
     good: str = ""
+    prometheus: str = ""
+    config: Path | None = None
     commits: int = 250
     seconds: int = 300
     as_json: bool = False
@@ -117,7 +121,8 @@ async def _look_into(case: Case, last: Stage) -> Report:
     began, now = time.monotonic(), datetime.now(UTC)
     alert = _read_alert(case.alert) if case.alert else None
     commands = _read_commands(case)
-    model = find_model() if case.use_model else None
+    named = load_settings(case.config) if case.config else None
+    model = find_model(named) if case.use_model else None
     answer: ModelAnswer | None = None
     seconds: dict[str, float] = {}
     results: list[StageResult] = []
@@ -129,7 +134,10 @@ async def _look_into(case: Case, last: Stage) -> Report:
         notes += [_NO_CHECK] if last is Stage.VERIFY and not case.run else []
         green = await _find_green(case, alert, checkout)
         job = _plan_job(case, alert, commands, folder=folder, now=now, green=green)
-        secrets = model.secrets if model else ()
+        metrics = find_metrics(case.prometheus, named, job.service.name) if last is Stage.VERIFY else None
+        job, said = await add_metrics(job, metrics)
+        notes += said
+        secrets = [*(model.secrets if model else ()), *(metrics.secrets if metrics else ())]
         tools = await _make_tools(case, commands, workspaces=workspaces, checkout=checkout, secrets=secrets)
         async with aclosing(Investigation(tools=tools).investigate(job)) as stages:
             async for result in stages:
@@ -222,6 +230,7 @@ def _plan_job(
         service=service,
         playbook=_choose_playbook(case, labels),
         title=title or f"What broke {service.name}",
+        source_url=alert.source_url if alert else "",
         alert_started_at=began_at,
         now=max(now, began_at + timedelta(seconds=1)),
         folder=str(folder),
