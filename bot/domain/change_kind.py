@@ -39,6 +39,12 @@ def touched_names(hunk: LooseHunk) -> frozenset[str]:
     return frozenset(_walk(hunk))
 
 
+def assigned_names(hunk: LooseHunk) -> frozenset[str]:
+    """Return the names that changed lines of a hunk give a value to on the file's own level."""
+    found = (_ASSIGNS.match(line[1:]) for line in hunk.lines if line[:1] in "+-")
+    return frozenset(match.group(1) for match in found if match is not None)
+
+
 def _walk(hunk: LooseHunk) -> Iterator[str]:
     current = defined_name(hunk.heading) or ""
     for line in hunk.lines:

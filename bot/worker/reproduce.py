@@ -12,7 +12,6 @@ from typing import Final
 
 from bot.domain.checks import FILE, CheckSpec, parse_checks, plan_checks
 from bot.domain.evidence import Check, CheckRun, FailingRequest
-from bot.domain.nearness import Executed
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import REPRODUCTION, Reproduce
 from bot.domain.service import Service
@@ -20,7 +19,7 @@ from bot.domain.testing import find_failing, name_files, ran_nothing, read_verdi
 from bot.errors import LimitReached, Rejected, Unavailable
 from bot.ports.sandbox import SandboxJob, SandboxLimits, SandboxResult
 from bot.ports.workspace import Checkout
-from bot.worker.coverage import WATCHER, is_watched, take_executed, watch_env, watch_files
+from bot.worker.coverage import WATCHER, Seen, is_watched, take_executed, watch_env, watch_files
 from bot.worker.overlay import lay_over, read_members
 from bot.worker.tools import Tools
 from bot.worker.trial import MARK, Timing, Trial, judge, read_reports, read_timing, tell, tell_repeats
@@ -50,7 +49,7 @@ class Order:
 class Bench:
     """Runs things of one service. Results are kept: a stage that asks again gets the same answer for nothing.
 
-    `head` is the commit that is looked at, once it is known; `executed` is what each check ran there, and `outputs`
+    `head` is the commit that is looked at, once it is known; `seen` is what each check ran there, and `outputs`
     what each one wrote, at more length than its run holds.
     """
 
@@ -65,7 +64,7 @@ class Bench:
         self._seconds = float(playbook.seconds)
         self._is_prepared = False
         self.head = ""
-        self.executed: dict[str, Executed] = {}
+        self.seen: dict[str, Seen] = {}
         self.outputs: dict[tuple[str, str], str] = {}
         self._red_codes: dict[str, int] = {}
         self._results: dict[tuple[str, tuple[str, ...]], CheckRun] = {}
@@ -187,14 +186,14 @@ class Bench:
     async def _run_check(self, name: str, at: str, *, laid: Mapping[str, bytes] = _NOTHING) -> CheckRun:
         """Run a check; where a commit is older than the tests that it names, with those of the head laid over it."""
         spec = self.checks[name]
-        watch = is_watched(spec.command) and at == self.head and name not in self.executed
+        watch = is_watched(spec.command) and at == self.head and name not in self.seen
         order = Order(argv=spec.command, laid=laid, files=watch_files() if watch else _NOTHING)
         result = await self._sandboxed(at, order, min(spec.seconds or self._seconds, self._seconds))
         if isinstance(result, str):
             return replace(self._record(name, at, Check.UNKNOWN, 0.0, result), kind=spec.kind, required=spec.required)
         text = result.output.decode("utf-8", "replace")
         if watch:
-            text, self.executed[name] = take_executed(text)
+            text, self.seen[name] = take_executed(text)
         if result.exit_code is None:
             text += f"\nended by its limit of {result.ended_by}"
         elif not laid and ran_nothing(spec.command, result.exit_code, text) and (newer := await self._newer(at, spec)):
@@ -209,7 +208,10 @@ class Bench:
             self._red_codes.setdefault(name, result.exit_code)
         run = self._record(name, at, verdict, result.seconds, text)
         self.outputs[name, at] = self.tools.clean(text, MAX_KEPT)
-        failing = tuple(sorted(self.tools.clean(test, 300) for test in find_failing(text)))
+        named = find_failing(text)
+        if watch:
+            self.seen[name] = replace(self.seen[name], failing=named)
+        failing = tuple(sorted(self.tools.clean(test, 300) for test in named))
         return replace(run, exit_code=result.exit_code, kind=spec.kind, required=spec.required, failing=failing)
 
     async def _newer(self, at: str, spec: CheckSpec) -> dict[str, bytes]:

@@ -88,8 +88,8 @@ async def test_a_test_that_is_newer_than_a_commit_is_laid_over_it():
 async def test_what_the_check_called_is_known_and_not_in_its_output():
     bench = make_bench({"run": ONE}, head={"shop.py": BAD, "test_total.py": TEST})
     run = await bench.run(Trial(check="run"), "head")
-    assert bench.executed["run"]["shop.py"] >= {"total", "double"}
-    assert "other" not in bench.executed["run"]["shop.py"]
+    assert bench.seen["run"].executed["shop.py"] >= {"total", "double"}
+    assert "other" not in bench.seen["run"].executed["shop.py"]
     assert "nightshift-executed" not in run.output + bench.outputs["run", "head"]
     assert run.failing == ("test_total.TotalTest.test_total",)
 
