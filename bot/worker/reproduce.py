@@ -15,7 +15,15 @@ from bot.domain.evidence import Check, CheckRun, FailingRequest
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import REPRODUCTION, Reproduce
 from bot.domain.service import Service
-from bot.domain.testing import find_failing, name_files, ran_nothing, read_verdict
+from bot.domain.testing import (
+    find_failing,
+    name_files,
+    name_test,
+    name_test_files,
+    ran_nothing,
+    read_verdict,
+    stops_early,
+)
 from bot.errors import LimitReached, Rejected, Unavailable
 from bot.ports.sandbox import SandboxJob, SandboxLimits, SandboxResult
 from bot.ports.workspace import Checkout
@@ -49,7 +57,8 @@ class Order:
 class Bench:
     """Runs things of one service. Results are kept: a stage that asks again gets the same answer for nothing.
 
-    `head` is the commit that is looked at, once it is known; `seen` is what each check ran there, and `outputs`
+    `head` is the commit that is looked at, once it is known, `older` those at which it is only asked whether the tests
+    fail that fail there; `seen` is what each check ran there, and `outputs`
     what each one wrote, at more length than its run holds.
     """
 
@@ -64,9 +73,11 @@ class Bench:
         self._seconds = float(playbook.seconds)
         self._is_prepared = False
         self.head = ""
+        self.older: frozenset[str] = frozenset()
         self.seen: dict[str, Seen] = {}
         self.outputs: dict[tuple[str, str], str] = {}
         self._red_codes: dict[str, int] = {}
+        self._sought: dict[str, frozenset[str]] = {}
         self._results: dict[tuple[str, tuple[str, ...]], CheckRun] = {}
         self._asked: dict[tuple[str, tuple[str, ...]], None] = {}
         self._archives: dict[str, bytes] = {}
@@ -206,13 +217,31 @@ class Bench:
         )
         if verdict is Check.RED and result.exit_code is not None:
             self._red_codes.setdefault(name, result.exit_code)
+        named = find_failing(text)
+        verdict = await self._narrow(spec, at, verdict, named)
         run = self._record(name, at, verdict, result.seconds, text)
         self.outputs[name, at] = self.tools.clean(text, MAX_KEPT)
-        named = find_failing(text)
         if watch:
             self.seen[name] = replace(self.seen[name], failing=named)
         failing = tuple(sorted(self.tools.clean(test, 300) for test in named))
         return replace(run, exit_code=result.exit_code, kind=spec.kind, required=spec.required, failing=failing)
+
+    async def _narrow(self, spec: CheckSpec, at: str, verdict: Check, failing: frozenset[str]) -> Check:
+        """Return the verdict on what fails at the head: where only other tests fail, that passes, if it is there."""
+        if at == self.head:
+            self._sought[spec.name] = failing
+        sought = self._sought.get(spec.name, frozenset())
+        wanted = {name_test(test) for test in sought}
+        if verdict is not Check.RED or at not in self.older or not wanted or not failing:
+            return verdict
+        if wanted & {name_test(test) for test in failing}:
+            return verdict
+        files = read_members(
+            await self.archive(at), frozenset(path for test in sought for path in name_test_files(test))
+        )
+        text = b"\n".join(files.values()).decode("utf-8", "replace")
+        is_there = all(f"def {name}(" in text for name in wanted)
+        return Check.GREEN if is_there and not stops_early(spec.command) else Check.UNKNOWN
 
     async def _newer(self, at: str, spec: CheckSpec) -> dict[str, bytes]:
         """Return the files of the head that a check names."""
