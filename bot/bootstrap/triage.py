@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from bot.domain.records import find_records
 from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
 from bot.domain.testing import name_files, widen
-from bot.errors import Reason, Refused, Rejected
+from bot.errors import LimitReached, Reason, Refused, Rejected
 from bot.ports.logs import LogQuery, LogSource
 from bot.ports.workspace import Checkout
 from bot.render.report import ModelAnswer, Report, is_mended, list_report, list_suspects, tell_report, tell_suspects
@@ -139,15 +139,11 @@ async def _look_into(case: Case, last: Stage) -> Report:
         notes += said
         secrets = [*(model.secrets if model else ()), *(metrics.secrets if metrics else ())]
         tools = await _make_tools(case, commands, workspaces=workspaces, checkout=checkout, secrets=secrets)
-        async with aclosing(Investigation(tools=tools).investigate(job)) as stages:
-            async for result in stages:
-                if is_preliminary(result):
-                    continue
-                stage = _STAGES[len(results)]
-                results.append(result)
-                seconds[stage] = time.monotonic() - began
-                if stage == last.value:
-                    break
+        try:
+            await _take_stages(job, tools, last=last, results=results, seconds=seconds, began=began)
+        except LimitReached as error:
+            notes.append(f"it was not finished: {error}")
+            await _rank_unrun(job, tools, results=results, seconds=seconds, began=began)
         if model and not is_mended(results) and last is Stage.VERIFY:
             left = case.seconds - (time.monotonic() - began)
             answer = await ask_model(replace(job, done=tuple(results)), tools, model, seconds=left)
@@ -162,6 +158,31 @@ async def _look_into(case: Case, last: Stage) -> Report:
         model=answer,
         notes=notes,
     )
+
+
+async def _take_stages(
+    job: Job, tools: Tools, *, last: Stage, results: list[StageResult], seconds: dict[str, float], began: float
+) -> None:
+    """Add each stage's result, up to the last one, and when it was there. Raises `LimitReached`."""
+    async with aclosing(Investigation(tools=tools).investigate(replace(job, done=tuple(results)))) as stages:
+        async for result in stages:
+            if is_preliminary(result):
+                continue
+            stage = _STAGES[len(results)]
+            results.append(result)
+            seconds[stage] = time.monotonic() - began
+            if stage == last.value:
+                break
+
+
+async def _rank_unrun(
+    job: Job, tools: Tools, *, results: list[StageResult], seconds: dict[str, float], began: float
+) -> None:
+    """Rank by the log alone where the check took all the time before anything could be ranked by what it says."""
+    if len(results) == 1:
+        unrun = replace(job, service=replace(job.service, checks={}))
+        with suppress(LimitReached):
+            await _take_stages(unrun, tools, last=Stage.SUSPECT, results=results, seconds=seconds, began=began)
 
 
 def _read_alert(file: Path) -> Alert:
