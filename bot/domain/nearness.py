@@ -84,9 +84,10 @@ def measure_nearness(
 
 
 def may_have_run(hunk: LooseHunk, reach: Reach | None, executed: Executed | None, aliases: Mapping[str, str]) -> bool:
-    """Say whether a hunk can have had a part in the failure: not what only people read, nor code that did not run."""
+    """Say whether a hunk can have had a part in the failure: no test, nothing that reached code does not read, and no
+    code that did not run."""
     path = aliases.get(hunk.path, hunk.path)
-    if is_test_file(hunk.path) or is_document(hunk.path):
+    if is_test_file(hunk.path):
         return False
     if not is_code(path):
         return reach is None or _measure_data(hunk, path, reach)[1] > UNREAD
