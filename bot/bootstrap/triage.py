@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Final
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.command import Command, read_command, read_setup
 from bot.bootstrap.rules import load_playbooks
+from bot.bootstrap.triage_metrics import add_metrics, find_metrics
 from bot.bootstrap.triage_model import ask_model, find_model
 from bot.domain.alert import Alert
 from bot.domain.ci_log import find_last_green
@@ -25,10 +26,11 @@ from bot.domain.records import find_records
 from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
 from bot.domain.testing import name_files, widen
-from bot.errors import Reason, Refused, Rejected
+from bot.errors import LimitReached, Reason, Refused, Rejected
 from bot.ports.logs import LogQuery, LogSource
 from bot.ports.workspace import Checkout
 from bot.render.report import ModelAnswer, Report, is_mended, list_report, list_suspects, tell_report, tell_suspects
+from bot.settings import load_settings
 from bot.worker.investigate import Investigation
 from bot.worker.tools import Tools
 from connectors.alerts import alertmanager
@@ -55,8 +57,8 @@ _STAGES: Final = ("collect", "suspect", "confirm", "draft", "verify")
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """What somebody has in hand. `run` is the check that is red, `suite` what must stay green, `good` a commit that
-    was well, `setup` the command that fills a toolchain; each may be empty. With `use_model` the model that the
-    environment names drafts where nothing else holds."""
+    was well, `setup` the command that fills a toolchain, `prometheus` a server of metrics, `config` the bot's
+    configuration; each may be empty. With `use_model` the model that is named drafts where nothing else holds."""
 
     repository: Path
     logs: tuple[Path, ...]
@@ -65,6 +67,8 @@ class Case:
     suite: str = ""
     setup: str = ""
     good: str = ""
+    prometheus: str = ""
+    config: Path | None = None
     commits: int = 250
     seconds: int = 300
     as_json: bool = False
@@ -117,7 +121,8 @@ async def _look_into(case: Case, last: Stage) -> Report:
     began, now = time.monotonic(), datetime.now(UTC)
     alert = _read_alert(case.alert) if case.alert else None
     commands = _read_commands(case)
-    model = find_model() if case.use_model else None
+    named = load_settings(case.config) if case.config else None
+    model = find_model(named) if case.use_model else None
     answer: ModelAnswer | None = None
     seconds: dict[str, float] = {}
     results: list[StageResult] = []
@@ -129,17 +134,16 @@ async def _look_into(case: Case, last: Stage) -> Report:
         notes += [_NO_CHECK] if last is Stage.VERIFY and not case.run else []
         green = await _find_green(case, alert, checkout)
         job = _plan_job(case, alert, commands, folder=folder, now=now, green=green)
-        secrets = model.secrets if model else ()
+        metrics = find_metrics(case.prometheus, named, job.service.name) if last is Stage.VERIFY else None
+        job, said = await add_metrics(job, metrics)
+        notes += said
+        secrets = [*(model.secrets if model else ()), *(metrics.secrets if metrics else ())]
         tools = await _make_tools(case, commands, workspaces=workspaces, checkout=checkout, secrets=secrets)
-        async with aclosing(Investigation(tools=tools).investigate(job)) as stages:
-            async for result in stages:
-                if is_preliminary(result):
-                    continue
-                stage = _STAGES[len(results)]
-                results.append(result)
-                seconds[stage] = time.monotonic() - began
-                if stage == last.value:
-                    break
+        try:
+            await _take_stages(job, tools, last=last, results=results, seconds=seconds, began=began)
+        except LimitReached as error:
+            notes.append(f"it was not finished: {error}")
+            await _rank_unrun(job, tools, results=results, seconds=seconds, began=began)
         if model and not is_mended(results) and last is Stage.VERIFY:
             left = case.seconds - (time.monotonic() - began)
             answer = await ask_model(replace(job, done=tuple(results)), tools, model, seconds=left)
@@ -154,6 +158,31 @@ async def _look_into(case: Case, last: Stage) -> Report:
         model=answer,
         notes=notes,
     )
+
+
+async def _take_stages(
+    job: Job, tools: Tools, *, last: Stage, results: list[StageResult], seconds: dict[str, float], began: float
+) -> None:
+    """Add each stage's result, up to the last one, and when it was there. Raises `LimitReached`."""
+    async with aclosing(Investigation(tools=tools).investigate(replace(job, done=tuple(results)))) as stages:
+        async for result in stages:
+            if is_preliminary(result):
+                continue
+            stage = _STAGES[len(results)]
+            results.append(result)
+            seconds[stage] = time.monotonic() - began
+            if stage == last.value:
+                break
+
+
+async def _rank_unrun(
+    job: Job, tools: Tools, *, results: list[StageResult], seconds: dict[str, float], began: float
+) -> None:
+    """Rank by the log alone where the check took all the time before anything could be ranked by what it says."""
+    if len(results) == 1:
+        unrun = replace(job, service=replace(job.service, checks={}))
+        with suppress(LimitReached):
+            await _take_stages(unrun, tools, last=Stage.SUSPECT, results=results, seconds=seconds, began=began)
 
 
 def _read_alert(file: Path) -> Alert:
@@ -222,6 +251,7 @@ def _plan_job(
         service=service,
         playbook=_choose_playbook(case, labels),
         title=title or f"What broke {service.name}",
+        source_url=alert.source_url if alert else "",
         alert_started_at=began_at,
         now=max(now, began_at + timedelta(seconds=1)),
         folder=str(folder),

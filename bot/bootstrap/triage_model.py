@@ -13,7 +13,7 @@ from bot.errors import NightshiftError
 from bot.ports.drafter import ModelJob
 from bot.ports.model import ModelPlace
 from bot.render.report import ModelAnswer
-from bot.settings import ENV_PREFIX, load_settings
+from bot.settings import ENV_PREFIX, Settings, load_settings
 from bot.worker.drafting import ModelDrafting
 from bot.worker.tools import Tools
 
@@ -34,11 +34,11 @@ class Model:
         return [self.place.api_key] if self.place.api_key else []
 
 
-def find_model() -> Model | None:
-    """Return the model that the environment names, None where it names none. Raises `ConfigError`."""
-    if not os.environ.get(_URL, "").strip():
+def find_model(named: Settings | None = None) -> Model | None:
+    """Return the model that the environment or a configuration names, None where none does. Raises `ConfigError`."""
+    if named is None and not os.environ.get(_URL, "").strip():
         return None
-    settings = load_settings(None)
+    settings = named or load_settings(None)
     place = settings.model_place()
     return Model(place=place, budget=settings.model_budget()) if place else None
 

@@ -21,12 +21,24 @@ def triage_main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--setup", default="", metavar="CMD", help="trusted, with network: fills the folder $NIGHTSHIFT_TOOLCHAIN"
     )
+    parser.add_argument(
+        "--prometheus",
+        default="",
+        metavar="URL",
+        help="ask it what the bot would: the alert's rule and the queries that are named for the service",
+    )
+    parser.add_argument(
+        "--config",
+        type=_file,
+        metavar="FILE",
+        help="the bot's: names the model, the Prometheus and the service's queries (else only variables do)",
+    )
     parser.add_argument("--seconds", type=within(*SECONDS), default=300, metavar="N", help="time for all of it")
     parser.add_argument(
         "--no-model",
         dest="use_model",
         action="store_false",
-        help="ask no model, also where NIGHTSHIFT_MODEL_URL is set",
+        help="ask no model, also where one is named",
     )
     return run_triage(_read_case(parser, arguments))
 

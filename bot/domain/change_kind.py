@@ -20,6 +20,10 @@ _METHOD: Final = re.compile(
     r"^\s+(?:(?:public|private|protected|internal|static|final|abstract|async|override|virtual|get|set)\s+)*"
     r"(?:[\w<>\[\],.?]+\s+)?([A-Za-z_$][\w$]*)\s*\([^;]{0,200}\)\s*(?:throws [\w, .]+)?\{\s*$"
 )
+_BINDS_FUNCTION: Final = re.compile(
+    r"^\s*(?:export\s+)?(?:(?:const|let|var)\s+)?(?:[\w$]{1,60}\.){0,4}([A-Za-z_$][\w$]{0,100})\s*[:=]\s*"
+    r"(?:async\s+)?(?:function\b|\([^()]{0,200}\)\s*(?::[^=(){}]{0,80})?=>|[\w$]{1,60}\s*=>)"
+)
 _ASSIGNS: Final = re.compile(
     r"^(?:export\s+)?(?:const\s+|let\s+|var\s+|final\s+)?([A-Za-z_$][\w$]*)\s*(?::[^=]{0,80})?=[^=>]"
 )
@@ -37,6 +41,12 @@ _BINDS: Final = re.compile(
 def touched_names(hunk: LooseHunk) -> frozenset[str]:
     """Return the functions, classes and top-level names whose lines a hunk changes; "" is the file's own level."""
     return frozenset(_walk(hunk))
+
+
+def assigned_names(hunk: LooseHunk) -> frozenset[str]:
+    """Return the names that changed lines of a hunk give a value to on the file's own level."""
+    found = (_ASSIGNS.match(line[1:]) for line in hunk.lines if line[:1] in "+-")
+    return frozenset(match.group(1) for match in found if match is not None)
 
 
 def _walk(hunk: LooseHunk) -> Iterator[str]:
@@ -57,7 +67,7 @@ def _walk(hunk: LooseHunk) -> Iterator[str]:
 
 def defined_name(text: str) -> str:
     """Return the function, method or class that a line begins, else ""."""
-    found = _DEFINES.match(text) or _METHOD.match(text)
+    found = _DEFINES.match(text) or _METHOD.match(text) or _BINDS_FUNCTION.match(text)
     return found.group(1) if found is not None and found.group(1) not in _CONTROL else ""
 
 

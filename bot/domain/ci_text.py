@@ -52,7 +52,9 @@ class CILine:
 
 def read_lines(log: str) -> list[CILine]:
     """Return the lines of a log, numbered from 1: each progress report that overwrote another is one of them."""
-    return [_read(number, raw[:MAX_LINE]) for number, raw in enumerate(_ENDS.split(log), 1)]
+    parts = _ENDS.split(log)
+    whole = parts[:-1] if not parts[-1] else parts
+    return [_read(number, raw[:MAX_LINE]) for number, raw in enumerate(whole, 1)]
 
 
 def _read(number: int, raw: str) -> CILine:

@@ -42,15 +42,18 @@ class _Ledger:
 
 
 def conclude(results: Sequence[StageResult]) -> tuple[tuple[Finding, ...], tuple[Evidence, ...]]:
-    """Return the findings, cause first, and all evidence; the newest result of a stage counts."""
+    """Return the findings, cause and what mends it first, and all evidence; the newest result of a stage counts."""
     collected = find_result(results, Collected)
     ledger = _Ledger(collected.evidence if collected else ())
+    cause, patch = list(_blame(results, ledger)), list(_judge_patch(results, ledger))
+    is_mended = any(finding.confidence == CONFIRMED for finding in patch)
     findings = [
-        *_blame(results, ledger),
+        *cause,
+        *(patch if is_mended else ()),
         *_read_drift(results, ledger),
         *_read_marks(collected),
         *_read_metrics_and_errors(collected, ledger, find_result(results, Suspected)),
-        *_judge_patch(results, ledger),
+        *(() if is_mended else patch),
         *_read_gaps(collected, ledger),
     ]
     return tuple(findings), tuple(ledger.pieces)
@@ -93,7 +96,7 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
             claim=confirmed.how[:1].upper() + confirmed.how[1:],
             evidence=runs or (ledger.add("check", "checks", confirmed.how),),
             confidence=CONFIRMED if is_flaky else INCONCLUSIVE,
-            refuted_by="the same verdict in every run of it" if is_flaky else "a red run of a check in the sandbox",
+            refuted_by=_refute_unconfirmed(confirmed, is_flaky=is_flaky),
             next="" if is_flaky else _look_next(confirmed, suspects),
         )
     elif suspects:
@@ -141,10 +144,17 @@ def _is_flaky(confirmed: Confirmed) -> bool:
     return any(run.verdict is Check.UNKNOWN and (run.note if noted else run.is_flaky) for run in confirmed.runs)
 
 
+def _refute_unconfirmed(confirmed: Confirmed, *, is_flaky: bool) -> str:
+    if is_flaky:
+        return "the same verdict in every run of it"
+    is_red = any(run.verdict is Check.RED for run in confirmed.runs)
+    return "a commit at which it passes" if is_red else "a red run of a check in the sandbox"
+
+
 def _look_next(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> str:
     """Say what a person should look at where no run could name the culprit."""
     first = [suspect.commit[:12] for suspect in suspects[:3] if suspect.reasons]
-    read = f"what {' and '.join(first)} changed" if first else "the newest changes"
+    read = f"what {', '.join(first)} changed" if first else "the newest changes"
     if confirmed is None:
         return f"{read}, and whether it fails at the commit before"
     if any(run.verdict is Check.RED for run in confirmed.runs):
@@ -213,11 +223,17 @@ def _read_errors(collected: Collected | None, ledger: _Ledger, suspected: Suspec
     cited = ledger.find([line.cite for line in record.lines])
     shown = tuple(ledger.add(piece.kind, piece.cite, piece.text) for piece in (suspected.code if suspected else ()))
     yield Finding(
-        claim=f"{record.kind or 'An error'}{where}, {times}: {record.headline}",
+        claim=f"{record.kind or 'An error'}{where}, {times}: {_tell_headline(record)}",
         evidence=(*(cited or (ledger.add("log", record.cite, record.headline),)), *shown),
         confidence=CONFIRMED,
         refuted_by="as many of the same error before the alert",
     )
+
+
+def _tell_headline(record: ErrorRecord) -> str:
+    """Return an error's first line, without its kind, which is said before it."""
+    first = (record.headline.splitlines() or [""])[0]
+    return first.removeprefix(f"{record.kind}: ") if record.kind else first
 
 
 def _read_gaps(collected: Collected | None, ledger: _Ledger) -> Iterator[Finding]:

@@ -7,18 +7,24 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from bot.domain.blame import LooseHunk
-from bot.domain.change_kind import bound_names, touched_names, weigh_hunk
+from bot.domain.change_kind import assigned_names, bound_names, touched_names, weigh_hunk
 from bot.domain.documents import is_document
 from bot.domain.file_names import is_dependency_file, is_test_file
 from bot.domain.reach import Reach
+from bot.domain.spectrum import Spectrum
 
 #: The functions that a watched run called, by file.
 Executed = Mapping[str, frozenset[str]]
 
 NOT_RUN: Final = 0.15
 NOT_SEEN: Final = 0.6
+OTHERS_RUN: Final = 0.5
+UNREAD: Final = 0.6
+BOOST: Final = 0.8
+RUN_SHARE: Final = 0.6
 #: Stands among the files where the watched run was too long to see all of it.
 CUT: Final = "*"
+_NO_SPECTRUM: Final = Spectrum()
 _OWN_LEVEL: Final = 0.6
 _PIN: Final = 0.35
 _NAMED_PIN: Final = 0.8
@@ -55,7 +61,12 @@ def is_code(path: str) -> bool:
 
 
 def measure_nearness(
-    hunks: Sequence[LooseHunk], reach: Reach, executed: Executed | None, aliases: Mapping[str, str]
+    hunks: Sequence[LooseHunk],
+    reach: Reach,
+    executed: Executed | None,
+    aliases: Mapping[str, str],
+    *,
+    spectrum: Spectrum = _NO_SPECTRUM,
 ) -> Nearness:
     """Return the nearest that any of a change's hunks comes, weighed by what the hunk can change."""
     best, factor, reason = 0.0, 0.0, ""
@@ -64,11 +75,26 @@ def measure_nearness(
         if is_test_file(hunk.path) or is_document(hunk.path):
             continue
         weight = weigh_hunk(hunk, bound=bound)
-        near, run, why = _measure(hunk, aliases.get(hunk.path, hunk.path), reach, executed)
+        path = aliases.get(hunk.path, hunk.path)
+        near, run, why = _weigh(hunk, path, _measure(hunk, path, reach, executed), spectrum)
         factor = max(factor, weight * run)
         if weight * near * run > best:
             best, reason = weight * near * run, why
     return Nearness(score=best, factor=factor if hunks else 1.0, reason=reason)
+
+
+def may_have_run(hunk: LooseHunk, reach: Reach | None, executed: Executed | None, aliases: Mapping[str, str]) -> bool:
+    """Say whether a hunk can have had a part in the failure: no test, nothing that reached code does not read, and no
+    code that did not run."""
+    path = aliases.get(hunk.path, hunk.path)
+    if is_test_file(hunk.path):
+        return False
+    if not is_code(path):
+        return reach is None or _measure_data(hunk, path, reach)[1] > UNREAD
+    if not executed or CUT in executed:
+        return True
+    called = executed.get(path, frozenset())
+    return bool(called) and bool(touched_names(hunk) & called or {"", *assigned_names(hunk)} & touched_names(hunk))
 
 
 def _measure(hunk: LooseHunk, path: str, reach: Reach, executed: Executed | None) -> tuple[float, float, str]:
@@ -77,18 +103,40 @@ def _measure(hunk: LooseHunk, path: str, reach: Reach, executed: Executed | None
         return _measure_data(hunk, path, reach)
     names = touched_names(hunk)
     called = executed.get(path, frozenset()) if executed else None
-    near, name = max(((reach.of(path, name), name) for name in names if name), default=(0.0, ""))
-    if "" in names and near < _OWN_LEVEL * reach.files.get(path, 0.0):
-        near, name = _OWN_LEVEL * reach.files.get(path, 0.0), ""
     if called is None:
+        near, name = _find_nearest(names, path, reach)
         return near, 1.0, _say_near(path, name, near)
     ran = sorted(names & called)
+    near, name = _find_nearest(names, path, reach)
     if ran:
         shown = max(ran, key=lambda each: (reach.of(path, each), each))
         return 0.4 + 0.6 * near, 1.0, f"changes {shown} in {path}, which the failing check runs"
-    if called and ("" in names or any(name not in called and reach.of(path, name) for name in names)):
+    at_load = names & {"", *assigned_names(hunk)}
+    if called and at_load:
+        near, name = _find_nearest(at_load, path, reach)
         return 0.2 + 0.6 * near, 0.8, _say_near(path, name, near) or f"changes {path}, which the failing check loads"
     return near, NOT_SEEN if executed and CUT in executed else NOT_RUN, ""
+
+
+def _find_nearest(names: frozenset[str], path: str, reach: Reach) -> tuple[float, str]:
+    """Return how near the nearest of several names is, and that; "" is the file's own level."""
+    near, name = max(((reach.of(path, name), name) for name in names if name), default=(0.0, ""))
+    own = _OWN_LEVEL * reach.files.get(path, 0.0) if "" in names else 0.0
+    return (own, "") if own > near else (near, name)
+
+
+def _weigh(hunk: LooseHunk, path: str, found: tuple[float, float, str], spectrum: Spectrum) -> tuple[float, float, str]:
+    """Weigh what was measured of a hunk by how much what it changes stands out; as it is where no test calls that."""
+    known = [(weight, name) for name in touched_names(hunk) if (weight := spectrum.of(path, name)) is not None]
+    near, run, why = found
+    if not known:
+        return found
+    weight, name = max(known)
+    if not weight:
+        return near * OTHERS_RUN, run * OTHERS_RUN, why
+    if spectrum.is_rare(path, name):
+        why = f"changes {name} in {path}, which the failing tests call and few others"
+    return max(near, BOOST * weight), run * (RUN_SHARE + (1 - RUN_SHARE) * weight**0.5), why
 
 
 def _say_near(path: str, name: str, near: float) -> str:
@@ -114,10 +162,10 @@ def _measure_data(hunk: LooseHunk, path: str, reach: Reach) -> tuple[float, floa
     if pins:
         if near > _USED:
             return max(_NAMED_PIN, near), 1.0, f"changes the version of {used}, which the failing code uses"
-        return _PIN, 1.0, f"changes packages in {path}"
+        return (_PIN, 1.0, f"changes packages in {path}") if changed else (0.0, UNREAD, "")
     if near > _USED and (named or "_" in used):
         return max(near, named), 1.0, f"changes {used} in {path}, which the failing code uses"
-    return named, 1.0, f"changes {path}, which the failing code reads" if named else ""
+    return (named, 1.0, f"changes {path}, which the failing code reads") if named else (0.0, UNREAD, "")
 
 
 def read_aliases(renames: Sequence[Sequence[tuple[str, str]]]) -> dict[str, str]:

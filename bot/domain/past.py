@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.conclusion import find_result, top_record
+from bot.domain.evidence import Check
 from bot.domain.incident import Incident
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.domain.vocabulary import split_words
@@ -13,6 +14,7 @@ from bot.domain.vocabulary import split_words
 MAX_WORDS: Final = 60
 MIN_SHARED: Final = 3
 MAX_ALIKE: Final = 3
+MAX_FAILING: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +57,22 @@ def describe_past(incident: Incident, results: Sequence[StageResult], at: dateti
 
 
 def pick_words(incident: Incident, results: Sequence[StageResult]) -> tuple[str, ...]:
-    """Return the words by which an incident is told from others: its worst error, then its title."""
-    texts = [incident.title]
+    """Return the words by which an incident is told from others: its worst error, its failing tests, then its title."""
+    texts = [*_list_failing(results), incident.title]
     collected = find_result(results, Collected)
-    record = top_record(collected) if collected else None
+    record = top_record(collected) or next(iter(collected.ci_records), None) if collected else None
     if record is not None:
         stack = [f"{frame.function} {frame.path.rsplit('/', 1)[-1]}" for frame in record.frames[-5:]]
         texts = [f"{record.kind} {record.headline}", *reversed(stack), *texts]
     words = dict.fromkeys(word for text in texts for word in split_words(text))
     return tuple(words)[:MAX_WORDS]
+
+
+def _list_failing(results: Sequence[StageResult]) -> tuple[str, ...]:
+    """Return the tests that fail at the head, where a check was run."""
+    confirmed = find_result(results, Confirmed)
+    runs = confirmed.runs if confirmed else ()
+    return next((run.failing[:MAX_FAILING] for run in runs if run.verdict is Check.RED), ())
 
 
 def _name_culprit(results: Sequence[StageResult]) -> str:

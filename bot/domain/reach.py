@@ -21,6 +21,7 @@ MAX_HOMONYMS: Final = 8
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
 _GIVES: Final = re.compile(r"^\s*(?:for\s+|const\s+|let\s+|var\s+)?([\w.,\s$()]{1,80}?)\s*(?::?[-+*/|&]?=(?!=)|\bin\b)")
 _MAX_SLICE: Final = 4
+_MAX_STATEMENT: Final = 60
 _FILE: Final = re.compile(r"[\w@-][\w@.-]{0,80}\.[A-Za-z]\w{0,7}\b")
 #: What runs without being named: constructors, and what test frameworks call before a test.
 _IMPLIED: Final = frozenset(
@@ -109,6 +110,20 @@ def slice_lines(lines: Sequence[str], place: int) -> tuple[int, ...]:
     return tuple(sorted(taken))
 
 
+def find_statement(lines: Sequence[str], line: int) -> tuple[int, int]:
+    """Return the first and the last line of what stands around a line, from 1: up to where nothing is indented."""
+    start = end = line
+    while start > 1 and line - start < _MAX_STATEMENT and _is_inner(lines[start - 1]):
+        start -= 1
+    while end < len(lines) and end - line < _MAX_STATEMENT and _is_inner(lines[end]):
+        end += 1
+    return start, end
+
+
+def _is_inner(text: str) -> bool:
+    return not text.strip() or text[0].isspace()
+
+
 class _Walk:
     def __init__(self, definitions: Iterable[Definition], sources: Mapping[str, Sequence[str]]) -> None:
         self._sources = sources
@@ -125,9 +140,8 @@ class _Walk:
     def walk(self, seeds: Iterable[Seed]) -> Reach:
         front: dict[Definition, float] = {}
         for seed in seeds:
-            for each in self._by_place.get((seed.path, seed.function), ()):
-                if each.start <= seed.line <= each.end or not seed.line:
-                    self._start(each, seed, front)
+            for each in self._find_origins(seed):
+                self._start(each, seed, front)
         for _ in range(MAX_STEPS):
             reached: dict[Definition, float] = {}
             for each, weight in front.items():
@@ -138,6 +152,17 @@ class _Walk:
             if not front or len(self._near) > MAX_REACHED:
                 break
         return self._finish()
+
+    def _find_origins(self, seed: Seed) -> list[Definition]:
+        """Return the functions that a seed is in; where it is in none that has a name, the statement around its line:
+        tests of many languages are functions without a name."""
+        known = self._by_place.get((seed.path, seed.function), ())
+        found = [each for each in known if each.start <= seed.line <= each.end or not seed.line]
+        lines = self._sources.get(seed.path, ())
+        if found or not 0 < seed.line <= len(lines):
+            return found
+        start, end = find_statement(lines, seed.line)
+        return [Definition(name="", path=seed.path, start=start, end=end)]
 
     def _start(self, each: Definition, seed: Seed, front: dict[Definition, float]) -> None:
         """Begin with a function on the stack: what the line that ran got its values from is nearer than the rest."""

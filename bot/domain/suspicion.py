@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
@@ -16,8 +16,9 @@ from bot.domain.blame import LooseHunk, Touch, read_hunks, read_renames, trace_l
 from bot.domain.documents import is_document
 from bot.domain.evidence import ErrorRecord, FailingRequest, Frame, Suspect
 from bot.domain.file_names import is_test_file
-from bot.domain.nearness import Executed, Nearness, measure_nearness, read_aliases
+from bot.domain.nearness import Executed, Nearness, may_have_run, measure_nearness, read_aliases
 from bot.domain.reach import Reach
+from bot.domain.spectrum import Spectrum
 from bot.domain.vocabulary import split_words
 
 MAX_SUSPECTS = 10
@@ -25,6 +26,8 @@ MAX_WORDS = 2_000
 CLOCK_SLACK = timedelta(minutes=2)
 
 _WORDS, _FRAMES, _NEAR, _RECENCY = 0.44, 0.16, 0.36, 0.04
+_SHIFT = 0.25
+_IN_TEST = 0.4
 _OLDEST, _HALF_AGE_DAYS = 0.6, 7.0
 _TOUCH = {Touch.CHANGED: 1.0, Touch.NEAR: 0.75, Touch.NONE: 0.25}
 _FUNCTION = 0.6
@@ -74,6 +77,7 @@ class Clues:
     first_error: datetime | None = None
     reach: Reach | None = None
     executed: Executed | None = None
+    spectrum: Spectrum = field(default_factory=Spectrum)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,11 +204,13 @@ def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...
     """Return the changes most likely to have caused it, most likely first. `changes` are newest first."""
     hunks = {change.sha: read_hunks(change.diff) for change in changes}
     framed = frozenset(place.path for place in clues.places)
-    counts = {change.sha: _count_words(change, hunks[change.sha], framed) for change in changes}
+    aliases = read_aliases([read_renames(change.diff) for change in changes])
+    counts = {
+        change.sha: _count_words(change, _pick_run(hunks[change.sha], clues, aliases), framed) for change in changes
+    }
     plain = frozenset(change.sha for change in changes if len(change.parents) == 1)
     words = _score_words(clues.words, counts, plain)
     holds = _score_frames(clues.places, changes, hunks)
-    aliases = read_aliases([read_renames(change.diff) for change in changes])
     suspects: list[tuple[float, int, Suspect]] = []
     for index, change in enumerate(changes):
         word_score, shared = words[change.sha]
@@ -213,11 +219,12 @@ def rank_suspects(clues: Clues, changes: Sequence[Change]) -> tuple[Suspect, ...
         factor, doubts = _doubt(change, clues.first_error)
         freshness = _OLDEST + (1 - _OLDEST) * recency
         near = (
-            measure_nearness(hunks[change.sha], clues.reach, clues.executed, aliases)
+            measure_nearness(hunks[change.sha], clues.reach, clues.executed, aliases, spectrum=clues.spectrum)
             if clues.reach is not None and change.diff
             else Nearness(score=hold.score)
         )
-        known = _WORDS * word_score + _FRAMES * hold.score + _NEAR * near.score + _RECENCY * recency
+        shift = _SHIFT if clues.spectrum.weights else 0.0
+        known = (_WORDS - shift) * word_score + _FRAMES * hold.score + (_NEAR + shift) * near.score + _RECENCY * recency
         score = factor * freshness * near.factor * known
         told = ([hold.reason] if hold.reason else []) + (
             [f"shares {', '.join(shared)} with the evidence"] if shared and word_score >= 0.15 else []
@@ -244,19 +251,20 @@ def _suspect(change: Change, score: float, reasons: Iterable[str]) -> Suspect:
 # --- words ---------------------------------------------------------------------------------------------------------
 
 
+def _pick_run(hunks: Sequence[LooseHunk], clues: Clues, aliases: Mapping[str, str]) -> list[LooseHunk]:
+    return [each for each in hunks if may_have_run(each, clues.reach, clues.executed, aliases)]
+
+
 def _count_words(change: Change, hunks: Sequence[LooseHunk], framed: frozenset[str]) -> Counter[str]:
     """Count the words of a change. The names of files on the stack are left out: those count as frames."""
     counts: Counter[str] = Counter(split_words(change.subject))
     for hunk in hunks:
-        if hunk.is_cosmetic:
-            continue
-        weight = 1 if not is_test_file(hunk.path) else 0
-        for line in (*hunk.added, *hunk.removed):
-            for word in split_words(line):
-                counts[word] += weight
+        if not hunk.is_cosmetic:
+            for line in (*hunk.added, *hunk.removed):
+                counts.update(split_words(line))
     for path in set(change.files) - framed:
         counts.update(split_words(PurePosixPath(path).stem))
-    return +counts
+    return counts
 
 
 def _score_words(
@@ -303,6 +311,8 @@ def _score_frames(
             if not near and place.path not in change.files:
                 continue
             hold = _hold(place, touched.get(change.sha, Touch.NONE), near)
+            if is_test_file(place.path):
+                hold = replace(hold, score=hold.score * _IN_TEST)
             if hold.score > best.get(change.sha, _Hold()).score:
                 best[change.sha] = hold
     return best

@@ -81,6 +81,26 @@ def find_failing(output: str) -> frozenset[str]:
     return frozenset(found[:MAX_FAILING])
 
 
+def stops_early(command: Sequence[str]) -> bool:
+    """Say whether a command may leave out tests once some have failed."""
+    words = [word for part in command for word in part.split()]
+    short = {"-x", "-f"} if is_unittest(command) else {"-x"}
+    return any(word in {"--exitfirst", "--failfast", *short} or word.startswith("--maxfail") for word in words)
+
+
+def name_test(test: str) -> str:
+    """Return the function of a test that a run names, without its parameters."""
+    return re.split(r"::|\.", test.partition("[")[0])[-1]
+
+
+def name_test_files(test: str) -> tuple[str, ...]:
+    """Return the files that a test may stand in."""
+    if "::" in test:
+        return (test.partition("::")[0],)
+    parts = test.split(".")[:-1]
+    return tuple("/".join(parts[:length]) + ".py" for length in range(len(parts), 0, -1))
+
+
 def widen(command: Sequence[str]) -> tuple[str, ...]:
     """Return the command that runs every test where the given one runs some; empty where that cannot be told."""
     if any(" " in word for word in command):

@@ -9,8 +9,6 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-import structlog
-
 from bot.domain.investigation import Collected, Job
 from bot.domain.metric import MetricQuery, MetricRead
 from bot.domain.metric_plan import look_closer, plan_metrics, plan_range, trim
@@ -18,7 +16,6 @@ from bot.errors import NightshiftError, Reason, Rejected
 from bot.ports.aside import begin
 from bot.ports.metrics import MetricQuestion, MetricSource
 
-log = structlog.get_logger(__name__)
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Of all answers together."""
 SECONDS: Final = 6.0
@@ -71,7 +68,6 @@ async def _ask(job: Job, query: MetricQuery, asking: _Asking, gate: asyncio.Sema
         fault = f"no answer within {SECONDS:g} s, asked for {' '.join(query.expr.split())[:200]}"
     except NightshiftError as error:
         fault = str(error)
-    log.warning("metric_unread", query=query.name, error=fault)
     return replace(unread, fault=fault)
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+import structlog
+
 from bot.domain.ci_log import CILog, find_commit
 from bot.domain.conclusion import find_result
 from bot.domain.investigation import Collected, Confirmed, Job, LogRead, StageResult, Suspected, Verified
@@ -26,6 +28,7 @@ from bot.ports.work import Store
 from bot.services import triage
 from bot.services.rulebook import Rulebook
 
+log = structlog.get_logger(__name__)
 FAR_SHARE: Final = 0.5
 """Of the time until something is shown: for what lies elsewhere. The rest is for what the worker reads itself."""
 SHOWING: Final = 2.0
@@ -138,6 +141,9 @@ class Investigating(PhaseWork):
 
     async def _ask_metrics(self, job: Job) -> Put:
         reads = await fetch_metrics(job, self._tools.metrics)
+        for read in reads:
+            if read.fault:
+                log.warning("metric_unread", incident=job.incident, query=read.query.name, error=read.fault)
         return lambda other: replace(other, metrics=reads)
 
     async def _ask_ci(self, job: Job) -> Put:

@@ -1,7 +1,7 @@
 """The whole way from logs to what is worth reading: count, compare, and read the errors again in full."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -83,7 +83,8 @@ def reduce_logs(
             tally.add(batch)
     wanted, is_sampled = _choose_ranges(tally)
     lines = {is_incident: _read_lines(logs, wanted[is_incident], redact) for is_incident in (True, False)}
-    failures = _find_failures(lines[True], lines[False], {log.source.name: log.lines for log in logs})
+    records = list(_find_whole(lines[True], wanted[True]))
+    failures = _find_failures(records, lines[True], lines[False], {log.source.name: log.lines for log in logs})
     kinds = compare(tally)
     return Reduction(
         logs=tuple(
@@ -173,12 +174,23 @@ def _as_time(at: int | None) -> datetime | None:
     return datetime.fromtimestamp(at, UTC) if at is not None else None
 
 
+def _find_whole(lines: Sequence[LogLine], wanted: Mapping[str, Sequence[range]]) -> Iterator[ErrorRecord]:
+    """Yield the errors of the stretches, but for what began behind the last place of one and goes on past its end."""
+    begins = {(source, part.stop - 1): part.stop - _AHEAD for source, parts in wanted.items() for part in parts}
+    for record in find_records(lines):
+        first, last = record.lines[0], record.lines[-1]
+        if first.number <= begins.get((last.source, last.number), first.number):
+            yield record
+
+
 def _find_failures(
-    lines: Sequence[LogLine], lines_before: Sequence[LogLine], totals: Mapping[str, int]
+    records: Sequence[ErrorRecord],
+    lines: Sequence[LogLine],
+    lines_before: Sequence[LogLine],
+    totals: Mapping[str, int],
 ) -> tuple[Failure, ...]:
     known = {_key(record): record.count for record in find_records(lines_before)}
     places = {(line.source, line.number): place for place, line in enumerate(lines)}
-    records = find_records(lines)
     owned = {(line.source, line.number) for record in records for line in record.lines}
     failures = []
     for record in records:

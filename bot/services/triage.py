@@ -115,9 +115,9 @@ def record_stage(work: UnitOfWork, incident: str, *, run: str, result: StageResu
     text = _STAGE_WORDS[type(result)] + (", for now" if is_preliminary(result) else "")
     work.timeline.append(incident, "stage", BOT, text, {"stage": type(result).__name__.lower()})
     current = work.incidents.get(incident)
-    if isinstance(result, Collected):
+    if isinstance(result, Collected | Confirmed):
         told = {event.data["incident"] for event in work.timeline.of(incident) if event.kind == "alike"}
-        for alike in find_alike(work, current, (result,)):
+        for alike in find_alike(work, current, work.investigations.of(run)):
             if alike.past.incident in told:
                 continue
             work.timeline.append(incident, "alike", BOT, f"Looks like {alike.text}", {"incident": alike.past.incident})

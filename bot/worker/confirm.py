@@ -41,6 +41,8 @@ async def confirm(
     has_time: Callable[[], bool],
 ) -> tuple[Confirmed, Trial | None]:
     """Blame a commit by execution. `commits` are newest first and begin with the deployed head."""
+    bench.head = bench.head or commits[0].sha
+    bench.older = frozenset(commit.sha for commit in commits[1:])
     sought = await seek(bench, requests, commits[0].sha, job=job)
     trial = sought.trial
     if trial is None:
@@ -141,5 +143,7 @@ class Search:
     def _name(self, sha: str) -> str:
         """Name a commit, with what was measured there."""
         timed = self._trial.kind is Reproduce.SLOW
-        notes = [run.note for run in self._bench.runs if timed and run.at == sha[:12] and run.note]
+        runs = [run for run in self._bench.runs if run.at == sha[:12]]
+        notes = [run.note for run in runs if timed and run.note]
+        notes += ["only other tests fail there" for run in runs if run.verdict is Check.GREEN and run.failing]
         return f"{sha[:12]} ({notes[-1]})" if notes else sha[:12]

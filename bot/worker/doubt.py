@@ -60,7 +60,8 @@ async def _find_sign(bench: Bench, trial: Trial, commits: Sequence[Commit]) -> s
     command = bench.checks[trial.check].command
     if found := find_chance(" ".join(command), is_test=True):
         return f"its command uses {found}"
-    executed = bench.executed.get(trial.check, {})
+    seen = bench.seen.get(trial.check)
+    executed = seen.of_failing if seen else {}
     named = frozenset(name_files(command))
     archive = await bench.archive(bench.head or commits[0].sha, keep=True)
     folders = () if named or executed else name_folders(command)

@@ -26,6 +26,7 @@ from bot.domain.investigation import (
 from bot.domain.plain_output import tell_output
 from bot.domain.records import find_records, merge_records
 from bot.domain.reproduction import Reproduce
+from bot.domain.spectrum import merge_spectra
 from bot.domain.testing import name_files
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.workspace import Checkout, Commit
@@ -180,7 +181,13 @@ class _Case:
         output = await self._read_check(head) if self.has_check and runs else ()
         collected = replace(collected, records=merge_records((*collected.records, *(output or collected.ci_records))))
         commits = since_green(self._commits, self._job.green_sha)
-        ground = Ground(head=head, archive=archive, executed=merge_executed(bench.executed.values()))
+        seen = bench.seen.values()
+        ground = Ground(
+            head=head,
+            archive=archive,
+            executed=merge_executed(each.executed for each in seen),
+            spectrum=merge_spectra([each.spectrum for each in seen]),
+        )
         found = await find_suspects(self._job, collected, ground=ground, commits=commits, tools=self._tools)
         note = f"only commits after {self._job.green_sha[:12]}, where CI was last green, are suspects"
         notes = found.notes if commits is self._commits else (*found.notes, note)

@@ -30,8 +30,11 @@ _FUNCTIONS: Final = frozenset(
 )  # fmt: skip
 #: A name that is given a value: a function where the value is one, a constant at a file's own level.
 _BINDINGS: Final = frozenset(
-    {"assignment", "variable_declarator", "const_spec", "const_item", "static_item", "var_spec"}
-)
+    {
+        "assignment", "variable_declarator", "const_spec", "const_item", "static_item", "var_spec",
+        "assignment_expression", "pair",
+    }
+)  # fmt: skip
 _VALUES: Final = frozenset({"arrow_function", "function_expression", "function", "lambda"})
 
 
@@ -172,10 +175,19 @@ def _name(node: Any, *, is_top: bool) -> str:  # noqa: ANN401 -- as above
     elif node.type in _BINDINGS:
         value = node.child_by_field_name("right") or node.child_by_field_name("value")
         is_function = value is not None and value.type in _VALUES
-        if not is_function and not is_top:
+        if not is_function and not (is_top and _is_constant(node, value)):
             return ""
-        named = node.child_by_field_name("left") or node.child_by_field_name("name")
+        named = node.child_by_field_name("left") or node.child_by_field_name("name") or node.child_by_field_name("key")
+        if named is not None and named.type == "member_expression":  # exports.load, Cart.prototype.total
+            named = named.child_by_field_name("property")
     else:
         return ""
     text = named.text.decode("utf-8", "replace") if named is not None else ""
     return text if text.replace("_", "").replace("$", "").isalnum() and len(text) <= 200 else ""
+
+
+def _is_constant(node: Any, value: Any) -> bool:  # noqa: ANN401 -- as above
+    """Say whether a binding is a constant of its own: no entry of a table, nor what is only exported under its name."""
+    if node.type == "assignment_expression":
+        return value is not None and value.type not in {"identifier", "object", "call_expression"}
+    return bool(node.type != "pair")

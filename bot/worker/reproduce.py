@@ -12,15 +12,22 @@ from typing import Final
 
 from bot.domain.checks import FILE, CheckSpec, parse_checks, plan_checks
 from bot.domain.evidence import Check, CheckRun, FailingRequest
-from bot.domain.nearness import Executed
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import REPRODUCTION, Reproduce
 from bot.domain.service import Service
-from bot.domain.testing import find_failing, name_files, ran_nothing, read_verdict
+from bot.domain.testing import (
+    find_failing,
+    name_files,
+    name_test,
+    name_test_files,
+    ran_nothing,
+    read_verdict,
+    stops_early,
+)
 from bot.errors import LimitReached, Rejected, Unavailable
 from bot.ports.sandbox import SandboxJob, SandboxLimits, SandboxResult
 from bot.ports.workspace import Checkout
-from bot.worker.coverage import WATCHER, is_watched, take_executed, watch_env, watch_files
+from bot.worker.coverage import WATCHER, Seen, is_watched, take_executed, watch_env, watch_files
 from bot.worker.overlay import lay_over, read_members
 from bot.worker.tools import Tools
 from bot.worker.trial import MARK, Timing, Trial, judge, read_reports, read_timing, tell, tell_repeats
@@ -50,7 +57,8 @@ class Order:
 class Bench:
     """Runs things of one service. Results are kept: a stage that asks again gets the same answer for nothing.
 
-    `head` is the commit that is looked at, once it is known; `executed` is what each check ran there, and `outputs`
+    `head` is the commit that is looked at, once it is known, `older` those at which it is only asked whether the tests
+    fail that fail there; `seen` is what each check ran there, and `outputs`
     what each one wrote, at more length than its run holds.
     """
 
@@ -65,9 +73,11 @@ class Bench:
         self._seconds = float(playbook.seconds)
         self._is_prepared = False
         self.head = ""
-        self.executed: dict[str, Executed] = {}
+        self.older: frozenset[str] = frozenset()
+        self.seen: dict[str, Seen] = {}
         self.outputs: dict[tuple[str, str], str] = {}
         self._red_codes: dict[str, int] = {}
+        self._sought: dict[str, frozenset[str]] = {}
         self._results: dict[tuple[str, tuple[str, ...]], CheckRun] = {}
         self._asked: dict[tuple[str, tuple[str, ...]], None] = {}
         self._archives: dict[str, bytes] = {}
@@ -187,14 +197,14 @@ class Bench:
     async def _run_check(self, name: str, at: str, *, laid: Mapping[str, bytes] = _NOTHING) -> CheckRun:
         """Run a check; where a commit is older than the tests that it names, with those of the head laid over it."""
         spec = self.checks[name]
-        watch = is_watched(spec.command) and at == self.head and name not in self.executed
+        watch = is_watched(spec.command) and at == self.head and name not in self.seen
         order = Order(argv=spec.command, laid=laid, files=watch_files() if watch else _NOTHING)
         result = await self._sandboxed(at, order, min(spec.seconds or self._seconds, self._seconds))
         if isinstance(result, str):
             return replace(self._record(name, at, Check.UNKNOWN, 0.0, result), kind=spec.kind, required=spec.required)
         text = result.output.decode("utf-8", "replace")
         if watch:
-            text, self.executed[name] = take_executed(text)
+            text, self.seen[name] = take_executed(text)
         if result.exit_code is None:
             text += f"\nended by its limit of {result.ended_by}"
         elif not laid and ran_nothing(spec.command, result.exit_code, text) and (newer := await self._newer(at, spec)):
@@ -207,10 +217,31 @@ class Bench:
         )
         if verdict is Check.RED and result.exit_code is not None:
             self._red_codes.setdefault(name, result.exit_code)
+        named = find_failing(text)
+        verdict = await self._narrow(spec, at, verdict, named)
         run = self._record(name, at, verdict, result.seconds, text)
         self.outputs[name, at] = self.tools.clean(text, MAX_KEPT)
-        failing = tuple(sorted(self.tools.clean(test, 300) for test in find_failing(text)))
+        if watch:
+            self.seen[name] = replace(self.seen[name], failing=named)
+        failing = tuple(sorted(self.tools.clean(test, 300) for test in named))
         return replace(run, exit_code=result.exit_code, kind=spec.kind, required=spec.required, failing=failing)
+
+    async def _narrow(self, spec: CheckSpec, at: str, verdict: Check, failing: frozenset[str]) -> Check:
+        """Return the verdict on what fails at the head: where only other tests fail, that passes, if it is there."""
+        if at == self.head:
+            self._sought[spec.name] = failing
+        sought = self._sought.get(spec.name, frozenset())
+        wanted = {name_test(test) for test in sought}
+        if verdict is not Check.RED or at not in self.older or not wanted or not failing:
+            return verdict
+        if wanted & {name_test(test) for test in failing}:
+            return verdict
+        files = read_members(
+            await self.archive(at), frozenset(path for test in sought for path in name_test_files(test))
+        )
+        text = b"\n".join(files.values()).decode("utf-8", "replace")
+        is_there = all(f"def {name}(" in text for name in wanted)
+        return Check.GREEN if is_there and not stops_early(spec.command) else Check.UNKNOWN
 
     async def _newer(self, at: str, spec: CheckSpec) -> dict[str, bytes]:
         """Return the files of the head that a check names."""

@@ -5,7 +5,7 @@ import io
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain.blame import read_hunks, read_renames
@@ -16,6 +16,7 @@ from bot.domain.investigation import Collected, Job, Suspected
 from bot.domain.nearness import CUT, Executed, read_aliases
 from bot.domain.reach import Definition, Seed, find_reach
 from bot.domain.reproduction import Reproduce
+from bot.domain.spectrum import Spectrum
 from bot.domain.suspicion import (
     Change,
     Clues,
@@ -65,11 +66,13 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """What the ranking stands on: the files of the head, and what the failing check executed there, if it was run."""
+    """What the ranking stands on: the files of the head, and what the failing check executed there, if it was run;
+    `spectrum` is how much of that only its failing tests call."""
 
     head: str
     archive: bytes
     executed: Executed | None = None
+    spectrum: Spectrum = field(default_factory=Spectrum)
 
 
 async def find_suspects(
@@ -120,6 +123,7 @@ def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Chan
         first_error=_first_error(collected, job.alert_started_at),
         reach=reach if reach.names else None,
         executed=_trust(ground.executed, places, code.definitions),
+        spectrum=ground.spectrum,
     )
     notes: list[str] = []
     if not collected.records and not collected.requests:

@@ -88,8 +88,8 @@ async def test_a_test_that_is_newer_than_a_commit_is_laid_over_it():
 async def test_what_the_check_called_is_known_and_not_in_its_output():
     bench = make_bench({"run": ONE}, head={"shop.py": BAD, "test_total.py": TEST})
     run = await bench.run(Trial(check="run"), "head")
-    assert bench.executed["run"]["shop.py"] >= {"total", "double"}
-    assert "other" not in bench.executed["run"]["shop.py"]
+    assert bench.seen["run"].executed["shop.py"] >= {"total", "double"}
+    assert "other" not in bench.seen["run"].executed["shop.py"]
     assert "nightshift-executed" not in run.output + bench.outputs["run", "head"]
     assert run.failing == ("test_total.TotalTest.test_total",)
 
@@ -114,3 +114,24 @@ def test_laying_files_over_an_archive_replaces_and_adds():
     archive = lay_over(pack({"a.py": "old", "b.py": "kept"}), {"a.py": b"new", "c/d.py": b"more"})
     names = frozenset({"a.py", "b.py", "c/d.py", "missing"})
     assert read_members(archive, names) == {"a.py": b"new", "b.py": b"kept", "c/d.py": b"more"}
+
+
+ELSEWHERE = GOOD.replace("return 1", "return 2")
+
+
+@pytest.mark.parametrize(
+    ("command", "older", "verdict"),
+    [
+        (ALL, {"shop.py": ELSEWHERE, "test_total.py": TEST}, Check.GREEN),
+        ((*ALL, "-f"), {"shop.py": ELSEWHERE, "test_total.py": TEST}, Check.UNKNOWN),
+        (ALL, {"shop.py": ELSEWHERE}, Check.UNKNOWN),
+        (ALL, {"shop.py": ELSEWHERE.replace("2 * x", "3 * x"), "test_total.py": TEST}, Check.RED),
+    ],
+)
+async def test_where_only_other_tests_fail_at_an_older_commit_what_is_sought_passes_there(command, older, verdict):
+    head = {"shop.py": BAD, "test_total.py": TEST, "test_other.py": OTHER}
+    bench = make_bench({"run": command}, head=head, old={**older, "test_other.py": OTHER})
+    bench.older = frozenset({"old"})
+    assert (await bench.run(Trial(check="run"), "head")).verdict is Check.RED
+    assert (await bench.run(Trial(check="run"), "old")).verdict is verdict
+    assert (await bench.again(Trial(check="run"), "old")).verdict is verdict

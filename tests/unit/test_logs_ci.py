@@ -30,9 +30,9 @@ def test_json_says_what_was_compared_and_where_the_failed_command_stands(logs):
     asked = ["logs", "ci", str(logs / "failed.log"), "--green", str(logs / "green.log"), "--json"]
     assert json.loads(CliRunner().invoke(app, asked).output) == {
         "version": 1,
-        "lines": 6,
+        "lines": 5,
         "compared": True,
-        "failed_command": {"first": 1, "last": 6, "marked": False},
+        "failed_command": {"first": 1, "last": 5, "marked": False},
         "relevant": [4],
         "shown": [{"line": 4, "text": "KeyError: 'rate'"}],
     }

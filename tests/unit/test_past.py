@@ -32,6 +32,15 @@ def test_words_are_those_of_the_error_and_its_stack_before_the_title():
     assert "basket" in words
 
 
+def test_words_of_a_red_check_are_those_of_the_tests_that_fail():
+    red = CheckRun(name="tests", at="x", verdict=Check.RED, seconds=1.0, failing=("test_basket.py::test_reduced_rate",))
+    confirmed = Confirmed(culprit=None, request=None, runs=(red, replace(red, failing=("test_other",))), how="")
+    words = pick_words(INCIDENT, (replace(COLLECTED, records=()), confirmed))
+    assert words[:4] == ("test_basket", "basket", "test_reduced_rate", "reduced")
+    assert "other" not in words
+    assert "keyerror" in pick_words(INCIDENT, (replace(COLLECTED, records=(), ci_records=(RECORD,)), confirmed))
+
+
 def test_only_a_patch_that_held_is_called_a_fix():
     assert describe_past(INCIDENT, (COLLECTED, DRAFTED, VERIFIED), NOW).fix == 'Revert "Cheaper books"'
     assert describe_past(INCIDENT, (COLLECTED, DRAFTED), NOW).fix == ""
@@ -74,6 +83,26 @@ def test_a_later_incident_with_the_same_error_names_the_first_one_and_its_fix(tm
     assert told[0].startswith(f"Looks like {first.id} “")
     assert 'mended by Revert "Cheaper books"' in told[0]
     assert none == []
+
+
+def test_what_looks_alike_only_by_its_failing_test_is_named_once_that_was_run(tmp_path):
+    world = make_world(tmp_path)
+    bare = replace(COLLECTED, records=())
+    failing = ("tests/test_basket.py::test_reduced_rate_of_books",)
+    red = CheckRun(name="tests", at="x", verdict=Check.RED, seconds=1.0, failing=failing)
+    confirmed = Confirmed(culprit="c" * 40, request=None, runs=(red,), how="it fails there")
+    first = incident_of(world, "First")
+    with world.store.begin() as work:
+        work.incidents.save(replace(work.incidents.get(first.id), run_state=RunState.RUNNING))
+        for result in (bare, confirmed, DRAFTED, VERIFIED):
+            record_stage(work, first.id, run=first.run, result=result)
+        finish_triage(work, first.id, state=RunState.DONE)
+    second = incident_of(world, "Second")
+    with world.store.begin() as work:
+        record_stage(work, second.id, run=second.run, result=bare)
+        record_stage(work, second.id, run=second.run, result=confirmed)
+        (told,) = [event.text for event in work.timeline.of(second.id) if event.kind == "alike"]
+    assert "shares test_basket, basket, test_reduced_rate_of_book" in told
 
 
 def test_what_is_kept_anew_takes_the_place_of_what_was(tmp_path):

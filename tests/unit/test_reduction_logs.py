@@ -276,3 +276,15 @@ def test_a_time_that_no_line_is_in_is_named_and_not_called_quiet(
     told = _run("reduce", log, option, at)
     assert f"note: no line is {said} {at} (UTC)" in told
     assert told.endswith("There is no line to look at.\n")
+
+
+@pytest.mark.parametrize("calm", range(4, 13))
+def test_an_error_that_is_cut_where_reading_again_ends_is_no_error_of_its_own(calm: int) -> None:
+    trace = ("Traceback (most recent call last):", '  File "/app/cart.py", line 12, in total', "    return sum(prices)")
+    lines = []
+    for turn in range(500):
+        lines += _quiet(calm, turn)
+        lines += [f"{_at(turn)} ERROR shop.cart: failed for user {turn}", *trace, "TypeError: no number"]
+    failures = _reduce(lines).failures
+    assert {failure.record.headline for failure in failures} == {"TypeError: no number"}
+    assert {len(failure.record.frames) for failure in failures} == {1}

@@ -8,6 +8,7 @@ from bot.domain.chat import Bullets, Code, Paragraph, Tone
 from bot.domain.conclusion import conclude
 from bot.domain.evidence import Check, CheckRun, Evidence, Finding
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
+from bot.domain.reproduction import Reproduce
 from bot.render.progress import render_findings, render_status
 from tests.unit.render_cases import (
     COLLECTED,
@@ -41,7 +42,7 @@ def test_every_finding_cites_evidence_that_exists(count: int) -> None:
 
 def test_the_whole_story_is_confirmed() -> None:
     findings, evidence = conclude(ALL)
-    cause, error, patch = findings
+    cause, patch, error = findings
     assert cause.claim.startswith('a1b2c3d4e5f6 "Cache totals" by Bo broke it')
     assert error.claim.startswith("KeyError at cart.py:41, 38 times")
     assert error.evidence == ("E1",)
@@ -64,6 +65,20 @@ def test_doubt_is_said() -> None:
     findings, _ = conclude((COLLECTED, DRAFTED, failing))
     assert findings[-1].confidence == "inconclusive"
     assert "the request still fails" in findings[-1].claim
+
+
+def test_a_check_that_was_always_red_is_refuted_by_a_commit_at_which_it_passes() -> None:
+    runs = (CheckRun(name="tests", at=CULPRIT, verdict=Check.RED, seconds=1),)
+    always = Confirmed(culprit=None, request=None, runs=runs, how="always red", reproduce=Reproduce.CHECK)
+    (finding, *_), _ = conclude((COLLECTED, SUSPECTED, always))
+    assert (finding.confidence, finding.refuted_by) == ("inconclusive", "a commit at which it passes")
+
+
+def test_an_error_of_many_lines_is_said_in_one_and_its_kind_once() -> None:
+    record = replace(COLLECTED.records[0], kind="KeyError", headline="KeyError: 'a'\n + where 'a' = f()")
+    (finding, *_), _ = conclude((replace(COLLECTED, records=(record,)),))
+    assert finding.claim.endswith(": 'a'")
+    assert finding.claim.count("KeyError") == 1
 
 
 def test_nothing_found_is_a_result() -> None:

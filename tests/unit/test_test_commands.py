@@ -8,7 +8,7 @@ from bot.bootstrap.command import read_command
 from bot.domain.evidence import Check
 from bot.domain.testing import find_failing, name_files, ran_nothing, read_verdict, widen
 from bot.errors import Refused
-from bot.worker.coverage import is_watched, merge_executed, take_executed
+from bot.worker.coverage import Seen, is_watched, merge_executed, take_executed
 
 PYTEST = ("python", "-m", "pytest", "-q", "tests/test_a.py::test_x")
 UNITTEST = ("python", "-m", "unittest", "tests.test_a.CaseA.test_x")
@@ -92,7 +92,7 @@ def test_what_is_no_command_is_refused(text, repository):
 
 
 def test_what_was_executed_is_taken_out_of_the_output_and_junk_is_none():
-    assert take_executed("a\nnightshift-executed !!!\nb") == ("a\nb", {})
+    assert take_executed("a\nnightshift-executed !!!\nb") == ("a\nb", Seen())
     merged = merge_executed([{"a.py": frozenset({"f"})}, {"a.py": frozenset({"g"})}])
     assert merged == {"a.py": frozenset({"f", "g"})}
     assert is_watched(PYTEST)

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from bot.bootstrap.triage import Case, run_triage
 from bot.bootstrap.triage_options import suspects_main, triage_main
 from bot.errors import Refused, Rejected
 
@@ -147,3 +148,14 @@ def test_why_nothing_was_confirmed_is_said_once(shop, capsys, check):
     why = "could not be run" if check else "no check of shop is named"
     assert len([note for note in notes if why in note]) == 1
     assert any("--run CMD" in note for note in notes) is not bool(check)
+
+
+def test_a_check_that_takes_all_the_time_leaves_the_log_and_the_ranking(shop, capsys):
+    case = Case(
+        repository=shop / "shop", logs=(shop / "app.log",), run="sleep 30", seconds=2, as_json=True, use_model=False
+    )
+    assert run_triage(case) == 4
+    said = json.loads(capsys.readouterr().out)
+    assert any("it was not finished: " in note for note in said["notes"])
+    assert said["suspects"][0]["subject"] == "Rates 1"
+    assert any("KeyError" in finding["claim"] for finding in said["findings"])
