@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from bot.bootstrap import connect, logs_ci
+from bot.bootstrap import connect, edits_apply, logs_ci
 from bot.errors import ConfigError, NightshiftError
 
 app = typer.Typer(
@@ -28,6 +28,10 @@ app.add_typer(connect_app, name="connect")
 logs_app = typer.Typer(help="Read logs from the terminal.", no_args_is_help=True)
 app.add_typer(logs_app, name="logs")
 logs_ci.add_command(logs_app)
+edits_app = typer.Typer(help="Apply edits as the agent does.", no_args_is_help=True)
+edits_app.callback()(lambda: None)
+app.add_typer(edits_app, name="edits")
+edits_apply.add_command(edits_app)
 
 Config = Annotated[
     Path | None,
