@@ -86,7 +86,7 @@ def read_story(work: UnitOfWork, run: str) -> Story:
     mine = [event for event, owner in assign_rows(events, incident) if owner == run]
     named = [event.data["run"] for event in mine if event.kind == "model_queued" and "run" in event.data]
     transcripts = tuple(dict.fromkeys(named))
-    rows = [_of_timeline(event) for event in mine]
+    rows = [of_timeline(event) for event in mine]
     for name in transcripts:
         times = work.transcripts.times(name)
         rows += [of_step(step, times[step.seq]) for step in work.transcripts.of(name)]
@@ -117,7 +117,7 @@ def _find_owner(event: TimelineEvent, owners: Mapping[str, str]) -> str:
     return next(filter(None, known), "")
 
 
-def _of_timeline(event: TimelineEvent) -> Happening:
+def of_timeline(event: TimelineEvent) -> Happening:
     return Happening(at=event.at, seq=event.seq, kind=event.kind, text=event.text, data=event.data)
 
 

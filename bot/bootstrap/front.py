@@ -32,6 +32,7 @@ from bot.engine.drainer import Drainer
 from bot.engine.freezes import FreezeWatch
 from bot.engine.gauges import Gauges
 from bot.engine.handlers import Handlers
+from bot.engine.hooks import Hooks
 from bot.engine.pausing import Pausing
 from bot.engine.revert_phase import RevertPhase
 from bot.engine.ticker import Ticker
@@ -56,6 +57,7 @@ from bot.web.sessions import Sessions
 from bot.worker.client import WorkerClient
 from bot.worker.messages import Answer, StepTaken
 from connectors.alerts import alertmanager
+from connectors.hooks import signed
 from connectors.workspaces.git import Git
 from connectors.workspaces.git import Settings as GitSettings
 
@@ -203,6 +205,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     sweep = settings.limits.sweep_seconds * (ALONE if core.state.keeper is None else 1)
     dispatcher = Dispatcher(store, core.clock, channels, composer.compose, sweep_seconds=sweep)
     store.on_commit(dispatcher.wake)
+    hooks = [_hooks(core, sweep, stack).run()] if settings.hooks else []
     drainer = Drainer(inbox, store, sources, rules, sweep=sweep, on_commits=tools.news.tell)
     inbox.on_delivery(drainer.wake)
 
@@ -212,7 +215,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     runner, port = await listen(build_app(surface), settings.server.host, port)
     stack.push_async_callback(runner.cleanup)
     await stack.enter_async_context(
-        _background([dispatcher.run(), drainer.run(), *(_listen_to(channel, chat) for channel in channels)])
+        _background([dispatcher.run(), drainer.run(), *hooks, *(_listen_to(channel, chat) for channel in channels)])
     )
     ticker = _tick(core)
     stack.callback(ticker.stop)
@@ -227,6 +230,20 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
         chat=chat,
         url=f"http://{settings.server.host}:{port}",
     )
+
+
+def _hooks(core: _Core, sweep: float, stack: contextlib.AsyncExitStack) -> Hooks:
+    told = {
+        name: signed.Connector(
+            signed.Settings(url=hook.url, secret=hook.secret, proxy=hook.proxy, ca_file=hook.ca_file), core.clock
+        )
+        for name, hook in core.settings.hooks.items()
+    }
+    for one in told.values():
+        stack.push_async_callback(one.close)
+    hooks = Hooks(core.state.store, core.clock, told, sweep_seconds=sweep)
+    core.state.store.on_commit(hooks.wake)
+    return hooks
 
 
 def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:

@@ -94,8 +94,19 @@ def is_of_green_logs(point: FaultPoint) -> bool:
     return point.name.startswith("phase.green.")
 
 
+def is_of_hooks(point: FaultPoint) -> bool:
+    """tests/unit/test_hooks.py dies between telling a hook and noting that it was told."""
+    return point.name.startswith("hook.")
+
+
 def is_of_another_walk(point: FaultPoint) -> bool:
-    return is_of_green_logs(point) or is_of_model(point) or is_of_rollout(point) or is_of_rollback(point)
+    return (
+        is_of_hooks(point)
+        or is_of_green_logs(point)
+        or is_of_model(point)
+        or is_of_rollout(point)
+        or is_of_rollback(point)
+    )
 
 
 def sort_by_time(points: Sequence[FaultPoint]) -> list[FaultPoint]:
