@@ -280,6 +280,7 @@ def _pages(core: _Core, port: int, *, chat: StoreInbox, sessions: Sessions, comp
         allowed_hosts=_hosts(settings, port),
         public_url=settings.public_url,
         show_patch=composer.show_patch,
+        show_run=composer.show_run,
         channel=next((name for name, value in settings.channels.items() if value.kind == WEB), WEB),
     )
 

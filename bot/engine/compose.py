@@ -28,10 +28,12 @@ from bot.render.playbook import render_text
 from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
+from bot.render.why import render_why
 from bot.render.wish import changes_button, render_wish, revert_button
 from bot.services import modelling, reverting, rollback
 from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
+from bot.services.why import Account, read_account, write_file
 from bot.services.wishes import base_run, list_wishes
 
 MILESTONES = {
@@ -71,7 +73,7 @@ class Composer:
             "patch": self._patch,
             "verdict": self._verdict,
             "closed": self._closed,
-            "notice": self._rollout.notice,
+            "notice": self._notice,
             "glass": self._broken,
         }
 
@@ -91,6 +93,21 @@ class Composer:
             if all(approval.digest != digest for approval in asked):
                 return None
             return self._patch(work, work.incidents.get(incident), digest[:12])
+
+    def show_run(self, incident: str, number: str) -> Account | None:
+        """Return what the agent did in an incident's run; None where there is no such run."""
+        try:
+            with self._store.begin() as work:
+                return read_account(work, incident, f"{incident}:{number}")
+        except Refused:
+            return None
+
+    def _notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        topic, _, number = arg.partition(".")
+        if topic != "why":
+            return self._rollout.notice(work, incident, arg)
+        account = read_account(work, incident.id, f"{incident.id}:{number}")
+        return render_why(incident.id, number, state=account.state, text=write_file(account))
 
     def _card(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
         message = render_card(incident, now=work.now, names=self._names, links=self._links)

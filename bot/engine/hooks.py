@@ -14,7 +14,6 @@ from typing import Final
 
 import structlog
 
-from bot.agent.run_story import assign_rows, of_timeline
 from bot.domain.run_progress import Happening, Progress, advance
 from bot.errors import NightshiftError, Rejected, Unavailable
 from bot.metrics import EFFECTS
@@ -22,6 +21,7 @@ from bot.ports.clock import Clock
 from bot.ports.faults import reach
 from bot.ports.hooks import Hook
 from bot.ports.work import Effect, EffectState, Store, UnitOfWork
+from bot.services.run_story import assign_rows, of_timeline
 
 log = structlog.get_logger(__name__)
 TARGET: Final = "hook:"

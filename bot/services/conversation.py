@@ -23,6 +23,7 @@ from bot.services.rollback_ask import order_rollback
 from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
 from bot.services.triage import ask_triage
+from bot.services.why import tell_why
 
 MAX_REASON = 500
 _SHOWN = 64
@@ -30,7 +31,7 @@ _DIGEST = 12
 _WITH_WORDS = frozenset({Verb.REJECT, Verb.BREAK, Verb.CHANGES})
 _HEX = "0123456789abcdef"
 
-HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · triage · agent off|on
+HELP = """/incident list · status · why · ack · escalate · silence 1h|4h · resolve · triage · agent off|on
   (then the id, e.g. INC-7)
 /oncall who
 /patch show|approve|merge|revert|rollback INC-7
@@ -223,6 +224,10 @@ def _status(work: UnitOfWork, said: Said, _person: Person, rest: list[str], rule
     return "\n".join([f"{incident.id} is {incident.state.value}{owner}: {incident.title}", *stopped, *newest])
 
 
+def _why(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _rules: Rulebook) -> str:
+    return tell_why(work, _incident_of(said, rest), said.channel)
+
+
 def _who(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rules: Rulebook) -> str:
     lines = []
     for name, policy in rules.escalations.items():
@@ -301,6 +306,7 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "list"): _list,
     ("incident", "help"): _help,
     ("incident", "status"): _status,
+    ("incident", "why"): _why,
     ("incident", "ack"): _as_press(Verb.ACK),
     ("incident", "escalate"): _as_press(Verb.ESCALATE),
     ("incident", "silence"): _as_press(Verb.SILENCE),

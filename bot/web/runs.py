@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from bot.agent.run_story import Cursor, Story, list_runs, read_cursor, read_story
 from bot.domain.run_progress import Happening, Progress, advance, fold_progress
 from bot.errors import Refused, Unavailable
 from bot.ports.work import Store
+from bot.services.run_story import Cursor, Story, list_runs, read_cursor, read_story
 
 LOOK_SECONDS: Final = 1.0
 BEAT_SECONDS: Final = 15.0

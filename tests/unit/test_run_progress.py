@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.agent.run_story import Cursor, list_runs, read_cursor, read_story
 from bot.domain.ci import CIState
 from bot.domain.incident import RunState
 from bot.domain.run_progress import Happening, RunStatus, fold_progress
@@ -14,6 +13,7 @@ from bot.domain.transcript import Step, StepKind
 from bot.errors import Refused
 from bot.services import modelling, rollout, triage
 from bot.services.approval import expire_due
+from bot.services.run_story import Cursor, list_runs, read_cursor, read_story
 from tests.agent_world import NOON
 from tests.unit.test_services_rollout import Rollout
 from tests.worldkit import diff, make_world

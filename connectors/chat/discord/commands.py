@@ -6,7 +6,19 @@ from typing import Any, Final
 VERBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "incident": (
         "See and handle incidents",
-        ("list", "status", "ack", "escalate", "silence 1h", "silence 4h", "resolve", "triage", "agent off", "agent on"),
+        (
+            "list",
+            "status",
+            "why",
+            "ack",
+            "escalate",
+            "silence 1h",
+            "silence 4h",
+            "resolve",
+            "triage",
+            "agent off",
+            "agent on",
+        ),
     ),
     "oncall": ("See who is on call", ("who",)),
     "patch": (

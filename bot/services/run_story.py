@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from bot.agent.transcript import Message
 from bot.domain.run_progress import Happening
 from bot.domain.timeline import TimelineEvent
 from bot.domain.transcript import Step, StepKind
@@ -134,7 +133,7 @@ def of_step(step: Step, at: datetime) -> Happening:
     return Happening(at=at, seq=step.seq, kind=kind, text=text, transcript=step.run, data=data, calls=calls)
 
 
-def _read_calls(body: Message) -> tuple[str, ...]:
+def _read_calls(body: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(_name(call["function"]["name"]) for call in body["message"].get("tool_calls", []))
 
 
@@ -142,7 +141,7 @@ def _name(name: object) -> str:
     return str(name)[:60]
 
 
-def _read_numbers(body: Message) -> dict[str, str]:
+def _read_numbers(body: Mapping[str, Any]) -> dict[str, str]:
     usage = body.get("usage") or {}
     numbers = {name: usage[name] for name in ("prompt", "cached", "completion") if usage.get(name) is not None}
     return {
