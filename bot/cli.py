@@ -246,21 +246,6 @@ def restore(file: Annotated[Path, typer.Argument(help="What `backup` wrote.")], 
     print(run_restore(_settings(config), file))
 
 
-@app.command()
-def replay(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="INC-7:1, or INC-7 for the newest run of INC-7.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    requests: Annotated[bool, typer.Option("--requests", help="Print each request's body too.")] = False,
-    config: Config = None,
-) -> None:
-    """Show again what the agent did in a run: requests, answers, tool calls. Needs no model."""
-    from bot.bootstrap.replay import replay_stored  # noqa: PLC0415 -- keeps --help fast
-
-    report = replay_stored(_settings(config), name, as_json=as_json, with_requests=requests)
-    print(report.text)
-    sys.exit(0 if report.ok else 1)
-
-
 @app.command("verify-audit")
 def verify_audit(
     config: Config = None,
@@ -310,6 +295,14 @@ def suspects(options: Annotated[list[str] | None, typer.Argument()] = None) -> N
     from bot.bootstrap.triage_options import suspects_main  # noqa: PLC0415 -- keeps --help fast
 
     sys.exit(suspects_main(options or []))
+
+
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
+def replay(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Show again what the agent did in a run, without a model; or ask another model from a step on."""
+    from bot.bootstrap.replay_options import replay_main  # noqa: PLC0415 -- keeps --help fast
+
+    sys.exit(replay_main(options or [], DEFAULT_CONFIG))
 
 
 @app.command(hidden=True)
