@@ -15,6 +15,7 @@ from bot.services.approval import break_glass_for, decide, renew_approval
 from bot.services.changing import ask_changes
 from bot.services.dispatch import look_again, order_again
 from bot.services.merging import order_merge
+from bot.services.modelling import cancel_model
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
 from bot.services.pause import end_pause, find_pause, start_pause
 from bot.services.proposing import tell_change
@@ -31,7 +32,8 @@ _DIGEST = 12
 _WITH_WORDS = frozenset({Verb.REJECT, Verb.BREAK, Verb.CHANGES})
 _HEX = "0123456789abcdef"
 
-HELP = """/incident list · status · why · ack · escalate · silence 1h|4h · resolve · triage · agent off|on
+HELP = """/incident list · status · why · ack · escalate · silence 1h|4h · resolve · triage
+/incident pause · continue · cancel: the agent's work, or agent off|on
   (then the id, e.g. INC-7)
 /oncall who
 /patch show|approve|merge|revert|rollback INC-7
@@ -290,6 +292,18 @@ def _switch_agent(work: UnitOfWork, said: Said, person: Person, rest: list[str],
     return start_pause(work, incident=incident, actor=person.id, who=person.name, reason=reason)
 
 
+def _switch_to(order: str) -> "Command":
+    def run(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+        return _switch_agent(work, said, person, [order, *rest], rules)
+
+    return run
+
+
+def _cancel(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+    _require(person, Role.RESPONDER)
+    return cancel_model(work, _incident_of(said, rest), person.id, rules)
+
+
 def _ask_triage(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
     _require(person, Role.RESPONDER)
     return ask_triage(work, _incident_of(said, rest), person.id, rules)
@@ -312,6 +326,9 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "silence"): _as_press(Verb.SILENCE),
     ("incident", "resolve"): _as_press(Verb.RESOLVE),
     ("incident", "agent"): _switch_agent,
+    ("incident", "pause"): _switch_to("off"),
+    ("incident", "continue"): _switch_to("on"),
+    ("incident", "cancel"): _cancel,
     ("incident", "triage"): _ask_triage,
     ("oncall", "who"): _who,
     ("patch", "show"): _show_patch,
