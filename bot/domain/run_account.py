@@ -77,6 +77,7 @@ def tell_steps(steps: Iterable[Step]) -> tuple[StepLine, ...]:
             lines.append(StepLine(call="reminded", result=str(body["message"]["content"])))
         elif step.kind is StepKind.END:
             lines.append(StepLine(call=f"ended: {body['why']}", result=str(body["text"])))
+        lines += [StepLine(call="told", result=str(said["content"])) for said in body.get("said", ())]
     return tuple(lines)
 
 

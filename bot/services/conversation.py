@@ -23,6 +23,7 @@ from bot.services.reverting import ask_revert
 from bot.services.rollback_ask import order_rollback
 from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
+from bot.services.steering import find_listening, steer
 from bot.services.triage import ask_triage
 from bot.services.why import tell_why
 
@@ -150,9 +151,17 @@ def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
         return HELP
     group, verb, *rest = [words[0].lower(), words[1].lower() if len(words) > 1 else "", *words[2:]]
     command = _COMMANDS.get((group, verb))
+    if command is None and _is_for_the_model(work, said, person):
+        return steer(work, str(said.incident), person.id, said.text, rules)
     if command is None:
         raise Refused(f'"{said.text.strip()[:60]}" is not a command.\n{HELP}', Reason.BAD_INPUT)
     return command(work, said, person, rest, rules)
+
+
+def _is_for_the_model(work: UnitOfWork, said: Said, person: Person) -> bool:
+    """Plain words in the thread of an incident, from somebody who may respond, while the model works on it."""
+    is_plain = said.incident is not None and not said.text.lstrip().startswith("/")
+    return is_plain and person.may(Role.RESPONDER) and bool(find_listening(work, str(said.incident)))
 
 
 def _incident_of(said: Said, rest: list[str]) -> str:
