@@ -78,7 +78,7 @@ class RunApi:
             for row in new:
                 progress, seen = advance(progress, row), story.move(seen, row)
                 await response.write(_event(row, progress, seen))
-            if progress.status.is_final and not new:
+            if progress.status.is_final:
                 await response.write(b"event: end\ndata: {}\n\n")
                 return
             quiet = 0.0 if new else quiet + self.look
