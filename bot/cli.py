@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from bot.bootstrap import connect, logs_ci
+from bot.bootstrap import connect, edits_apply, logs_ci
 from bot.errors import ConfigError, NightshiftError
 
 app = typer.Typer(
@@ -30,6 +30,10 @@ app.add_typer(page_app, name="page")
 logs_app = typer.Typer(help="Read logs from the terminal.", no_args_is_help=True)
 app.add_typer(logs_app, name="logs")
 logs_ci.add_command(logs_app)
+edits_app = typer.Typer(help="Apply edits as the agent does.", no_args_is_help=True)
+edits_app.callback()(lambda: None)
+app.add_typer(edits_app, name="edits")
+edits_apply.add_command(edits_app)
 
 Config = Annotated[
     Path | None,
@@ -256,21 +260,6 @@ def restore(file: Annotated[Path, typer.Argument(help="What `backup` wrote.")], 
     print(run_restore(_settings(config), file))
 
 
-@app.command()
-def replay(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="INC-7:1, or INC-7 for the newest run of INC-7.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    requests: Annotated[bool, typer.Option("--requests", help="Print each request's body too.")] = False,
-    config: Config = None,
-) -> None:
-    """Show again what the agent did in a run: requests, answers, tool calls. Needs no model."""
-    from bot.bootstrap.replay import replay_stored  # noqa: PLC0415 -- keeps --help fast
-
-    report = replay_stored(_settings(config), name, as_json=as_json, with_requests=requests)
-    print(report.text)
-    sys.exit(0 if report.ok else 1)
-
-
 @app.command("verify-audit")
 def verify_audit(
     config: Config = None,
@@ -328,6 +317,14 @@ def model(options: Annotated[list[str] | None, typer.Argument()] = None) -> None
     from bot.bootstrap.model_options import model_main  # noqa: PLC0415 -- keeps --help fast
 
     sys.exit(model_main(options or []))
+
+
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
+def replay(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Show again what the agent did in a run, without a model; or ask another model from a step on."""
+    from bot.bootstrap.replay_options import replay_main  # noqa: PLC0415 -- keeps --help fast
+
+    sys.exit(replay_main(options or [], DEFAULT_CONFIG))
 
 
 @app.command(hidden=True)

@@ -50,6 +50,7 @@ from bot.settings_sections import (
     ConnectionSettings,
     EscalationSettings,
     GitSettings,
+    HookSettings,
     LimitSettings,
     ModelSettings,
     PersonSettings,
@@ -95,6 +96,7 @@ class Settings(BaseSettings):
     escalations: dict[str, EscalationSettings] = {}
     channels: dict[str, ChannelSettings] = {}
     connections: dict[str, ConnectionSettings] = {}
+    hooks: dict[str, HookSettings] = {}
     approval: ApprovalSettings = ApprovalSettings()
     git: GitSettings = GitSettings()
     model: ModelSettings = ModelSettings()
@@ -187,11 +189,12 @@ class Settings(BaseSettings):
         """Return every secret value, for the redactor."""
         found = [self.alert_token, self.admin_token, self.model_api_key, self.model.api_key]
         found += [secret for sender in self.senders.values() for secret in (sender.token, sender.password)]
-        found += list(self.git.tokens.values())
+        found += [*self.git.tokens.values(), *(hook.secret for hook in self.hooks.values())]
         outside = [secret for connection in self.connections.values() for secret in connection.secrets()]
         outside += [secret for channel in self.channels.values() for secret in channel.secrets()]
         outside += [secret for person in self.people.values() for secret in list_secrets(person.contacts)]
         addresses = [service.repository for service in self.services.values()]
+        addresses += [address for hook in self.hooks.values() for address in (hook.url, hook.proxy)]
         addresses += [self.model.url, self.model_url or "", self.model.proxy, self.git.proxy]
         addresses += [self.database_url.get_secret_value()] if self.database_url else []
         passwords = [text for address in addresses for text in _passwords_in(address)]
@@ -318,6 +321,9 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
             yield Problem(where=f"services.{name}.run", what='needs "{port}" where the port belongs')
         yield from check_logs(f"services.{name}.logs", service.logs)
         yield from check_metrics(f"services.{name}.metrics", service.metrics)
+    for name, hook in settings.hooks.items():
+        yield from _problem(f"hooks.{name}", fault_of_name(name))
+        yield from _problem(f"hooks.{name}.url", fault_of_web_address(hook.url))
     yield from _check_database(settings)
     place = settings.model_place()
     if place is not None:

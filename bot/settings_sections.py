@@ -158,6 +158,15 @@ class ConnectionSettings(BaseModel):
         return tuple(str(value) for name, value in values.items() if value and SECRET_NAME.search(name))
 
 
+class HookSettings(Section):
+    """An address that is told when a run changes its state, and the key that signs what it is told."""
+
+    url: str
+    secret: SecretStr = Field(min_length=16)
+    proxy: str = ""
+    ca_file: str = ""
+
+
 class GitSettings(Section):
     """How remotes are reached. `tokens` maps a host to "token" or "user:token"; they never leave the front process."""
 

@@ -87,6 +87,7 @@ async def serve(
         allowed_hosts=frozenset({"127.0.0.1"}),
         public_url=None,
         show_patch=Composer(world.store, world.rules, Links()).show_patch,
+        show_run=Composer(world.store, world.rules, Links()).show_run,
     )
     surface = Surface(
         intake=AlertIntake(box or inbox, sources, limit=LIMIT),

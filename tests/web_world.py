@@ -40,6 +40,7 @@ from bot.errors import Refused
 from bot.ports.board import BoardMessage, IncidentPage, PatchPage
 from bot.ports.chat import ChatInbox
 from bot.render.patch import render_patch
+from bot.services.why import Account
 from bot.web.pages import Pages, mount_pages
 from bot.web.sessions import Sessions
 
@@ -255,6 +256,7 @@ class MemoryBoard:
         self.patches: dict[str, str] = {}
         self.pages: dict[str, PatchPage] = {}
         self.cards: dict[str, Message] = {}
+        self.runs: dict[tuple[str, str], Account] = {}
         self._watchers: list[tuple[asyncio.AbstractEventLoop, asyncio.Queue[str]]] = []
 
     @property
@@ -421,6 +423,7 @@ async def served(
         allowed_hosts=frozenset(hosts),
         public_url=public_url,
         show_patch=board.show_patch,
+        show_run=lambda incident, number: board.runs.get((incident, number)),
     )
     mount_pages(app, pages)
     world = World(

@@ -8,10 +8,10 @@ a patch that fits somewhere is worse than none.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import Final
 
+from bot.agent.edit_faults import explain_absence, find_doubled, find_foreign, find_misplaced
 from bot.agent.redaction import PLACEHOLDER
 from bot.errors import Reason, Refused
 
@@ -49,9 +49,11 @@ def apply_edits(path: str, text: str | None, edits: Sequence[Edit]) -> str:
         return edits[0].new
     is_crlf = "\r\n" in text and "\n" not in text.replace("\r\n", "")
     plain = text.replace("\r\n", "\n") if is_crlf else text
-    changed = _replace(path, plain, [change for edit in edits for change in _locate(path, plain, edit)])
+    changes = [change for edit in edits for change in _locate(path, plain, edit)]
+    changed = _replace(path, plain, changes)
     if changed == plain:
         raise _refuse(path, "the edits change nothing")
+    _check_neighbours(path, plain, changes)
     return changed.replace("\n", "\r\n") if is_crlf else changed
 
 
@@ -68,6 +70,22 @@ def _check_text(path: str, edit: Edit) -> None:
     for line in edit.new.splitlines():
         if _LAZY.match(line) and line not in kept:
             raise _refuse(path, f"`new` leaves code out ({line.strip()[:60]!r}); write every line that must stay")
+    foreign = find_foreign(path, edit.old, edit.new)
+    if foreign:
+        raise _refuse(path, foreign)
+
+
+def _check_neighbours(path: str, text: str, changes: Sequence[_Change]) -> None:
+    """Refuse what would stand twice, or elsewhere than its neighbours; what another edit changes is no neighbour."""
+    ordered = sorted(changes, key=lambda change: change.start)
+    ends = [0, *(change.end for change in ordered[:-1])]
+    starts = [*(change.start for change in ordered[1:]), len(text)]
+    for change, low, high in zip(ordered, ends, starts, strict=True):
+        doubled = find_doubled(text[low:high], change.start - low, change.end - low, change.new)
+        is_line = not change.start or text[change.start - 1] == "\n"
+        fault = doubled or (is_line and find_misplaced(text[change.start : change.end], change.new))
+        if fault:
+            raise _refuse(path, fault)
 
 
 def _replace(path: str, text: str, changes: Sequence[_Change]) -> str:
@@ -88,10 +106,11 @@ def _locate(path: str, text: str, edit: Edit) -> list[_Change]:
     if not old.strip():
         what = "has no text" if old else "is empty, but the file exists"
         raise _refuse(path, f"`old` {what}; copy the lines to be replaced into it")
-    exact = list(_occurrences(text, old))
-    if len(exact) == 1:
+    # a last line without a line end is a place too
+    exact = list(_occurrences(text if text.endswith("\n") else f"{text}\n", old))
+    if len(exact) == 1 and exact[0] + len(old) <= len(text):
         return [_exact(path, text, exact[0], old, new)]
-    if exact:
+    if len(exact) > 1:
         raise _refuse(path, f"`old` stands there {len(exact)} times; add lines around it until it is unique")
     moved = list(_reindented(text, old, new))
     if len(moved) == 1:
@@ -100,7 +119,7 @@ def _locate(path: str, text: str, edit: Edit) -> list[_Change]:
         raise _refuse(path, f"`old` fits {len(moved)} places with other indentation; add lines around it")
     if any(_DOTS.match(line) for line in old.split("\n")):
         return _elided(path, text, old, new)
-    raise _refuse(path, _explain_absence(text, old))
+    raise _refuse(path, explain_absence(text, old))
 
 
 def _occurrences(text: str, old: str) -> Iterator[int]:
@@ -258,17 +277,3 @@ def _whole_piece(path: str, text: str, before: str, after: str) -> _Change:
         often = "not there" if not places else f"there {len(places)} times"
         raise _refuse(path, f"a part of `old` around `...` is {often}: {before.strip()[:80]!r}")
     return _whole_lines(text, places[0], places[0] + len(before), after)
-
-
-# Why not --------------------------------------------------------------------------------------------------------------
-def _explain_absence(text: str, old: str) -> str:
-    """Say what is different: the nearest line helps more than "not found"."""
-    wanted = [line for line in old.split("\n") if line.strip()]
-    lines = text.split("\n")
-    stripped = {line.strip(): line for line in reversed(lines)}
-    for line in wanted[:200]:
-        if line.strip() not in stripped:
-            near = get_close_matches(line.strip()[:300], [key[:300] for key in stripped if key][:3_000], 1, 0.6)
-            hint = f"; the nearest line is {near[0][:160]!r}" if near else ""
-            return f"`old` is not in the file: it has no line {line.strip()[:160]!r}{hint}"
-    return "the lines of `old` are in the file, but not together, or with other white space; read the file again"

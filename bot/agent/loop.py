@@ -10,13 +10,13 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from bot.agent.arguments import ToolSpec
 from bot.agent.budget import find_limit, reading_left
 from bot.agent.guard import find_leak
 from bot.agent.prompts import read_system
-from bot.agent.tools import SPECS, Toolbox, ToolResult
+from bot.agent.tools import SPECS, ToolResult
 from bot.agent.transcript import (
     Answer,
     PendingCall,
@@ -47,13 +47,18 @@ Append = Callable[[Step], Awaitable[Step]]
 
 
 class Head:
-    """The constant beginning of every request: model, tools and system text, the same bytes for every incident."""
+    """The constant beginning of every request: model, tools and system text, the same bytes for every incident.
 
-    def __init__(self, place: ModelPlace, budget: Budget, specs: Sequence[ToolSpec] = SPECS) -> None:
+    `system` is another text in the place of our own, to try one out.
+    """
+
+    def __init__(
+        self, place: ModelPlace, budget: Budget, specs: Sequence[ToolSpec] = SPECS, *, system: str | None = None
+    ) -> None:
         own: dict[str, Any] = {"model": place.name, "stream": True, "stream_options": {"include_usage": True}}
         tools = [spec.schema() for spec in sorted(specs, key=lambda spec: spec.name)]
         head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": tools}
-        system = dump({"role": "system", "content": read_system()})
+        system = dump({"role": "system", "content": read_system() if system is None else system})
         self.text = f'{dump(head)[:-1]},"messages":[{system}'.encode("utf-8", "replace").decode()
 
     def request(self, messages: Sequence[bytes]) -> bytes:
@@ -80,11 +85,20 @@ class Pace:
     jitter: Callable[[], float] = random.random
 
 
+class Tools(Protocol):
+    """What does the calls: `bot.agent.tools.Toolbox`, or a stand-in that knows the answers."""
+
+    @property
+    def proposes(self) -> bool: ...
+
+    async def call(self, name: str, arguments: str, known: Sequence[Proposal], /, *, room: int) -> ToolResult: ...
+
+
 class Agent:
     """One run of one model."""
 
-    def __init__(self, *, model: ModelClient, tools: Toolbox, head: Head, budget: Budget, append: Append) -> None:
-        """A toolbox that proposes nothing is for a question: words alone end the run."""
+    def __init__(self, *, model: ModelClient, tools: Tools, head: Head, budget: Budget, append: Append) -> None:
+        """Tools that propose nothing are for a question: words alone end the run."""
         self._model = model
         self._tools = tools
         self._head = head

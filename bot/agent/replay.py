@@ -119,6 +119,9 @@ def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
             recorded = _read_opening(body) if row.kind is StepKind.TASK else recorded
             openings = tuple(dict.fromkeys(text for text in (recorded, opening) if text))
             events += _tell(state, following, row, body, openings)
+            events += [
+                Told(seq=row.seq, kind=StepKind.NOTE, text=_text(one["content"])) for one in body.get("said", ())
+            ]
         except _UNREADABLE as error:
             why = " ".join(str(error).split())[:200]
             broken = f"row {row.seq} ({row.key[:60]}) cannot be read: {type(error).__name__}: {why}"

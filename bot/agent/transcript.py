@@ -22,7 +22,9 @@ Message = dict[str, Any]
 """One message as chat completions want it: JSON, at the border to the server."""
 
 _VERIFIED: Final[TypeAdapter[Verified]] = TypeAdapter(Verified)
-_AS_THEY_ARE: Final = frozenset({"patch", "base", "role", "type", "finish", "id", "tool_call_id", "head", "asked_with"})
+_AS_THEY_ARE: Final = frozenset(
+    {"patch", "base", "role", "type", "finish", "id", "tool_call_id", "head", "asked_with", "key"}
+)
 
 
 def dump(value: object) -> str:
@@ -129,7 +131,9 @@ def advance(state: State, row: Step) -> State:
     body = json.loads(row.body)
     following = replace(state, seq=state.seq + 1)
     if "message" in body:
-        following = replace(following, messages=(*state.messages, dump(body["message"]).encode("utf-8", "replace")))
+        told = [body["message"], *({"role": "user", "content": said["content"]} for said in body.get("said", ()))]
+        sent = [dump(message).encode("utf-8", "replace") for message in told]
+        following = replace(following, messages=(*state.messages, *sent))
     return _BY_KIND[row.kind](following, row, body)
 
 
@@ -156,7 +160,7 @@ def _after_model(state: State, row: Step, body: Message) -> State:
     return replace(
         state,
         pending=pending,
-        words=None if pending else words,
+        words=None if pending or body.get("said") else words,
         text=body["message"]["content"],
         spent=replace(
             spent,
@@ -335,6 +339,25 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
+
+
+# What people say meanwhile --------------------------------------------------------------------------------------------
+def add_said(step: Step, said: Sequence[tuple[str, str]]) -> Step:
+    """Return the row with what people said, as (key, text): user turns that follow its message."""
+    body = json.loads(step.body)
+    return replace(step, body=dump(body | {"said": [{"key": key, "content": text} for key, text in said]}))
+
+
+def takes_said(state: State, step: Step) -> bool:
+    """Say whether a user turn may follow the row: no call is left without its answer then."""
+    if step.kind is StepKind.MODEL:
+        return not json.loads(step.body)["message"].get("tool_calls")
+    return step.kind in {StepKind.TASK, StepKind.NOTE} or (step.kind is StepKind.TOOL and len(state.pending) == 1)
+
+
+def list_said(rows: Iterable[Step]) -> frozenset[str]:
+    """Return the keys of what people said that the rows hold."""
+    return frozenset(said["key"] for row in rows for said in json.loads(row.body).get("said", ()))
 
 
 # Redaction ------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from bot.engine.drainer import Drainer
 from bot.engine.freezes import FreezeWatch
 from bot.engine.gauges import Gauges
 from bot.engine.handlers import Handlers
+from bot.engine.hooks import Hooks
 from bot.engine.pausing import Pausing
 from bot.engine.revert_phase import RevertPhase
 from bot.engine.ticker import Ticker
@@ -63,6 +64,7 @@ from bot.web.sessions import Sessions
 from bot.worker.client import WorkerClient
 from bot.worker.messages import Answer, StepTaken
 from connectors.alerts import alertmanager
+from connectors.hooks import signed
 from connectors.workspaces.git import Git
 from connectors.workspaces.git import Settings as GitSettings
 
@@ -222,8 +224,8 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     surface = _surface(core, pages, port, webhooks=webhooks, pager=pager, sources=sources)
     runner, port = await listen(build_app(surface), settings.server.host, port)
     stack.push_async_callback(runner.cleanup)
-    jobs = [dispatcher.run(), pager.run(), drainer.run(), *(_listen_to(channel, chat) for channel in channels)]
-    await stack.enter_async_context(_background(jobs))
+    outward = [*_hooks(core, sweep, stack), *(_listen_to(channel, chat) for channel in channels)]
+    await stack.enter_async_context(_background([dispatcher.run(), pager.run(), drainer.run(), *outward]))
     ticker = _tick(core, accounts)
     stack.callback(ticker.stop)
     return Front(
@@ -237,6 +239,23 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
         chat=chat,
         url=f"http://{settings.server.host}:{port}",
     )
+
+
+def _hooks(core: _Core, sweep: float, stack: contextlib.AsyncExitStack) -> Sequence[Coroutine[None, None, None]]:
+    """Return what tells the configured hooks; nothing where there are none."""
+    if not core.settings.hooks:
+        return ()
+    told = {
+        name: signed.Connector(
+            signed.Settings(url=hook.url, secret=hook.secret, proxy=hook.proxy, ca_file=hook.ca_file), core.clock
+        )
+        for name, hook in core.settings.hooks.items()
+    }
+    for one in told.values():
+        stack.push_async_callback(one.close)
+    hooks = Hooks(core.state.store, core.clock, told, sweep_seconds=sweep)
+    core.state.store.on_commit(hooks.wake)
+    return (hooks.run(),)
 
 
 def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
@@ -273,6 +292,7 @@ def _pages(core: _Core, port: int, *, chat: StoreInbox, sessions: Sessions, comp
         allowed_hosts=_hosts(settings, port),
         public_url=settings.public_url,
         show_patch=composer.show_patch,
+        show_run=composer.show_run,
         channel=next((name for name, value in settings.channels.items() if value.kind == WEB), WEB),
     )
 

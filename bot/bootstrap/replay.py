@@ -32,7 +32,7 @@ class ReplayReport:
 
 def replay_stored(settings: Settings, name: str, *, as_json: bool, with_requests: bool) -> ReplayReport:
     """Replay the run called `name` ("INC-7:1"; "INC-7" is its newest). Raises `Refused` where there is none."""
-    stored = _read(settings, name)
+    stored = read_stored(settings, name)
     if not stored.steps:
         text = _dump(_stages_as_json(stored)) if as_json else "\n".join(write_stages(stored))
         return ReplayReport(ok=True, text=text)
@@ -45,7 +45,8 @@ def replay_stored(settings: Settings, name: str, *, as_json: bool, with_requests
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
-def _read(settings: Settings, name: str) -> StoredRun:
+def read_stored(settings: Settings, name: str) -> StoredRun:
+    """Return all that the store has of the run called `name`. Raises `Refused` where there is none."""
     asked = _RUN.fullmatch(name)
     if asked is None:
         what = (

@@ -33,11 +33,13 @@ from bot.render.progress import DONE, GOING, MISSING, render_findings, render_st
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
 from bot.render.severity import render_raised
 from bot.render.unreached import render_dead_channel, render_unreached
+from bot.render.why import render_why
 from bot.render.wish import changes_button, render_wish, revert_button
 from bot.services import dead_channel, modelling, questions, reverting, rollback, unreached
 from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
+from bot.services.why import Account, read_account, write_file
 from bot.services.wishes import base_run, list_wishes
 
 _UNREACHED = {unreached.NOTICE: render_unreached, dead_channel.NOTICE: render_dead_channel}
@@ -92,6 +94,14 @@ class Composer:
             if all(approval.digest != digest for approval in asked):
                 return None
             return self._patch(work, work.incidents.get(incident), digest[:12])
+
+    def show_run(self, incident: str, number: str) -> Account | None:
+        """Return what the agent did in an incident's run; None where there is no such run."""
+        try:
+            with self._store.begin() as work:
+                return read_account(work, incident, f"{incident}:{number}")
+        except Refused:
+            return None
 
     def _card(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
         message = render_card(incident, now=work.now, names=self._names, links=self._links)
@@ -218,11 +228,14 @@ class Composer:
         return self._rollout.add_to_verdict(work, draft, message)
 
     def _notice(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
-        topic, _, seq = arg.partition(".")
+        topic, _, number = arg.partition(".")
+        if topic == "why":
+            account = read_account(work, incident.id, f"{incident.id}:{number}")
+            return render_why(incident.id, number, state=account.state, text=write_file(account))
         render = _UNREACHED.get(topic)
         if render is None:
             return self._rollout.notice(work, incident, arg)
-        told = [event for event in work.timeline.of(incident.id) if str(event.seq) == seq]
+        told = [event for event in work.timeline.of(incident.id) if str(event.seq) == number]
         admins = [key for key, person in self._rules.roster.people.items() if person.may(Role.ADMIN)]
         return render(told[0], slot=f"notice:{arg}", admins=admins, names=self._names) if told else None
 

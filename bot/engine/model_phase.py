@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from bot.agent.transcript import fold, redact_step
+from bot.agent.transcript import add_said, fold, list_said, redact_step, takes_said
 from bot.domain.investigation import Job
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.phases import Phase
@@ -21,9 +21,10 @@ from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
 from bot.ports.model import ModelPlace
 from bot.ports.work import Store, UnitOfWork
-from bot.services import modelling, questions
+from bot.services import modelling, questions, steering
 from bot.services.modelling import ModelArgs, read_args
 from bot.services.rulebook import Rulebook
+from bot.services.steering import Hint
 
 log = structlog.get_logger(__name__)
 LOOK = 1.0
@@ -71,6 +72,8 @@ class ModelPhase(UnitWork):
     def __init__(self, store: Store, rules: Rulebook, tools: ModelTools) -> None:
         super().__init__(store, rules)
         self._tools = tools
+        self._heard: dict[str, frozenset[str]] = {}
+        self._hints: dict[str, tuple[Hint, ...]] = {}
 
     def phase(self) -> Phase:
         return Phase(name="model", run=self._run, failed=self._failed, together=self._tools.together, patience=0)
@@ -124,26 +127,50 @@ class ModelPhase(UnitWork):
         if job is None:
             return None
         steps = await self._in_unit(lambda w: w.transcripts.of(args.run))
+        self._heard[args.run] = list_said(steps)
+        await self._in_unit(lambda w: self._listen(w, args))
         tools = self._tools
         model_job = ModelJob(job=await tools.localize(job), place=tools.place, budget=tools.budget, steps=steps)
         task = asyncio.create_task(tools.drafter.draft(model_job, self._store_step), name=f"model {args.run}")
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=LOOK)
-                if not task.done() and not await self._in_unit(lambda w: matter.is_wanted(w, args.incident, args.run)):
+                if not task.done() and not await self._in_unit(lambda w: self._listen(w, args)):
                     return None
             task.result()
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+            self._heard.pop(args.run, None)
+            self._hints.pop(args.run, None)
         return await self._read_conclusion(args.run)
 
     async def _store_step(self, step: Step) -> Step:
         """Redact with the secrets that only this process knows, store, and return what is stored."""
-        clean = redact_step(step, self._tools.redact)
+        clean = await self._add_hints(redact_step(step, self._tools.redact))
         _count(clean)
-        return await asyncio.to_thread(modelling.record_step, self._store, clean)
+        stored = await asyncio.to_thread(modelling.record_step, self._store, clean)
+        self._heard[step.run] = self._heard.get(step.run, frozenset()) | list_said([stored])
+        return stored
+
+    def _listen(self, work: UnitOfWork, args: ModelArgs) -> bool:
+        """Take up what people said to the run; False when nobody needs it any more."""
+        heard = self._heard.get(args.run, frozenset())
+        hints = steering.list_hints(work, args.incident, args.run)
+        self._hints[args.run] = tuple(hint for hint in hints if hint.key not in heard)
+        return _matter_of(args.run).is_wanted(work, args.incident, args.run)
+
+    async def _add_hints(self, step: Step) -> Step:
+        """Put what people said behind the row, in its commit, where a user turn may stand."""
+        heard = self._heard.get(step.run, frozenset())
+        hints = [hint for hint in self._hints.get(step.run, ()) if hint.key not in heard]
+        if not hints:
+            return step
+        rows = await self._in_unit(lambda w: w.transcripts.of(step.run))
+        if not takes_said(fold(rows), step):
+            return step
+        return add_said(step, [(hint.key, self._tools.redact(hint.text)) for hint in hints])
 
     async def _failed(self, args: Mapping[str, str], why: str) -> None:
         MODEL_RUNS.labels(result="failed").inc()

@@ -104,7 +104,7 @@ def expire_due(work: UnitOfWork, incident: str, digest: str) -> bool:
     if before.state is not ApprovalState.PENDING or after == before or not work.approvals.replace(before, after):
         return False
     text = f"The approval of {digest[:12]} ran out; nothing was {after.subject.done}"
-    work.timeline.append(incident, "expired", BOT, text)
+    work.timeline.append(incident, "expired", BOT, text, {"digest": after.digest})
     announce(work, work.incidents.get(incident), "patch", arg=digest[:12])
     return True
 
@@ -117,7 +117,8 @@ def renew_approval(work: UnitOfWork, incident: str, digest: str, person: str, ru
     if not work.approvals.replace(before, after):
         raise Refused("Somebody else decided at the same moment; look at the card.", Reason.CONFLICT)
     name = rules.name_of(person)
-    work.timeline.append(incident, "renewed", person, f"{name} asked again for the approval of {digest[:12]}")
+    text = f"{name} asked again for the approval of {digest[:12]}"
+    work.timeline.append(incident, "renewed", person, text, {"digest": after.digest})
     expiry = after.expires_at - work.now
     plan_expiry(work, incident, after.digest, expiry, renewals=after.renewals)
     announce(work, work.incidents.get(incident), "patch", arg=after.digest[:12])

@@ -19,6 +19,7 @@ from bot.services.contacts import promise_test
 from bot.services.dispatch import look_again, order_again
 from bot.services.linking import HOW, answer_link, is_link
 from bot.services.merging import order_merge
+from bot.services.modelling import cancel_model
 from bot.services.paging import SILENCES, acknowledge, escalate, resolve, silence
 from bot.services.pause import end_pause, find_pause, start_pause
 from bot.services.proposing import tell_change
@@ -27,7 +28,9 @@ from bot.services.reverting import ask_revert
 from bot.services.rollback_ask import order_rollback
 from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
+from bot.services.steering import find_listening, steer
 from bot.services.triage import ask_triage
+from bot.services.why import tell_why
 
 MAX_REASON = 500
 _SHOWN = 64
@@ -35,7 +38,8 @@ _DIGEST = 12
 _WITH_WORDS = frozenset({Verb.REJECT, Verb.BREAK, Verb.CHANGES})
 _HEX = "0123456789abcdef"
 
-HELP = """/incident list · status · ack · escalate · silence 1h|4h · resolve · triage · agent off|on
+HELP = """/incident list · status · why · ack · escalate · silence 1h|4h · resolve · triage
+/incident pause · continue · cancel: the agent's work, or agent off|on
   (then the id, e.g. INC-7)
 /oncall who · test
 /patch show|approve|merge|revert|rollback INC-7
@@ -162,9 +166,17 @@ def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
         return command(work, said, person, rest, rules)
     if not said.is_addressed:
         return ""
+    if _is_for_the_model(work, said, person):
+        return steer(work, str(said.incident), person.id, said.text, rules)
     if said.incident is None or said.text.strip().startswith("/"):
         raise Refused(f'"{said.text.strip()[:60]}" is not a command.\n{HELP}', Reason.BAD_INPUT)
     return ask_question(work, said.incident, person.id, said.text, rules)
+
+
+def _is_for_the_model(work: UnitOfWork, said: Said, person: Person) -> bool:
+    """Plain words in the thread of an incident, from somebody who may respond, while the model works on it."""
+    is_plain = said.incident is not None and not said.text.lstrip().startswith("/")
+    return is_plain and person.may(Role.RESPONDER) and bool(find_listening(work, str(said.incident)))
 
 
 def _incident_of(said: Said, rest: list[str]) -> str:
@@ -236,6 +248,10 @@ def _status(work: UnitOfWork, said: Said, _person: Person, rest: list[str], rule
     pause = find_pause(work, incident.id)
     stopped = [f"{pause}."] if pause else []
     return "\n".join([f"{incident.id} is {incident.state.value}{owner}: {incident.title}", *stopped, *newest])
+
+
+def _why(work: UnitOfWork, said: Said, _person: Person, rest: list[str], _rules: Rulebook) -> str:
+    return tell_why(work, _incident_of(said, rest), said.channel)
 
 
 def _who(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], rules: Rulebook) -> str:
@@ -310,6 +326,18 @@ def _switch_agent(work: UnitOfWork, said: Said, person: Person, rest: list[str],
     return start_pause(work, incident=incident, actor=person.id, who=person.name, reason=reason)
 
 
+def _switch_to(order: str) -> "Command":
+    def run(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+        return _switch_agent(work, said, person, [order, *rest], rules)
+
+    return run
+
+
+def _cancel(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+    require_role(person, Role.RESPONDER)
+    return cancel_model(work, _incident_of(said, rest), person.id, rules)
+
+
 def _ask_triage(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
     require_role(person, Role.RESPONDER)
     return ask_triage(work, _incident_of(said, rest), person.id, rules)
@@ -332,12 +360,16 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "list"): _list,
     ("incident", "help"): _help,
     ("incident", "status"): _status,
+    ("incident", "why"): _why,
     ("incident", "ack"): _as_press(Verb.ACK),
     ("incident", "escalate"): _as_press(Verb.ESCALATE),
     ("incident", "silence"): _as_press(Verb.SILENCE),
     ("incident", "resolve"): _as_press(Verb.RESOLVE),
     ("incident", "agent"): _switch_agent,
     ("incident", "ask"): _ask,
+    ("incident", "pause"): _switch_to("off"),
+    ("incident", "continue"): _switch_to("on"),
+    ("incident", "cancel"): _cancel,
     ("incident", "triage"): _ask_triage,
     ("oncall", "who"): _who,
     ("oncall", "test"): _test_contacts,

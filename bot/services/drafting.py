@@ -152,5 +152,7 @@ def supersede_open(work: UnitOfWork, incident: Incident, approval: Approval) -> 
         return
     work.approvals.replace(approval, enter_state(approval, ApprovalState.SUPERSEDED))
     work.drafts.supersede(incident.id, approval.digest)
+    text = f"Patch {approval.digest[:12]} is withdrawn"
+    work.timeline.append(incident.id, "withdrawn", BOT, text, {"digest": approval.digest})
     once = f"superseded-{approval.renewals}" if approval.renewals else "superseded"
     announce(work, incident, "patch", arg=approval.digest[:12], once=once)

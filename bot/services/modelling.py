@@ -121,15 +121,30 @@ def wait_for_model(work: UnitOfWork, args: ModelArgs, *, why: str, retry_after: 
         _tell(work, current, WAITS, text, run=args.run)
 
 
-def end_model(work: UnitOfWork, incident: str, run: str, text: str) -> None:
-    """Note how the model's run ended, once."""
+def end_model(work: UnitOfWork, incident: str, run: str, text: str, *, actor: str = BOT) -> None:
+    """Note how the model's run ended, once; another `actor` is a person who cancelled it."""
     current = work.incidents.get(incident)
     if has_ended(work, incident, run):
         return
-    _tell(work, current, ENDED, text, run=run)
+    data = {"run": run} | ({"cancelled": actor} if actor != BOT else {})
+    work.timeline.append(incident, ENDED, actor, text, data)
+    announce(work, current, "status")
     wish = find_wish(work, incident, run)
     if wish is not None:
         announce(work, current, "patch", arg=wish.data["digest"][:12])
+
+
+def cancel_model(work: UnitOfWork, incident: str, person: str, rules: Rulebook) -> str:
+    """End the model's work on an incident because a person says so; it stops within a second. Raises `Refused`."""
+    current = work.incidents.get(incident)
+    queued = [event.data["run"] for event in work.timeline.of(current.id) if event.kind == QUEUED]
+    going = [run for run in dict.fromkeys(queued) if is_wanted(work, current.id, run)]
+    if not going:
+        raise Refused(f"The model is not at work on {current.id}; there is nothing to cancel.", Reason.STALE)
+    for run in going:
+        text = f"{rules.name_of(person)} cancelled the model's work. What was found without it stands"
+        end_model(work, current.id, run, text, actor=person)
+    return f"The model's work on {current.id} is cancelled. What was found without it stands."
 
 
 def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclusion, rules: Rulebook) -> bool:

@@ -207,7 +207,8 @@ def refuse_rollback(work: UnitOfWork, order: Order, why: str, *, renewable: bool
 def _give_up(work: UnitOfWork, approval: Approval, outcome: ApprovalState, why: str) -> None:
     work.approvals.replace(approval, enter_state(approval, outcome))
     work.effects.settle(push_key(approval), EffectState.FAILED, why)
-    work.timeline.append(approval.incident, REFUSED, BOT, f"Not rolled back: {why}", {"digest": approval.digest})
+    data = {"digest": approval.digest, "state": outcome.value}
+    work.timeline.append(approval.incident, REFUSED, BOT, f"Not rolled back: {why}", data)
     current = work.incidents.get(approval.incident)
     announce(work, current, "patch", arg=approval.digest[:12])
     once = f"rollback-refused-{approval.renewals}"

@@ -144,6 +144,7 @@ def give_up_push(work: UnitOfWork, incident: str, digest: str, why: str, *, rene
     approval = work.approvals.get(incident, digest)
     effect = work.effects.get(push_key(approval))
     is_pushed = effect is not None and effect.state is EffectState.DONE
+    outcome = approval.state
     if approval.state is ApprovalState.APPROVED:
         ran_out = (renewable or approval.has_expired(work.now)) and not is_pushed
         outcome = ApprovalState.EXPIRED if ran_out else ApprovalState.FAILED
@@ -153,7 +154,7 @@ def give_up_push(work: UnitOfWork, incident: str, digest: str, why: str, *, rene
     else:
         text = f"Not pushed: {why}"
         work.effects.settle(push_key(approval), EffectState.FAILED, why)
-    work.timeline.append(incident, "push_refused", BOT, text, {"digest": digest})
+    work.timeline.append(incident, "push_refused", BOT, text, {"digest": digest, "state": outcome.value})
     current = work.incidents.get(incident)
     announce(work, current, "patch", arg=digest[:12])
     announce(work, current, "notice", arg=digest[:12], once=f"push-refused-{approval.renewals}")

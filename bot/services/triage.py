@@ -37,10 +37,11 @@ def start_triage(work: UnitOfWork, incident: Incident, rules: Rulebook) -> None:
             else (f'"{incident.service}" is not a configured service')
         )
         work.incidents.save(replace(incident, run_state=RunState.CANCELLED))
-        work.timeline.append(incident.id, "triage_skipped", BOT, f"Not investigated: {missing}")
+        work.timeline.append(incident.id, "triage_skipped", BOT, f"Not investigated: {missing}", {"run": incident.run})
         return
+    data = {"run": incident.run}
     work.phases.enqueue("triage", incident.run, {"incident": incident.id, "run": incident.run})
-    work.timeline.append(incident.id, "triage_queued", BOT, f"Investigating with the playbook {playbook.name}")
+    work.timeline.append(incident.id, "triage_queued", BOT, f"Investigating with the playbook {playbook.name}", data)
     announce(work, incident, "status", once=f"queued-{incident.runs}")
 
 
@@ -143,7 +144,8 @@ def finish_triage(work: UnitOfWork, incident: str, *, state: RunState, why: str 
     work.incidents.save(replace(current, run_state=state))
     work.past_incidents.keep(describe_past(current, work.investigations.of(current.run), work.now))
     text = {RunState.WAITING: "A patch waits for approval", RunState.DONE: "The investigation is finished"}
-    work.timeline.append(incident, "triage_ended", BOT, why or text.get(state, "The investigation stopped"))
+    said = why or text.get(state, "The investigation stopped")
+    work.timeline.append(incident, "triage_ended", BOT, said, {"state": state.value, "run": current.run})
     announce(work, current, "status")
     announce_findings(work, current)
     refresh_card(work, incident)

@@ -194,6 +194,10 @@ class SqlTimeline:
         query = select(TimelineRow).where(TimelineRow.incident == incident).order_by(col(TimelineRow.seq))
         return [_event(row) for row in self._session.exec(query)]
 
+    def since(self, seq: int, limit: int) -> Sequence[TimelineEvent]:
+        query = select(TimelineRow).where(col(TimelineRow.seq) > seq).order_by(col(TimelineRow.seq)).limit(limit)
+        return [_event(row) for row in self._session.exec(query)]
+
     def all(self) -> Sequence[TimelineEvent]:
         return [_event(row) for row in self._session.exec(select(TimelineRow).order_by(col(TimelineRow.seq)))]
 

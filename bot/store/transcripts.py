@@ -71,6 +71,9 @@ class SqlTranscripts:
             for row in self._session.exec(query)
         )
 
+    def times(self, run: str) -> Mapping[int, datetime]:
+        return dict(self._session.exec(select(StepRow.seq, StepRow.at).where(StepRow.run == run)).all())
+
 
 def read_times(session: Session, run: str) -> tuple[Mapping[str, datetime], Mapping[int, datetime]]:
     """Return when each stage of a run was stored, and when each row of its model."""

@@ -15,19 +15,20 @@ from bot.ports.work import Store, UnitOfWork
 from bot.services.pause import EVERYTHING, end_pause, find_pause, start_pause
 from bot.services.rollout import find_statement
 from bot.web.intake import read_request
+from bot.web.runs import RunApi
 from bot.web.sessions import Sessions
 
 MAX_BODY: Final = 64 * 1024
 PREVIEW: Final = 2000
 MAX_NAME: Final = 60
 OPERATOR: Final = "operator"
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def require_token(token: str, handler: Handler) -> Handler:
     """Return the handler for those alone who show the admin token; what is refused becomes an answer."""
 
-    async def guarded(request: web.Request) -> web.Response:
+    async def guarded(request: web.Request) -> web.StreamResponse:
         scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
         is_right = hmac.compare_digest(shown.strip().encode(errors="replace"), token.encode())
         if scheme.lower() != "bearer" or not is_right:
@@ -66,6 +67,7 @@ class AdminApi:
         self._roster = roster
         self._token = token
         self._base_url = base_url
+        self.runs = RunApi(store=store)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -74,6 +76,9 @@ class AdminApi:
             web.get("/v1/incidents/{incident}/timeline", self._guarded(self._timeline)),
             web.get("/v1/incidents/{incident}/patches/{digest}", self._guarded(self._patch)),
             web.get("/v1/incidents/{incident}/patches/{digest}/statement", self._guarded(self._statement)),
+            web.get("/v1/incidents/{incident}/runs", self._guarded(self.runs.list)),
+            web.get("/v1/runs/{run}", self._guarded(self.runs.show)),
+            web.get("/v1/runs/{run}/events", self._guarded(self.runs.follow)),
             web.post("/v1/signin-links", self._guarded(self._make_link)),
             web.get("/v1/dead-letters", self._guarded(self._dead_letters)),
             web.post("/v1/dead-letters/{number:[0-9]{1,18}}/replay", self._guarded(self._replay)),

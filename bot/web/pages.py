@@ -16,6 +16,7 @@ from bot.domain.oncall import Person, Roster
 from bot.ports.board import Board, PatchPage
 from bot.ports.chat import ChatInbox
 from bot.ports.clock import Clock
+from bot.services.why import Account, write_file
 from bot.web.diff_view import view_patch
 from bot.web.guard import (
     add_security_headers,
@@ -28,6 +29,7 @@ from bot.web.guard import (
 from bot.web.live import LiveStreams
 from bot.web.patch_page import VIEWS, describe_patch, switches
 from bot.web.plots import find_plot, serve_plot
+from bot.web.run_page import describe_run
 from bot.web.sessions import Sessions
 from bot.web.templating import render, static_files
 from bot.web.views import digest_of, view_message
@@ -36,6 +38,7 @@ _MAX_TEXT: Final = 4000
 _MAX_BUTTON_BYTES: Final = 64
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _INCIDENT: Final = "{incident:[A-Za-z0-9][A-Za-z0-9_-]{0,39}}"
+_RUN: Final = "/runs/{number:[1-9][0-9]{0,8}}"
 _PATCH: Final = "/patches/{digest:[0-9a-f]{12}}"
 _FIELD_PREFIX: Final = "field."
 _NEWS: Final = timedelta(days=1)
@@ -48,6 +51,7 @@ _BAD_PRESS: Final = Reply(text="Nightshift could not read this press. Reload the
 class Pages:
     """What the pages need. `channel` is the name under which accounts of the web are mapped to people.
 
+    `show_run` returns what the agent did in an incident's run (number), None where there is no such run.
     `show_patch` returns the card of an incident's patch (whole digest) as it is at this moment, None where it has none.
     """
 
@@ -59,6 +63,7 @@ class Pages:
     allowed_hosts: frozenset[str]
     public_url: str | None
     show_patch: Callable[[str, str], Message | None]
+    show_run: Callable[[str, str], Account | None]
     channel: str = "web"
 
     @property
@@ -97,6 +102,9 @@ def mount_pages(app: web.Application, pages: Pages) -> None:
         (thread, site.incident),
         (f"{thread}/fragment", site.incident_fragment),
         (f"{thread}/events", site.events),
+        (f"{thread}{_RUN}", site.run_page),
+        (f"{thread}{_RUN}/fragment", site.run_fragment),
+        (f"{thread}{_RUN}/account.txt", site.run_file),
         (f"{thread}{_PATCH}", site.patch_page),
         (f"{thread}{_PATCH}/fragment", site.patch_fragment),
         (f"{thread}{_PATCH}/statement", site.statement),
@@ -232,6 +240,33 @@ class _Site:
             "nonce": _new_nonce(),
             "name_of": lambda person: people[person].name if person in people else person,
         }
+
+    async def run_page(self, request: web.Request, visitor: _Visitor) -> web.Response:
+        return await self._show_run("run.html", request, visitor)
+
+    async def run_fragment(self, request: web.Request, visitor: _Visitor) -> web.Response:
+        return await self._show_run("run_fragment.html", request, visitor)
+
+    async def _show_run(self, template: str, request: web.Request, visitor: _Visitor) -> web.Response:
+        account = await self._find_run(request)
+        incident = account.story.incident
+        screen = describe_run(account)
+        path = f"/incidents/{incident}/runs/{screen.number}"
+        common = self._common(visitor, None)
+        return _html(await asyncio.to_thread(render, template, screen=screen, incident=incident, path=path, **common))
+
+    async def run_file(self, request: web.Request, _visitor: _Visitor) -> web.Response:
+        """Serve the whole account of a run."""
+        account = await self._find_run(request)
+        name = f"{account.story.run.replace(':', '-run')}.txt"
+        return _attachment(write_file(account).encode(errors="replace"), name, "text/plain")
+
+    async def _find_run(self, request: web.Request) -> Account:
+        incident, number = request.match_info["incident"], request.match_info["number"]
+        account = await asyncio.to_thread(self._pages.show_run, incident, number)
+        if account is None:
+            raise web.HTTPNotFound(text=f"{incident} has no run {number}.")
+        return account
 
     async def patch_page(self, request: web.Request, visitor: _Visitor) -> web.Response:
         return await self._show_patch("patch.html", request, visitor)

@@ -42,6 +42,7 @@ def build_app(surface: Surface) -> web.Application:
     app.router.add_post("/v1/alerts/{sender}", surface.intake.receive)
     app.router.add_post("/v1/changes", surface.changes.receive)
     app.add_routes([*surface.admin.routes(), *surface.page_tests.routes()])
+    app.on_shutdown.append(surface.admin.runs.close)
     app.router.add_get("/healthz", _health)
     app.router.add_get("/readyz", _ready(surface.is_ready))
     app.router.add_get("/metrics", _metrics)

@@ -10,6 +10,7 @@ import pytest
 from bot.ports.alerts import AlertSource
 from bot.ports.chat import ChatConnector
 from bot.ports.ci import CIProvider
+from bot.ports.hooks import Hook
 from bot.ports.logs import LogSource
 from bot.ports.metrics import MetricSource
 from bot.ports.model import ModelClient
@@ -22,6 +23,7 @@ PORTS: Final = {
     "alerts": AlertSource,
     "chat": ChatConnector,
     "ci": CIProvider,
+    "hooks": Hook,
     "logs": LogSource,
     "metrics": MetricSource,
     "models": ModelClient,

@@ -29,7 +29,7 @@ def _application() -> web.Application:
     admin = AdminApi(store, box, sessions, roster, token="none", base_url="http://127.0.0.1:8080")
     pages = Pages(
         board=Mock(), inbox=Mock(), sessions=sessions, roster=roster, clock=SystemClock(), allowed_hosts=frozenset(),
-        public_url=None, show_patch=Mock(),
+        public_url=None, show_patch=Mock(), show_run=Mock(),
     )  # fmt: skip
     intake = AlertIntake(box, {}, limit=1)
     changes = ChangeIntake(store, Mock())

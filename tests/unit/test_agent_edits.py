@@ -99,6 +99,7 @@ CASES = {
     "blank old": (CODE, "\n\n", "x\n", NO),
     "not there": (CODE, "import json\n", "import os\n", NO),
     "there twice": (CODE, "        return amount\n", "        return 0\n", NO),
+    "there twice, once as the last line that has no end": ("b\na\nb", "b\n", "c\n", NO),
     "twice as part of longer lines": ("total\ntotal + 1\n", "total", "sum", NO),
     "inside a word": ("max = 10\n", "x = 10", "x = 11", NO),
     "ends inside a word": ("timeout = 50\n", "timeout = 5", "timeout = 6", NO),

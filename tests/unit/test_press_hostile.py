@@ -123,6 +123,7 @@ async def desk(played: World, tmp_path) -> AsyncIterator[Desk]:
             allowed_hosts=frozenset({"127.0.0.1"}),
             public_url=None,
             show_patch=Composer(world.store, world.rules, Links()).show_patch,
+            show_run=Composer(world.store, world.rules, Links()).show_run,
         ),
     )
     runner = web.AppRunner(app)

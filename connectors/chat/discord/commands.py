@@ -6,7 +6,22 @@ from typing import Any, Final
 VERBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "incident": (
         "See and handle incidents",
-        ("list", "status", "ack", "escalate", "silence 1h", "silence 4h", "resolve", "triage", "agent off", "agent on"),
+        (
+            "list",
+            "status",
+            "why",
+            "ack",
+            "escalate",
+            "silence 1h",
+            "silence 4h",
+            "resolve",
+            "triage",
+            "pause",
+            "continue",
+            "cancel",
+            "agent off",
+            "agent on",
+        ),
     ),
     "oncall": ("See who is on call, test your contacts", ("who", "test")),
     "patch": (

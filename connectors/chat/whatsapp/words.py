@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "incident": "list, status, ack, escalate, silence, resolve, triage",
+    "incident": "list, status, why, ack, escalate, silence, resolve, triage",
     "oncall": "who is on call, test your contacts",
     "patch": "show, approve, reject, changes, revert",
     "ci": "status, logs, rerun, cancel",
@@ -13,7 +13,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "help": "all commands",
 }
 _INCIDENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10}")
-_ABOUT_ONE: Final = frozenset({"status", "ack", "escalate", "silence", "resolve", "triage"})
+_ABOUT_ONE: Final = frozenset({"status", "why", "ack", "escalate", "silence", "resolve", "triage"})
 _ALONE: Final[Mapping[str, str]] = {
     "list": "/incident list",
     "help": "/help",

@@ -1,0 +1,146 @@
+"""What the agent did, step by step, from its transcripts: what it called, what came back, and what that cost."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from bot.domain.transcript import Step, StepKind
+
+MAX_WHOLE: Final = 4_000
+"""Characters of one call's arguments, or of its result, that a whole account holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepLine:
+    """One call, or one answer in words.
+
+    `prompt`, `cached` (None where the server does not say) and `completion` are tokens of the answer that made it. Of
+    several calls in one answer the first has its tokens.
+    """
+
+    call: str
+    arguments: str = ""
+    result: str = ""
+    prompt: int = 0
+    cached: int | None = None
+    completion: int = 0
+    seconds: float = 0.0
+    is_waiting: bool = False
+
+    @property
+    def brief(self) -> str:
+        """Return the call in a word or two: its name, and what it was mostly about."""
+        return f"{self.call} {_find_point(self.arguments)}".strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """The sums over steps. `cached` are those of `prompt` that the server had already."""
+
+    prompt: int
+    cached: int
+    completion: int
+    seconds: float
+
+    @property
+    def cached_share(self) -> int:
+        """Return the cached share of the prompt's tokens, in percent."""
+        return round(100 * self.cached / self.prompt) if self.prompt else 0
+
+
+def add_up(lines: Sequence[StepLine]) -> Cost:
+    return Cost(
+        prompt=sum(line.prompt for line in lines),
+        cached=sum(line.cached or 0 for line in lines),
+        completion=sum(line.completion for line in lines),
+        seconds=sum(line.seconds for line in lines),
+    )
+
+
+def tell_steps(steps: Iterable[Step]) -> tuple[StepLine, ...]:
+    """Return one line for each call and each answer in words, in order."""
+    lines: list[StepLine] = []
+    waiting: list[int] = []
+    for step in steps:
+        body = json.loads(step.body)
+        if step.kind is StepKind.MODEL:
+            made = _tell_answer(body)
+            waiting = [len(lines) + place for place, line in enumerate(made) if line.is_waiting]
+            lines += made
+        elif step.kind is StepKind.TOOL and waiting:
+            at = waiting.pop(0)
+            seconds = lines[at].seconds + float(body["seconds"])
+            result = str(body["message"]["content"])
+            lines[at] = replace(lines[at], result=result, seconds=seconds, is_waiting=False)
+        elif step.kind is StepKind.NOTE:
+            lines.append(StepLine(call="reminded", result=str(body["message"]["content"])))
+        elif step.kind is StepKind.END:
+            lines.append(StepLine(call=f"ended: {body['why']}", result=str(body["text"])))
+        lines += [StepLine(call="told", result=str(said["content"])) for said in body.get("said", ())]
+    return tuple(lines)
+
+
+def _tell_answer(body: dict[str, Any]) -> list[StepLine]:
+    usage, message = body["usage"], body["message"]
+    calls = [call["function"] for call in message.get("tool_calls", [])]
+    said = [StepLine(call="answers", result=str(message["content"]))]
+    made = [
+        StepLine(call=str(call["name"])[:60], arguments=call["arguments"], is_waiting=True) for call in calls
+    ] or said
+    first = replace(
+        made[0],
+        prompt=usage["prompt"],
+        cached=usage["cached"],
+        completion=usage["completion"],
+        seconds=float(body["seconds"]),
+    )
+    return [first, *made[1:]]
+
+
+def _find_point(arguments: str) -> str:
+    """Return the shortest telling argument: a path, a pattern, a title."""
+    try:
+        given = json.loads(arguments) if arguments else {}
+    except (ValueError, RecursionError):
+        return ""
+    texts = [value for value in given.values() if isinstance(value, str) and value] if isinstance(given, dict) else []
+    return " ".join(min(texts, key=len).split()) if texts else ""
+
+
+# In words -------------------------------------------------------------------------------------------------------------
+def write_short(number: int, line: StepLine, width: int) -> str:
+    """Return the step in one line of so many columns: call, what came back, tokens/cached, seconds."""
+    tail = ""
+    if line.prompt or line.seconds:
+        cached = f"/{write_tokens(line.cached)}" if line.cached is not None else ""
+        tail = f" {write_tokens(line.prompt)}{cached} {line.seconds:.0f}s"
+    came = "…" if line.is_waiting else next((text.strip() for text in line.result.splitlines() if text.strip()), "")
+    head = f"{number} {_cut(line.brief, max(8, (width - len(tail)) // 2))}"
+    room = width - len(head) - len(tail) - 3
+    return f"{head} → {_cut(came, room)}{tail}" if came and room > 3 else f"{_cut(head, width - len(tail))}{tail}"
+
+
+def write_tokens(count: int | None) -> str:
+    """Return a count of tokens in at most four characters."""
+    if count is None:
+        return "?"
+    return str(count) if count < 1000 else f"{count / 1000:.1f}k" if count < 10_000 else f"{count / 1000:.0f}k"
+
+
+def write_whole(number: int, line: StepLine) -> list[str]:
+    """Return the step with its arguments and its result, for a file."""
+    cached = "cached unknown" if line.cached is None else f"{line.cached:,} cached"
+    cost = f"{line.prompt:,} prompt tokens ({cached}), {line.completion:,} written, " if line.prompt else ""
+    came = "  (no answer yet)" if line.is_waiting else _indent(line.result)
+    asked = [_indent(line.arguments, "  > ")] if line.arguments else []
+    return [f"{number}. {line.call}  ({cost}{line.seconds:.1f} s)", *asked, came, ""]
+
+
+def _indent(text: str, prefix: str = "  | ") -> str:
+    cut = text if len(text) <= MAX_WHOLE else f"{text[:MAX_WHOLE]}\n… {len(text) - MAX_WHOLE:,} characters more"
+    return "\n".join(f"{prefix}{line}" for line in cut.split("\n"))
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: max(1, width - 1)]}…"

@@ -1,0 +1,47 @@
+"""Steering: what people say in the thread while the model works reaches it as the next user turn."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from bot.errors import Reason, Refused
+from bot.ports.work import UnitOfWork
+from bot.services.modelling import QUEUED, is_wanted
+from bot.services.pause import require_running
+from bot.services.rulebook import Rulebook
+
+STEERED: Final = "steered"
+MAX_WORDS: Final = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hint:
+    """What somebody said. `key` is its row of the timeline: the same words are given to the model once."""
+
+    key: str
+    text: str
+
+
+def find_listening(work: UnitOfWork, incident: str) -> str:
+    """Return the model's run that is at work on an incident, the newest of several; "" where none is."""
+    queued = [event.data["run"] for event in work.timeline.of(incident) if event.kind == QUEUED]
+    return next((run for run in reversed(queued) if is_wanted(work, incident, run)), "")
+
+
+def steer(work: UnitOfWork, incident: str, person: str, text: str, rules: Rulebook) -> str:
+    """Keep what a person says for the model at work. Raises `Refused` where none is, or it is paused."""
+    run = find_listening(work, incident)
+    if not run:
+        raise Refused(f"The model is not at work on {incident}, so nobody would read this.", Reason.STALE)
+    require_running(work, incident)
+    said = " ".join(text.split())
+    if not 0 < len(said) <= MAX_WORDS:
+        raise Refused(f"Say it in {MAX_WORDS:,} characters at most.", Reason.TOO_LARGE)
+    name = rules.name_of(person)
+    work.timeline.append(incident, STEERED, person, f"{name} told the model: {said}", {"run": run})
+    return "The model gets this after the step that it is at."
+
+
+def list_hints(work: UnitOfWork, incident: str, run: str) -> tuple[Hint, ...]:
+    """Return what people said to a run of the model, oldest first."""
+    events = [event for event in work.timeline.of(incident) if event.kind == STEERED and event.data["run"] == run]
+    return tuple(Hint(key=str(event.seq), text=event.text) for event in events)

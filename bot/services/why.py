@@ -1,0 +1,99 @@
+"""Why: what the agent did in a run, one line for each step, and the whole of it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from bot.domain.incident import Incident
+from bot.domain.run_account import StepLine, add_up, tell_steps, write_short, write_tokens, write_whole
+from bot.domain.run_progress import Happening, fold_progress
+from bot.domain.unseen import make_harmless
+from bot.errors import Reason, Refused
+from bot.ports.work import UnitOfWork
+from bot.services.announce import announce
+from bot.services.run_story import Story, list_runs, read_story
+
+WIDTH: Final = 40
+"""Columns of a line that a phone shows whole."""
+MOST_LINES: Final = 24
+MAX_FILE: Final = 400_000
+_TOLD: Final = frozenset(
+    {"triage_queued", "triage_skipped", "triage_started", "stage", "triage_ended", "model_queued", "model_waits",
+     "model_ended", "patch_ready", "held", "steered"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """A run told: its rows, and the model's steps in it."""
+
+    story: Story
+    state: str
+    lines: tuple[StepLine, ...]
+    course: tuple[Happening, ...]
+
+
+def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
+    """Return the account of a run, of the newest without one. Raises `Refused` where there is none."""
+    current = work.incidents.get(incident)
+    runs = list_runs(work.timeline.of(current.id), current.id)
+    if not runs:
+        raise Refused(f"{current.id} was not investigated, so there is nothing to tell.", Reason.NOT_FOUND)
+    story = read_story(work, run or runs[-1])
+    lines = [line for name in story.transcripts for line in tell_steps(work.transcripts.of(name))]
+    course = tuple(row for row in story.happenings if row.kind in _TOLD)
+    state = fold_progress(story.happenings).status.value
+    return Account(story=story, state=state, lines=tuple(lines), course=course)
+
+
+def tell_why(work: UnitOfWork, incident: str, channel: str) -> str:
+    """Return what the agent did, short; the whole follows in the thread, as a file, where it was asked for."""
+    current = work.incidents.get(incident)
+    account = read_account(work, incident)
+    _promise_file(work, current, account, channel)
+    return write_account(account)
+
+
+def _promise_file(work: UnitOfWork, incident: Incident, account: Account, channel: str) -> None:
+    rows = len(account.story.happenings)
+    mine = [name for name in incident.channels if name == channel]
+    number = account.story.run.rpartition(":")[2]
+    for name in mine:
+        announce(work, replace(incident, channels=(name,)), "notice", arg=f"why.{number}", once=f"why-{number}-{rows}")
+
+
+def write_account(account: Account) -> str:
+    """Return the account in lines of forty columns, the newest steps where there are too many."""
+    head = [f"{account.story.run} {account.state}"]
+    if not account.lines:
+        told = [_write_row(row) for row in account.course]
+        return make_harmless("\n".join([*head, "No model worked on it.", *told[-MOST_LINES:]]))
+    cost = add_up(account.lines)
+    head.append(f"{len(account.lines)} steps, {cost.seconds:.0f} s")
+    head.append(f"{write_tokens(cost.prompt)} tokens, {cost.cached_share} % cached")
+    numbered = [write_short(number, line, WIDTH) for number, line in enumerate(account.lines, start=1)]
+    left = len(numbered) - MOST_LINES
+    if left > 0:
+        head.append(f"… {left} steps before these; all of it is in the file")
+    return make_harmless("\n".join([*head, *(" ".join(line.split()) for line in numbered[-MOST_LINES:])]))
+
+
+def write_file(account: Account) -> str:
+    """Return the whole account: the course of the run, then every step with its arguments and its result."""
+    cost = add_up(account.lines)
+    parts = [f"{account.story.run} {account.state}", "", *(_write_row(row) for row in account.course), ""]
+    for number, line in enumerate(account.lines, start=1):
+        parts += write_whole(number, line)
+    if account.lines:
+        spent = f"{cost.prompt:,} prompt tokens ({cost.cached:,} cached), {cost.completion:,} written"
+        parts.append(f"{spent}, {cost.seconds:.1f} s")
+    text = make_harmless("\n".join(parts))
+    return text if len(text) <= MAX_FILE else f"{text[:MAX_FILE]}\n… cut here; `nightshift replay` prints all of it\n"
+
+
+def _write_row(row: Happening) -> str:
+    return f"{_clock(row.at)} {' '.join(row.text.split())}"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S}"
