@@ -431,7 +431,7 @@ async def served(
     )
     app.router.add_post("/v1/echo", _echo)
     app.router.add_get("/broken", _break)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()

@@ -29,7 +29,7 @@ OLD = '# ours\n[channels.web]\nkind = "web"\n'
 @contextmanager
 def served(app: web.Application) -> Iterator[str]:
     """Serve in a thread: the wizard has loops of its own."""
-    loop, runner = asyncio.new_event_loop(), web.AppRunner(app)
+    loop, runner = asyncio.new_event_loop(), web.AppRunner(app, shutdown_timeout=0.1)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
 

@@ -25,7 +25,7 @@ async def receiver():
         return answers.pop(0) if answers else web.Response(status=204)
 
     app.router.add_post("/told", receive)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -223,7 +223,7 @@ async def test_a_link_in_another_site_opens_the_incident_for_who_is_signed_in(pa
 
     chat = web.Application()
     chat.router.add_get("/", show_link)
-    runner = web.AppRunner(chat)
+    runner = web.AppRunner(chat, shutdown_timeout=0.1)  # a connection that the browser keeps open holds nobody up
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

@@ -126,7 +126,7 @@ async def desk(played: World, tmp_path) -> AsyncIterator[Desk]:
             show_run=Composer(world.store, world.rules, Links()).show_run,
         ),
     )
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"

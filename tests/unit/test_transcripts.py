@@ -37,7 +37,7 @@ def test_a_database_of_the_first_version_is_brought_up(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path / 'old.db'}")
     migrate(engine)
     with engine.begin() as connection:
-        for later in ("step", "green_log", "told_change", "past_incident", "past_text"):
+        for later in ("step", "green_log", "told_change", "past_incident", "past_text", "account_link", "link_code"):
             connection.execute(text(f"DROP TABLE {later}"))
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))
     migrate(engine)
