@@ -19,7 +19,7 @@ from bot.services.announce import BOT, announce
 from bot.services.modelling import FIRST_WAIT, LONGEST_WAIT, PHASE, ModelArgs
 from bot.services.rulebook import Rulebook
 from bot.services.triage import describe_job
-from bot.services.wishes import list_feedback
+from bot.services.wishes import base_run, list_feedback
 
 ASKED, ANSWERED = "question_asked", "question_answered"
 MAX_WAITING: Final = 3
@@ -77,7 +77,7 @@ def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules:
     return replace(
         job,
         run=run,
-        done=work.investigations.of(run.partition(_MARK)[0]),
+        done=work.investigations.of(base_run(run)),
         feedback=list_feedback(work, incident, rules),
         questions=tuple(_list_asked(work, asked[: mine + 1], rules))[-MAX_BEFORE:],
     )

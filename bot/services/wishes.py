@@ -13,8 +13,9 @@ MAX_FEEDBACK = 4
 
 
 def base_run(run: str) -> str:
-    """Return the investigation that a run belongs to: runs that people asked for follow it ("INC-7:1+2")."""
-    return run.partition("+")[0]
+    """Return the investigation that a run belongs to: runs that people asked for follow it, with another draft
+    ("INC-7:1+2") or an answer ("INC-7:1?2")."""
+    return run.partition("+")[0].partition("?")[0]
 
 
 def find_wish(work: UnitOfWork, incident: str, run: str) -> TimelineEvent | None:

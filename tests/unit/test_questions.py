@@ -14,6 +14,7 @@ from bot.errors import Reason, Unavailable
 from bot.ports.model import ModelPlace
 from bot.render.links import Links
 from bot.services import paging, questions
+from bot.services.run_story import read_story
 from tests.worldkit import World, make_rules, make_world
 
 RUN = "INC-1:1?1"
@@ -159,3 +160,11 @@ def test_what_colleagues_say_to_each_other_is_nobody_s_question(world):
     assert (reply.ok, reply.text) == (True, "")
     assert not world.phases.of("model")
     assert world.say("incident status", incident="INC-1", is_addressed=False).text.startswith("INC-1 is")
+
+
+async def test_a_question_belongs_to_the_investigation_it_is_about(world):
+    ask(world, "since when?")
+    await work_off(world, Script())
+    with world.unit() as work:
+        kinds = [row.kind for row in read_story(work, "INC-1:1").happenings]
+    assert kinds[-2:] == ["question_asked", "question_answered"]
