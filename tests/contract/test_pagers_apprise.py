@@ -96,7 +96,7 @@ class MailService:
                 writer.write(b"535 no\r\n" if self.how == "closed" else b"235 yes\r\n")
             elif line.startswith(b"DATA"):
                 if self.how == "silent":
-                    break
+                    continue  # the line stays open, and nothing comes
                 writer.write(b"451 later\r\n" if self.how == "busy" else b"354 go\r\n")
                 if self.how != "busy":
                     self._take((await reader.readuntil(b"\r\n.\r\n"))[:-5])
