@@ -73,6 +73,8 @@ class MailService:
         self.secrets = ("hunter2-hunter2",)
         self.got: list[str] = []
         self.how = ""
+        self._open = 0
+        self._ended = asyncio.Event()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -82,12 +84,24 @@ class MailService:
         self.pager._plugin.request_rate_per_sec = 0
 
     async def stop(self) -> None:
+        self._ended.set()
         self._server.close()
+        async with asyncio.timeout(5):
+            while self._open:
+                await asyncio.sleep(0.001)
 
     def fail(self, how: str) -> None:
         self.how = how
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            await self._talk(reader, writer)
+        finally:
+            writer.close()
+            self._open -= 1
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 here\r\n")
         while line := (await reader.readline()).upper():
             if line.startswith(b"EHLO"):
@@ -96,7 +110,8 @@ class MailService:
                 writer.write(b"535 no\r\n" if self.how == "closed" else b"235 yes\r\n")
             elif line.startswith(b"DATA"):
                 if self.how == "silent":
-                    continue  # the line stays open, and nothing comes
+                    await self._ended.wait()
+                    break
                 writer.write(b"451 later\r\n" if self.how == "busy" else b"354 go\r\n")
                 if self.how != "busy":
                     self._take((await reader.readuntil(b"\r\n.\r\n"))[:-5])
@@ -105,7 +120,6 @@ class MailService:
                 break
             else:
                 writer.write(b"250 yes\r\n")
-        writer.close()
 
     def _take(self, raw: bytes) -> None:
         mail = email.message_from_bytes(raw, policy=email.policy.default)
