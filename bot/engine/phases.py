@@ -197,6 +197,8 @@ class Engine:
         """Let running phases end for up to `seconds`; the rest is taken up at the next start, or by another process."""
         await asyncio.to_thread(self._stop_taking_over)
         await _attempts.close(seconds)
+        if self._stillness is not None:
+            self._stillness.end_rest()
         await asyncio.to_thread(DBOS.destroy)
         self._client.destroy()
         if self._stillness is not None:

@@ -1,7 +1,10 @@
 """When the engine need not look for work: nobody committed for a while, and no delay is over."""
 
 import sqlite3
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,56 @@ def test_a_delay_that_is_over_is_due(watched, seconds, status, is_due):
     assert not watched.stillness.is_due()
     watched.promise(seconds, status)
     assert watched.stillness.is_due() is is_due
+
+
+class Watchword:
+    """A condition that says when a thread has begun to wait on it."""
+
+    def __init__(self, moved: threading.Condition) -> None:
+        self._moved = moved
+        self.waits = threading.Semaphore(0)
+
+    def __enter__(self) -> bool:
+        return self._moved.__enter__()
+
+    def __exit__(self, *failure: object) -> None:
+        self._moved.__exit__(*failure)  # type: ignore[arg-type] # as it came
+
+    def notify_all(self) -> None:
+        self._moved.notify_all()
+
+    def wait_for(self, predicate: Callable[[], bool], timeout: float) -> bool:
+        self.waits.release()
+        return self._moved.wait_for(predicate, timeout)
+
+
+@pytest.fixture
+def resting(watched, monkeypatch):
+    """Two threads that rest, as the engine's do while nothing happens."""
+    word = Watchword(threading.Condition())
+    monkeypatch.setattr(watched.stillness, "_moved", word)
+    watched.is_still_after(0)
+    assert watched.is_still_after(SETTLED)
+    with ThreadPoolExecutor(2) as threads:
+        rests: list[Future[bool]] = [threads.submit(watched.stillness.rest) for _ in range(2)]
+        assert all(word.waits.acquire(timeout=5) for _ in rests)
+        yield rests
+        watched.stillness.end_rest()
+
+
+def test_those_who_rest_go_on_when_one_look_finds_a_commit(watched, resting):
+    assert watched.is_still_after(1)
+    assert not any(rest.done() for rest in resting)
+    watched.promise(60)
+    assert not watched.is_still_after(0)
+    assert [rest.result(timeout=5) for rest in resting] == [False, False]
+
+
+def test_nobody_rests_longer_than_the_engine_lives(watched, resting):
+    watched.stillness.end_rest()
+    assert [rest.result(timeout=5) for rest in resting] == [True, True]
+    assert watched.stillness.rest()
+
+
+def test_nobody_rests_where_the_store_moves(watched):
+    assert watched.is_still_after(0) is watched.stillness.rest() is False
