@@ -292,3 +292,13 @@ async def test_different_deliveries_share_few_transactions_and_the_same_words_on
     assert sum(units) == TOGETHER + 58
     assert (await inbox.depth()).pending == 0
     assert len(world.incidents()) == TOGETHER + 8
+
+
+async def test_deliveries_that_join_one_incident_share_one_transaction(world, inbox, drainer):
+    units = []
+    receive = drainer._receive
+    drainer._receive = lambda read: units.append(len(read)) or receive(read)
+    await keep(inbox, *(body(alert("Alert", instance=str(number)), key="one") for number in range(3 * TOGETHER)))
+    await drain(drainer)
+    assert units == [3 * TOGETHER]
+    assert len(world.incidents()) == 1
