@@ -3,8 +3,9 @@
 import asyncio
 import os
 import socket
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
 
@@ -21,6 +22,9 @@ from bot.worker.tools import Tools
 from connectors.sandboxes.ladder import choose_sandbox
 from connectors.sandboxes.toolchain import prepare_toolchain
 from connectors.workspaces.git import Git
+
+GENTLE: Final = 10
+"""Niceness: where cores are few, an alert's 2xx and a press go before reading logs and running tests."""
 
 
 def open_model(place: ModelPlace) -> AbstractAsyncContextManager[ModelClient]:
@@ -51,7 +55,15 @@ async def _serve(descriptor: int) -> None:
         await serve_worker(channel, Investigation(tools=tools), drafting, CILogs(tools))
 
 
+def _step_back() -> None:
+    """Let the front process go first. Linux may weigh whole sessions (sched(7), autogroup): then theirs counts."""
+    os.nice(GENTLE)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(GENTLE))
+
+
 def run_worker(descriptor: int) -> None:
     """Serve the front process at the other end of an inherited socket until it is gone."""
     configure_logs(None)
+    _step_back()
     asyncio.run(_serve(descriptor))

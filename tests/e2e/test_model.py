@@ -199,10 +199,11 @@ async def test_the_answer_is_added_when_the_server_returns(make_walk):
 
 
 def check_workers(walk: Walk) -> None:
-    """The model's key is in no environment and in no command line of a worker."""
+    """The model's key is in no environment and no command line of a worker, and the front process goes before it."""
     workers = walk.children("-m bot worker")
     assert workers
     for pid in workers:
+        assert os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, 0)
         for name in ("environ", "cmdline"):
             assert KEY.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
 
