@@ -30,6 +30,7 @@ from bot.agent.transcript import (
     dump,
     fold,
 )
+from bot.domain.ask import MAX_ASKS, Ask
 from bot.domain.transcript import Budget, EndReason, Proposal, Step
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.model import Completion, ModelClient, ModelPlace
@@ -108,7 +109,8 @@ class Agent:
         self.pace = Pace()
 
     async def run(self, run: str, rows: Iterable[Step], task: Callable[[], str]) -> State:
-        """Go on from the rows to the run's end. `task` writes the first message where there is none yet.
+        """Go on from the rows to the run's end, or to a question that people have to answer. `task` writes the first
+        message where there is none yet.
 
         Raises `Unavailable` where the model does not answer, `Rejected` where it refuses us; the rows stay.
         """
@@ -116,7 +118,7 @@ class Agent:
         self._digest = RunningDigest(self._head.text)
         if not state.seq:
             state = await self._write(state, write.task(state, task(), self._head.text))
-        while state.ended is None:
+        while state.ended is None and state.waits is None:
             state = await self.step(state, write)
         return state
 
@@ -162,10 +164,18 @@ class Agent:
             room = reading_left(state.spent, self._budget)
             result = await self._tools.call(call.name, call.arguments, state.proposals, room=room)
         seconds = clock() - began
+        if result.ask is not None:
+            return await self._ask_people(state, write, result.ask)
         if result.proposal is not None and not _is_known(state, result.proposal):
             state = await self._write(state, write.patch(state, result.proposal))
         text = result.text + self._hint(state)
         return await self._write(state, write.tool(state, text, seconds))
+
+    async def _ask_people(self, state: State, write: Rows, ask: Ask) -> State:
+        if state.asks < MAX_ASKS:
+            return await self._write(state, write.ask(state, ask))
+        text = f"Not asked: {MAX_ASKS} questions were asked in this run. Go on with what you know."
+        return await self._write(state, write.tool(state, text, 0.0))
 
     async def _ask(self, state: State, write: Rows) -> State:
         clock = asyncio.get_running_loop().time

@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """The task that opens a run, or a reminder of the loop's own."""
+    """The task that opens a run, a reminder of the loop's own, or a question to people."""
 
     seq: int
     kind: StepKind
@@ -148,6 +148,9 @@ def _read_opening(body: Message) -> str:
 def _tell(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> list[Event]:
     if row.kind in {StepKind.TASK, StepKind.NOTE}:
         return [Told(seq=row.seq, kind=row.kind, text=_text(body["message"]["content"]))]
+    if row.kind is StepKind.ASK:
+        offered = " | ".join(_text(answer) for answer in body["answers"])
+        return [Told(seq=row.seq, kind=row.kind, text=f"{_text(body['question'])} [{offered}]")]
     if row.kind is StepKind.MODEL:
         return [_tell_answer(before, after, row, body, openings)]
     if row.kind is StepKind.TOOL:

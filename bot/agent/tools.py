@@ -19,6 +19,7 @@ from bot.agent.logs import MAX_LINES as LOG_LINES
 from bot.agent.logs import Logs
 from bot.agent.patching import build_patch
 from bot.agent.sources import Pattern, Sources
+from bot.domain.ask import Ask
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.investigation import Verified
@@ -123,10 +124,14 @@ class Hands:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolResult:
-    """A tool's answer for the model; `proposal` is a patch that was proposed with it."""
+    """A tool's answer for the model; `proposal` is a patch that was proposed with it.
+
+    `ask` is a question to people instead: it has no answer yet.
+    """
 
     text: str
     proposal: Proposal | None = None
+    ask: Ask | None = None
 
 
 class Toolbox:

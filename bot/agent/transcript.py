@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from bot.domain.ask import Ask
 from bot.domain.investigation import Verified
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.ports.model import Completion, Finish, Usage
@@ -99,7 +100,10 @@ class Spent:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """All that the loop knows. `asked` maps each call made so far to the row of its result."""
+    """All that the loop knows. `asked` maps each call made so far to the row of its result.
+
+    `waits` is a question to people that has no answer yet, `asks` how many there were.
+    """
 
     seq: int = 0
     messages: tuple[bytes, ...] = ()
@@ -110,6 +114,8 @@ class State:
     repeats: int = 0
     notes: int = 0
     proposals: tuple[Proposal, ...] = ()
+    waits: Ask | None = None
+    asks: int = 0
     ended: EndReason | None = None
     text: str = ""
 
@@ -185,6 +191,7 @@ def _after_tool(state: State, row: Step, body: Message) -> State:
         pending=tuple(rest),
         asked=state.asked if repeated or call.fault else {**state.asked, signature: row.seq},
         repeats=state.repeats + repeated,
+        waits=None,
         spent=replace(
             spent,
             seconds=spent.seconds + body["seconds"],
@@ -207,6 +214,11 @@ def _after_patch(state: State, _row: Step, body: Message) -> State:
     return replace(state, proposals=(*state.proposals, proposal))
 
 
+def _after_ask(state: State, _row: Step, body: Message) -> State:
+    ask = Ask(key=body["key"], question=body["question"], answers=tuple(body["answers"]))
+    return replace(state, waits=ask, asks=state.asks + 1)
+
+
 def _after_end(state: State, _row: Step, body: Message) -> State:
     return replace(state, ended=EndReason(body["why"]), text=body["text"], words=None)
 
@@ -217,6 +229,7 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
     StepKind.TOOL: _after_tool,
     StepKind.NOTE: _after_note,
     StepKind.PATCH: _after_patch,
+    StepKind.ASK: _after_ask,
     StepKind.END: _after_end,
 }
 
@@ -274,6 +287,12 @@ class Rows:
             "verified": _VERIFIED.dump_python(proposal.verified, mode="json"),
         }
         return self._row(state, StepKind.PATCH, f"patch:{state.seq}", body)
+
+    def ask(self, state: State, ask: Ask) -> Step:
+        """Put the first pending call's question to people."""
+        key = state.pending[0].key
+        body = {"key": key, "question": ask.question, "answers": list(ask.answers)}
+        return self._row(state, StepKind.ASK, f"ask:{key}", body)
 
     def end(self, state: State, why: EndReason, text: str) -> Step:
         return self._row(state, StepKind.END, "end", {"why": why.value, "text": text})

@@ -11,13 +11,17 @@ MAX_REPAIRS: Final = 2
 
 
 class StepKind(StrEnum):
-    """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself."""
+    """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself.
+
+    ASK is a question to people: the run waits until the call that asks it has its answer.
+    """
 
     TASK = "task"
     MODEL = "model"
     TOOL = "tool"
     NOTE = "note"
     PATCH = "patch"
+    ASK = "ask"
     END = "end"
 
 
