@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from bot.domain.ask import Ask
 from bot.domain.investigation import Verified
+from bot.domain.todo import TodoItem
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.ports.model import Completion, Finish, Usage
 
@@ -102,7 +103,8 @@ class Spent:
 class State:
     """All that the loop knows. `asked` maps each call made so far to the row of its result.
 
-    `waits` is a question to people that has no answer yet, `asks` how many there were.
+    `waits` is a question to people that has no answer yet, `asks` how many there were; `helper` is the state of the
+    helper that works on the first pending call, `helpers` how many there were. What they use counts here too.
     """
 
     seq: int = 0
@@ -116,6 +118,8 @@ class State:
     proposals: tuple[Proposal, ...] = ()
     waits: Ask | None = None
     asks: int = 0
+    helper: "State | None" = None
+    helpers: int = 0
     ended: EndReason | None = None
     text: str = ""
 
@@ -192,6 +196,7 @@ def _after_tool(state: State, row: Step, body: Message) -> State:
         asked=state.asked if repeated or call.fault else {**state.asked, signature: row.seq},
         repeats=state.repeats + repeated,
         waits=None,
+        helper=None,
         spent=replace(
             spent,
             seconds=spent.seconds + body["seconds"],
@@ -219,6 +224,20 @@ def _after_ask(state: State, _row: Step, body: Message) -> State:
     return replace(state, waits=ask, asks=state.asks + 1)
 
 
+def _after_helper(state: State, row: Step, body: Message) -> State:
+    before = state.helper or State()
+    after = advance(before, unwrap(row, body))
+    used = asdict(after.spent)
+    spent = {name: value + used[name] - getattr(before.spent, name) for name, value in asdict(state.spent).items()}
+    return replace(state, helper=after, helpers=state.helpers + (state.helper is None), spent=Spent(**spent))
+
+
+def unwrap(row: Step, body: Message) -> Step:
+    """Return the row of a helper's run that a row of ours holds."""
+    inner = body["row"]
+    return Step(run=row.run, seq=inner["seq"], kind=StepKind(inner["kind"]), key=inner["key"], body=dump(inner["body"]))
+
+
 def _after_end(state: State, _row: Step, body: Message) -> State:
     return replace(state, ended=EndReason(body["why"]), text=body["text"], words=None)
 
@@ -230,6 +249,7 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
     StepKind.NOTE: _after_note,
     StepKind.PATCH: _after_patch,
     StepKind.ASK: _after_ask,
+    StepKind.HELPER: _after_helper,
     StepKind.END: _after_end,
 }
 
@@ -268,11 +288,14 @@ class Rows:
         body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
         return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)
 
-    def tool(self, state: State, text: str, seconds: float, *, repeat: bool = False) -> Step:
-        """Answer the first pending call."""
+    def tool(
+        self, state: State, text: str, seconds: float, *, repeat: bool = False, todo: Sequence[TodoItem] = ()
+    ) -> Step:
+        """Answer the first pending call. `todo` is the list that it wrote."""
         call = state.pending[0]
         message = {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": text}
         body = {"message": message, "seconds": round(seconds, 3)} | ({"repeat": True} if repeat else {})
+        body |= {"todo": [{"text": item.text, "state": item.state.value} for item in todo]} if todo else {}
         return self._row(state, StepKind.TOOL, f"tool:{call.key}", body)
 
     def note(self, state: State, text: str) -> Step:
@@ -293,6 +316,11 @@ class Rows:
         key = state.pending[0].key
         body = {"key": key, "question": ask.question, "answers": list(ask.answers)}
         return self._row(state, StepKind.ASK, f"ask:{key}", body)
+
+    def helper(self, state: State, step: Step) -> Step:
+        """Keep a row of the helper that works on the first pending call."""
+        inner = {"seq": step.seq, "kind": step.kind.value, "key": step.key, "body": json.loads(step.body)}
+        return self._row(state, StepKind.HELPER, f"helper:{state.pending[0].key}:{step.seq}", {"row": inner})
 
     def end(self, state: State, why: EndReason, text: str) -> Step:
         return self._row(state, StepKind.END, "end", {"why": why.value, "text": text})

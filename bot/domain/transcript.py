@@ -13,7 +13,8 @@ MAX_REPAIRS: Final = 2
 class StepKind(StrEnum):
     """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself.
 
-    ASK is a question to people: the run waits until the call that asks it has its answer.
+    ASK is a question to people: the run waits until the call that asks it has its answer. HELPER holds one row of a
+    helper's own small run, which answers a call of the model's.
     """
 
     TASK = "task"
@@ -22,6 +23,7 @@ class StepKind(StrEnum):
     NOTE = "note"
     PATCH = "patch"
     ASK = "ask"
+    HELPER = "helper"
     END = "end"
 
 
