@@ -33,10 +33,14 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What the parsers say about edited files: faults that the edits bring in, and files that nobody could parse."""
+    """What the parsers say about edited files: faults that the edits bring in, and files that nobody could parse.
+
+    `is_refused` says that nothing more is tried with them.
+    """
 
     faults: tuple[Fault, ...] = ()
     unparsed: tuple[str, ...] = ()
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,8 @@ def refuse_faults(faults: Sequence[Fault]) -> Refused:
     shown = "\n".join(str(fault) for fault in faults[:MAX_SHOWN])
     more = f"\n… and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
     text = f"with these edits the file does not parse, so nothing was tried and no repair is used up:\n{shown}{more}"
-    return Refused(f"{text}\nMend the edits and propose again.", Reason.BAD_INPUT)
+    again = "Mend the edits and propose again. Should the parser be wrong, propose them again under another title: "
+    return Refused(f"{text}\n{again}after {MAX_UNPARSED} such answers the sandbox decides.", Reason.BAD_INPUT)
 
 
 def tell_inspection(inspection: Inspection, linted: Linted) -> str:

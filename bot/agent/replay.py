@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from bot.agent.transcript import Message, PendingCall, Spent, State, advance, build_request, digest_of
+from bot.agent.transcript import Message, PendingCall, Spent, State, advance, build_request, digest_of, unwrap
 from bot.domain.transcript import EndReason, Step, StepKind
 
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -146,11 +146,12 @@ def _read_opening(body: Message) -> str:
 
 
 def _tell(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> list[Event]:
-    if row.kind in {StepKind.TASK, StepKind.NOTE}:
-        return [Told(seq=row.seq, kind=row.kind, text=_text(body["message"]["content"]))]
-    if row.kind is StepKind.ASK:
-        offered = " | ".join(_text(answer) for answer in body["answers"])
-        return [Told(seq=row.seq, kind=row.kind, text=f"{_text(body['question'])} [{offered}]")]
+    if row.kind is StepKind.HELPER:
+        inner, state = unwrap(row, body), before.helper or State()
+        told = _tell(state, after.helper or state, inner, body["row"]["body"], openings)
+        return [replace(event, seq=row.seq) for event in told]
+    if row.kind in {StepKind.TASK, StepKind.NOTE, StepKind.ASK}:
+        return [Told(seq=row.seq, kind=row.kind, text=_tell_words(row, body))]
     if row.kind is StepKind.MODEL:
         return [_tell_answer(before, after, row, body, openings)]
     if row.kind is StepKind.TOOL:
@@ -160,6 +161,13 @@ def _tell(before: State, after: State, row: Step, body: Message, openings: Seque
         verified = made.verified.is_verified
         return [Proposed(seq=row.seq, title=made.title, base=made.base, patch=made.patch, is_verified=verified)]
     return []
+
+
+def _tell_words(row: Step, body: Message) -> str:
+    if row.kind is not StepKind.ASK:
+        return _text(body["message"]["content"])
+    offered = " | ".join(_text(answer) for answer in body["answers"])
+    return f"{_text(body['question'])} [{offered}]"
 
 
 def _tell_answer(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> Asked:

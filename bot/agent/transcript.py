@@ -269,7 +269,7 @@ class Rows:
     """Writes the next row of a run."""
 
     def __init__(self, run: str) -> None:
-        self._run = run
+        self.run = run
 
     def task(self, state: State, text: str, opening: str) -> Step:
         """Open the run. `opening` is what every request begins with: kept, so that a replay needs no configuration."""
@@ -326,7 +326,7 @@ class Rows:
         return self._row(state, StepKind.END, "end", {"why": why.value, "text": text})
 
     def _row(self, state: State, kind: StepKind, key: str, body: Message) -> Step:
-        return Step(run=self._run, seq=state.seq, kind=kind, key=key, body=dump(body))
+        return Step(run=self.run, seq=state.seq, kind=kind, key=key, body=dump(body))
 
 
 def _usage(usage: Usage) -> Message:

@@ -10,6 +10,11 @@ MAX_REPAIRS: Final = 2
 """How often a patch that did not hold in the sandbox goes back to the model, with the sandbox's output."""
 
 
+MAX_HELPERS: Final = 3
+HELPER_STEPS: Final = 10
+"""Answers of one helper."""
+
+
 class StepKind(StrEnum):
     """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself.
 
