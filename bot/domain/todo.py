@@ -46,7 +46,15 @@ def find_todo(steps: Iterable[Step]) -> tuple[TodoItem, ...]:
 
 
 def wrote_todo(step: Step) -> bool:
-    return step.kind is StepKind.TOOL and "todo" in json.loads(step.body)
+    return step.kind is StepKind.TOOL and '"todo":' in step.body and "todo" in json.loads(step.body)
+
+
+_MARKS: Final = {TodoState.OPEN: "·", TodoState.DOING: "→", TodoState.DONE: "✓"}
+
+
+def write_item(item: TodoItem) -> str:
+    """Return an item on one line, with the mark of its state."""
+    return f"{_MARKS[item.state]} {item.text}"
 
 
 def count_done(items: Sequence[TodoItem]) -> str:

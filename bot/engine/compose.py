@@ -34,6 +34,7 @@ from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
 from bot.render.severity import render_raised
+from bot.render.todo import list_todo
 from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.why import render_why
 from bot.render.wish import changes_button, render_wish, revert_button
@@ -131,6 +132,7 @@ class Composer:
         if incident.run_state in {RunState.QUEUED, RunState.RUNNING}:
             running = _say_waiting(results) or _next_stage(results)
         notes = [note for note in (_tell_model(work, incident), _tell_revert(work, incident)) if note]
+        notes += list_todo(modelling.find_plan(work, incident))
         pause = find_pause(work, incident.id) if running else None
         running = None if pause else running
         message = render_status(incident, results, running=running, failed=failed, now=work.now, notes=notes)

@@ -50,7 +50,7 @@ class Handlers(PhaseWork):
             Phase(name="triage", run=self._triage, failed=self._triage_failed, together=TOGETHER, patience=600),
             Phase(name="escalate", run=self._escalate, failed=_note, together=16),
             Phase(name="expire", run=self._expire, failed=_note, together=16),
-            Phase(name=asking.TIMER, run=self._unanswered, failed=_note, together=16),
+            Phase(name="unanswered", run=self._unanswered, failed=_note, together=16),
             Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
             *self._following.phases(),
             *self._changing.phases(),

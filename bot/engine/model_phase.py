@@ -13,6 +13,7 @@ import structlog
 from bot.agent.transcript import Rows, add_said, fold, list_said, redact_step, takes_said
 from bot.domain.ask import Ask
 from bot.domain.investigation import Job
+from bot.domain.todo import wrote_todo
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.phases import Phase
 from bot.engine.tools import UnitWork
@@ -185,6 +186,8 @@ class ModelPhase(UnitWork):
         _count(clean)
         stored = await asyncio.to_thread(modelling.record_step, self._store, clean)
         self._heard[step.run] = self._heard.get(step.run, frozenset()) | list_said([stored])
+        if wrote_todo(stored):
+            await self._in_unit(lambda w: modelling.show_todo(w, stored))
         return stored
 
     def _listen(self, work: UnitOfWork, args: ModelArgs) -> bool:
@@ -212,9 +215,11 @@ class ModelPhase(UnitWork):
 
 
 def _count(step: Step) -> None:
-    if step.kind is not StepKind.MODEL:
+    body = json.loads(step.body)
+    kind, body = (body["row"]["kind"], body["row"]["body"]) if step.kind is StepKind.HELPER else (step.kind, body)
+    if kind != StepKind.MODEL:
         return
-    usage = json.loads(step.body)["usage"]
+    usage = body["usage"]
     for kind in ("prompt", "cached", "completion"):
         if usage[kind]:
             MODEL_TOKENS.labels(kind=kind).inc(usage[kind])

@@ -10,6 +10,7 @@ from bot.domain.investigation import Drafted, Job
 from bot.domain.playbook import choose_playbook
 from bot.domain.subject import Subject
 from bot.domain.timeline import TimelineEvent
+from bot.domain.todo import TodoItem, find_todo
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step
 from bot.errors import Reason, Refused
 from bot.ports.work import Store, UnitOfWork
@@ -102,6 +103,19 @@ def record_step(store: Store, step: Step) -> Step:
     if not store.append(step):
         raise Refused("Another worker has taken this run over.", Reason.CONFLICT)
     return step
+
+
+def show_todo(work: UnitOfWork, step: Step) -> None:
+    """Promise to show the list that a row of a run holds, in the incident's status."""
+    current = work.incidents.get(base_run(step.run).partition(":")[0])
+    announce(work, current, "status", once=f"todo-{step.run}-{step.seq}")
+
+
+def find_plan(work: UnitOfWork, incident: Incident) -> tuple[TodoItem, ...]:
+    """Return the list of the model that is at work on an incident, empty where none is or it wrote none."""
+    queued = [event.data["run"] for event in work.timeline.of(incident.id) if event.kind == QUEUED]
+    run = next((run for run in reversed(queued) if is_wanted(work, incident.id, run)), "")
+    return find_todo(work.transcripts.of(run)) if run else ()
 
 
 def wait_for_model(work: UnitOfWork, args: ModelArgs, *, why: str, retry_after: float | None, patience: float) -> None:

@@ -1,8 +1,10 @@
 """What the model asks people: posted once, answered once, by a press, by words, or by the clock; nothing is parked."""
 
+import contextlib
 import json
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -41,6 +43,7 @@ class Asked:
         self.hands = AgentWorld(model=ScriptedModel(script=[]), has_people=True).hands()
         self.requests: list[bytes] = []
         self.script = [say("", ASK), say("No patch can help."), say("No patch can help.")]
+        self.world.rules = replace(self.world.rules, has_model=True)
         self.composer = Composer(self.world.store, self.world.rules, Links(base=""))
 
     async def complete(self, request, *, on_delta=None, deadline):
@@ -78,10 +81,6 @@ class Asked:
 
     def press(self, choice, person="ada@web", event=""):
         return self.world.press(f"answer:INC-1:{choice}", person, event=event or f"press-{choice}-{person}")
-
-    def told(self):
-        """Return what the model read last."""
-        return json.loads(self.requests[-1])["messages"][-1]["content"]
 
     def shown(self):
         with self.world.unit() as work:
@@ -123,7 +122,7 @@ async def test_while_it_waits_nothing_runs_and_the_run_says_which_tool_it_waits_
 async def test_a_press_goes_to_the_model_and_the_run_goes_on(asked):
     assert asked.press("1.2").ok
     await asked.run(1)
-    assert asked.told() == "Ada Lovelace answered: No" or "Ada Lovelace answered: No" in asked.requests[1].decode()
+    assert "Ada Lovelace answered: No" in asked.requests[1].decode()
     assert asked.world.texts("model_ended")
     message = asked.shown()
     assert message.headline == 'Ada Lovelace answered "No".'
@@ -144,7 +143,8 @@ async def test_a_number_or_the_answer_s_own_words_choose_it(asked):
 
 
 async def test_after_a_while_the_model_goes_on_without(asked):
-    assert [phase.delay for phase in asked.world.phases.of(asking.TIMER)] == [timedelta(minutes=15)]
+    (timer,) = asked.world.phases.of(asking.TIMER)
+    assert timer.due - asked.world.clock.now() == timedelta(minutes=15)
     asked.expire()
     asked.expire()
     await asked.run(1)
@@ -226,6 +226,54 @@ async def test_a_question_is_redacted_before_anybody_reads_it(tmp_path):
     await asked.run()
     assert "hunter2" not in str(asked.shown())
     assert all("hunter2" not in row.body for row in rows_of(asked) if row.kind == "ask")
+
+
+class Killed(BaseException):
+    """As after kill -9: nothing below catches it."""
+
+
+DEATHS = 60
+"""More than there are points on the way; those that are not reached change nothing."""
+SAMPLE = (2, 7, 9, 12, 16)
+
+
+@pytest.mark.parametrize(
+    "death", [pytest.param(n, marks=() if n in SAMPLE else pytest.mark.long) for n in range(1, DEATHS)]
+)
+async def test_killed_at_any_point_it_is_asked_once_and_answered_once(death, tmp_path, monkeypatch):
+    """It dies at the so manieth commit, or point beside one, and goes on as a new process would."""
+    asked, reached, names, is_armed = Asked(tmp_path), count(1), [], [False]
+
+    def reach(point):
+        if is_armed[0]:
+            names.append(point)
+            if next(reached) == death:
+                raise Killed(point)
+
+    for module in ("bot.engine.model_phase", "bot.store.database"):
+        monkeypatch.setattr(f"{module}.reach", reach)
+    done: set[str] = set()
+    for _ in range(9):
+        if asked.world.texts("model_ended"):
+            break
+        is_armed[0] = True
+        with contextlib.suppress(Killed):
+            for number, phase in enumerate(asked.queued):
+                if phase.key not in done:
+                    await asked.run(number)
+                    done.add(phase.key)
+        is_armed[0] = False
+        is_asked = bool(asked.world.texts("model_asked"))
+        is_armed[0] = is_asked
+        with contextlib.suppress(Killed):
+            asked.press("1.1", event="the press") if is_asked else None
+        is_armed[0] = False
+    assert len(asked.world.texts("model_asked")) == 1
+    assert asked.world.texts("model_told") == ['Ada Lovelace answered "Yes"']
+    assert sum(b"answered: Yes" in row.body.encode() for row in rows_of(asked)) == 1
+    assert len(asked.world.texts("model_ended")) == 1
+    assert {"model.asked", "model.answered", "model.concluded"} <= set(names)
+    assert len(names) < DEATHS
 
 
 @pytest.mark.parametrize(
