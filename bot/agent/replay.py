@@ -147,7 +147,7 @@ def _read_opening(body: Message) -> str:
 
 def _tell(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> list[Event]:
     if row.kind is StepKind.HELPER:
-        inner, state = unwrap(row, body), before.helper or State()
+        inner, state = unwrap(row), before.helper or State()
         told = _tell(state, after.helper or state, inner, body["row"]["body"], openings)
         return [replace(event, seq=row.seq) for event in told]
     if row.kind in {StepKind.TASK, StepKind.NOTE, StepKind.ASK}:

@@ -224,17 +224,17 @@ def _after_ask(state: State, _row: Step, body: Message) -> State:
     return replace(state, waits=ask, asks=state.asks + 1)
 
 
-def _after_helper(state: State, row: Step, body: Message) -> State:
+def _after_helper(state: State, row: Step, _body: Message) -> State:
     before = state.helper or State()
-    after = advance(before, unwrap(row, body))
+    after = advance(before, unwrap(row))
     used = asdict(after.spent)
     spent = {name: value + used[name] - getattr(before.spent, name) for name, value in asdict(state.spent).items()}
     return replace(state, helper=after, helpers=state.helpers + (state.helper is None), spent=Spent(**spent))
 
 
-def unwrap(row: Step, body: Message) -> Step:
+def unwrap(row: Step) -> Step:
     """Return the row of a helper's run that a row of ours holds."""
-    inner = body["row"]
+    inner = json.loads(row.body)["row"]
     return Step(run=row.run, seq=inner["seq"], kind=StepKind(inner["kind"]), key=inner["key"], body=dump(inner["body"]))
 
 

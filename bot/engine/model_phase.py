@@ -83,7 +83,7 @@ class ModelPhase(UnitWork):
     async def _run(self, raw: Mapping[str, str]) -> None:
         args = read_args(raw)
         matter = _matter_of(args.run)
-        conclusion = await self._read_conclusion(args.run)
+        conclusion: Conclusion | Ask | None = await self._read_conclusion(args.run)
         if conclusion is None:
             try:
                 conclusion = await self._work(args)
