@@ -270,9 +270,9 @@ class Composer:
         if asked is None:
             return None
         ask = Ask(key=asked.data["key"], question=asked.data["question"], answers=asking.read_answers(asked))
-        reply = asking.find_reply(work, asked)
-        if reply is not None:
-            return render_asked(incident.id, arg, ask, came=reply.text)
+        came = asking.tell_end(work, asked)
+        if came:
+            return render_asked(incident.id, arg, ask, came=came)
         people, wait = asking.read_people(asked), self._rules.question_wait
         return render_ask(incident.id, arg, ask, people=people, names=self._names, wait=wait)
 
@@ -287,7 +287,7 @@ class Composer:
 def _tell_model(work: UnitOfWork, incident: Incident) -> str:
     """Return what is to be said of the model's part in this run, "" where it has none."""
     kinds = {modelling.QUEUED: GOING, modelling.WAITS: MISSING, modelling.ENDED: DONE}
-    kinds |= {asking.ASKED: GOING, asking.REPLIED: GOING}
+    kinds |= {modelling.ASKED: GOING, modelling.REPLIED: GOING}
     said = [event for event in work.timeline.of(incident.id) if event.kind in kinds]
     mine = [event for event in said if base_run(event.data.get("run", "")) == incident.run]
     return f"{kinds[mine[-1].kind]} {mine[-1].text}" if mine else ""

@@ -9,6 +9,8 @@ from bot.domain.chat import Block, Bullets, Button, Message, Paragraph, Tone
 from bot.domain.presses import Verb, encode_press
 from bot.render.words import write_line, write_people, write_span
 
+_KEYS: Final = "bdfh"
+"""Letters that no other button has; in a terminal digits choose an incident."""
 _FROM: Final = "From the model. What you answer tells it something, and approves nothing."
 
 
@@ -30,9 +32,9 @@ def render_ask(
             Button(
                 id=encode_press(Verb.ANSWER, incident, arg=f"{number}.{place}"),
                 label=write_line(answer, 60),
-                key=str(place),
+                key=key,
             )
-            for place, answer in enumerate(ask.answers, start=1)
+            for place, (key, answer) in enumerate(zip(_KEYS, ask.answers, strict=False), start=1)
         ),
         rings=tuple(people),
     )

@@ -17,12 +17,11 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services import modelling
 from bot.services.announce import BOT, announce
-from bot.services.modelling import ModelArgs
+from bot.services.modelling import ASKED, REPLIED, ModelArgs
 from bot.services.rulebook import Rulebook
 
 TIMER: Final = "unanswered"
-ASKED, REPLIED = "model_asked", "model_told"
-_OVER: Final = "The model does not wait for an answer any more."
+OVER: Final = "The model does not wait for an answer any more"
 
 
 def ask_people(work: UnitOfWork, args: ModelArgs, ask: Ask, rules: Rulebook) -> None:
@@ -81,6 +80,14 @@ def tell_reply(work: UnitOfWork, incident: str, run: str, key: str) -> str:
     return reply.data["reply"] if reply else ""
 
 
+def tell_end(work: UnitOfWork, asked: TimelineEvent) -> str:
+    """Return how a question ended, "" while somebody may answer it."""
+    reply = find_reply(work, asked)
+    if reply is None and modelling.is_wanted(work, asked.incident, asked.data["run"]):
+        return ""
+    return reply.text if reply else OVER
+
+
 def find_waiting(work: UnitOfWork, incident: str) -> TimelineEvent | None:
     """Return the newest question that still waits for an answer, None where there is none."""
     waiting = (event for event in reversed(list_asked(work, incident)) if find_reply(work, event) is None)
@@ -118,7 +125,7 @@ def _answer(work: UnitOfWork, asked: TimelineEvent, person: str, answer: str, ru
     if known is not None:
         raise Refused(f"{known.text} already. Nothing was changed.", Reason.ALREADY_DONE)
     if not modelling.is_wanted(work, asked.incident, asked.data["run"]):
-        raise Refused(_OVER, Reason.STALE)
+        raise Refused(f"{OVER}.", Reason.STALE)
     name = rules.name_of(person)
     _reply(work, asked, person, f'{name} answered "{answer}"', reply=f"{name} answered: {answer}")
     return f'The model gets your answer: "{answer}".'
@@ -130,7 +137,7 @@ def expire_question(work: UnitOfWork, incident: str, number: str, rules: Ruleboo
     if asked is None or find_reply(work, asked) is not None:
         return
     if not modelling.is_wanted(work, incident, asked.data["run"]):
-        _close(work, asked, _OVER.rstrip("."), BOT, reply="")
+        _close(work, asked, OVER, BOT, reply="")
         return
     minutes = rules.question_wait / timedelta(minutes=1)
     text = f"Nobody answered within {minutes:g} minutes"

@@ -24,6 +24,7 @@ from bot.services.wishes import base_run, find_wish, list_feedback
 
 PHASE = "model"
 QUEUED, WAITS, ENDED = "model_queued", "model_waits", "model_ended"
+ASKED, REPLIED = "model_asked", "model_told"
 FIRST_WAIT, LONGEST_WAIT = 5.0, 60.0
 MAX_WORDS = 600
 
@@ -143,9 +144,19 @@ def end_model(work: UnitOfWork, incident: str, run: str, text: str, *, actor: st
     data = {"run": run} | ({"cancelled": actor} if actor != BOT else {})
     work.timeline.append(incident, ENDED, actor, text, data)
     announce(work, current, "status")
+    _withdraw_questions(work, current, run)
     wish = find_wish(work, incident, run)
     if wish is not None:
         announce(work, current, "patch", arg=wish.data["digest"][:12])
+
+
+def _withdraw_questions(work: UnitOfWork, incident: Incident, run: str) -> None:
+    """Promise to take the buttons from what a run asked people and did not hear."""
+    events = work.timeline.of(incident.id)
+    heard = {event.data["number"] for event in events if event.kind == REPLIED}
+    for asked in events:
+        if asked.kind == ASKED and asked.data["run"] == run and asked.data["number"] not in heard:
+            announce(work, incident, "question", arg=asked.data["number"], once="over")
 
 
 def cancel_model(work: UnitOfWork, incident: str, person: str, rules: Rulebook) -> str:

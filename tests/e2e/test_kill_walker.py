@@ -116,8 +116,9 @@ def is_of_questions(point: FaultPoint) -> bool:
 
 
 def is_of_another_walk(point: FaultPoint) -> bool:
-    others = (is_of_contacts, is_of_hooks, is_of_no_walk, is_of_green_logs, is_of_model, is_of_rollout, is_of_rollback)
-    return is_of_questions(point) or any(is_other(point) for is_other in others)
+    aside = (is_of_contacts, is_of_hooks, is_of_no_walk, is_of_green_logs, is_of_questions)
+    others = (*aside, is_of_model, is_of_rollout, is_of_rollback)
+    return any(is_other(point) for is_other in others)
 
 
 def sort_by_time(points: Sequence[FaultPoint]) -> list[FaultPoint]:

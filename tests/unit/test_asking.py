@@ -211,6 +211,12 @@ async def test_once_the_incident_is_over_nobody_s_answer_is_taken(asked):
     assert asked.shown().headline == "The model does not wait for an answer any more."
 
 
+async def test_cancelled_work_takes_the_buttons_from_its_question(asked):
+    asked.world.say("/incident cancel INC-1")
+    assert any(key.endswith(":over") for key in (each.key for each in asked.world.promised("question")))
+    assert asked.shown().buttons == ()
+
+
 async def test_the_run_is_waiting_until_the_answer(tmp_path):
     asked = Asked(tmp_path)
     set_state(asked, RunState.DONE)

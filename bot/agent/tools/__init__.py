@@ -1,13 +1,13 @@
 """What the model may do: read, run the service's own checks in the sandbox, and propose a patch. Nothing else exists.
 
-Nothing here posts, approves, pages or pushes. One module per family of tools, each exporting its tools as values.
+Nothing here approves, pages or pushes; people hear of it by a question (`ask_user`) alone. One module per family of tools, each exporting its tools as values.
 """
 
 from typing import Final
 
 from bot.agent.tools.checking import RUN_CHECK
+from bot.agent.tools.delegating import SUB_AGENT
 from bot.agent.tools.files import GREP, READ_FILE
-from bot.agent.tools.helpers import SUB_AGENT
 from bot.agent.tools.history import GIT_LOG, GIT_SHOW
 from bot.agent.tools.logs import READ_LOG
 from bot.agent.tools.patches import PROPOSE_PATCH
