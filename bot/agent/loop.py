@@ -42,6 +42,10 @@ LONGEST_WAIT: Final = 10.0
 MAX_NOTES: Final = 3
 MAX_REPEATS: Final = 5
 LOW: Final = 3
+_HELP: Final = (
+    "You help another engineer, who reads nothing but your last words. Only read, with few calls. Then answer in words: "
+    "what you found, with file and line.\n\n"
+)
 MAX_TOLD: Final = 6_000
 """Characters of a helper's last words."""
 _OURS: Final = frozenset({"model", "messages", "tools", "stream", "stream_options", "max_tokens", "n"})
@@ -198,7 +202,7 @@ class Agent:
         helper = Agent(model=self._model, tools=self._tools.for_helper(), head=self._head, budget=budget, append=keep)
         helper.pace = self.pace
         inner = Rows(write.run)
-        begun = state.helper or await helper._write(State(), inner.task(State(), task, ""))
+        begun = state.helper or await helper._write(State(), inner.task(State(), _HELP + task, ""))
         done = await helper._finish(begun, inner)
         text = done.text[:MAX_TOLD].strip() or "The helper found nothing to tell."
         if done.ended is not EndReason.DONE:

@@ -40,6 +40,12 @@ def read_ask(question: str, answers: Sequence[str], *, key: str = "") -> Ask:
     return Ask(key=key, question=asked, answers=offered)
 
 
+def bound_ask(ask: Ask) -> Ask:
+    """Return a stored question within its bounds, whoever wrote the row; redaction may have made it longer too."""
+    answers = tuple(_line(answer)[:MAX_ANSWER] for answer in ask.answers[:MOST_ANSWERS])
+    return Ask(key=ask.key, question=_line(ask.question)[:MAX_QUESTION], answers=tuple(filter(None, answers)))
+
+
 def choose_answer(answers: Sequence[str], said: str) -> str:
     """Return the offered answer that somebody typed, by its words or its number; else "" for words of their own."""
     text = _line(said).rstrip(".!").casefold()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.ask import MAX_WORDS, Ask, choose_answer
+from bot.domain.ask import MAX_ASKS, MAX_WORDS, Ask, bound_ask, choose_answer
 from bot.domain.incident import RunState
 from bot.domain.oncall import plan_page
 from bot.domain.timeline import TimelineEvent
@@ -31,7 +31,9 @@ def ask_people(work: UnitOfWork, args: ModelArgs, ask: Ask, rules: Rulebook) -> 
     asked = list_asked(work, args.incident)
     if any(event.data["run"] == args.run and event.data["key"] == ask.key for event in asked):
         return
-    current = work.incidents.get(args.incident)
+    if sum(event.data["run"] == args.run for event in asked) >= MAX_ASKS:
+        raise Refused(f"The model asked more than {MAX_ASKS} questions.", Reason.BUDGET)
+    ask, current = bound_ask(ask), work.incidents.get(args.incident)
     number = str(len(asked) + 1)
     data = {
         "run": args.run,
@@ -139,9 +141,13 @@ def expire_question(work: UnitOfWork, incident: str, number: str, rules: Ruleboo
     if not modelling.is_wanted(work, incident, asked.data["run"]):
         _close(work, asked, OVER, BOT, reply="")
         return
-    minutes = rules.question_wait / timedelta(minutes=1)
-    text = f"Nobody answered within {minutes:g} minutes"
+    text = f"Nobody answered within {_write_wait(rules.question_wait)}"
     _reply(work, asked, BOT, text, reply=f"{text}. Go on without an answer.")
+
+
+def _write_wait(wait: timedelta) -> str:
+    seconds = round(wait.total_seconds())
+    return f"{seconds // 60} minutes" if seconds >= 120 else f"{seconds} seconds"
 
 
 def _reply(work: UnitOfWork, asked: TimelineEvent, actor: str, text: str, *, reply: str) -> None:

@@ -12,7 +12,7 @@ from bot.agent.loop import Agent, Head
 from bot.agent.replay import Match, replay_run
 from bot.agent.tools import TOOLS
 from bot.agent.tools.toolbox import Toolbox
-from bot.domain.ask import MAX_ASKS, choose_answer, read_ask
+from bot.domain.ask import MAX_ANSWER, MAX_ASKS, MAX_QUESTION, Ask, bound_ask, choose_answer, read_ask
 from bot.domain.incident import RunState
 from bot.domain.run_progress import fold_progress
 from bot.domain.transcript import Budget
@@ -297,6 +297,12 @@ async def test_killed_at_any_point_it_is_asked_once_and_answered_once(death, tmp
 def test_what_is_no_question_is_refused(question, answers):
     with pytest.raises(Refused):
         read_ask(question, answers)
+
+
+def test_a_row_of_any_size_makes_a_question_of_its_bounds():
+    ask = bound_ask(Ask(key="1.0", question="why\n" * 9_000, answers=("x" * 900, " ", *"abcdefgh")))
+    assert len(ask.question) == MAX_QUESTION
+    assert ask.answers == ("x" * MAX_ANSWER, "a", "b")
 
 
 async def test_where_nobody_is_there_the_model_is_told_so():
