@@ -43,8 +43,8 @@ MAX_NOTES: Final = 3
 MAX_REPEATS: Final = 5
 LOW: Final = 3
 _HELP: Final = (
-    "You help another engineer, who reads nothing but your last words. Only read, with few calls. Then answer in words: "
-    "what you found, with file and line.\n\n"
+    "You help another engineer, who reads nothing but your last words. Only read, with few calls. Then answer in "
+    "words: what you found, with file and line.\n\n"
 )
 MAX_TOLD: Final = 6_000
 """Characters of a helper's last words."""

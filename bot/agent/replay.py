@@ -149,8 +149,8 @@ def _tell(before: State, after: State, row: Step, body: Message, openings: Seque
     if row.kind is StepKind.HELPER:
         inner, state = unwrap(row), before.helper or State()
         told = _tell(state, after.helper or state, inner, body["row"]["body"], openings)
-        marks = [{"kind": row.kind} if isinstance(event, Told) else {} for event in told]
-        return [replace(event, seq=row.seq, **mark) for event, mark in zip(told, marks, strict=True)]
+        placed = [replace(event, seq=row.seq) for event in told]
+        return [replace(event, kind=row.kind) if isinstance(event, Told) else event for event in placed]
     if row.kind in {StepKind.TASK, StepKind.NOTE, StepKind.ASK}:
         return [Told(seq=row.seq, kind=row.kind, text=_tell_words(row, body))]
     if row.kind is StepKind.MODEL:

@@ -23,6 +23,7 @@ from bot.ports.model import ModelPlace
 from bot.render.links import Links
 from bot.services import asking, modelling, paging
 from bot.services.run_story import read_story
+from bot.web.run_page import describe_run
 from tests.agent_world import AgentWorld, ScriptedModel, say
 from tests.worldkit import alert, group, make_world
 
@@ -303,6 +304,25 @@ def test_a_row_of_any_size_makes_a_question_of_its_bounds():
     ask = bound_ask(Ask(key="1.0", question="why\n" * 9_000, answers=("x" * 900, " ", *"abcdefgh")))
     assert len(ask.question) == MAX_QUESTION
     assert ask.answers == ("x" * MAX_ANSWER, "a", "b")
+
+
+async def test_the_plan_stands_in_the_status_in_why_and_on_the_page(tmp_path):
+    asked = Asked(tmp_path)
+    items = [{"text": "Read the cart", "state": "done"}, {"text": "Ask about the cache", "state": "doing"}]
+    asked.script = [say("", ("todo", {"items": items})), *asked.script]
+    await asked.run()
+    promised = [each for each in asked.world.promised("status") if ":todo-" in each.key]
+    assert len(promised) == 1, "it is an edit of the one status message"
+    shown = str(asked.composer.compose(promised[0], "web").blocks)
+    assert "The model's plan, 1 of 2 done:" in shown
+    assert "→ Ask about the cache" in shown
+    why = asked.world.say("/incident why INC-1").text
+    assert "Plan, 1 of 2 done:\n✓ Read the cart\n→ Ask about the cache" in why
+    page = describe_run(asked.composer.show_run("INC-1", "1"))
+    assert page.todo == ("✓ Read the cart", "→ Ask about the cache")
+    asked.press("1.1")
+    await asked.run(1)
+    assert "plan" not in str(asked.composer.compose(promised[0], "web").blocks), "once the work is over it says nothing"
 
 
 async def test_where_nobody_is_there_the_model_is_told_so():
