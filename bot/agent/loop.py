@@ -31,7 +31,7 @@ from bot.agent.transcript import (
     fold,
     unwrap,
 )
-from bot.domain.ask import MAX_ASKS, Ask
+from bot.domain.ask import MAX_ASKS, Inquiry
 from bot.domain.transcript import MAX_HELPERS, Budget, EndReason, Proposal, Step
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.model import Completion, ModelClient, ModelPlace
@@ -209,7 +209,7 @@ class Agent:
             text = f"The helper came to no end ({text}). What it read is not told; look for yourself."
         return await self._write(ours, write.tool(ours, text + self._hint(ours), 0.0))
 
-    async def _ask_people(self, state: State, write: Rows, ask: Ask) -> State:
+    async def _ask_people(self, state: State, write: Rows, ask: Inquiry) -> State:
         if state.asks < MAX_ASKS:
             return await self._write(state, write.ask(state, ask))
         text = f"Not asked: {MAX_ASKS} questions were asked in this run. Go on with what you know."

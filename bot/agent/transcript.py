@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from bot.domain.ask import Ask
+from bot.domain.ask import Inquiry
 from bot.domain.investigation import Verified
 from bot.domain.todo import TodoItem
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
@@ -116,7 +116,7 @@ class State:
     repeats: int = 0
     notes: int = 0
     proposals: tuple[Proposal, ...] = ()
-    waits: Ask | None = None
+    waits: Inquiry | None = None
     asks: int = 0
     helper: "State | None" = None
     helpers: int = 0
@@ -220,7 +220,7 @@ def _after_patch(state: State, _row: Step, body: Message) -> State:
 
 
 def _after_ask(state: State, _row: Step, body: Message) -> State:
-    ask = Ask(key=body["key"], question=body["question"], answers=tuple(body["answers"]))
+    ask = Inquiry(key=body["key"], question=body["question"], answers=tuple(body["answers"]))
     return replace(state, waits=ask, asks=state.asks + 1)
 
 
@@ -311,7 +311,7 @@ class Rows:
         }
         return self._row(state, StepKind.PATCH, f"patch:{state.seq}", body)
 
-    def ask(self, state: State, ask: Ask) -> Step:
+    def ask(self, state: State, ask: Inquiry) -> Step:
         """Put the first pending call's question to people."""
         key = state.pending[0].key
         body = {"key": key, "question": ask.question, "answers": list(ask.answers)}

@@ -18,7 +18,7 @@ QUESTION_WAIT: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class Inquiry:
     """One question. `key` is the call that asks it."""
 
     key: str
@@ -26,7 +26,7 @@ class Ask:
     answers: tuple[str, ...]
 
 
-def read_ask(question: str, answers: Sequence[str], *, key: str = "") -> Ask:
+def read_ask(question: str, answers: Sequence[str], *, key: str = "") -> Inquiry:
     """Return a question as people see it, on lines of its own. Raises `Refused` that says what would be right."""
     asked, offered = _line(question), tuple(_line(answer) for answer in answers)
     if not 0 < len(asked) <= MAX_QUESTION:
@@ -37,13 +37,13 @@ def read_ask(question: str, answers: Sequence[str], *, key: str = "") -> Ask:
         raise Refused(f"each answer must have 1 to {MAX_ANSWER} characters", Reason.BAD_INPUT)
     if len({answer.casefold() for answer in offered}) < len(offered):
         raise Refused("two answers are the same", Reason.BAD_INPUT)
-    return Ask(key=key, question=asked, answers=offered)
+    return Inquiry(key=key, question=asked, answers=offered)
 
 
-def bound_ask(ask: Ask) -> Ask:
+def bound_ask(ask: Inquiry) -> Inquiry:
     """Return a stored question within its bounds, whoever wrote the row; redaction may have made it longer too."""
     answers = tuple(_line(answer)[:MAX_ANSWER] for answer in ask.answers[:MOST_ANSWERS])
-    return Ask(key=ask.key, question=_line(ask.question)[:MAX_QUESTION], answers=tuple(filter(None, answers)))
+    return Inquiry(key=ask.key, question=_line(ask.question)[:MAX_QUESTION], answers=tuple(filter(None, answers)))
 
 
 def choose_answer(answers: Sequence[str], said: str) -> str:

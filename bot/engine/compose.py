@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, who_may_approve, who_may_break_glass
-from bot.domain.ask import Ask
+from bot.domain.ask import Inquiry
 from bot.domain.chat import File, Message, Paragraph, Tone
 from bot.domain.conclusion import conclude, find_result
 from bot.domain.draft import Draft
@@ -269,7 +269,7 @@ class Composer:
         asked = next((each for each in asking.list_asked(work, incident.id) if each.data["number"] == arg), None)
         if asked is None:
             return None
-        ask = Ask(key=asked.data["key"], question=asked.data["question"], answers=asking.read_answers(asked))
+        ask = Inquiry(key=asked.data["key"], question=asked.data["question"], answers=asking.read_answers(asked))
         came = asking.tell_end(work, asked)
         if came:
             return render_asked(incident.id, arg, ask, came=came)

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from bot.agent.transcript import Rows, add_said, fold, list_said, redact_step, takes_said
-from bot.domain.ask import Ask
+from bot.domain.ask import Inquiry
 from bot.domain.investigation import Job
 from bot.domain.todo import wrote_todo
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
@@ -83,7 +83,7 @@ class ModelPhase(UnitWork):
     async def _run(self, raw: Mapping[str, str]) -> None:
         args = read_args(raw)
         matter = _matter_of(args.run)
-        conclusion: Conclusion | Ask | None = await self._read_conclusion(args.run)
+        conclusion: Conclusion | Inquiry | None = await self._read_conclusion(args.run)
         if conclusion is None:
             try:
                 conclusion = await self._work(args)
@@ -95,7 +95,7 @@ class ModelPhase(UnitWork):
                     raise
                 log.warning("model_taken_over", incident=args.incident, run=args.run)
                 return
-        if isinstance(conclusion, Ask):
+        if isinstance(conclusion, Inquiry):
             await self._ask(args, conclusion)
             return
         if conclusion is None:
@@ -109,7 +109,7 @@ class ModelPhase(UnitWork):
         )
         MODEL_RUNS.labels(result="proposed" if proposed else conclusion.why.value).inc()
 
-    async def _ask(self, args: ModelArgs, ask: Ask) -> None:
+    async def _ask(self, args: ModelArgs, ask: Inquiry) -> None:
         """Put a question to people; what they say starts this phase again."""
         reach("model.asked")
         await self._in_unit(lambda w: asking.ask_people(w, args, ask, self._rules))
@@ -129,7 +129,7 @@ class ModelPhase(UnitWork):
         rows = await self._in_unit(lambda w: w.transcripts.of(run))
         return fold(rows).conclusion
 
-    async def _hear(self, args: ModelArgs) -> Ask | None:
+    async def _hear(self, args: ModelArgs) -> Inquiry | None:
         """Give the model what came of its question. Returns the question where nothing has."""
         state = fold(await self._in_unit(lambda w: w.transcripts.of(args.run)))
         ask = state.waits
@@ -142,7 +142,7 @@ class ModelPhase(UnitWork):
         reach("model.answered")
         return None
 
-    async def _work(self, args: ModelArgs) -> Conclusion | Ask | None:
+    async def _work(self, args: ModelArgs) -> Conclusion | Inquiry | None:
         """Let the model work until its run has ended, or waits for people. None when nobody needs it any more."""
         folder, matter = str(self._tools.folder / "work"), _matter_of(args.run)
         job = await self._in_unit(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.ask import Ask
+from bot.domain.ask import Inquiry
 from bot.domain.chat import Block, Bullets, Button, Message, Paragraph, Tone
 from bot.domain.presses import Verb, encode_press
 from bot.render.words import write_line, write_people, write_span
@@ -15,7 +15,7 @@ _FROM: Final = "From the model. What you answer tells it something, and approves
 
 
 def render_ask(
-    incident: str, number: str, ask: Ask, *, people: Sequence[str], names: Mapping[str, str], wait: timedelta
+    incident: str, number: str, ask: Inquiry, *, people: Sequence[str], names: Mapping[str, str], wait: timedelta
 ) -> Message:
     """Return the question while it waits. It rings those whom it names."""
     offered = [f"{place}. {write_line(answer, 60)}" for place, answer in enumerate(ask.answers, start=1)]
@@ -40,7 +40,7 @@ def render_ask(
     )
 
 
-def render_asked(incident: str, number: str, ask: Ask, *, came: str) -> Message:
+def render_asked(incident: str, number: str, ask: Inquiry, *, came: str) -> Message:
     """Return the question once it is over: what came of it, and nothing to press."""
     return Message(
         incident=incident,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.ask import MAX_ASKS, MAX_WORDS, Ask, bound_ask, choose_answer
+from bot.domain.ask import MAX_ASKS, MAX_WORDS, Inquiry, bound_ask, choose_answer
 from bot.domain.incident import RunState
 from bot.domain.oncall import plan_page
 from bot.domain.timeline import TimelineEvent
@@ -24,7 +24,7 @@ TIMER: Final = "unanswered"
 OVER: Final = "The model does not wait for an answer any more"
 
 
-def ask_people(work: UnitOfWork, args: ModelArgs, ask: Ask, rules: Rulebook) -> None:
+def ask_people(work: UnitOfWork, args: ModelArgs, ask: Inquiry, rules: Rulebook) -> None:
     """Put a question of the model's to people, and start its clock. May be repeated: it is asked once."""
     if not modelling.is_wanted(work, args.incident, args.run):
         return

@@ -12,7 +12,7 @@ from bot.agent.loop import Agent, Head
 from bot.agent.replay import Match, replay_run
 from bot.agent.tools import TOOLS
 from bot.agent.tools.toolbox import Toolbox
-from bot.domain.ask import MAX_ANSWER, MAX_ASKS, MAX_QUESTION, Ask, bound_ask, choose_answer, read_ask
+from bot.domain.ask import MAX_ANSWER, MAX_ASKS, MAX_QUESTION, Inquiry, bound_ask, choose_answer, read_ask
 from bot.domain.incident import RunState
 from bot.domain.run_progress import fold_progress
 from bot.domain.transcript import Budget
@@ -301,7 +301,7 @@ def test_what_is_no_question_is_refused(question, answers):
 
 
 def test_a_row_of_any_size_makes_a_question_of_its_bounds():
-    ask = bound_ask(Ask(key="1.0", question="why\n" * 9_000, answers=("x" * 900, " ", *"abcdefgh")))
+    ask = bound_ask(Inquiry(key="1.0", question="why\n" * 9_000, answers=("x" * 900, " ", *"abcdefgh")))
     assert len(ask.question) == MAX_QUESTION
     assert ask.answers == ("x" * MAX_ANSWER, "a", "b")
 

@@ -8,7 +8,7 @@ from bot.agent.arguments import ToolSpec
 from bot.agent.inspecting import Edited, Inspection, Linted
 from bot.agent.logs import Logs
 from bot.agent.sources import Sources
-from bot.domain.ask import Ask
+from bot.domain.ask import Inquiry
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
 from bot.domain.investigation import Verified
@@ -48,7 +48,7 @@ class ToolResult:
     text: str
     proposal: Proposal | None = None
     todo: tuple[TodoItem, ...] = ()
-    ask: Ask | None = None
+    ask: Inquiry | None = None
     task: str = ""
 
 
