@@ -25,7 +25,7 @@ from bot.services import asking, modelling, paging
 from bot.services.run_story import read_story
 from bot.web.run_page import describe_run
 from tests.agent_world import AgentWorld, ScriptedModel, say
-from tests.worldkit import alert, group, make_world
+from tests.worldkit import make_world
 
 RUN = "INC-1:1"
 PLACE = ModelPlace(url="http://gpu:30000", name="m")
@@ -37,8 +37,7 @@ class Asked:
     """The phase with the real loop and a scripted model, over a real store."""
 
     def __init__(self, path):
-        self.world = make_world(path)
-        self.world.receive(group(alert()))
+        self.world = make_world(path, opened=True)
         with self.world.unit() as work:
             modelling.start_model(work, "INC-1", RUN)
         self.hands = AgentWorld(model=ScriptedModel(script=[]), has_people=True).hands()
