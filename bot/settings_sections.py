@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
+from bot.domain.ask import QUESTION_WAIT
 from bot.domain.change import MergeRule
 from bot.domain.ci import Trigger
 from bot.domain.oncall import Role
@@ -179,7 +180,8 @@ class ModelSettings(Section):
     """The model that drafts patches, on any OpenAI-compatible server; no `url` = none.
 
     `extra` are further fields of each request ({ priority = 10 }). The rest bounds one run: see `Budget` in
-    bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again.
+    bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again, and
+    `question_seconds` how long the model waits for people that it asked something.
     """
 
     url: str = ""
@@ -197,6 +199,7 @@ class ModelSettings(Section):
     answer_tokens: int = Field(default=Budget.answer_tokens, ge=1)
     answer_seconds: float = Field(default=Budget.answer_seconds, gt=0, le=LONGEST)
     patience: float = Field(default=3600, ge=0, le=LONGEST)
+    question_seconds: float = Field(default=QUESTION_WAIT.total_seconds(), ge=1, le=LONGEST)
     together: int = Field(default=2, ge=1, le=64)
 
     @field_validator("extra")

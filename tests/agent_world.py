@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from bot.agent.inspecting import Edited, Inspection, Linted
 from bot.agent.logs import Logs
 from bot.agent.loop import Agent, Head, Pace
 from bot.agent.sources import Sources
-from bot.agent.tools import Hands, Toolbox
+from bot.agent.tools.tool import Hands
+from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import State, redact_step
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, LogLine
@@ -140,6 +142,9 @@ class AgentWorld:
     log: Sequence[LogLine] = LOG
     proposes: bool = True
     faults: Sequence[str] = ()
+    inspection: Inspection = field(default_factory=Inspection)
+    linted: Linted = field(default_factory=Linted)
+    has_people: bool = False
 
     async def store(self, step: Step) -> Step:
         assert step.seq == len(self.rows)
@@ -165,8 +170,17 @@ class AgentWorld:
             sources=get_sources,
             logs=get_logs,
             run_check=self.run_check,
+            inspect=self.inspect,
+            lint=self.lint,
             judge=self.judge,
+            has_people=self.has_people,
         )
+
+    async def inspect(self, edited: Edited) -> Inspection:
+        return self.inspection
+
+    async def lint(self, patch: Patch) -> Linted:
+        return self.linted
 
     def clean(self, text: str) -> str:
         return text.replace("\x1b", "")

@@ -9,12 +9,20 @@ from bot.errors import Reason, Refused
 
 MAX_TEXT: Final = 60_000
 MAX_ITEMS: Final = 40
-_SAID: Final[Mapping[str, str]] = {"string": "a text", "integer": "a whole number", "array": "a list of objects"}
+_SAID: Final[Mapping[str, str]] = {
+    "string": "a text",
+    "integer": "a whole number",
+    "array": "a list of objects",
+    "texts": "a list of texts",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Param:
-    """One argument. `kind` is a JSON type; `items` are the members of each object of an array."""
+    """One argument. `kind` is a JSON type, or "texts"; `items` are the members of each object of an array.
+
+    `choices` are the only texts that are right; empty = any.
+    """
 
     name: str
     about: str
@@ -23,11 +31,15 @@ class Param:
     least: int = 1
     most: int = 100_000
     items: tuple["Param", ...] = ()
+    choices: tuple[str, ...] = ()
 
     def schema(self) -> dict[str, Any]:
+        if self.kind == "texts":
+            return {"type": "array", "description": self.about, "items": {"type": "string"}}
         if self.kind == "array":
             return {"type": "array", "description": self.about, "items": object_schema(self.items)}
-        return {"type": self.kind, "description": self.about}
+        allowed = {"enum": list(self.choices)} if self.choices else {}
+        return {"type": self.kind, "description": self.about} | allowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +105,13 @@ def _find_fault(params: Sequence[Param], given: Mapping[str, Any]) -> str:
 
 def _fault_of(param: Param, value: object) -> str:
     if param.kind == "string":
-        fault = _fault_of_text(value)
+        fault = _fault_of_text(value) or _fault_of_choice(param, value)
         is_right = not fault
     elif param.kind == "integer":
         fault = f"must be a whole number from {param.least} to {param.most:,}"
         is_right = isinstance(value, int) and not isinstance(value, bool) and param.least <= value <= param.most
+    elif param.kind == "texts":
+        return _fault_of_texts(param, value)
     else:
         return _fault_of_list(param, value)
     return "" if is_right else f"{param.name} {fault}"
@@ -110,6 +124,17 @@ def _fault_of_text(value: object) -> str:
         return f"is longer than {MAX_TEXT:,} characters"
     # JSON may hold half a surrogate pair, which no file, pattern or command can
     return "holds half a character" if any("\ud800" <= character <= "\udfff" for character in value) else ""
+
+
+def _fault_of_choice(param: Param, value: object) -> str:
+    return f"must be one of {', '.join(param.choices)}" if param.choices and value not in param.choices else ""
+
+
+def _fault_of_texts(param: Param, value: object) -> str:
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_ITEMS:
+        return f"{param.name} must be a list of 1 to {MAX_ITEMS} texts"
+    faults = (_fault_of_text(item) for item in value)
+    return next((f"a text in {param.name} {fault}" for fault in faults if fault), "")
 
 
 def _fault_of_list(param: Param, value: object) -> str:

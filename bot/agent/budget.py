@@ -1,7 +1,9 @@
 """The limits of one run, checked in one place before each call of the model."""
 
-from bot.agent.transcript import Spent
-from bot.domain.transcript import Budget
+from dataclasses import replace
+
+from bot.agent.transcript import Spent, State
+from bot.domain.transcript import HELPER_STEPS, Budget
 
 
 def find_limit(spent: Spent, budget: Budget) -> str:
@@ -17,6 +19,20 @@ def find_limit(spent: Spent, budget: Budget) -> str:
         if used >= limit:
             return f"its budget of {limit:,.0f} {what} is used up"
     return ""
+
+
+def leave_for_helper(state: State, budget: Budget) -> Budget:
+    """Return what a helper may use in all: what the run has left, and what the helper has used of it already."""
+    ours, own = state.spent, state.helper.spent if state.helper else Spent()
+    return replace(
+        budget,
+        steps=min(HELPER_STEPS, budget.steps - ours.steps + own.steps),
+        prompt_tokens=budget.prompt_tokens - ours.prompt + own.prompt,
+        cached_tokens=budget.cached_tokens - ours.cached + own.cached,
+        completion_tokens=budget.completion_tokens - ours.completion + own.completion,
+        seconds=budget.seconds - ours.seconds + own.seconds,
+        tool_bytes=budget.tool_bytes - ours.tool_bytes + own.tool_bytes,
+    )
 
 
 def reading_left(spent: Spent, budget: Budget) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.agent.loop import Agent, Head
-from bot.agent.tools import ToolResult
+from bot.agent.tools.tool import ToolResult
 from bot.agent.transcript import State, advance, call_signature
 from bot.domain.transcript import Budget, Proposal, Step, StepKind
 from bot.errors import Reason, Refused
@@ -68,6 +68,9 @@ class _KnownAnswers:
     def __init__(self, answers: Mapping[str, ToolResult], *, proposes: bool) -> None:
         self._answers = answers
         self.proposes = proposes
+
+    def for_helper(self) -> "_KnownAnswers":
+        return self
 
     async def call(self, name: str, arguments: str, _known: Sequence[Proposal], *, room: int) -> ToolResult:  # noqa: ARG002 -- as the tools take it
         found = self._answers.get(call_signature(name, arguments))

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from bot.agent.arguments import ToolSpec
-from bot.agent.budget import find_limit, reading_left
+from bot.agent.budget import find_limit, leave_for_helper, reading_left
 from bot.agent.guard import find_leak
 from bot.agent.prompts import read_system
-from bot.agent.tools import SPECS, ToolResult
+from bot.agent.tools import TOOLS
+from bot.agent.tools.tool import Tool, ToolResult
 from bot.agent.transcript import (
     Answer,
     PendingCall,
@@ -29,8 +29,10 @@ from bot.agent.transcript import (
     call_signature,
     dump,
     fold,
+    unwrap,
 )
-from bot.domain.transcript import Budget, EndReason, Proposal, Step
+from bot.domain.ask import MAX_ASKS, Inquiry
+from bot.domain.transcript import MAX_HELPERS, Budget, EndReason, Proposal, Step
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.model import Completion, ModelClient, ModelPlace
 
@@ -40,6 +42,12 @@ LONGEST_WAIT: Final = 10.0
 MAX_NOTES: Final = 3
 MAX_REPEATS: Final = 5
 LOW: Final = 3
+_HELP: Final = (
+    "You help another engineer, who reads nothing but your last words. Only read, with few calls. Then answer in "
+    "words: what you found, with file and line.\n\n"
+)
+MAX_TOLD: Final = 6_000
+"""Characters of a helper's last words."""
 _OURS: Final = frozenset({"model", "messages", "tools", "stream", "stream_options", "max_tokens", "n"})
 
 Append = Callable[[Step], Awaitable[Step]]
@@ -53,11 +61,11 @@ class Head:
     """
 
     def __init__(
-        self, place: ModelPlace, budget: Budget, specs: Sequence[ToolSpec] = SPECS, *, system: str | None = None
+        self, place: ModelPlace, budget: Budget, tools: Sequence[Tool] = TOOLS, *, system: str | None = None
     ) -> None:
         own: dict[str, Any] = {"model": place.name, "stream": True, "stream_options": {"include_usage": True}}
-        tools = [spec.schema() for spec in sorted(specs, key=lambda spec: spec.name)]
-        head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": tools}
+        listed = [tool.spec.schema() for tool in sorted(tools, key=lambda tool: tool.name)]
+        head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": listed}
         system = dump({"role": "system", "content": read_system() if system is None else system})
         self.text = f'{dump(head)[:-1]},"messages":[{system}'.encode("utf-8", "replace").decode()
 
@@ -86,10 +94,12 @@ class Pace:
 
 
 class Tools(Protocol):
-    """What does the calls: `bot.agent.tools.Toolbox`, or a stand-in that knows the answers."""
+    """What does the calls: `bot.agent.tools.toolbox.Toolbox`, or a stand-in that knows the answers."""
 
     @property
     def proposes(self) -> bool: ...
+
+    def for_helper(self) -> "Tools": ...
 
     async def call(self, name: str, arguments: str, known: Sequence[Proposal], /, *, room: int) -> ToolResult: ...
 
@@ -108,7 +118,8 @@ class Agent:
         self.pace = Pace()
 
     async def run(self, run: str, rows: Iterable[Step], task: Callable[[], str]) -> State:
-        """Go on from the rows to the run's end. `task` writes the first message where there is none yet.
+        """Go on from the rows to the run's end, or to a question that people have to answer. `task` writes the first
+        message where there is none yet.
 
         Raises `Unavailable` where the model does not answer, `Rejected` where it refuses us; the rows stay.
         """
@@ -116,7 +127,10 @@ class Agent:
         self._digest = RunningDigest(self._head.text)
         if not state.seq:
             state = await self._write(state, write.task(state, task(), self._head.text))
-        while state.ended is None:
+        return await self._finish(state, write)
+
+    async def _finish(self, state: State, write: Rows) -> State:
+        while state.ended is None and state.waits is None:
             state = await self.step(state, write)
         return state
 
@@ -161,11 +175,45 @@ class Agent:
         else:
             room = reading_left(state.spent, self._budget)
             result = await self._tools.call(call.name, call.arguments, state.proposals, room=room)
+        if result.task:
+            return await self._let_help(state, write, result.task)
         seconds = clock() - began
+        if result.ask is not None:
+            return await self._ask_people(state, write, result.ask)
         if result.proposal is not None and not _is_known(state, result.proposal):
             state = await self._write(state, write.patch(state, result.proposal))
         text = result.text + self._hint(state)
-        return await self._write(state, write.tool(state, text, seconds))
+        return await self._write(state, write.tool(state, text, seconds, todo=result.todo))
+
+    async def _let_help(self, state: State, write: Rows, task: str) -> State:
+        """Let a helper answer the first pending call. Its rows stand within ours, and it uses our budget."""
+        if state.helper is None and state.helpers >= MAX_HELPERS:
+            text = f"Not done: {MAX_HELPERS} helpers worked in this run. Look for yourself, or conclude."
+            return await self._write(state, write.tool(state, text, 0.0))
+        ours = state
+
+        async def keep(row: Step) -> Step:
+            nonlocal ours
+            stored = await self._append(write.helper(ours, row))
+            ours = advance(ours, stored)
+            return unwrap(stored)
+
+        budget = leave_for_helper(state, self._budget)
+        helper = Agent(model=self._model, tools=self._tools.for_helper(), head=self._head, budget=budget, append=keep)
+        helper.pace = self.pace
+        inner = Rows(write.run)
+        begun = state.helper or await helper._write(State(), inner.task(State(), _HELP + task, ""))
+        done = await helper._finish(begun, inner)
+        text = done.text[:MAX_TOLD].strip() or "The helper found nothing to tell."
+        if done.ended is not EndReason.DONE:
+            text = f"The helper came to no end ({text}). What it read is not told; look for yourself."
+        return await self._write(ours, write.tool(ours, text + self._hint(ours), 0.0))
+
+    async def _ask_people(self, state: State, write: Rows, ask: Inquiry) -> State:
+        if state.asks < MAX_ASKS:
+            return await self._write(state, write.ask(state, ask))
+        text = f"Not asked: {MAX_ASKS} questions were asked in this run. Go on with what you know."
+        return await self._write(state, write.tool(state, text, 0.0))
 
     async def _ask(self, state: State, write: Rows) -> State:
         clock = asyncio.get_running_loop().time

@@ -13,19 +13,29 @@ MAX_FILE = 512 * 1024
 CONTEXT = 3
 
 
+def edit_files(
+    files: Mapping[str, bytes | None], edits: Mapping[str, list[Edit]]
+) -> dict[str, tuple[bytes | None, bytes]]:
+    """Return each file as it is and as the edits make it. Raises `Refused` where an edit does not fit."""
+    edited: dict[str, tuple[bytes | None, bytes]] = {}
+    for path in sorted(edits):
+        check_path(path.encode("utf-8", "replace"))
+        after = apply_edits(path, _decode(path, files[path]), edits[path]).encode("utf-8", "replace")
+        edited[path] = files[path], after
+    return edited
+
+
 def build_patch(files: Mapping[str, bytes | None], edits: Mapping[str, list[Edit]]) -> Patch:
     """Return the canonical patch that the edits make of the files; None stands for a file that is not there.
 
     Raises `Refused` where an edit does not fit, or the patch would hide something.
     """
-    diff = b"".join(_diff(path, files[path], edits[path]) for path in sorted(edits))
-    return parse_patch(diff)
+    return join_patch(edit_files(files, edits))
 
 
-def _diff(path: str, before: bytes | None, edits: list[Edit]) -> bytes:
-    check_path(path.encode("utf-8", "replace"))
-    after = apply_edits(path, _decode(path, before), edits).encode("utf-8", "replace")
-    return diff_file(path, before, after)
+def join_patch(edited: Mapping[str, tuple[bytes | None, bytes]]) -> Patch:
+    """Return the canonical patch from each file as it is to what it becomes. Raises `Refused`."""
+    return parse_patch(b"".join(diff_file(path, before, after) for path, (before, after) in edited.items()))
 
 
 def diff_file(path: str, before: bytes | None, after: bytes) -> bytes:

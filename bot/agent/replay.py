@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from bot.agent.transcript import Message, PendingCall, Spent, State, advance, build_request, digest_of
+from bot.agent.transcript import Message, PendingCall, Spent, State, advance, build_request, digest_of, unwrap
 from bot.domain.transcript import EndReason, Step, StepKind
 
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """The task that opens a run, or a reminder of the loop's own."""
+    """The task that opens a run, a reminder of the loop's own, or a question to people."""
 
     seq: int
     kind: StepKind
@@ -146,8 +146,13 @@ def _read_opening(body: Message) -> str:
 
 
 def _tell(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> list[Event]:
-    if row.kind in {StepKind.TASK, StepKind.NOTE}:
-        return [Told(seq=row.seq, kind=row.kind, text=_text(body["message"]["content"]))]
+    if row.kind is StepKind.HELPER:
+        inner, state = unwrap(row), before.helper or State()
+        told = _tell(state, after.helper or state, inner, body["row"]["body"], openings)
+        placed = [replace(event, seq=row.seq) for event in told]
+        return [replace(event, kind=row.kind) if isinstance(event, Told) else event for event in placed]
+    if row.kind in {StepKind.TASK, StepKind.NOTE, StepKind.ASK}:
+        return [Told(seq=row.seq, kind=row.kind, text=_tell_words(row, body))]
     if row.kind is StepKind.MODEL:
         return [_tell_answer(before, after, row, body, openings)]
     if row.kind is StepKind.TOOL:
@@ -157,6 +162,13 @@ def _tell(before: State, after: State, row: Step, body: Message, openings: Seque
         verified = made.verified.is_verified
         return [Proposed(seq=row.seq, title=made.title, base=made.base, patch=made.patch, is_verified=verified)]
     return []
+
+
+def _tell_words(row: Step, body: Message) -> str:
+    if row.kind is not StepKind.ASK:
+        return _text(body["message"]["content"])
+    offered = " | ".join(_text(answer) for answer in body["answers"])
+    return f"{_text(body['question'])} [{offered}]"
 
 
 def _tell_answer(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> Asked:

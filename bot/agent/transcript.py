@@ -8,13 +8,15 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from bot.domain.ask import Inquiry
 from bot.domain.investigation import Verified
+from bot.domain.todo import TodoItem
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.ports.model import Completion, Finish, Usage
 
@@ -99,7 +101,11 @@ class Spent:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """All that the loop knows. `asked` maps each call made so far to the row of its result."""
+    """All that the loop knows. `asked` maps each call made so far to the row of its result.
+
+    `waits` is a question to people that has no answer yet, `asks` how many there were; `helper` is the state of the
+    helper that works on the first pending call, `helpers` how many there were. What they use counts here too.
+    """
 
     seq: int = 0
     messages: tuple[bytes, ...] = ()
@@ -110,6 +116,10 @@ class State:
     repeats: int = 0
     notes: int = 0
     proposals: tuple[Proposal, ...] = ()
+    waits: Inquiry | None = None
+    asks: int = 0
+    helper: "State | None" = None
+    helpers: int = 0
     ended: EndReason | None = None
     text: str = ""
 
@@ -185,6 +195,8 @@ def _after_tool(state: State, row: Step, body: Message) -> State:
         pending=tuple(rest),
         asked=state.asked if repeated or call.fault else {**state.asked, signature: row.seq},
         repeats=state.repeats + repeated,
+        waits=None,
+        helper=None,
         spent=replace(
             spent,
             seconds=spent.seconds + body["seconds"],
@@ -207,6 +219,25 @@ def _after_patch(state: State, _row: Step, body: Message) -> State:
     return replace(state, proposals=(*state.proposals, proposal))
 
 
+def _after_ask(state: State, _row: Step, body: Message) -> State:
+    ask = Inquiry(key=body["key"], question=body["question"], answers=tuple(body["answers"]))
+    return replace(state, waits=ask, asks=state.asks + 1)
+
+
+def _after_helper(state: State, row: Step, _body: Message) -> State:
+    before = state.helper or State()
+    after = advance(before, unwrap(row))
+    used = asdict(after.spent)
+    spent = {name: value + used[name] - getattr(before.spent, name) for name, value in asdict(state.spent).items()}
+    return replace(state, helper=after, helpers=state.helpers + (state.helper is None), spent=Spent(**spent))
+
+
+def unwrap(row: Step) -> Step:
+    """Return the row of a helper's run that a row of ours holds."""
+    inner = json.loads(row.body)["row"]
+    return Step(run=row.run, seq=inner["seq"], kind=StepKind(inner["kind"]), key=inner["key"], body=dump(inner["body"]))
+
+
 def _after_end(state: State, _row: Step, body: Message) -> State:
     return replace(state, ended=EndReason(body["why"]), text=body["text"], words=None)
 
@@ -217,6 +248,8 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
     StepKind.TOOL: _after_tool,
     StepKind.NOTE: _after_note,
     StepKind.PATCH: _after_patch,
+    StepKind.ASK: _after_ask,
+    StepKind.HELPER: _after_helper,
     StepKind.END: _after_end,
 }
 
@@ -236,7 +269,7 @@ class Rows:
     """Writes the next row of a run."""
 
     def __init__(self, run: str) -> None:
-        self._run = run
+        self.run = run
 
     def task(self, state: State, text: str, opening: str) -> Step:
         """Open the run. `opening` is what every request begins with: kept, so that a replay needs no configuration."""
@@ -255,11 +288,14 @@ class Rows:
         body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
         return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)
 
-    def tool(self, state: State, text: str, seconds: float, *, repeat: bool = False) -> Step:
-        """Answer the first pending call."""
+    def tool(
+        self, state: State, text: str, seconds: float, *, repeat: bool = False, todo: Sequence[TodoItem] = ()
+    ) -> Step:
+        """Answer the first pending call. `todo` is the list that it wrote."""
         call = state.pending[0]
         message = {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": text}
         body = {"message": message, "seconds": round(seconds, 3)} | ({"repeat": True} if repeat else {})
+        body |= {"todo": [{"text": item.text, "state": item.state.value} for item in todo]} if todo else {}
         return self._row(state, StepKind.TOOL, f"tool:{call.key}", body)
 
     def note(self, state: State, text: str) -> Step:
@@ -275,11 +311,22 @@ class Rows:
         }
         return self._row(state, StepKind.PATCH, f"patch:{state.seq}", body)
 
+    def ask(self, state: State, ask: Inquiry) -> Step:
+        """Put the first pending call's question to people."""
+        key = state.pending[0].key
+        body = {"key": key, "question": ask.question, "answers": list(ask.answers)}
+        return self._row(state, StepKind.ASK, f"ask:{key}", body)
+
+    def helper(self, state: State, step: Step) -> Step:
+        """Keep a row of the helper that works on the first pending call."""
+        inner = {"seq": step.seq, "kind": step.kind.value, "key": step.key, "body": json.loads(step.body)}
+        return self._row(state, StepKind.HELPER, f"helper:{state.pending[0].key}:{step.seq}", {"row": inner})
+
     def end(self, state: State, why: EndReason, text: str) -> Step:
         return self._row(state, StepKind.END, "end", {"why": why.value, "text": text})
 
     def _row(self, state: State, kind: StepKind, key: str, body: Message) -> Step:
-        return Step(run=self._run, seq=state.seq, kind=kind, key=key, body=dump(body))
+        return Step(run=self.run, seq=state.seq, kind=kind, key=key, body=dump(body))
 
 
 def _usage(usage: Usage) -> Message:

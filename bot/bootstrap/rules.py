@@ -39,6 +39,7 @@ def load_rules(settings: Settings) -> Rulebook:
             bytes=settings.limits.patch_bytes, files=settings.limits.patch_files, lines=settings.limits.patch_lines
         ),
         link_life=timedelta(seconds=settings.limits.link_seconds),
+        question_wait=timedelta(seconds=settings.model.question_seconds),
         has_model=settings.model_place() is not None,
     )
 

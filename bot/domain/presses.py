@@ -18,6 +18,7 @@ SILENCE_CHOICES: Final = ("1h", "4h", UNTIL_RESOLVED)
 _INCIDENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{12}")
 _LEVEL: Final = re.compile(r"[0-9]{1,3}")
+_ANSWER: Final = re.compile(r"[1-9][0-9]{0,3}\.[1-4]")
 _ORDER: Final = re.compile(r"(ci|deploy|rollback)[1-9][0-9]{0,2}")
 
 
@@ -36,6 +37,7 @@ class Verb(StrEnum):
     REVERT = "revert"
     BREAK = "break"
     ROLLBACK = "rollback"
+    ANSWER = "answer"
 
     @property
     def needs_digest(self) -> bool:
@@ -54,7 +56,8 @@ class ButtonPress:
 
     `arg` is how long to silence ("1h", "4h", "until-resolved"), or the page level that an escalation leaves
     behind ("0"; "" where the button did not say), so that two people who press it at once escalate once; of an order
-    to CI that got no answer it says which one ("ci1", "deploy2", "rollback1").
+    to CI that got no answer it says which one ("ci1", "deploy2", "rollback1"); of a question of the model's
+    which question and which of its answers ("2.1").
     """
 
     verb: Verb
@@ -97,6 +100,8 @@ def _takes(verb: Verb, args: list[str]) -> bool:
         return not args or (len(args) == 1 and _LEVEL.fullmatch(args[0]) is not None)
     if verb in {Verb.AGAIN, Verb.LOOK}:
         return len(args) == 1 and _ORDER.fullmatch(args[0]) is not None
+    if verb is Verb.ANSWER:
+        return len(args) == 1 and _ANSWER.fullmatch(args[0]) is not None
     return not args
 
 

@@ -62,8 +62,14 @@ def tell_steps(steps: Iterable[Step]) -> tuple[StepLine, ...]:
     """Return one line for each call and each answer in words, in order."""
     lines: list[StepLine] = []
     waiting: list[int] = []
+    helper: list[Step] = []
     for step in steps:
         body = json.loads(step.body)
+        if step.kind is StepKind.HELPER:
+            helper.append(_unwrap(step, body["row"]))
+            continue
+        lines += [replace(line, call=f"helper: {line.call}") for line in tell_steps(helper)]
+        helper = []
         if step.kind is StepKind.MODEL:
             made = _tell_answer(body)
             waiting = [len(lines) + place for place, line in enumerate(made) if line.is_waiting]
@@ -78,7 +84,13 @@ def tell_steps(steps: Iterable[Step]) -> tuple[StepLine, ...]:
         elif step.kind is StepKind.END:
             lines.append(StepLine(call=f"ended: {body['why']}", result=str(body["text"])))
         lines += [StepLine(call="told", result=str(said["content"])) for said in body.get("said", ())]
+    lines += [replace(line, call=f"helper: {line.call}") for line in tell_steps(helper)] if helper else []
     return tuple(lines)
+
+
+def _unwrap(step: Step, row: dict[str, Any]) -> Step:
+    """Return the row of a helper's run that a row holds."""
+    return replace(step, kind=StepKind(row["kind"]), key=row["key"], body=json.dumps(row["body"]))
 
 
 def _tell_answer(body: dict[str, Any]) -> list[StepLine]:

@@ -10,14 +10,25 @@ MAX_REPAIRS: Final = 2
 """How often a patch that did not hold in the sandbox goes back to the model, with the sandbox's output."""
 
 
+MAX_HELPERS: Final = 3
+HELPER_STEPS: Final = 10
+"""Answers of one helper."""
+
+
 class StepKind(StrEnum):
-    """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself."""
+    """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself.
+
+    ASK is a question to people: the run waits until the call that asks it has its answer. HELPER holds one row of a
+    helper's own small run, which answers a call of the model's.
+    """
 
     TASK = "task"
     MODEL = "model"
     TOOL = "tool"
     NOTE = "note"
     PATCH = "patch"
+    ASK = "ask"
+    HELPER = "helper"
     END = "end"
 
 

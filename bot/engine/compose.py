@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, who_may_approve, who_may_break_glass
+from bot.domain.ask import Inquiry
 from bot.domain.chat import File, Message, Paragraph, Tone
 from bot.domain.conclusion import conclude, find_result
 from bot.domain.draft import Draft
@@ -22,6 +23,7 @@ from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused
 from bot.ports.work import Effect, Store, UnitOfWork
 from bot.render.answer import render_answer
+from bot.render.ask import render_ask, render_asked
 from bot.render.incident import render_card, render_closed, render_help, render_page
 from bot.render.links import Links, link_to
 from bot.render.milestones import list_milestones
@@ -32,10 +34,11 @@ from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
 from bot.render.severity import render_raised
+from bot.render.todo import list_todo
 from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.why import render_why
 from bot.render.wish import changes_button, render_wish, revert_button
-from bot.services import dead_channel, modelling, questions, reverting, rollback, unreached
+from bot.services import asking, dead_channel, modelling, questions, reverting, rollback, unreached
 from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
@@ -71,6 +74,7 @@ class Composer:
             "glass": self._broken,
             "raised": self._raised,
             "answer": self._answer,
+            "question": self._question,
         }
         board = BoardComposer(rules, links)
         self._render_apart = {"linked": board.linked, "summary": board.summary}
@@ -128,6 +132,7 @@ class Composer:
         if incident.run_state in {RunState.QUEUED, RunState.RUNNING}:
             running = _say_waiting(results) or _next_stage(results)
         notes = [note for note in (_tell_model(work, incident), _tell_revert(work, incident)) if note]
+        notes += list_todo(modelling.find_plan(work, incident))
         pause = find_pause(work, incident.id) if running else None
         running = None if pause else running
         message = render_status(incident, results, running=running, failed=failed, now=work.now, notes=notes)
@@ -260,6 +265,17 @@ class Composer:
             answer=answer,
         )
 
+    def _question(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        asked = next((each for each in asking.list_asked(work, incident.id) if each.data["number"] == arg), None)
+        if asked is None:
+            return None
+        ask = Inquiry(key=asked.data["key"], question=asked.data["question"], answers=asking.read_answers(asked))
+        came = asking.tell_end(work, asked)
+        if came:
+            return render_asked(incident.id, arg, ask, came=came)
+        people, wait = asking.read_people(asked), self._rules.question_wait
+        return render_ask(incident.id, arg, ask, people=people, names=self._names, wait=wait)
+
     def _closed(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message | None:
         if incident.is_open:
             return None
@@ -271,6 +287,7 @@ class Composer:
 def _tell_model(work: UnitOfWork, incident: Incident) -> str:
     """Return what is to be said of the model's part in this run, "" where it has none."""
     kinds = {modelling.QUEUED: GOING, modelling.WAITS: MISSING, modelling.ENDED: DONE}
+    kinds |= {modelling.ASKED: GOING, modelling.REPLIED: GOING}
     said = [event for event in work.timeline.of(incident.id) if event.kind in kinds]
     mine = [event for event in said if base_run(event.data.get("run", "")) == incident.run]
     return f"{kinds[mine[-1].kind]} {mine[-1].text}" if mine else ""

@@ -23,7 +23,7 @@ from bot.metrics import PUSHES
 from bot.ports.faults import reach
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Checkout
-from bot.services import approval, ci_follow, drafting, modelling, paging, pause, rollout, triage
+from bot.services import approval, asking, ci_follow, drafting, modelling, paging, pause, rollout, triage
 from bot.services.rollout import PushPlan
 from bot.services.rulebook import Rulebook
 
@@ -50,6 +50,7 @@ class Handlers(PhaseWork):
             Phase(name="triage", run=self._triage, failed=self._triage_failed, together=TOGETHER, patience=600),
             Phase(name="escalate", run=self._escalate, failed=_note, together=16),
             Phase(name="expire", run=self._expire, failed=_note, together=16),
+            Phase(name="unanswered", run=self._unanswered, failed=_note, together=16),
             Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
             *self._following.phases(),
             *self._changing.phases(),
@@ -66,6 +67,9 @@ class Handlers(PhaseWork):
 
     async def _expire(self, args: Args) -> None:
         await self._in_unit(lambda w: approval.expire_due(w, args["incident"], args["digest"]))
+
+    async def _unanswered(self, args: Args) -> None:
+        await self._in_unit(lambda w: asking.expire_question(w, args["incident"], args["number"], self._rules))
 
     async def _triage(self, args: Args) -> None:
         incident, run = args["incident"], args["run"]

@@ -10,8 +10,10 @@ from typing import Protocol
 
 import structlog
 
-from bot.agent.transcript import add_said, fold, list_said, redact_step, takes_said
+from bot.agent.transcript import Rows, add_said, fold, list_said, redact_step, takes_said
+from bot.domain.ask import Inquiry
 from bot.domain.investigation import Job
+from bot.domain.todo import wrote_todo
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.phases import Phase
 from bot.engine.tools import UnitWork
@@ -21,7 +23,7 @@ from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
 from bot.ports.model import ModelPlace
 from bot.ports.work import Store, UnitOfWork
-from bot.services import modelling, questions, steering
+from bot.services import asking, modelling, questions, steering
 from bot.services.modelling import ModelArgs, read_args
 from bot.services.rulebook import Rulebook
 from bot.services.steering import Hint
@@ -81,7 +83,7 @@ class ModelPhase(UnitWork):
     async def _run(self, raw: Mapping[str, str]) -> None:
         args = read_args(raw)
         matter = _matter_of(args.run)
-        conclusion = await self._read_conclusion(args.run)
+        conclusion: Conclusion | Inquiry | None = await self._read_conclusion(args.run)
         if conclusion is None:
             try:
                 conclusion = await self._work(args)
@@ -93,6 +95,9 @@ class ModelPhase(UnitWork):
                     raise
                 log.warning("model_taken_over", incident=args.incident, run=args.run)
                 return
+        if isinstance(conclusion, Inquiry):
+            await self._ask(args, conclusion)
+            return
         if conclusion is None:
             MODEL_RUNS.labels(result="unwanted").inc()
             text = "The model's work was stopped: its answer is not needed any more"
@@ -103,6 +108,12 @@ class ModelPhase(UnitWork):
             lambda w: matter.conclude_model(w, args.incident, args.run, conclusion, self._rules)
         )
         MODEL_RUNS.labels(result="proposed" if proposed else conclusion.why.value).inc()
+
+    async def _ask(self, args: ModelArgs, ask: Inquiry) -> None:
+        """Put a question to people; what they say starts this phase again."""
+        reach("model.asked")
+        await self._in_unit(lambda w: asking.ask_people(w, args, ask, self._rules))
+        MODEL_RUNS.labels(result="asked").inc()
 
     async def _wait(self, args: ModelArgs, error: Unavailable) -> None:
         MODEL_RUNS.labels(result="unavailable").inc()
@@ -118,19 +129,41 @@ class ModelPhase(UnitWork):
         rows = await self._in_unit(lambda w: w.transcripts.of(run))
         return fold(rows).conclusion
 
-    async def _work(self, args: ModelArgs) -> Conclusion | None:
-        """Let the model work until its run has ended. None when nobody needs it any more."""
+    async def _hear(self, args: ModelArgs) -> Inquiry | None:
+        """Give the model what came of its question. Returns the question where nothing has."""
+        state = fold(await self._in_unit(lambda w: w.transcripts.of(args.run)))
+        ask = state.waits
+        if ask is None:
+            return None
+        reply = await self._in_unit(lambda w: asking.tell_reply(w, args.incident, args.run, ask.key))
+        if not reply:
+            return ask
+        await self._store_step(Rows(args.run).tool(state, reply, 0.0))
+        reach("model.answered")
+        return None
+
+    async def _work(self, args: ModelArgs) -> Conclusion | Inquiry | None:
+        """Let the model work until its run has ended, or waits for people. None when nobody needs it any more."""
         folder, matter = str(self._tools.folder / "work"), _matter_of(args.run)
         job = await self._in_unit(
             lambda w: matter.plan_model(w, args.incident, run=args.run, folder=folder, rules=self._rules)
         )
         if job is None:
             return None
+        waits = await self._hear(args)
+        if waits is not None:
+            return waits
         steps = await self._in_unit(lambda w: w.transcripts.of(args.run))
         self._heard[args.run] = list_said(steps)
         await self._in_unit(lambda w: self._listen(w, args))
         tools = self._tools
-        model_job = ModelJob(job=await tools.localize(job), place=tools.place, budget=tools.budget, steps=steps)
+        model_job = ModelJob(
+            job=await tools.localize(job),
+            place=tools.place,
+            budget=tools.budget,
+            steps=steps,
+            has_people=not questions.is_question(args.run),
+        )
         task = asyncio.create_task(tools.drafter.draft(model_job, self._store_step), name=f"model {args.run}")
         try:
             while not task.done():
@@ -144,7 +177,8 @@ class ModelPhase(UnitWork):
                 await asyncio.wait({task})
             self._heard.pop(args.run, None)
             self._hints.pop(args.run, None)
-        return await self._read_conclusion(args.run)
+        state = fold(await self._in_unit(lambda w: w.transcripts.of(args.run)))
+        return state.waits or state.conclusion
 
     async def _store_step(self, step: Step) -> Step:
         """Redact with the secrets that only this process knows, store, and return what is stored."""
@@ -152,6 +186,8 @@ class ModelPhase(UnitWork):
         _count(clean)
         stored = await asyncio.to_thread(modelling.record_step, self._store, clean)
         self._heard[step.run] = self._heard.get(step.run, frozenset()) | list_said([stored])
+        if wrote_todo(stored):
+            await self._in_unit(lambda w: modelling.show_todo(w, stored))
         return stored
 
     def _listen(self, work: UnitOfWork, args: ModelArgs) -> bool:
@@ -179,9 +215,11 @@ class ModelPhase(UnitWork):
 
 
 def _count(step: Step) -> None:
-    if step.kind is not StepKind.MODEL:
+    body = json.loads(step.body)
+    kind, body = (body["row"]["kind"], body["row"]["body"]) if step.kind is StepKind.HELPER else (step.kind, body)
+    if kind != StepKind.MODEL:
         return
-    usage = json.loads(step.body)["usage"]
+    usage = body["usage"]
     for kind in ("prompt", "cached", "completion"):
         if usage[kind]:
             MODEL_TOKENS.labels(kind=kind).inc(usage[kind])

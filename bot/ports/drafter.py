@@ -14,18 +14,23 @@ StoreStep = Callable[[Step], Awaitable[Step]]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelJob:
-    """One run of the model: the investigation with all its results, and the rows of the run so far."""
+    """One run of the model: the investigation with all its results, and the rows of the run so far.
+
+    `has_people` says that somebody is there to be asked something.
+    """
 
     job: Job
     place: ModelPlace
     budget: Budget
     steps: tuple[Step, ...] = ()
+    has_people: bool = False
 
 
 @runtime_checkable
 class Drafter(Protocol):
     async def draft(self, job: ModelJob, store: StoreStep) -> None:
-        """Go on with a run until its last row is stored; each row is stored before anything follows from it.
+        """Go on with a run until its last row is stored, or it waits for people; each row is stored before anything
+        follows from it.
 
         May be repeated with what was stored so far. Raises `Unavailable` when the model or the worker does not
         answer, `Rejected` when the model refuses us, and whatever `store` raises.

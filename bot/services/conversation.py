@@ -14,6 +14,7 @@ from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.access import LacksRoleError, explain, find_person, require_role
 from bot.services.approval import break_glass_for, decide, renew_approval
+from bot.services.asking import find_waiting, press_answer, say_answer
 from bot.services.changing import ask_changes
 from bot.services.contacts import promise_test
 from bot.services.dispatch import look_again, order_again
@@ -111,6 +112,8 @@ def _respond(work: UnitOfWork, button: ButtonPress, person: Person, rules: Ruleb
         return escalate(work, button.incident, person.id, left=button.arg, rules=rules)
     if button.verb is Verb.SILENCE:
         return silence(work, button.incident, person.id, length=button.arg, rules=rules)
+    if button.verb is Verb.ANSWER:
+        return press_answer(work, button.incident, button.arg, person.id, rules)
     if button.verb is Verb.ROLLBACK:
         return order_rollback(work, button.incident, person.id, rules)
     return resolve(work, button.incident, person.id, rules)
@@ -167,6 +170,9 @@ def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
     if not said.is_addressed:
         return ""
     if _is_for_the_model(work, said, person):
+        asked = find_waiting(work, str(said.incident))
+        if asked is not None:
+            return say_answer(work, asked, person.id, said.text, rules)
         return steer(work, str(said.incident), person.id, said.text, rules)
     if said.incident is None or said.text.strip().startswith("/"):
         raise Refused(f'"{said.text.strip()[:60]}" is not a command.\n{HELP}', Reason.BAD_INPUT)

@@ -10,6 +10,7 @@ from bot.domain.investigation import Drafted, Job
 from bot.domain.playbook import choose_playbook
 from bot.domain.subject import Subject
 from bot.domain.timeline import TimelineEvent
+from bot.domain.todo import TodoItem, find_todo
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step
 from bot.errors import Reason, Refused
 from bot.ports.work import Store, UnitOfWork
@@ -23,6 +24,7 @@ from bot.services.wishes import base_run, find_wish, list_feedback
 
 PHASE = "model"
 QUEUED, WAITS, ENDED = "model_queued", "model_waits", "model_ended"
+ASKED, REPLIED = "model_asked", "model_told"
 FIRST_WAIT, LONGEST_WAIT = 5.0, 60.0
 MAX_WORDS = 600
 
@@ -104,6 +106,19 @@ def record_step(store: Store, step: Step) -> Step:
     return step
 
 
+def show_todo(work: UnitOfWork, step: Step) -> None:
+    """Promise to show the list that a row of a run holds, in the incident's status."""
+    current = work.incidents.get(base_run(step.run).partition(":")[0])
+    announce(work, current, "status", once=f"todo-{step.run}-{step.seq}")
+
+
+def find_plan(work: UnitOfWork, incident: Incident) -> tuple[TodoItem, ...]:
+    """Return the list of the model that is at work on an incident, empty where none is or it wrote none."""
+    queued = [event.data["run"] for event in work.timeline.of(incident.id) if event.kind == QUEUED]
+    run = next((run for run in reversed(queued) if is_wanted(work, incident.id, run)), "")
+    return find_todo(work.transcripts.of(run)) if run else ()
+
+
 def wait_for_model(work: UnitOfWork, args: ModelArgs, *, why: str, retry_after: float | None, patience: float) -> None:
     """Ask again later, and say so once; give up when the patience is over."""
     if not is_wanted(work, args.incident, args.run):
@@ -129,9 +144,19 @@ def end_model(work: UnitOfWork, incident: str, run: str, text: str, *, actor: st
     data = {"run": run} | ({"cancelled": actor} if actor != BOT else {})
     work.timeline.append(incident, ENDED, actor, text, data)
     announce(work, current, "status")
+    _withdraw_questions(work, current, run)
     wish = find_wish(work, incident, run)
     if wish is not None:
         announce(work, current, "patch", arg=wish.data["digest"][:12])
+
+
+def _withdraw_questions(work: UnitOfWork, incident: Incident, run: str) -> None:
+    """Promise to take the buttons from what a run asked people and did not hear."""
+    events = work.timeline.of(incident.id)
+    heard = {event.data["number"] for event in events if event.kind == REPLIED}
+    for asked in events:
+        if asked.kind == ASKED and asked.data["run"] == run and asked.data["number"] not in heard:
+            announce(work, incident, "question", arg=asked.data["number"], once="over")
 
 
 def cancel_model(work: UnitOfWork, incident: str, person: str, rules: Rulebook) -> str:

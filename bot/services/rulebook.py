@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bot.domain.approval_policy import ApprovalPolicy
+from bot.domain.ask import QUESTION_WAIT
 from bot.domain.linking import LIFETIME
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
 from bot.domain.patch import PatchLimits
@@ -27,6 +28,7 @@ class Rulebook:
     auth_paths: tuple[str, ...] = ()
     has_model: bool = False
     link_life: timedelta = LIFETIME
+    question_wait: timedelta = QUESTION_WAIT
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
 
     def escalation(self, name: str) -> EscalationPolicy:

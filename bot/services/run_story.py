@@ -18,6 +18,8 @@ _WORDS: Final[Mapping[StepKind, str]] = {
     StepKind.TASK: "The model has its task",
     StepKind.NOTE: "The model is reminded",
     StepKind.PATCH: "The model proposes a patch",
+    StepKind.HELPER: "A helper works on it",
+    StepKind.ASK: "The model asks people",
     StepKind.END: "The model's run has ended",
 }
 

@@ -7,6 +7,7 @@ from typing import Final
 from bot.domain.incident import Incident
 from bot.domain.run_account import StepLine, add_up, tell_steps, write_short, write_tokens, write_whole
 from bot.domain.run_progress import Happening, fold_progress
+from bot.domain.todo import TodoItem, count_done, find_todo, write_item
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
@@ -19,7 +20,7 @@ MOST_LINES: Final = 24
 MAX_FILE: Final = 400_000
 _TOLD: Final = frozenset(
     {"triage_queued", "triage_skipped", "triage_started", "stage", "triage_ended", "model_queued", "model_waits",
-     "model_ended", "patch_ready", "held", "steered"}
+     "model_ended", "patch_ready", "held", "steered", "model_asked", "model_told"}
 )  # fmt: skip
 
 
@@ -31,6 +32,7 @@ class Account:
     state: str
     lines: tuple[StepLine, ...]
     course: tuple[Happening, ...]
+    todo: tuple[TodoItem, ...] = ()
 
 
 def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
@@ -41,9 +43,10 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
         raise Refused(f"{current.id} was not investigated, so there is nothing to tell.", Reason.NOT_FOUND)
     story = read_story(work, run or runs[-1])
     lines = [line for name in story.transcripts for line in tell_steps(work.transcripts.of(name))]
+    todo = next((found for name in reversed(story.transcripts) if (found := find_todo(work.transcripts.of(name)))), ())
     course = tuple(row for row in story.happenings if row.kind in _TOLD)
     state = fold_progress(story.happenings).status.value
-    return Account(story=story, state=state, lines=tuple(lines), course=course)
+    return Account(story=story, state=state, lines=tuple(lines), course=course, todo=todo)
 
 
 def tell_why(work: UnitOfWork, incident: str, channel: str) -> str:
@@ -72,6 +75,8 @@ def write_account(account: Account) -> str:
     head.append(f"{len(account.lines)} steps, {cost.seconds:.0f} s")
     head.append(f"{write_tokens(cost.prompt)} tokens, {cost.cached_share} % cached")
     numbered = [write_short(number, line, WIDTH) for number, line in enumerate(account.lines, start=1)]
+    if account.todo:
+        head += [f"Plan, {count_done(account.todo)}:", *(_cut(write_item(item)) for item in account.todo)]
     left = len(numbered) - MOST_LINES
     if left > 0:
         head.append(f"… {left} steps before these; all of it is in the file")
@@ -82,6 +87,8 @@ def write_file(account: Account) -> str:
     """Return the whole account: the course of the run, then every step with its arguments and its result."""
     cost = add_up(account.lines)
     parts = [f"{account.story.run} {account.state}", "", *(_write_row(row) for row in account.course), ""]
+    if account.todo:
+        parts += [f"Plan, {count_done(account.todo)}:", *(write_item(item) for item in account.todo), ""]
     for number, line in enumerate(account.lines, start=1):
         parts += write_whole(number, line)
     if account.lines:
@@ -89,6 +96,10 @@ def write_file(account: Account) -> str:
         parts.append(f"{spent}, {cost.seconds:.1f} s")
     text = make_harmless("\n".join(parts))
     return text if len(text) <= MAX_FILE else f"{text[:MAX_FILE]}\n… cut here; `nightshift replay` prints all of it\n"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
 def _write_row(row: Happening) -> str:

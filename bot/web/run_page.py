@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.run_account import MAX_WHOLE, Cost, StepLine, add_up
+from bot.domain.todo import write_item
 from bot.services.why import Account
 
 MOST_STEPS: Final = 400
@@ -31,6 +32,7 @@ class RunScreen:
     account: Account
     number: str
     facts: tuple[tuple[str, str], ...]
+    todo: tuple[str, ...]
     steps: tuple[StepView, ...]
     left_out: int
 
@@ -41,6 +43,7 @@ def describe_run(account: Account) -> RunScreen:
         account=account,
         number=account.story.run.rpartition(":")[2],
         facts=tuple(_tell_facts(account.lines)),
+        todo=tuple(write_item(item) for item in account.todo),
         steps=tuple(_view(number, line) for number, line in enumerate(account.lines[:MOST_STEPS], start=1)),
         left_out=max(0, len(account.lines) - MOST_STEPS),
     )

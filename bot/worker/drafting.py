@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.agent.briefing import write_task
+from bot.agent.inspecting import MAX_UNPARSED, Edited, Inspection, Linted
 from bot.agent.logs import Logs
 from bot.agent.loop import Agent, Head
 from bot.agent.sources import Sources
-from bot.agent.tools import Hands, Toolbox
+from bot.agent.tools.tool import Hands
+from bot.agent.tools.toolbox import Toolbox
 from bot.domain.conclusion import find_result
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
@@ -23,11 +25,13 @@ from bot.errors import Reason, Refused
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.model import ModelClient, ModelPlace
 from bot.ports.workspace import Checkout
+from bot.worker.linting import lint_patch
 from bot.worker.log_view import read_logs
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
 from bot.worker.revert import verify_patch
 from bot.worker.seek import find_trial
+from bot.worker.syntax import inspect
 from bot.worker.tools import Tools
 from bot.worker.trial import Trial
 
@@ -42,7 +46,7 @@ class ModelDrafting:
         self._open_model = open_model
 
     async def draft(self, job: ModelJob, store: StoreStep) -> None:
-        workshop = await Workshop.open(job.job, self._tools)
+        workshop = await Workshop.open(job.job, self._tools, has_people=job.has_people)
         async with self._open_model(job.place) as model:
             agent = Agent(
                 model=model,
@@ -57,7 +61,7 @@ class ModelDrafting:
 class Workshop:
     """The repository at head, its bench, and the logs, each opened when it is first asked for."""
 
-    def __init__(self, job: Job, tools: Tools, checkout: Checkout, head: str) -> None:
+    def __init__(self, job: Job, tools: Tools, checkout: Checkout, *, head: str, has_people: bool) -> None:
         self._job = job
         self._tools = tools
         self._head = head
@@ -67,6 +71,7 @@ class Workshop:
         self._logs: Logs | None = None
         self._trial: Trial | None = None
         self._is_trial_known = False
+        self._unparsed = 0
         self.hands = Hands(
             head=head,
             checkout=checkout,
@@ -75,16 +80,20 @@ class Workshop:
             sources=self._get_sources,
             logs=self._get_logs,
             run_check=self._run_check,
+            inspect=self._inspect,
+            lint=self._lint,
             judge=self._judge,
+            has_people=has_people,
         )
 
     @classmethod
-    async def open(cls, job: Job, tools: Tools) -> "Workshop":
+    async def open(cls, job: Job, tools: Tools, *, has_people: bool = False) -> "Workshop":
         """Open the repository where the investigation looked at it, else at its branch."""
         checkout = await open_repository(job, tools)
         suspected = find_result(job.done, Suspected)
         head = suspected.head if suspected else ""
-        return cls(job, tools, checkout, head or await checkout.resolve(job.service.branch))
+        head = head or await checkout.resolve(job.service.branch)
+        return cls(job, tools, checkout, head=head, has_people=has_people)
 
     def write_task(self) -> str:
         return write_task(self._job, head=self._head, checks=self.hands.checks, clean=self._tools.sanitize)
@@ -108,6 +117,16 @@ class Workshop:
         if trial is None:
             raise Refused(f"no {word(self._job.playbook.reproduce).trial} could be reproduced", Reason.NOT_FOUND)
         return await self._bench.run(trial, self._head)
+
+    async def _inspect(self, edited: Edited) -> Inspection:
+        """Parse edited files; the first that do not parse are refused, then the sandbox decides."""
+        seen = await asyncio.to_thread(inspect, edited)
+        self._unparsed += bool(seen.faults)
+        return replace(seen, is_refused=bool(seen.faults) and self._unparsed <= MAX_UNPARSED)
+
+    async def _lint(self, patch: Patch) -> Linted:
+        await self._bench.prepare(Path(self._job.folder))
+        return await lint_patch(self._bench, self._head, patch)
 
     async def _judge(self, patch: Patch, title: str) -> Verified:
         await self._bench.prepare(Path(self._job.folder))

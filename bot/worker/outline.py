@@ -120,12 +120,17 @@ def can_outline(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in _GRAMMARS
 
 
+def parse_tree(path: str, source: bytes) -> Any:  # noqa: ANN401 -- the grammars carry no types
+    """Return the syntax tree of a file, None where its language is not known."""
+    suffix = PurePosixPath(path).suffix.lower()
+    return _parser(suffix).parse(source) if suffix in _GRAMMARS else None
+
+
 def outline(path: str, source: bytes) -> tuple[Definition, ...]:
     """Return what a file defines, in order; empty where its language is not known or it is too large."""
-    suffix = PurePosixPath(path).suffix.lower()
-    if suffix not in _GRAMMARS or len(source) > MAX_BYTES:
+    tree = parse_tree(path, source) if len(source) <= MAX_BYTES else None
+    if tree is None:
         return ()
-    tree = _parser(suffix).parse(source)
     found: list[Definition] = []
     for definition in _walk(path, tree.root_node):
         found.append(definition)

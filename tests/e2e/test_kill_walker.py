@@ -75,7 +75,8 @@ def options_for(point: FaultPoint) -> dict:
 
 def is_of_model(point: FaultPoint) -> bool:
     """tests/e2e/test_model.py kills at these, with a model at hand."""
-    return point.name.startswith(("model.", "phase.model.")) or point.name == "worker.step"
+    is_model = point.name.startswith(("model.", "phase.model.")) and not is_of_questions(point)
+    return is_model or point.name == "worker.step"
 
 
 def is_of_rollout(point: FaultPoint) -> bool:
@@ -109,8 +110,14 @@ def is_of_no_walk(point: FaultPoint) -> bool:
     return point.name.startswith(("chat.answer.", "chat.linked.", "chat.summary.", "chat.raised."))
 
 
+def is_of_questions(point: FaultPoint) -> bool:
+    """tests/unit/test_asking.py dies at each commit of a question to people, and beside it."""
+    return point.name.startswith(("chat.question.", "phase.unanswered.", "model.asked", "model.answered"))
+
+
 def is_of_another_walk(point: FaultPoint) -> bool:
-    others = (is_of_contacts, is_of_hooks, is_of_no_walk, is_of_green_logs, is_of_model, is_of_rollout, is_of_rollback)
+    aside = (is_of_contacts, is_of_hooks, is_of_no_walk, is_of_green_logs, is_of_questions)
+    others = (*aside, is_of_model, is_of_rollout, is_of_rollback)
     return any(is_other(point) for is_other in others)
 
 
