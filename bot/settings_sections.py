@@ -12,6 +12,7 @@ from bot.domain.ci import Trigger
 from bot.domain.oncall import Role
 from bot.domain.trace_link import ONE_TRACE, WINDOW, find_unknown
 from bot.domain.transcript import Budget
+from bot.settings_budgets import BudgetSettings
 
 LONGEST = 30 * 24 * 3600.0
 """The longest time, in seconds, that a setting may name: later ones are mistakes, and no calendar holds the last."""
@@ -192,12 +193,16 @@ class ModelSettings(Section):
     prompt_tokens: int = Field(default=Budget.prompt_tokens, ge=1)
     cached_tokens: int = Field(default=Budget.cached_tokens, ge=1)
     completion_tokens: int = Field(default=Budget.completion_tokens, ge=1)
+    reasoning_tokens: int = Field(default=Budget.reasoning_tokens, ge=1)
+    gpu_seconds: float = Field(default=Budget.gpu_seconds, gt=0)
+    gpus: int = Field(default=Budget.gpus, ge=1, le=10_000)
     seconds: float = Field(default=Budget.seconds, gt=0, le=LONGEST)
     tool_bytes: int = Field(default=Budget.tool_bytes, ge=0)
     answer_tokens: int = Field(default=Budget.answer_tokens, ge=1)
     answer_seconds: float = Field(default=Budget.answer_seconds, gt=0, le=LONGEST)
     patience: float = Field(default=3600, ge=0, le=LONGEST)
     together: int = Field(default=2, ge=1, le=64)
+    budgets: BudgetSettings = BudgetSettings()
 
     @field_validator("extra")
     @classmethod

@@ -105,6 +105,7 @@ class Agent:
         self._budget = budget
         self._append = append
         self._digest = RunningDigest(head.text)
+        self._sent_at = 0.0
         self.pace = Pace()
 
     async def run(self, run: str, rows: Iterable[Step], task: Callable[[], str]) -> State:
@@ -126,7 +127,7 @@ class Agent:
             return await self.execute(state, write, state.pending[0])
         if state.words:
             return await self._judge_words(state, write, state.words)
-        limit = find_limit(state.spent, self._budget)
+        limit = find_limit(state.spent, self._budget) or state.refused
         if not limit and state.repeats > MAX_REPEATS:
             limit = "it went in circles"
         if limit:
@@ -138,6 +139,7 @@ class Agent:
         clock = asyncio.get_running_loop().time
         wait = FIRST_WAIT
         for attempt in range(1, TRIES + 1):
+            self._sent_at = clock()
             try:
                 return await self._model.complete(request, deadline=clock() + self._budget.answer_seconds)
             except Unavailable as error:
@@ -178,7 +180,13 @@ class Agent:
         if leak >= 0:
             completion = replace(completion, text=completion.text[:leak])
         digest = self._digest.of(state.messages)
-        answer = Answer(completion=completion, asked_with=digest, seconds=clock() - began, has_leaked=leak >= 0)
+        answer = Answer(
+            completion=completion,
+            asked_with=digest,
+            seconds=clock() - began,
+            gpu_seconds=(clock() - self._sent_at) * self._budget.gpus,
+            has_leaked=leak >= 0,
+        )
         return await self._write(state, write.model(state, answer))
 
     async def _judge_words(self, state: State, write: Rows, words: Words) -> State:

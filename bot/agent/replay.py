@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bot.agent.transcript import Message, PendingCall, Spent, State, advance, build_request, digest_of
+from bot.agent.transcript import Message, PendingCall, State, advance, build_request, digest_of
+from bot.domain.spending import Spent
 from bot.domain.transcript import EndReason, Step, StepKind
 
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from bot.domain.investigation import Verified
+from bot.domain.spending import Spent
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.ports.model import Completion, Finish, Usage
 
@@ -86,37 +87,38 @@ class Words:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spent:
-    """What a run has used so far; `prompt` counts tokens that the server had to read anew."""
-
-    steps: int = 0
-    prompt: int = 0
-    cached: int = 0
-    completion: int = 0
-    seconds: float = 0.0
-    tool_bytes: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class State:
-    """All that the loop knows. `asked` maps each call made so far to the row of its result."""
+    """All that the loop knows. `asked` maps each call made so far to the row of its result.
+
+    `so_far` are the newest words of the model that were not empty. `refused` says which budget, shared with other
+    runs, left no room for another call when the newest row was stored.
+    """
 
     seq: int = 0
     messages: tuple[bytes, ...] = ()
     pending: tuple[PendingCall, ...] = ()
     words: Words | None = None
-    spent: Spent = Spent()
+    spent: Spent = field(default_factory=Spent)
     asked: Mapping[str, int] = field(default_factory=dict)
     repeats: int = 0
     notes: int = 0
     proposals: tuple[Proposal, ...] = ()
     ended: EndReason | None = None
     text: str = ""
+    so_far: str = ""
+    refused: str = ""
 
     @property
     def conclusion(self) -> Conclusion | None:
         """Return what a finished run leaves, None while it goes on."""
-        return Conclusion(why=self.ended, text=self.text, proposals=self.proposals) if self.ended else None
+        if self.ended is None:
+            return None
+        return Conclusion(why=self.ended, text=self.text, proposals=self.proposals, so_far=self.so_far)
+
+    @property
+    def asks_next(self) -> bool:
+        """Say whether the model is asked next, if no budget is used up."""
+        return not self.pending and self.words is None and self.ended is None
 
 
 def fold(rows: Iterable[Step]) -> State:
@@ -129,7 +131,7 @@ def advance(state: State, row: Step) -> State:
     if row.seq != state.seq:
         raise ValueError(f"row {row.seq} of {row.run} stands where {state.seq} belongs")
     body = json.loads(row.body)
-    following = replace(state, seq=state.seq + 1)
+    following = replace(state, seq=state.seq + 1, refused=str(body.get("refused", "")))
     if "message" in body:
         told = [body["message"], *({"role": "user", "content": said["content"]} for said in body.get("said", ()))]
         sent = [dump(message).encode("utf-8", "replace") for message in told]
@@ -162,13 +164,17 @@ def _after_model(state: State, row: Step, body: Message) -> State:
         pending=pending,
         words=None if pending or body.get("said") else words,
         text=body["message"]["content"],
-        spent=replace(
-            spent,
-            steps=spent.steps + 1,
-            prompt=spent.prompt + max(usage["prompt"] - cached, 0),
-            cached=spent.cached + cached,
-            completion=spent.completion + usage["completion"],
-            seconds=spent.seconds + body["seconds"],
+        so_far=body["message"]["content"] if body["message"]["content"].strip() else state.so_far,
+        spent=spent.plus(
+            Spent(
+                steps=1,
+                prompt=max(usage["prompt"] - cached, 0),
+                cached=cached,
+                completion=usage["completion"],
+                reasoning=usage.get("reasoning", 0),
+                gpu_seconds=body.get("gpu_seconds", 0.0),
+                seconds=body["seconds"],
+            )
         ),
     )
 
@@ -223,11 +229,15 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back for a request, the digest of its bytes, how long it took, and whether a call stood in its text."""
+    """What came back for a request, the digest of its bytes, how long it took, and whether a call stood in its text.
+
+    `gpu_seconds` are those of the try that was answered alone: waiting between tries costs time, and no GPU.
+    """
 
     completion: Completion
     asked_with: str
     seconds: float
+    gpu_seconds: float = 0.0
     has_leaked: bool = False
 
 
@@ -253,6 +263,7 @@ class Rows:
         if answer.has_leaked:
             body["leaked"] = True
         body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
+        body["gpu_seconds"] = round(answer.gpu_seconds, 3)
         return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)
 
     def tool(self, state: State, text: str, seconds: float, *, repeat: bool = False) -> Step:
@@ -283,7 +294,8 @@ class Rows:
 
 
 def _usage(usage: Usage) -> Message:
-    return {"prompt": usage.prompt, "cached": usage.cached, "completion": usage.completion}
+    told = {"prompt": usage.prompt, "cached": usage.cached, "completion": usage.completion}
+    return told | ({"reasoning": usage.reasoning} if usage.reasoning else {})
 
 
 def write_answer(completion: Completion, seq: int) -> tuple[Message, dict[str, str]]:
@@ -346,6 +358,11 @@ def add_said(step: Step, said: Sequence[tuple[str, str]]) -> Step:
     """Return the row with what people said, as (key, text): user turns that follow its message."""
     body = json.loads(step.body)
     return replace(step, body=dump(body | {"said": [{"key": key, "content": text} for key, text in said]}))
+
+
+def refuse_next(step: Step, why: str) -> Step:
+    """Return the row with the budget, shared with other runs, that leaves no room for the call after it."""
+    return replace(step, body=dump(json.loads(step.body) | {"refused": why}))
 
 
 def takes_said(state: State, step: Step) -> bool:

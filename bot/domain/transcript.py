@@ -34,13 +34,17 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What one run may use: answers, tokens (prompt tokens count less what the server had cached), seconds, and
-    characters read by tools. `answer_tokens` bounds one answer, `answer_seconds` the wait for it."""
+    """What one run may use: answers, tokens (prompt tokens count less what the server had cached; reasoning is a part
+    of the answers), seconds of the server's `gpus`, seconds in all, and characters read by tools. `answer_tokens`
+    bounds one answer, `answer_seconds` the wait for it."""
 
     steps: int = 40
     prompt_tokens: int = 400_000
     cached_tokens: int = 4_000_000
     completion_tokens: int = 60_000
+    reasoning_tokens: int = 60_000
+    gpu_seconds: float = 7_200.0
+    gpus: int = 1
     seconds: float = 900.0
     tool_bytes: int = 200_000
     answer_tokens: int = 8_192
@@ -67,11 +71,15 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
-    """What a finished run leaves: why it ended, its last words, its proposals (oldest first)."""
+    """What a finished run leaves: why it ended, its last words, its proposals (oldest first).
+
+    At a limit `text` names it, and `so_far` are the newest words of the model before.
+    """
 
     why: EndReason
     text: str
     proposals: tuple[Proposal, ...] = ()
+    so_far: str = ""
 
     @property
     def repairs(self) -> int:

@@ -4,16 +4,20 @@ anything, and ends as soon as nobody needs its answer."""
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
+from bot.agent.loop import TRIES
 from bot.agent.transcript import add_said, fold, list_said, redact_step, takes_said
 from bot.domain.investigation import Job
+from bot.domain.spending import Budgets
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.phases import Phase
+from bot.engine.spending import Spending, end_of
 from bot.engine.tools import UnitWork
 from bot.errors import Reason, Refused, Unavailable
 from bot.metrics import MODEL_RUNS, MODEL_TOKENS
@@ -42,6 +46,7 @@ class ModelTools:
     localize: Callable[[Job], Awaitable[Job]]
     patience: float = 3600.0
     together: int = 2
+    budgets: Budgets = field(default_factory=Budgets)
 
 
 class Matter(Protocol):
@@ -74,6 +79,8 @@ class ModelPhase(UnitWork):
         self._tools = tools
         self._heard: dict[str, frozenset[str]] = {}
         self._hints: dict[str, tuple[Hint, ...]] = {}
+        hold = timedelta(seconds=tools.budget.answer_seconds * TRIES)
+        self._spending = Spending(store, tools.budgets, hold=hold)
 
     def phase(self) -> Phase:
         return Phase(name="model", run=self._run, failed=self._failed, together=self._tools.together, patience=0)
@@ -127,6 +134,10 @@ class ModelPhase(UnitWork):
         if job is None:
             return None
         steps = await self._in_unit(lambda w: w.transcripts.of(args.run))
+        refused = await asyncio.to_thread(self._spending.begin, args.run, job.service.name, steps)
+        if refused:
+            await asyncio.to_thread(modelling.record_step, self._store, end_of(steps, refused))
+            return await self._read_conclusion(args.run)
         self._heard[args.run] = list_said(steps)
         await self._in_unit(lambda w: self._listen(w, args))
         tools = self._tools
@@ -144,12 +155,14 @@ class ModelPhase(UnitWork):
                 await asyncio.wait({task})
             self._heard.pop(args.run, None)
             self._hints.pop(args.run, None)
+            await asyncio.to_thread(self._spending.end, args.run)
         return await self._read_conclusion(args.run)
 
     async def _store_step(self, step: Step) -> Step:
         """Redact with the secrets that only this process knows, store, and return what is stored."""
         clean = await self._add_hints(redact_step(step, self._tools.redact))
         _count(clean)
+        clean = await asyncio.to_thread(self._spending.take, clean)
         stored = await asyncio.to_thread(modelling.record_step, self._store, clean)
         self._heard[step.run] = self._heard.get(step.run, frozenset()) | list_said([stored])
         return stored
@@ -182,6 +195,6 @@ def _count(step: Step) -> None:
     if step.kind is not StepKind.MODEL:
         return
     usage = json.loads(step.body)["usage"]
-    for kind in ("prompt", "cached", "completion"):
-        if usage[kind]:
+    for kind in ("prompt", "cached", "completion", "reasoning"):
+        if usage.get(kind):
             MODEL_TOKENS.labels(kind=kind).inc(usage[kind])

@@ -25,11 +25,13 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Tokens. `cached` is None where the server does not say how much of the prompt it had already."""
+    """Tokens. `cached` is None where the server does not say how much of the prompt it had already; `reasoning` is a
+    part of `completion`, 0 where the server does not say."""
 
     prompt: int = 0
     cached: int | None = None
     completion: int = 0
+    reasoning: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

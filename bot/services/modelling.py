@@ -163,11 +163,14 @@ def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclu
             _propose(work, incident, conclusion, rules, wish=wish)
         except Refused as refusal:
             why = f"Its patch is not proposed: {refusal}"
-    said = " ".join(conclusion.text.split())[:MAX_WORDS]
+    is_limit = conclusion.why is EndReason.LIMIT
+    said = " ".join((conclusion.so_far if is_limit else conclusion.text).split())[:MAX_WORDS]
     reason = "" if conclusion.why is EndReason.DONE else "; its run ended early"
+    reason += f": {conclusion.text.rstrip('.')}" if is_limit else ""
     what = f'It proposes "{best.title}"' if best and not why else why.rstrip(".")
     what += f". {tried[0].upper()}{tried[1:]}" if (tried := _tell_repairs(conclusion)) else ""
-    end_model(work, incident, run, f"The model has answered{reason}. {what}. In its words: {said or 'nothing'}")
+    told = "So far it says" if is_limit else "In its words"
+    end_model(work, incident, run, f"The model has answered{reason}. {what}. {told}: {said or 'nothing'}")
     return bool(best) and not why
 
 
