@@ -200,6 +200,7 @@ class ModelSettings(Section):
     tool_bytes: int = Field(default=Budget.tool_bytes, ge=0)
     answer_tokens: int = Field(default=Budget.answer_tokens, ge=1)
     answer_seconds: float = Field(default=Budget.answer_seconds, gt=0, le=LONGEST)
+    context_tokens: int = Field(default=Budget.context_tokens, ge=1_000)
     patience: float = Field(default=3600, ge=0, le=LONGEST)
     together: int = Field(default=2, ge=1, le=64)
     budgets: BudgetSettings = BudgetSettings()

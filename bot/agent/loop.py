@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from bot.agent.arguments import ToolSpec
 from bot.agent.budget import find_limit, reading_left
+from bot.agent.context import estimate_tokens, plan_stubs, scale_tokens
 from bot.agent.guard import find_leak
 from bot.agent.prompts import read_system
 from bot.agent.tools import SPECS, ToolResult
@@ -32,7 +33,7 @@ from bot.agent.transcript import (
 )
 from bot.domain.transcript import Budget, EndReason, Proposal, Step
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
-from bot.ports.model import Completion, ModelClient, ModelPlace
+from bot.ports.model import Completion, ModelClient, ModelPlace, TokenCounter
 
 TRIES: Final = 3
 FIRST_WAIT: Final = 0.5
@@ -132,7 +133,7 @@ class Agent:
             limit = "it went in circles"
         if limit:
             return await self._write(state, write.end(state, EndReason.LIMIT, limit))
-        return await self._ask(state, write)
+        return await self._shorten(state, write) or await self._ask(state, write)
 
     async def query(self, request: bytes) -> Completion:
         """Ask the model, again where that may help. The only place where calls of the model are retried."""
@@ -168,6 +169,22 @@ class Agent:
             state = await self._write(state, write.patch(state, result.proposal))
         text = result.text + self._hint(state)
         return await self._write(state, write.tool(state, text, seconds))
+
+    async def _shorten(self, state: State, write: Rows) -> State | None:
+        """Shorten what is too long, where that helps. The next request has another beginning then."""
+        limit = self._budget.context_tokens
+        tokens = estimate_tokens(state, len(self._head.text.encode()))
+        if tokens <= limit:
+            return None
+        if isinstance(self._model, TokenCounter):
+            tokens = await self._model.count_tokens(self._head.request(state.messages)) or tokens
+        stubs = plan_stubs(state) if tokens > limit else {}
+        if not stubs:
+            return None
+        row = write.compact(state, stubs, tokens=tokens, left=scale_tokens(tokens, state, stubs))
+        following = await self._write(state, row)
+        self._digest = RunningDigest(self._head.text)
+        return following
 
     async def _ask(self, state: State, write: Rows) -> State:
         clock = asyncio.get_running_loop().time

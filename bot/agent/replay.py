@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from bot.agent.transcript import Message, PendingCall, State, advance, build_request, digest_of
+from bot.domain.run_account import tell_compaction
 from bot.domain.spending import Spent
 from bot.domain.transcript import EndReason, Step, StepKind
 
@@ -34,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """The task that opens a run, or a reminder of the loop's own."""
+    """The task that opens a run, a reminder of the loop's own, or that it has shortened old results."""
 
     seq: int
     kind: StepKind
@@ -149,6 +150,8 @@ def _read_opening(body: Message) -> str:
 def _tell(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> list[Event]:
     if row.kind in {StepKind.TASK, StepKind.NOTE}:
         return [Told(seq=row.seq, kind=row.kind, text=_text(body["message"]["content"]))]
+    if row.kind is StepKind.COMPACT:
+        return [Told(seq=row.seq, kind=row.kind, text=tell_compaction(body))]
     if row.kind is StepKind.MODEL:
         return [_tell_answer(before, after, row, body, openings)]
     if row.kind is StepKind.TOOL:

@@ -88,8 +88,9 @@ class Words:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """All that the loop knows. `asked` maps each call made so far to the row of its result.
+    """All that the loop knows. `asked` maps each call made so far to the message that is its result.
 
+    `counted_tokens` are those of the first `counted_messages` with all that stands before them, as far as it was told.
     `so_far` are the newest words of the model that were not empty. `refused` says which budget, shared with other
     runs, left no room for another call when the newest row was stored.
     """
@@ -107,6 +108,8 @@ class State:
     text: str = ""
     so_far: str = ""
     refused: str = ""
+    counted_tokens: int = 0
+    counted_messages: int = 0
 
     @property
     def conclusion(self) -> Conclusion | None:
@@ -158,12 +161,15 @@ def _after_model(state: State, row: Step, body: Message) -> State:
         )
         for number, call in enumerate(calls)
     )
+    counted = (usage["prompt"] + usage["completion"], len(state.messages) - len(body.get("said", ())))
     words = Words(is_cut=body["finish"] == Finish.LENGTH.value, has_leaked=bool(body.get("leaked")))
     return replace(
         state,
         pending=pending,
         words=None if pending or body.get("said") else words,
         text=body["message"]["content"],
+        counted_tokens=counted[0] if usage["prompt"] else state.counted_tokens,
+        counted_messages=counted[1] if usage["prompt"] else state.counted_messages,
         so_far=body["message"]["content"] if body["message"]["content"].strip() else state.so_far,
         spent=spent.plus(
             Spent(
@@ -185,11 +191,12 @@ def _after_tool(state: State, row: Step, body: Message) -> State:
         raise ValueError(f"row {row.seq} of {row.run} answers another call than {call.key}")
     repeated = bool(body.get("repeat"))
     signature = call_signature(call.name, call.arguments)
+    place = len(state.messages) - 1 - len(body.get("said", ()))
     spent = state.spent
     return replace(
         state,
         pending=tuple(rest),
-        asked=state.asked if repeated or call.fault else {**state.asked, signature: row.seq},
+        asked=state.asked if repeated or call.fault else {**state.asked, signature: place},
         repeats=state.repeats + repeated,
         spent=replace(
             spent,
@@ -213,6 +220,22 @@ def _after_patch(state: State, _row: Step, body: Message) -> State:
     return replace(state, proposals=(*state.proposals, proposal))
 
 
+def _after_compact(state: State, _row: Step, body: Message) -> State:
+    """Put the stubs in their places; a call whose result is gone may be made again."""
+    stubs = {int(place): text for place, text in body["stubs"].items()}
+    messages = [
+        dump(json.loads(message) | {"content": stubs[place]}).encode("utf-8", "replace") if place in stubs else message
+        for place, message in enumerate(state.messages)
+    ]
+    return replace(
+        state,
+        messages=tuple(messages),
+        asked={signature: place for signature, place in state.asked.items() if place not in stubs},
+        counted_tokens=body["left"],
+        counted_messages=len(messages),
+    )
+
+
 def _after_end(state: State, _row: Step, body: Message) -> State:
     return replace(state, ended=EndReason(body["why"]), text=body["text"], words=None)
 
@@ -223,6 +246,7 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
     StepKind.TOOL: _after_tool,
     StepKind.NOTE: _after_note,
     StepKind.PATCH: _after_patch,
+    StepKind.COMPACT: _after_compact,
     StepKind.END: _after_end,
 }
 
@@ -285,6 +309,11 @@ class Rows:
             "verified": _VERIFIED.dump_python(proposal.verified, mode="json"),
         }
         return self._row(state, StepKind.PATCH, f"patch:{state.seq}", body)
+
+    def compact(self, state: State, stubs: Mapping[int, str], *, tokens: int, left: int) -> Step:
+        """Shorten old results. `tokens` is what the prompt would have had, `left` about what it has then."""
+        body = {"stubs": {str(place): text for place, text in stubs.items()}, "tokens": tokens, "left": left}
+        return self._row(state, StepKind.COMPACT, f"compact:{state.seq}", body)
 
     def end(self, state: State, why: EndReason, text: str) -> Step:
         return self._row(state, StepKind.END, "end", {"why": why.value, "text": text})

@@ -11,13 +11,15 @@ MAX_REPAIRS: Final = 2
 
 
 class StepKind(StrEnum):
-    """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself."""
+    """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself. COMPACT puts a
+    line in the place of each of some old results."""
 
     TASK = "task"
     MODEL = "model"
     TOOL = "tool"
     NOTE = "note"
     PATCH = "patch"
+    COMPACT = "compact"
     END = "end"
 
 
@@ -36,7 +38,7 @@ class Step:
 class Budget:
     """What one run may use: answers, tokens (prompt tokens count less what the server had cached; reasoning is a part
     of the answers), seconds of the server's `gpus`, seconds in all, and characters read by tools. `answer_tokens`
-    bounds one answer, `answer_seconds` the wait for it."""
+    bounds one answer, `answer_seconds` the wait for it. From `context_tokens` on old results are shortened."""
 
     steps: int = 40
     prompt_tokens: int = 400_000
@@ -49,6 +51,7 @@ class Budget:
     tool_bytes: int = 200_000
     answer_tokens: int = 8_192
     answer_seconds: float = 300.0
+    context_tokens: int = 40_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Finish(StrEnum):
@@ -69,4 +69,13 @@ class ModelClient(Protocol):
         Raises `Unavailable` (busy, silent, cut off, aborted: worth another try), `Rejected` (key, model or
         request are wrong), `LimitReached` (prompt too long for the model, or an answer without measure).
         """
+        ...
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """What a `ModelClient` may also be: one whose server tells how many tokens a prompt has."""
+
+    async def count_tokens(self, request: bytes) -> int | None:
+        """Return the exact number of a request's prompt tokens, None where the server does not tell. Raises nothing."""
         ...

@@ -18,6 +18,7 @@ _WORDS: Final[Mapping[StepKind, str]] = {
     StepKind.TASK: "The model has its task",
     StepKind.NOTE: "The model is reminded",
     StepKind.PATCH: "The model proposes a patch",
+    StepKind.COMPACT: "Old results were shortened",
     StepKind.END: "The model's run has ended",
 }
 
