@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from bot.agent.logs import Logs
 from bot.agent.loop import Agent, Head, Pace
 from bot.agent.sources import Sources
-from bot.agent.tools import Hands, Toolbox
+from bot.agent.tools.tool import Hands
+from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import State, redact_step
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, LogLine

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.agent.loop import Agent, Head
-from bot.agent.tools import ToolResult
+from bot.agent.tools.tool import ToolResult
 from bot.agent.transcript import State, advance, call_signature
 from bot.domain.transcript import Budget, Proposal, Step, StepKind
 from bot.errors import Reason, Refused

@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from bot.agent.arguments import ToolSpec
 from bot.agent.budget import find_limit, reading_left
 from bot.agent.context import estimate_tokens, plan_stubs, scale_tokens
 from bot.agent.guard import find_leak
 from bot.agent.prompts import read_system
-from bot.agent.tools import SPECS, ToolResult
+from bot.agent.tools import TOOLS
+from bot.agent.tools.tool import Tool, ToolResult
 from bot.agent.transcript import (
     Answer,
     PendingCall,
@@ -54,11 +54,11 @@ class Head:
     """
 
     def __init__(
-        self, place: ModelPlace, budget: Budget, specs: Sequence[ToolSpec] = SPECS, *, system: str | None = None
+        self, place: ModelPlace, budget: Budget, tools: Sequence[Tool] = TOOLS, *, system: str | None = None
     ) -> None:
         own: dict[str, Any] = {"model": place.name, "stream": True, "stream_options": {"include_usage": True}}
-        tools = [spec.schema() for spec in sorted(specs, key=lambda spec: spec.name)]
-        head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": tools}
+        listed = [tool.spec.schema() for tool in sorted(tools, key=lambda tool: tool.name)]
+        head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": listed}
         system = dump({"role": "system", "content": read_system() if system is None else system})
         self.text = f'{dump(head)[:-1]},"messages":[{system}'.encode("utf-8", "replace").decode()
 
@@ -87,7 +87,7 @@ class Pace:
 
 
 class Tools(Protocol):
-    """What does the calls: `bot.agent.tools.Toolbox`, or a stand-in that knows the answers."""
+    """What does the calls: `bot.agent.tools.toolbox.Toolbox`, or a stand-in that knows the answers."""
 
     @property
     def proposes(self) -> bool: ...

@@ -13,7 +13,8 @@ from bot.agent.briefing import write_task
 from bot.agent.logs import Logs
 from bot.agent.loop import Agent, Head
 from bot.agent.sources import Sources
-from bot.agent.tools import Hands, Toolbox
+from bot.agent.tools.tool import Hands
+from bot.agent.tools.toolbox import Toolbox
 from bot.domain.conclusion import find_result
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bot.agent.loop import Agent, Head
 from bot.agent.redaction import load_redactor
-from bot.agent.tools import Toolbox
+from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import fold, redact_step
 from bot.domain.transcript import Budget, EndReason, Step
 from bot.ports.clock import SystemClock

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from bot.agent.arguments import read_arguments
-from bot.agent.tools import MAX_ANSWER, SPECS, Toolbox
+from bot.agent.tools import TOOLS
+from bot.agent.tools.toolbox import MAX_ANSWER, Toolbox
 from bot.domain.evidence import LogLine
 from bot.errors import Refused
 from tests.agent_world import FILES, GOOD_EDIT, AgentWorld, ScriptedModel
@@ -122,7 +123,7 @@ async def test_a_proposal_holds_the_exact_patch_and_its_verdict():
 
 
 def test_schemas_need_no_references_and_forbid_the_rest():
-    for spec in SPECS:
+    for spec in [tool.spec for tool in TOOLS]:
         schema = json.dumps(spec.schema())
         assert "$ref" not in schema
         assert spec.schema()["function"]["parameters"]["additionalProperties"] is False

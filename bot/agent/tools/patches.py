@@ -1,0 +1,73 @@
+"""The one tool that does more than read: a patch is proposed, tried in the sandbox, and left to people."""
+
+from typing import Final
+
+from bot.agent.arguments import Param, ToolSpec
+from bot.agent.edits import Edit
+from bot.agent.patching import build_patch
+from bot.agent.tools.checking import tell_run
+from bot.agent.tools.tool import Call, Tool, ToolResult
+from bot.domain.evidence import Check
+from bot.domain.investigation import Verified
+from bot.domain.reproduction import word
+from bot.domain.transcript import MAX_REPAIRS, Proposal
+from bot.errors import Reason, Refused
+
+MAX_PROPOSALS: Final = 1 + MAX_REPAIRS
+
+_EDIT: Final = (
+    Param(name="path", about="The file, from the repository's root.", is_required=True),
+    Param(
+        name="old",
+        about="The exact text to replace, whole lines, found only once in the file as it is at head; "
+        "empty only to make a new file.",
+        is_required=True,
+    ),
+    Param(name="new", about="The text that takes its place; empty to delete.", is_required=True),
+)
+
+
+async def _propose_patch(call: Call) -> ToolResult:
+    hands, known = call.hands, call.known
+    if len(known) >= MAX_PROPOSALS:
+        raise Refused(f"a patch and {MAX_REPAIRS} repairs of it were proposed; conclude now", Reason.BUDGET)
+    title = " ".join(hands.clean(call.given["title"]).split())[:100]
+    if not title:
+        raise Refused("title is empty; say what the change does", Reason.BAD_INPUT)
+    sources = await hands.sources()
+    edits: dict[str, list[Edit]] = {}
+    for edit in call.given["edits"]:
+        edits.setdefault(edit["path"].strip(), []).append(Edit(old=edit["old"], new=edit["new"]))
+    patch = build_patch({path: sources.raw(path) for path in edits}, edits)
+    same = next((proposal for proposal in known if proposal.patch == patch.text), None)
+    if same is not None:
+        return ToolResult(text=_judge(same.verified))
+    await hands.checkout.patched_tree(hands.head, patch.text)
+    verified = await hands.judge(patch, title)
+    proposal = Proposal(base=hands.head, patch=patch.text, title=title, verified=verified)
+    return ToolResult(text=_judge(verified), proposal=proposal)
+
+
+def _judge(verified: Verified) -> str:
+    """Say what the sandbox said, the output of what failed included."""
+    words = word(verified.reproduce)
+    head = f"VERIFIED: the {words.trial} {words.succeeds} with this patch and no check turns red. Conclude now."
+    if not verified.is_verified:
+        head = "NOT VERIFIED: " + ("; ".join(verified.notes) or f"not seen: the {words.trial} {words.succeeds}")
+    failed = [run for run in verified.runs if run.verdict is not Check.GREEN]
+    return "\n\n".join([head, *(tell_run(run) for run in failed[:3])])
+
+
+PROPOSE_PATCH: Final = Tool(
+    spec=ToolSpec(
+        name="propose_patch",
+        about="Propose a fix. It is built from exact edits, applied to head, and tried in the sandbox: the failing "
+        "request and every check. The answer is the verdict. People decide about it later.",
+        params=(
+            Param(name="title", about="What the change does, at most 70 characters.", is_required=True),
+            Param(name="edits", about="The edits.", kind="array", is_required=True, items=_EDIT),
+        ),
+    ),
+    do=_propose_patch,
+    proposes=True,
+)

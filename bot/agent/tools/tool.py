@@ -1,0 +1,66 @@
+"""What a tool is: how the model is told of it, and what it does on what a run's workshop holds."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.agent.arguments import ToolSpec
+from bot.agent.logs import Logs
+from bot.agent.sources import Sources
+from bot.domain.draft import Patch
+from bot.domain.evidence import CheckRun
+from bot.domain.investigation import Verified
+from bot.domain.transcript import Proposal
+from bot.ports.workspace import Checkout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hands:
+    """What the tools stand on. `clean` takes control characters and secrets out of a text and keeps its lines."""
+
+    head: str
+    checkout: Checkout
+    checks: Sequence[str]
+    clean: Callable[[str], str]
+    sources: Callable[[], Awaitable[Sources]]
+    logs: Callable[[], Awaitable[Logs]]
+    run_check: Callable[[str], Awaitable[CheckRun]]
+    judge: Callable[[Patch, str], Awaitable[Verified]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolResult:
+    """A tool's answer for the model; `proposal` is a patch that was proposed with it."""
+
+    text: str
+    proposal: Proposal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call with checked arguments; `known` are the patches that this run proposed before."""
+
+    hands: Hands
+    given: dict[str, Any]
+    known: Sequence[Proposal] = ()
+
+    def text(self, name: str) -> str:
+        """Return a text argument without the space around it, empty where it was not given."""
+        return str(self.given.get(name) or "").strip()
+
+    def number(self, name: str, otherwise: int) -> int:
+        return int(self.given.get(name) or otherwise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A tool. `do` may raise any of the bot's errors: the model is told it. One that only reads counts as reading;
+    one that `proposes` is for runs that may."""
+
+    spec: ToolSpec
+    do: Callable[[Call], Awaitable[ToolResult]]
+    proposes: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.spec.name

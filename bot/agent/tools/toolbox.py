@@ -1,0 +1,52 @@
+"""Runs the model's calls. Every answer is redacted and bounded before the model sees it, and says what would have been
+right where a call was wrong."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Final
+
+from bot.agent.arguments import read_arguments
+from bot.agent.guard import defuse
+from bot.agent.tools import TOOLS
+from bot.agent.tools.tool import Call, Hands, Tool, ToolResult
+from bot.domain.transcript import Proposal
+from bot.errors import LimitReached, Refused, Rejected, Unavailable
+
+MAX_ANSWER: Final = 14_000
+
+
+class Toolbox:
+    """The tools of one run, one call at a time. One that does not `propose` only reads: its run answers a question.
+
+    The model is told of the same tools all the same, so that requests begin with the bytes that the server has cached.
+    """
+
+    def __init__(self, hands: Hands, tools: Sequence[Tool] = TOOLS, *, proposes: bool = True) -> None:
+        self.proposes = proposes
+        self._hands = hands
+        self._tools = {tool.name: tool for tool in sorted(tools, key=lambda tool: tool.name)}
+
+    async def call(self, name: str, arguments: str, known: Sequence[Proposal], *, room: int) -> ToolResult:
+        """Do what a call asks. A call that is wrong gets an answer that says so; `room` bounds the answer's bytes."""
+        tool = self._tools.get(name.strip())
+        if tool is None:
+            near = get_close_matches(name, self._tools, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            return ToolResult(text=f"There is no tool {name[:60]!r}.{hint} Tools: {', '.join(self._tools)}.")
+        try:
+            given = read_arguments(tool.spec, arguments)
+            if tool.proposes and not self.proposes:
+                return ToolResult(text="Not done: this run answers a question. Say in words what you would change.")
+            if not tool.proposes and room <= 0:
+                return ToolResult(text="Nothing more may be read in this run. Propose a patch, or conclude.")
+            result = await tool.do(Call(hands=self._hands, given=given, known=known))
+        except (Refused, Rejected, Unavailable, LimitReached) as error:
+            return ToolResult(text=self._show(f"Not done: {error}", MAX_ANSWER))
+        limit = MAX_ANSWER if tool.proposes else min(room, MAX_ANSWER)
+        return ToolResult(text=self._show(result.text, limit), proposal=result.proposal)
+
+    def _show(self, text: str, limit: int) -> str:
+        """Clean once more whatever a tool put together, and bound it."""
+        safe = defuse(self._hands.clean(text))
+        raw = safe.encode("utf-8", "replace")
+        return safe if len(raw) <= limit else raw[:limit].decode("utf-8", "ignore") + "\n… cut here; ask for less"
