@@ -50,7 +50,7 @@ Append = Callable[[Step], Awaitable[Step]]
 class Head:
     """The constant beginning of every request: model, tools and system text, the same bytes for every incident.
 
-    `system` is another text in the place of our own, to try one out.
+    `system` is another text in the place of our own.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bot.agent.transcript import Message, PendingCall, State, advance, build_request, digest_of
+from bot.agent.transcript import Message, PendingCall, State, advance, build_request, digest_of, read_opening
 from bot.domain.run_account import tell_compaction
 from bot.domain.spending import Spent
 from bot.domain.transcript import EndReason, Step, StepKind
@@ -118,7 +118,7 @@ def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
         try:
             body = json.loads(row.body)
             following = advance(state, row)
-            recorded = _read_opening(body) if row.kind is StepKind.TASK else recorded
+            recorded = read_opening(body) if row.kind is StepKind.TASK else recorded
             openings = tuple(dict.fromkeys(text for text in (recorded, opening) if text))
             events += _tell(state, following, row, body, openings)
             events += [
@@ -139,12 +139,6 @@ def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
         waiting=state.pending,
         broken=broken,
     )
-
-
-def _read_opening(body: Message) -> str:
-    """Return the recorded opening. One that a redaction has touched is not what was sent, and is left out."""
-    opening = str(body.get("opening", ""))
-    return opening if digest_of(opening.encode("utf-8", "replace")) == body["head"] else ""
 
 
 def _tell(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> list[Event]:

@@ -8,12 +8,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from bot.domain.agent_profile import AgentProfile
 from bot.domain.investigation import Verified
 from bot.domain.spending import Spent
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
@@ -35,6 +36,12 @@ def dump(value: object) -> str:
 
 def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def read_opening(body: Message) -> str:
+    """Return the opening that a task's row holds. One that a redaction has touched is not what was sent: ""."""
+    opening = str(body.get("opening", ""))
+    return opening if digest_of(opening.encode("utf-8", "replace")) == body.get("head") else ""
 
 
 def build_request(opening: str, messages: Sequence[bytes]) -> bytes:
@@ -110,13 +117,20 @@ class State:
     refused: str = ""
     counted_tokens: int = 0
     counted_messages: int = 0
+    approvers: tuple[str, ...] = ()
 
     @property
     def conclusion(self) -> Conclusion | None:
         """Return what a finished run leaves, None while it goes on."""
         if self.ended is None:
             return None
-        return Conclusion(why=self.ended, text=self.text, proposals=self.proposals, so_far=self.so_far)
+        return Conclusion(
+            why=self.ended,
+            text=self.text,
+            proposals=self.proposals,
+            so_far=self.so_far,
+            approvers=self.approvers,
+        )
 
     @property
     def asks_next(self) -> bool:
@@ -142,8 +156,8 @@ def advance(state: State, row: Step) -> State:
     return _BY_KIND[row.kind](following, row, body)
 
 
-def _after_task(state: State, _row: Step, _body: Message) -> State:
-    return state
+def _after_task(state: State, _row: Step, body: Message) -> State:
+    return replace(state, approvers=tuple(body.get("profile", {}).get("values", {}).get("approvers", ())))
 
 
 def _after_model(state: State, row: Step, body: Message) -> State:
@@ -392,6 +406,12 @@ def add_said(step: Step, said: Sequence[tuple[str, str]]) -> Step:
 def refuse_next(step: Step, why: str) -> Step:
     """Return the row with the budget, shared with other runs, that leaves no room for the call after it."""
     return replace(step, body=dump(json.loads(step.body) | {"refused": why}))
+
+
+def keep_profile(step: Step, profile: AgentProfile) -> Step:
+    """Return the row of a task with the run's profile: the run goes on with it whatever becomes of its file."""
+    kept = {"name": profile.name, "digest": profile.digest, "values": asdict(profile)}
+    return replace(step, body=dump(json.loads(step.body) | {"profile": kept}))
 
 
 def takes_said(state: State, step: Step) -> bool:

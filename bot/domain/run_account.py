@@ -100,6 +100,15 @@ def _tell_answer(body: dict[str, Any]) -> list[StepLine]:
     return [first, *made[1:]]
 
 
+def tell_profile(steps: Sequence[Step]) -> str:
+    """Return the name of the profile that a run began with, and how its hash begins; "" where it is not stored."""
+    try:
+        kept = json.loads(steps[0].body)["profile"]
+        return f"{str(kept['name'])[:60]} {str(kept['digest'])[:12]}"
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return ""
+
+
 def tell_compaction(body: Mapping[str, Any]) -> str:
     """Say what a row that shortens old results did."""
     count = len(body["stubs"])

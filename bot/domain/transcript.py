@@ -76,13 +76,15 @@ class EndReason(StrEnum):
 class Conclusion:
     """What a finished run leaves: why it ended, its last words, its proposals (oldest first).
 
-    At a limit `text` names it, and `so_far` are the newest words of the model before.
+    At a limit `text` names it, and `so_far` are the newest words of the model before. `approvers` are the people that
+    the run's profile leaves to approve; () = all of the policy's.
     """
 
     why: EndReason
     text: str
     proposals: tuple[Proposal, ...] = ()
     so_far: str = ""
+    approvers: tuple[str, ...] = ()
 
     @property
     def repairs(self) -> int:

@@ -12,7 +12,9 @@ from typing import Protocol
 import structlog
 
 from bot.agent.loop import TRIES
-from bot.agent.transcript import add_said, fold, list_said, redact_step, takes_said
+from bot.agent.profiles import recall_profile
+from bot.agent.transcript import add_said, fold, keep_profile, list_said, redact_step, takes_said
+from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.investigation import Job
 from bot.domain.spending import Budgets
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
@@ -29,9 +31,11 @@ from bot.services import modelling, questions, steering
 from bot.services.modelling import ModelArgs, read_args
 from bot.services.rulebook import Rulebook
 from bot.services.steering import Hint
+from bot.services.wishes import base_run
 
 log = structlog.get_logger(__name__)
 LOOK = 1.0
+QUESTION, PATCH = Mode.QUESTION.value, Mode.PATCH.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,7 @@ class ModelPhase(UnitWork):
     def __init__(self, store: Store, rules: Rulebook, tools: ModelTools) -> None:
         super().__init__(store, rules)
         self._tools = tools
+        self._profiles: dict[str, AgentProfile] = {}
         self._heard: dict[str, frozenset[str]] = {}
         self._hints: dict[str, tuple[Hint, ...]] = {}
         hold = timedelta(seconds=tools.budget.answer_seconds * TRIES)
@@ -134,14 +139,19 @@ class ModelPhase(UnitWork):
         if job is None:
             return None
         steps = await self._in_unit(lambda w: w.transcripts.of(args.run))
-        refused = await asyncio.to_thread(self._spending.begin, args.run, job.service.name, steps)
-        if refused:
-            await asyncio.to_thread(modelling.record_step, self._store, end_of(steps, refused))
-            return await self._read_conclusion(args.run)
         self._heard[args.run] = list_said(steps)
         await self._in_unit(lambda w: self._listen(w, args))
         tools = self._tools
-        model_job = ModelJob(job=await tools.localize(job), place=tools.place, budget=tools.budget, steps=steps)
+        profile = recall_profile(steps) or self._choose_profile(job)
+        model_job = ModelJob(
+            job=await tools.localize(job), place=tools.place, budget=tools.budget, steps=steps, profile=profile
+        )
+        refused = await asyncio.to_thread(self._spending.begin, args.run, job.service.name, steps)
+        if refused:
+            await asyncio.to_thread(modelling.record_step, self._store, end_of(steps, refused))
+            await asyncio.to_thread(self._spending.end, args.run)
+            return await self._read_conclusion(args.run)
+        self._profiles[args.run] = profile
         task = asyncio.create_task(tools.drafter.draft(model_job, self._store_step), name=f"model {args.run}")
         try:
             while not task.done():
@@ -155,13 +165,24 @@ class ModelPhase(UnitWork):
                 await asyncio.wait({task})
             self._heard.pop(args.run, None)
             self._hints.pop(args.run, None)
+            self._profiles.pop(args.run, None)
             await asyncio.to_thread(self._spending.end, args.run)
         return await self._read_conclusion(args.run)
+
+    def _choose_profile(self, job: Job) -> AgentProfile:
+        """Return the profile of a run that begins: the playbook's; where a person wants a patch, one that proposes."""
+        if job.questions:
+            return self._rules.profile(QUESTION)
+        named = self._rules.profile(job.playbook.agent)
+        is_wished = base_run(job.run) != job.run
+        return self._rules.profile(PATCH) if is_wished and named.mode is Mode.TRIAGE else named
 
     async def _store_step(self, step: Step) -> Step:
         """Redact with the secrets that only this process knows, store, and return what is stored."""
         clean = await self._add_hints(redact_step(step, self._tools.redact))
         _count(clean)
+        if clean.kind is StepKind.TASK:
+            clean = keep_profile(clean, self._profiles[step.run])
         clean = await asyncio.to_thread(self._spending.take, clean)
         stored = await asyncio.to_thread(modelling.record_step, self._store, clean)
         self._heard[step.run] = self._heard.get(step.run, frozenset()) | list_said([stored])

@@ -194,7 +194,7 @@ def _propose(
     assert best is not None
     notes = ("drafted by the model", *filter(None, [_tell_repairs(conclusion)]))
     drafted = Drafted(base=best.base, patch=best.patch, title=best.title, culprit=None, notes=notes)
-    draft = build_draft(work, current, drafted, best.verified, rules)
+    draft = replace(build_draft(work, current, drafted, best.verified, rules), approvers=conclusion.approvers)
     requester = wish.actor if wish is not None else find_requester(work, incident, current.run)
     takes = (wish.data["digest"],) if wish is not None else ()
     ask_approval(work, current, draft, rules, requester=requester, takes=takes)

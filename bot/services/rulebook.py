@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.approval_policy import ApprovalPolicy
 from bot.domain.linking import LIFETIME
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
@@ -28,6 +29,11 @@ class Rulebook:
     has_model: bool = False
     link_life: timedelta = LIFETIME
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
+    profiles: Mapping[str, AgentProfile] = field(default_factory=dict)
+
+    def profile(self, name: str) -> AgentProfile:
+        """Return a profile of the agent; what has none of its own works with all tools."""
+        return self.profiles.get(name) or AgentProfile(name=name, mode=Mode(name) if name in set(Mode) else Mode.PATCH)
 
     def escalation(self, name: str) -> EscalationPolicy:
         """Return a policy by name; an alert nobody claims pages the first one, or else every admin."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.incident import Incident
-from bot.domain.run_account import StepLine, add_up, tell_steps, write_short, write_tokens, write_whole
+from bot.domain.run_account import StepLine, add_up, tell_profile, tell_steps, write_short, write_tokens, write_whole
 from bot.domain.run_progress import Happening, fold_progress
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Refused
@@ -31,6 +31,7 @@ class Account:
     state: str
     lines: tuple[StepLine, ...]
     course: tuple[Happening, ...]
+    profile: str = ""
 
 
 def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
@@ -40,10 +41,12 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
     if not runs:
         raise Refused(f"{current.id} was not investigated, so there is nothing to tell.", Reason.NOT_FOUND)
     story = read_story(work, run or runs[-1])
-    lines = [line for name in story.transcripts for line in tell_steps(work.transcripts.of(name))]
+    transcripts = [work.transcripts.of(name) for name in story.transcripts]
+    lines = [line for steps in transcripts for line in tell_steps(steps)]
+    profiles = dict.fromkeys(filter(None, map(tell_profile, transcripts)))
     course = tuple(row for row in story.happenings if row.kind in _TOLD)
     state = fold_progress(story.happenings).status.value
-    return Account(story=story, state=state, lines=tuple(lines), course=course)
+    return Account(story=story, state=state, lines=tuple(lines), course=course, profile=", ".join(profiles))
 
 
 def tell_why(work: UnitOfWork, incident: str, channel: str) -> str:
@@ -69,6 +72,7 @@ def write_account(account: Account) -> str:
         told = [_write_row(row) for row in account.course]
         return make_harmless("\n".join([*head, "No model worked on it.", *told[-MOST_LINES:]]))
     cost = add_up(account.lines)
+    head += [f"profile {account.profile}"] if account.profile else []
     head.append(f"{len(account.lines)} steps, {cost.seconds:.0f} s")
     head.append(f"{write_tokens(cost.prompt)} tokens, {cost.cached_share} % cached")
     numbered = [write_short(number, line, WIDTH) for number, line in enumerate(account.lines, start=1)]
@@ -81,7 +85,9 @@ def write_account(account: Account) -> str:
 def write_file(account: Account) -> str:
     """Return the whole account: the course of the run, then every step with its arguments and its result."""
     cost = add_up(account.lines)
-    parts = [f"{account.story.run} {account.state}", "", *(_write_row(row) for row in account.course), ""]
+    head = f"{account.story.run} {account.state}"
+    head += f", profile {account.profile}" if account.profile else ""
+    parts = [head, "", *(_write_row(row) for row in account.course), ""]
     for number, line in enumerate(account.lines, start=1):
         parts += write_whole(number, line)
     if account.lines:
