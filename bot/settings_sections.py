@@ -179,12 +179,14 @@ class GitSettings(Section):
 class ModelSettings(Section):
     """The model that drafts patches, on any OpenAI-compatible server; no `url` = none.
 
+    `profile` names the model's file in infra/sglang/models, or a path, where the name does not say it.
     `extra` are further fields of each request ({ priority = 10 }). The rest bounds one run: see `Budget` in
     bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again.
     """
 
     url: str = ""
     name: str = "default"
+    profile: str = ""
     api_key: SecretStr | None = None
     proxy: str = ""
     ca_file: str = ""

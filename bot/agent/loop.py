@@ -56,6 +56,7 @@ class Head:
     def __init__(
         self, place: ModelPlace, budget: Budget, tools: Sequence[Tool] = TOOLS, *, system: str | None = None
     ) -> None:
+        self.reasoning_field = place.reasoning_field
         own: dict[str, Any] = {"model": place.name, "stream": True, "stream_options": {"include_usage": True}}
         listed = [tool.spec.schema() for tool in sorted(tools, key=lambda tool: tool.name)]
         head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": listed}
@@ -203,6 +204,7 @@ class Agent:
             seconds=clock() - began,
             gpu_seconds=(clock() - self._sent_at) * self._budget.gpus,
             has_leaked=leak >= 0,
+            reasoning_field=self._head.reasoning_field,
         )
         return await self._write(state, write.model(state, answer))
 

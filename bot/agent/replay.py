@@ -164,7 +164,7 @@ def _tell_answer(before: State, after: State, row: Step, body: Message, openings
         number=after.spent.steps,
         request=_make_request(before, str(body.get("asked_with", "")), openings),
         text=_text(message["content"]),
-        reasoning=_text(message.get("reasoning_content", "")),
+        reasoning=_text(message.get("reasoning_content") or message.get("reasoning") or body.get("reasoning", "")),
         calls=len(after.pending),
         finish=_text(body["finish"]),
         has_leaked=bool(body.get("leaked")),

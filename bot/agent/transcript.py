@@ -269,6 +269,7 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
 class Answer:
     """What came back for a request, the digest of its bytes, how long it took, and whether a call stood in its text.
 
+    `reasoning_field` is where the kept message holds its thinking; "" keeps it beside, and does not send it again.
     `gpu_seconds` are those of the try that was answered alone: waiting between tries costs time, and no GPU.
     """
 
@@ -276,6 +277,7 @@ class Answer:
     asked_with: str
     seconds: float
     gpu_seconds: float = 0.0
+    reasoning_field: str = "reasoning_content"
     has_leaked: bool = False
 
 
@@ -294,10 +296,12 @@ class Rows:
     def model(self, state: State, answer: Answer) -> Step:
         """Keep an answer."""
         completion = answer.completion
-        message, faults = write_answer(completion, state.seq)
+        message, faults = write_answer(completion, state.seq, reasoning_field=answer.reasoning_field)
         body: Message = {"message": message, "finish": completion.finish.value, "usage": _usage(completion.usage)}
         if faults:
             body["faults"] = faults
+        if completion.reasoning and not answer.reasoning_field:
+            body["reasoning"] = _sound(completion.reasoning)
         if answer.has_leaked:
             body["leaked"] = True
         body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
@@ -341,15 +345,17 @@ def _usage(usage: Usage) -> Message:
     return told | ({"reasoning": usage.reasoning} if usage.reasoning else {})
 
 
-def write_answer(completion: Completion, seq: int) -> tuple[Message, dict[str, str]]:
+def write_answer(
+    completion: Completion, seq: int, *, reasoning_field: str = "reasoning_content"
+) -> tuple[Message, dict[str, str]]:
     """Return the assistant's message as it is kept and sent again, and what is wrong with its calls by number.
 
     Ids and sound arguments stay as they came. Arguments that are no JSON object would make servers refuse every
     later request, so they are kept as an empty one; a cut answer keeps no call.
     """
     message: Message = {"role": "assistant", "content": _sound(completion.text)}
-    if completion.reasoning:
-        message["reasoning_content"] = _sound(completion.reasoning)
+    if completion.reasoning and reasoning_field:
+        message[reasoning_field] = _sound(completion.reasoning)
     faults: dict[str, str] = {}
     calls: list[Message] = []
     ids: set[str] = set()

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
 
+from bot.domain.reasoning import Effort
 from bot.domain.transcript import Budget
 
 MAX_PROFILE: Final = 64 * 1024
@@ -32,13 +33,15 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class AgentProfile:
-    """One profile. `model` "" is the configured one; `tools` () are all that the mode has; `limits` take the place of
-    the configured ones of the same name; `prompt` is added to the system text; `approvers` () are those of the policy.
+    """One profile. `model` "" is the configured one, `effort` "" how long it thinks by itself, `tools` () all that the
+    mode has; `limits` take the place of the configured ones of the same name; `prompt` is added to the system text;
+    `approvers` () are those of the policy.
     """
 
     name: str = Mode.PATCH.value
     mode: Mode = Mode.PATCH
     model: str = ""
+    effort: str = ""
     tools: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
     prompt: str = ""
@@ -85,6 +88,7 @@ def _build(name: str, values: Mapping[str, object], known: Known) -> AgentProfil
         name=name,
         mode=mode,
         model=str(values.get("model", "")).strip(),
+        effort=str(values.get("effort", "")),
         tools=tuple(sorted(set(tools))),
         limits=dict(sorted(limits.items())) if isinstance(limits, dict) else {},
         prompt=str(values.get("prompt", "")).strip(),
@@ -98,6 +102,9 @@ def _find_faults(values: Mapping[str, object], known: Known) -> Iterator[str]:
     mode = values.get("mode")
     if not isinstance(mode, str) or mode not in set(Mode):
         yield f"mode must be one of {', '.join(Mode)}"
+    effort = values.get("effort", Effort.NONE)
+    if not isinstance(effort, str) or effort not in set(Effort):
+        yield f"effort must be one of {', '.join(Effort)}"
     for key, most in (("model", MAX_MODEL), ("prompt", MAX_PROMPT)):
         value = values.get(key, "")
         if not isinstance(value, str) or len(value) > most:

@@ -4,7 +4,7 @@ anything, and ends as soon as nobody needs its answer."""
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from bot.agent.profiles import recall_profile
 from bot.agent.transcript import add_said, fold, keep_profile, list_said, redact_step, takes_said
 from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.investigation import Job
+from bot.domain.reasoning import Reasoning
 from bot.domain.spending import Budgets
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.phases import Phase
@@ -40,7 +41,8 @@ QUESTION, PATCH = Mode.QUESTION.value, Mode.PATCH.value
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTools:
-    """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere."""
+    """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere;
+    `reasoning` says by name how models think."""
 
     drafter: Drafter
     place: ModelPlace
@@ -51,6 +53,7 @@ class ModelTools:
     patience: float = 3600.0
     together: int = 2
     budgets: Budgets = field(default_factory=Budgets)
+    reasoning: Mapping[str, Reasoning] = field(default_factory=dict)
 
 
 class Matter(Protocol):
@@ -144,7 +147,7 @@ class ModelPhase(UnitWork):
         tools = self._tools
         profile = recall_profile(steps) or self._choose_profile(job)
         model_job = ModelJob(
-            job=await tools.localize(job), place=tools.place, budget=tools.budget, steps=steps, profile=profile
+            job=await tools.localize(job), place=self._place(profile), budget=tools.budget, steps=steps, profile=profile
         )
         refused = await asyncio.to_thread(self._spending.begin, args.run, job.service.name, steps)
         if refused:
@@ -168,6 +171,12 @@ class ModelPhase(UnitWork):
             self._profiles.pop(args.run, None)
             await asyncio.to_thread(self._spending.end, args.run)
         return await self._read_conclusion(args.run)
+
+    def _place(self, profile: AgentProfile) -> ModelPlace:
+        """Return where the model answers, told how long it may think."""
+        place = self._tools.place
+        reasoning = self._tools.reasoning.get(profile.model or place.name, Reasoning())
+        return replace(place, extra=reasoning.add_to(place.extra, profile.effort), reasoning_field=reasoning.field)
 
     def _choose_profile(self, job: Job) -> AgentProfile:
         """Return the profile of a run that begins: the playbook's; where a person wants a patch, one that proposes."""

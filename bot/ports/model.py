@@ -47,7 +47,8 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPlace:
-    """Where a model answers. `extra` is a JSON object of further request fields ({"priority": 10})."""
+    """Where a model answers. `extra` is a JSON object of further request fields ({"priority": 10}); `reasoning_field`
+    is where a message that goes back holds its thinking, "" where that does not go back."""
 
     url: str
     name: str
@@ -55,6 +56,7 @@ class ModelPlace:
     proxy: str = ""
     ca_file: str = ""
     extra: str = ""
+    reasoning_field: str = "reasoning_content"
 
 
 OnDelta = Callable[[str, str], None]
