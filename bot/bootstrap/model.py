@@ -1,17 +1,12 @@
 """The model's phase, where a model is configured."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from bot.agent.redaction import Redactor
-from bot.bootstrap.model_profiles import find_reasoning
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.reasoning import Reasoning
 from bot.domain.spending import Budgets
 from bot.engine.handlers import Handlers
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.engine.phases import Phase
-from bot.errors import ConfigError, Problem, Refused
 from bot.metrics import MODEL_BUDGET
 from bot.ports.drafter import Drafter
 from bot.ports.work import Store
@@ -39,27 +34,8 @@ def make_model_phases(
         patience=settings.model.patience,
         together=settings.model.together,
         budgets=budgets,
-        reasoning=find_efforts(settings.model.profile, place.name, rules.profiles.values()),
     )
     return (ModelPhase(store, rules, tools).phase(),)
-
-
-def find_efforts(profile: str, name: str, profiles: Iterable[AgentProfile]) -> Mapping[str, Reasoning]:
-    """Return by name how the models think that runs may ask. Raises `ConfigError` over an effort that one has not."""
-    try:
-        problems, found = list[Problem](), {name: find_reasoning(profile, name)}
-    except Refused as error:
-        raise ConfigError([Problem(where="model.profile", what=str(error))]) from None
-    for each in profiles:
-        model = each.model or name
-        reasoning = found.setdefault(model, find_reasoning("", model))
-        if each.effort and each.effort not in reasoning.efforts:
-            known = ", ".join(reasoning.efforts) or "nothing; model.profile names the model's file"
-            what = f'"{each.effort}" is not known of the model {model[:100]}: there is {known}'
-            problems.append(Problem(where=f"profile {each.name}: effort", what=what))
-    if problems:
-        raise ConfigError(problems)
-    return found
 
 
 def publish_budgets(budgets: Budgets) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from bot.agent.profiles import known_names
+from bot.bootstrap.model_profiles import find_reasoning
 from bot.domain.agent_profile import AgentProfile, Mode, name_nearest, read_profile
 from bot.domain.playbook import Playbook
-from bot.errors import ConfigError, Problem
+from bot.domain.reasoning import Reasoning
+from bot.errors import ConfigError, Problem, Refused
+from bot.settings import Settings
 
 FOLDER: Final = "agents"
 
@@ -46,3 +49,24 @@ def check_profiles(playbooks: Iterable[Playbook], profiles: Mapping[str, AgentPr
         elif profile.mode is Mode.QUESTION:
             problems.append(Problem(where=where, what=f'"{profile.name}" is for questions, not for investigations'))
     return problems
+
+
+def find_efforts(settings: Settings, profiles: Mapping[str, AgentProfile]) -> Mapping[str, Reasoning]:
+    """Return by profile how its model thinks; nothing where no model is configured. Raises `ConfigError`, also over an
+    effort that a model has not."""
+    place, problems, found = settings.model_place(), list[Problem](), dict[str, Reasoning]()
+    for profile in profiles.values() if place else ():
+        assert place is not None
+        model = profile.model or place.name
+        try:
+            reasoning = find_reasoning(settings.model.profile if model == place.name else "", model)
+        except Refused as error:
+            raise ConfigError([Problem(where="model.profile", what=str(error))]) from None
+        found[profile.name] = reasoning
+        if profile.effort and profile.effort not in reasoning.efforts:
+            known = ", ".join(reasoning.efforts) or "nothing; model.profile names the model's file"
+            what = f'"{profile.effort}" is not known of the model {model[:100]}: there is {known}'
+            problems.append(Problem(where=f"profile {profile.name}: effort", what=what))
+    if problems:
+        raise ConfigError(problems)
+    return found

@@ -36,6 +36,7 @@ class Verb(StrEnum):
     REVERT = "revert"
     BREAK = "break"
     ROLLBACK = "rollback"
+    THINK = "think"
 
     @property
     def needs_digest(self) -> bool:

@@ -32,6 +32,7 @@ from bot.services import modelling, questions, steering
 from bot.services.modelling import ModelArgs, read_args
 from bot.services.rulebook import Rulebook
 from bot.services.steering import Hint
+from bot.services.thinking import find_effort
 from bot.services.wishes import base_run
 
 log = structlog.get_logger(__name__)
@@ -41,8 +42,7 @@ QUESTION, PATCH = Mode.QUESTION.value, Mode.PATCH.value
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTools:
-    """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere;
-    `reasoning` says by name how models think."""
+    """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere."""
 
     drafter: Drafter
     place: ModelPlace
@@ -53,7 +53,6 @@ class ModelTools:
     patience: float = 3600.0
     together: int = 2
     budgets: Budgets = field(default_factory=Budgets)
-    reasoning: Mapping[str, Reasoning] = field(default_factory=dict)
 
 
 class Matter(Protocol):
@@ -145,7 +144,8 @@ class ModelPhase(UnitWork):
         self._heard[args.run] = list_said(steps)
         await self._in_unit(lambda w: self._listen(w, args))
         tools = self._tools
-        profile = recall_profile(steps) or self._choose_profile(job)
+        effort = await self._in_unit(lambda w: find_effort(w, args.incident, args.run))
+        profile = recall_profile(steps) or self._choose_profile(job, effort)
         model_job = ModelJob(
             job=await tools.localize(job), place=self._place(profile), budget=tools.budget, steps=steps, profile=profile
         )
@@ -175,14 +175,17 @@ class ModelPhase(UnitWork):
     def _place(self, profile: AgentProfile) -> ModelPlace:
         """Return where the model answers, told how long it may think."""
         place = self._tools.place
-        reasoning = self._tools.reasoning.get(profile.model or place.name, Reasoning())
+        reasoning = self._rules.reasoning.get(profile.name, Reasoning())
         return replace(place, extra=reasoning.add_to(place.extra, profile.effort), reasoning_field=reasoning.field)
 
-    def _choose_profile(self, job: Job) -> AgentProfile:
-        """Return the profile of a run that begins: the playbook's; where a person wants a patch, one that proposes."""
+    def _choose_profile(self, job: Job, effort: str) -> AgentProfile:
+        """Return the profile of a run that begins: the playbook's, at the effort that a person asked for; where one
+        wants another patch, a profile that proposes."""
         if job.questions:
             return self._rules.profile(QUESTION)
         named = self._rules.profile(job.playbook.agent)
+        if effort:
+            return replace(named, effort=effort)
         is_wished = base_run(job.run) != job.run
         return self._rules.profile(PATCH) if is_wished and named.mode is Mode.TRIAGE else named
 

@@ -56,11 +56,17 @@ def start_model(work: UnitOfWork, incident: str, run: str) -> None:
     _tell(work, current, QUEUED, "The model is looking for a fix")
 
 
-def start_wished(work: UnitOfWork, incident: Incident, run: str) -> None:
+def start_wished(
+    work: UnitOfWork,
+    incident: Incident,
+    run: str,
+    *,
+    text: str = "The model is drafting another patch, as it was asked to",
+) -> None:
     """Queue a run that a person asked for."""
     args = {"incident": incident.id, "run": run, "attempt": "0", "since": work.now.isoformat()}
     work.phases.enqueue(PHASE, run, args)
-    _tell(work, incident, QUEUED, "The model is drafting another patch, as it was asked to", run=run)
+    _tell(work, incident, QUEUED, text, run=run)
 
 
 def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: Rulebook) -> Job | None:
@@ -160,7 +166,7 @@ def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclu
     why = _find_objection(work, incident, best) if best else "It proposes no patch"
     if best and not why:
         try:
-            _propose(work, incident, conclusion, rules, wish=wish)
+            _propose(work, incident, conclusion, rules, run=run, wish=wish)
         except Refused as refusal:
             why = f"Its patch is not proposed: {refusal}"
     is_limit = conclusion.why is EndReason.LIMIT
@@ -187,7 +193,13 @@ def _find_objection(work: UnitOfWork, incident: str, best: Proposal) -> str:
 
 
 def _propose(
-    work: UnitOfWork, incident: str, conclusion: Conclusion, rules: Rulebook, *, wish: TimelineEvent | None = None
+    work: UnitOfWork,
+    incident: str,
+    conclusion: Conclusion,
+    rules: Rulebook,
+    *,
+    run: str = "",
+    wish: TimelineEvent | None = None,
 ) -> None:
     """Ask for the approval of the model's patch; one that a person asked for takes the place of the old one."""
     current, best = work.incidents.get(incident), conclusion.best
@@ -195,7 +207,7 @@ def _propose(
     notes = ("drafted by the model", *filter(None, [_tell_repairs(conclusion)]))
     drafted = Drafted(base=best.base, patch=best.patch, title=best.title, culprit=None, notes=notes)
     draft = replace(build_draft(work, current, drafted, best.verified, rules), approvers=conclusion.approvers)
-    requester = wish.actor if wish is not None else find_requester(work, incident, current.run)
+    requester = find_requester(work, incident, run) or find_requester(work, incident, current.run)
     takes = (wish.data["digest"],) if wish is not None else ()
     ask_approval(work, current, draft, rules, requester=requester, takes=takes)
     if current.run_state in {RunState.DONE, RunState.FAILED}:

@@ -10,13 +10,15 @@ from bot.domain.linking import LIFETIME
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
 from bot.domain.patch import PatchLimits
 from bot.domain.playbook import Playbook
+from bot.domain.reasoning import Reasoning
 from bot.domain.routing import Route
 from bot.domain.service import Service
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rulebook:
-    """People, services, routes and policies. `channels` are all chat channels, for what no route claims."""
+    """People, services, routes and policies. `channels` are all chat channels, for what no route claims; `reasoning`
+    says how the model of each of the agent's profiles thinks."""
 
     roster: Roster
     services: Mapping[str, Service]
@@ -30,6 +32,7 @@ class Rulebook:
     link_life: timedelta = LIFETIME
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
     profiles: Mapping[str, AgentProfile] = field(default_factory=dict)
+    reasoning: Mapping[str, Reasoning] = field(default_factory=dict)
 
     def profile(self, name: str) -> AgentProfile:
         """Return a profile of the agent; what has none of its own works with all tools."""

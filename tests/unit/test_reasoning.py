@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 
 from bot.agent.replay import replay_run
-from bot.bootstrap.model import find_efforts
 from bot.bootstrap.model_profiles import find_profile, find_reasoning, list_models
+from bot.bootstrap.profiles import find_efforts
 from bot.domain.agent_profile import AgentProfile
 from bot.domain.reasoning import Effort, Reasoning
 from bot.errors import ConfigError
+from bot.settings import Settings
 from tests.agent_world import AgentWorld, ScriptedModel, propose, say
 
 KIMI = find_reasoning("kimi-k2.6", "default")
@@ -55,11 +56,19 @@ def test_a_model_is_known_by_its_profile_or_by_its_name():
     assert all(find_profile(name).reasoning.field == "reasoning_content" for name in list_models())
 
 
+def settings(**model) -> Settings:
+    return Settings(_env_file=None, model={"url": "http://gpu", **model})
+
+
 def test_an_effort_that_the_model_has_not_stops_the_start():
-    known = find_efforts("kimi-k2.6", "default", [AgentProfile(effort="high")])
-    assert known == {"default": KIMI}
+    patch, big = AgentProfile(effort="high"), AgentProfile(name="big", model="x")
+    known = find_efforts(settings(profile="kimi-k2.6"), {"patch": patch, "big": big})
+    assert known == {"patch": KIMI, "big": Reasoning()}
+    assert find_efforts(Settings(_env_file=None), {"patch": patch}) == {}, "nothing is asked without a model"
     with pytest.raises(ConfigError) as wrong:
-        find_efforts("kimi-k2.6", "default", [AgentProfile(effort="max"), AgentProfile(model="x", effort="low")])
+        find_efforts(
+            settings(profile="kimi-k2.6"), {"patch": replace(patch, effort="max"), "big": replace(big, effort="low")}
+        )
     assert [problem.what for problem in wrong.value.problems] == [
         '"max" is not known of the model default: there is none, high',
         '"low" is not known of the model x: there is nothing; model.profile names the model\'s file',
@@ -67,8 +76,8 @@ def test_an_effort_that_the_model_has_not_stops_the_start():
 
 
 def test_a_profile_that_there_is_not_stops_the_start():
-    with pytest.raises(ConfigError, match="model.profile"):
-        find_efforts("kimi", "default", [])
+    with pytest.raises(ConfigError, match=r"model\.profile"):
+        find_efforts(settings(profile="kimi"), {"patch": AgentProfile()})
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning", ""])
