@@ -43,7 +43,7 @@ class Spending:
         for row in rows:
             _follow(course, row)
         self._courses[run] = course
-        if not rows or not course.state.asks_next:
+        if not rows or not course.state.asks_next or not self._is_limited(course):
             return ""
         with self._store.begin() as work:
             return self._count(work, run, course)
@@ -54,7 +54,8 @@ class Spending:
         if course is None or step.seq != course.state.seq:
             return step  # the store refuses it: another worker was here first
         _follow(course, step)
-        if not course.state.asks_next and step.kind is not StepKind.MODEL:
+        asks = course.state.asks_next and self._is_limited(course)
+        if not asks and step.kind is not StepKind.MODEL:
             return step
         if step.kind is StepKind.TASK:
             course.last = Spent(prompt=len(step.body) // BYTES_PER_TOKEN)
@@ -69,9 +70,12 @@ class Spending:
             with self._store.begin() as work:
                 work.model_spend.charge(run, course.service, course.state.spent)
 
+    def _is_limited(self, course: _Course) -> bool:
+        return bool(self._budgets.scopes(course.service))
+
     def _count(self, work: UnitOfWork, run: str, course: _Course) -> str:
         work.model_spend.charge(run, course.service, course.state.spent)
-        if not course.state.asks_next:
+        if not course.state.asks_next or not self._is_limited(course):
             return ""
         refused = find_shared_limit(work.model_spend.today(), course.service, self._budgets)
         if not refused:
