@@ -8,13 +8,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from bot.domain.agent_profile import AgentProfile
 from bot.domain.investigation import Verified
 from bot.domain.spending import Spent
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
@@ -407,17 +406,6 @@ def add_said(step: Step, said: Sequence[tuple[str, str]]) -> Step:
     """Return the row with what people said, as (key, text): user turns that follow its message."""
     body = json.loads(step.body)
     return replace(step, body=dump(body | {"said": [{"key": key, "content": text} for key, text in said]}))
-
-
-def refuse_next(step: Step, why: str) -> Step:
-    """Return the row with the budget, shared with other runs, that leaves no room for the call after it."""
-    return replace(step, body=dump(json.loads(step.body) | {"refused": why}))
-
-
-def keep_profile(step: Step, profile: AgentProfile) -> Step:
-    """Return the row of a task with the run's profile: the run goes on with it whatever becomes of its file."""
-    kept = {"name": profile.name, "digest": profile.digest, "values": asdict(profile)}
-    return replace(step, body=dump(json.loads(step.body) | {"profile": kept}))
 
 
 def takes_said(state: State, step: Step) -> bool:

@@ -12,8 +12,9 @@ from typing import Protocol
 import structlog
 
 from bot.agent.loop import TRIES
+from bot.agent.marks import keep_profile
 from bot.agent.profiles import recall_profile
-from bot.agent.transcript import add_said, fold, keep_profile, list_said, redact_step, takes_said
+from bot.agent.transcript import add_said, fold, list_said, redact_step, takes_said
 from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.investigation import Job
 from bot.domain.reasoning import Reasoning

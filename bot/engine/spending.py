@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.agent.budget import find_shared_limit, reserve
-from bot.agent.transcript import Rows, State, advance, fold, refuse_next
+from bot.agent.marks import refuse_next
+from bot.agent.transcript import Rows, State, advance, fold
 from bot.domain.spending import Budgets, Spent
 from bot.domain.transcript import EndReason, Step, StepKind
 from bot.ports.work import Store, UnitOfWork
@@ -53,9 +54,8 @@ class Spending:
         course = self._courses.get(step.run)
         if course is None or step.seq != course.state.seq:
             return step  # the store refuses it: another worker was here first
-        _follow(course, step)
-        asks = course.state.asks_next and self._is_limited(course)
-        if not asks and step.kind is not StepKind.MODEL:
+        was_asked = _follow(course, step)
+        if not was_asked and not (course.state.asks_next and self._is_limited(course)):
             return step
         if step.kind is StepKind.TASK:
             course.last = Spent(prompt=len(step.body) // BYTES_PER_TOKEN)
@@ -83,11 +83,14 @@ class Spending:
         return refused
 
 
-def _follow(course: _Course, row: Step) -> None:
+def _follow(course: _Course, row: Step) -> bool:
+    """Take one row in; True where it holds an answer of the model."""
     before = course.state
     course.state = advance(before, row)
-    if row.kind is StepKind.MODEL:
+    was_asked = course.state.spent.steps > before.spent.steps
+    if was_asked:
         course.last = course.state.spent.minus(before.spent)
+    return was_asked
 
 
 def end_of(rows: Sequence[Step], why: str) -> Step:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from bot.agent.loop import Head
+from bot.agent.marks import keep_profile
 from bot.agent.profiles import choose_tools, known_names, make_head, recall_profile
 from bot.agent.tools import TOOLS
 from bot.agent.tools.toolbox import Toolbox
-from bot.agent.transcript import Rows, State, fold, keep_profile
+from bot.agent.transcript import Rows, State, fold
 from bot.bootstrap.profiles import check_profiles, load_profiles
 from bot.domain.agent_profile import AgentProfile, Mode, read_profile
 from bot.domain.approval_policy import ApprovalPolicy, Scope
