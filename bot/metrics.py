@@ -25,7 +25,22 @@ PRESSES = Counter(
 STAGES = Counter("nightshift_investigation_stages", "Finished stages of investigations.", ["stage"], registry=REGISTRY)
 MODEL_RUNS = Counter("nightshift_model_runs", "Runs of the model by result.", ["result"], registry=REGISTRY)
 MODEL_TOKENS = Counter(
-    "nightshift_model_tokens", "Tokens: prompt (cached ones included), cached, completion.", ["kind"], registry=REGISTRY
+    "nightshift_model_tokens",
+    "Tokens: prompt (with cached ones), cached, completion (with reasoning), reasoning.",
+    ["kind"],
+    registry=REGISTRY,
+)
+MODEL_SPENT = Gauge(
+    "nightshift_model_spent_today",
+    "What the model used today (UTC), reserved calls included, by service and measure.",
+    ["service", "kind"],
+    registry=REGISTRY,
+)
+MODEL_BUDGET = Gauge(
+    "nightshift_model_budget_of_a_day",
+    "Limits of model.budgets, by scope and measure.",
+    ["scope", "kind"],
+    registry=REGISTRY,
 )
 PUSHES = Counter("nightshift_pushes", "Pushes by result.", ["result"], registry=REGISTRY)
 CI_VERDICTS = Counter("nightshift_ci_verdicts", "CI verdicts.", ["state"], registry=REGISTRY)

@@ -40,6 +40,7 @@ from bot.domain.wellformed import (
 from bot.errors import ConfigError, Problem
 from bot.ports.model import ModelPlace
 from bot.settings_approval import ApprovalSettings, build_policy, check_approval
+from bot.settings_budgets import check_budgets
 from bot.settings_connections import add_variables
 from bot.settings_contacts import build_contacts, check_contacts, list_secrets
 from bot.settings_logs import check_logs
@@ -328,6 +329,7 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
     place = settings.model_place()
     if place is not None:
         yield from _problem("model_url", fault_of_web_address(place.url))
+    yield from check_budgets(settings.model.budgets, settings.services)
     if settings.public_url:
         yield from _problem("public_url", fault_of_web_address(settings.public_url))
     for host in settings.server.allowed_hosts:

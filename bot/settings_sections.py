@@ -13,6 +13,7 @@ from bot.domain.ci import Trigger
 from bot.domain.oncall import Role
 from bot.domain.trace_link import ONE_TRACE, WINDOW, find_unknown
 from bot.domain.transcript import Budget
+from bot.settings_budgets import BudgetSettings
 
 LONGEST = 30 * 24 * 3600.0
 """The longest time, in seconds, that a setting may name: later ones are mistakes, and no calendar holds the last."""
@@ -179,6 +180,7 @@ class GitSettings(Section):
 class ModelSettings(Section):
     """The model that drafts patches, on any OpenAI-compatible server; no `url` = none.
 
+    `profile` names the model's file in infra/sglang/models, or a path, where the name does not say it.
     `extra` are further fields of each request ({ priority = 10 }). The rest bounds one run: see `Budget` in
     bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again, and
     `question_seconds` how long the model waits for people that it asked something.
@@ -186,6 +188,7 @@ class ModelSettings(Section):
 
     url: str = ""
     name: str = "default"
+    profile: str = ""
     api_key: SecretStr | None = None
     proxy: str = ""
     ca_file: str = ""
@@ -194,13 +197,18 @@ class ModelSettings(Section):
     prompt_tokens: int = Field(default=Budget.prompt_tokens, ge=1)
     cached_tokens: int = Field(default=Budget.cached_tokens, ge=1)
     completion_tokens: int = Field(default=Budget.completion_tokens, ge=1)
+    reasoning_tokens: int = Field(default=Budget.reasoning_tokens, ge=1)
+    gpu_seconds: float = Field(default=Budget.gpu_seconds, gt=0)
+    gpus: int = Field(default=Budget.gpus, ge=1, le=10_000)
     seconds: float = Field(default=Budget.seconds, gt=0, le=LONGEST)
     tool_bytes: int = Field(default=Budget.tool_bytes, ge=0)
     answer_tokens: int = Field(default=Budget.answer_tokens, ge=1)
     answer_seconds: float = Field(default=Budget.answer_seconds, gt=0, le=LONGEST)
+    context_tokens: int = Field(default=Budget.context_tokens, ge=1_000)
     patience: float = Field(default=3600, ge=0, le=LONGEST)
     question_seconds: float = Field(default=QUESTION_WAIT.total_seconds(), ge=1, le=LONGEST)
     together: int = Field(default=2, ge=1, le=64)
+    budgets: BudgetSettings = BudgetSettings()
 
     @field_validator("extra")
     @classmethod

@@ -116,6 +116,8 @@ class ModelServer:
         self._numbers = count()
         self.seen: list[bytes] = []
         self.headers: list[dict[str, str]] = []
+        self.counted: list[bytes] = []
+        self.tokens: int | None = None
         self.hung_up = asyncio.Event()
         self.url = ""
 
@@ -124,6 +126,13 @@ class ModelServer:
         if callable(self._script):
             return self._script(request, number)
         return self._script[number] if number < len(self._script) else Say(text="I have nothing to add.")
+
+    async def tokenize(self, request: web.Request) -> web.Response:
+        """Count as SGLang does, where `tokens` says what; else there is no such address here."""
+        self.counted.append(await request.read())
+        if self.tokens is None:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        return web.json_response({"tokens": [7] * self.tokens, "count": self.tokens, "max_model_len": 8192})
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -166,6 +175,7 @@ async def serve_model(
     server = ModelServer(script)
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post(path, server.handle)
+    app.router.add_post("/v1/tokenize", server.tokenize)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

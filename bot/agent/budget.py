@@ -1,38 +1,60 @@
-"""The limits of one run, checked in one place before each call of the model."""
+"""Every limit of a run, checked here alone before each call of the model: its own, and those it shares with others."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
-from bot.agent.transcript import Spent, State
+from bot.agent.transcript import State
+from bot.domain.spending import Budgets, Spent
 from bot.domain.transcript import HELPER_STEPS, Budget
+
+_MEASURES: Final = (
+    ("answers", "steps", "steps"),
+    ("prompt tokens", "prompt", "prompt_tokens"),
+    ("cached prompt tokens", "cached", "cached_tokens"),
+    ("answer tokens", "completion", "completion_tokens"),
+    ("reasoning tokens", "reasoning", "reasoning_tokens"),
+    ("GPU seconds", "gpu_seconds", "gpu_seconds"),
+    ("seconds", "seconds", "seconds"),
+)
+_TOOLS: Final = ("bytes of tools", "tool_bytes", "tool_bytes")
 
 
 def find_limit(spent: Spent, budget: Budget) -> str:
-    """Return in words which limit is reached, "" when the run may go on."""
-    limits = (
-        ("answers", spent.steps, budget.steps),
-        ("prompt tokens", spent.prompt, budget.prompt_tokens),
-        ("cached prompt tokens", spent.cached, budget.cached_tokens),
-        ("answer tokens", spent.completion, budget.completion_tokens),
-        ("seconds", spent.seconds, budget.seconds),
-    )
-    for what, used, limit in limits:
-        if used >= limit:
-            return f"its budget of {limit:,.0f} {what} is used up"
+    """Return in words which of a run's own limits is reached, "" when it may go on.
+
+    What tools may answer is no reason to end: a patch can still be proposed.
+    """
+    for what, used, limit in _MEASURES:
+        if getattr(spent, used) >= getattr(budget, limit):
+            return f"its budget of {getattr(budget, limit):,.0f} {what} is used up"
     return ""
 
 
 def leave_for_helper(state: State, budget: Budget) -> Budget:
     """Return what a helper may use in all: what the run has left, and what the helper has used of it already."""
     ours, own = state.spent, state.helper.spent if state.helper else Spent()
-    return replace(
-        budget,
-        steps=min(HELPER_STEPS, budget.steps - ours.steps + own.steps),
-        prompt_tokens=budget.prompt_tokens - ours.prompt + own.prompt,
-        cached_tokens=budget.cached_tokens - ours.cached + own.cached,
-        completion_tokens=budget.completion_tokens - ours.completion + own.completion,
-        seconds=budget.seconds - ours.seconds + own.seconds,
-        tool_bytes=budget.tool_bytes - ours.tool_bytes + own.tool_bytes,
-    )
+    left = {limit: getattr(budget, limit) - getattr(ours.minus(own), used) for _, used, limit in (*_MEASURES, _TOOLS)}
+    return replace(budget, **left | {"steps": min(HELPER_STEPS, left["steps"])})
+
+
+def find_shared_limit(by_service: Mapping[str, Spent], service: str, budgets: Budgets) -> str:
+    """Return in words which limit of the day is reached for a service, "" when another call may be made.
+
+    `by_service` is what was used today, with what is reserved for the calls that other runs are at.
+    """
+    for scope in budgets.scopes(service):
+        spent = scope.add_up(by_service)
+        for what, used, name in (*_MEASURES, _TOOLS):
+            limit = getattr(scope.limits, name)
+            if limit is not None and getattr(spent, used) >= limit:
+                return f"today's budget of {limit:,.0f} {what} for {scope.name} is used up"
+    return ""
+
+
+def reserve(last: Spent) -> Spent:
+    """Return what is set aside for a run's next call: one answer, and the tokens and the time of its last one."""
+    return replace(last, steps=1, tool_bytes=0)
 
 
 def reading_left(spent: Spent, budget: Budget) -> int:

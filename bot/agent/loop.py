@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from bot.agent.budget import find_limit, leave_for_helper, reading_left
+from bot.agent.context import estimate_tokens, plan_stubs, scale_tokens
 from bot.agent.guard import find_leak
 from bot.agent.prompts import read_system
 from bot.agent.tools import TOOLS
@@ -34,7 +35,7 @@ from bot.agent.transcript import (
 from bot.domain.ask import MAX_ASKS, Inquiry
 from bot.domain.transcript import MAX_HELPERS, Budget, EndReason, Proposal, Step
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
-from bot.ports.model import Completion, ModelClient, ModelPlace
+from bot.ports.model import Completion, ModelClient, ModelPlace, TokenCounter
 
 TRIES: Final = 3
 FIRST_WAIT: Final = 0.5
@@ -57,12 +58,13 @@ Append = Callable[[Step], Awaitable[Step]]
 class Head:
     """The constant beginning of every request: model, tools and system text, the same bytes for every incident.
 
-    `system` is another text in the place of our own, to try one out.
+    `system` is another text in the place of our own.
     """
 
     def __init__(
         self, place: ModelPlace, budget: Budget, tools: Sequence[Tool] = TOOLS, *, system: str | None = None
     ) -> None:
+        self.reasoning_field = place.reasoning_field
         own: dict[str, Any] = {"model": place.name, "stream": True, "stream_options": {"include_usage": True}}
         listed = [tool.spec.schema() for tool in sorted(tools, key=lambda tool: tool.name)]
         head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": listed}
@@ -115,6 +117,7 @@ class Agent:
         self._budget = budget
         self._append = append
         self._digest = RunningDigest(head.text)
+        self._sent_at = 0.0
         self.pace = Pace()
 
     async def run(self, run: str, rows: Iterable[Step], task: Callable[[], str]) -> State:
@@ -140,18 +143,19 @@ class Agent:
             return await self.execute(state, write, state.pending[0])
         if state.words:
             return await self._judge_words(state, write, state.words)
-        limit = find_limit(state.spent, self._budget)
+        limit = find_limit(state.spent, self._budget) or state.refused
         if not limit and state.repeats > MAX_REPEATS:
             limit = "it went in circles"
         if limit:
             return await self._write(state, write.end(state, EndReason.LIMIT, limit))
-        return await self._ask(state, write)
+        return await self._shorten(state, write) or await self._ask(state, write)
 
     async def query(self, request: bytes) -> Completion:
         """Ask the model, again where that may help. The only place where calls of the model are retried."""
         clock = asyncio.get_running_loop().time
         wait = FIRST_WAIT
         for attempt in range(1, TRIES + 1):
+            self._sent_at = clock()
             try:
                 return await self._model.complete(request, deadline=clock() + self._budget.answer_seconds)
             except Unavailable as error:
@@ -215,6 +219,22 @@ class Agent:
         text = f"Not asked: {MAX_ASKS} questions were asked in this run. Go on with what you know."
         return await self._write(state, write.tool(state, text, 0.0))
 
+    async def _shorten(self, state: State, write: Rows) -> State | None:
+        """Shorten what is too long, where that helps. The next request has another beginning then."""
+        limit = self._budget.context_tokens
+        tokens = estimate_tokens(state, len(self._head.text.encode()))
+        if tokens <= limit:
+            return None
+        if isinstance(self._model, TokenCounter):
+            tokens = await self._model.count_tokens(self._head.request(state.messages)) or tokens
+        stubs = plan_stubs(state) if tokens > limit else {}
+        if not stubs:
+            return None
+        row = write.compact(state, stubs, tokens=tokens, left=scale_tokens(tokens, state, stubs))
+        following = await self._write(state, row)
+        self._digest = RunningDigest(self._head.text)
+        return following
+
     async def _ask(self, state: State, write: Rows) -> State:
         clock = asyncio.get_running_loop().time
         began, request = clock(), self._head.request(state.messages)
@@ -226,7 +246,14 @@ class Agent:
         if leak >= 0:
             completion = replace(completion, text=completion.text[:leak])
         digest = self._digest.of(state.messages)
-        answer = Answer(completion=completion, asked_with=digest, seconds=clock() - began, has_leaked=leak >= 0)
+        answer = Answer(
+            completion=completion,
+            asked_with=digest,
+            seconds=clock() - began,
+            gpu_seconds=(clock() - self._sent_at) * self._budget.gpus,
+            has_leaked=leak >= 0,
+            reasoning_field=self._head.reasoning_field,
+        )
         return await self._write(state, write.model(state, answer))
 
     async def _judge_words(self, state: State, write: Rows, words: Words) -> State:

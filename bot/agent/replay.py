@@ -6,7 +6,18 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from bot.agent.transcript import Message, PendingCall, Spent, State, advance, build_request, digest_of, unwrap
+from bot.agent.transcript import (
+    Message,
+    PendingCall,
+    State,
+    advance,
+    build_request,
+    digest_of,
+    read_opening,
+    unwrap,
+)
+from bot.domain.run_account import tell_compaction
+from bot.domain.spending import Spent
 from bot.domain.transcript import EndReason, Step, StepKind
 
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -33,7 +44,8 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """The task that opens a run, a reminder of the loop's own, or a question to people."""
+    """The task that opens a run, a reminder of the loop's own, a question to people, or that old results were
+    shortened."""
 
     seq: int
     kind: StepKind
@@ -116,7 +128,7 @@ def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
         try:
             body = json.loads(row.body)
             following = advance(state, row)
-            recorded = _read_opening(body) if row.kind is StepKind.TASK else recorded
+            recorded = read_opening(body) if row.kind is StepKind.TASK else recorded
             openings = tuple(dict.fromkeys(text for text in (recorded, opening) if text))
             events += _tell(state, following, row, body, openings)
             events += [
@@ -139,19 +151,13 @@ def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
     )
 
 
-def _read_opening(body: Message) -> str:
-    """Return the recorded opening. One that a redaction has touched is not what was sent, and is left out."""
-    opening = str(body.get("opening", ""))
-    return opening if digest_of(opening.encode("utf-8", "replace")) == body["head"] else ""
-
-
 def _tell(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> list[Event]:
     if row.kind is StepKind.HELPER:
         inner, state = unwrap(row), before.helper or State()
         told = _tell(state, after.helper or state, inner, body["row"]["body"], openings)
         placed = [replace(event, seq=row.seq) for event in told]
         return [replace(event, kind=row.kind) if isinstance(event, Told) else event for event in placed]
-    if row.kind in {StepKind.TASK, StepKind.NOTE, StepKind.ASK}:
+    if row.kind in {StepKind.TASK, StepKind.NOTE, StepKind.ASK, StepKind.COMPACT}:
         return [Told(seq=row.seq, kind=row.kind, text=_tell_words(row, body))]
     if row.kind is StepKind.MODEL:
         return [_tell_answer(before, after, row, body, openings)]
@@ -165,6 +171,8 @@ def _tell(before: State, after: State, row: Step, body: Message, openings: Seque
 
 
 def _tell_words(row: Step, body: Message) -> str:
+    if row.kind is StepKind.COMPACT:
+        return tell_compaction(body)
     if row.kind is not StepKind.ASK:
         return _text(body["message"]["content"])
     offered = " | ".join(_text(answer) for answer in body["answers"])
@@ -178,7 +186,7 @@ def _tell_answer(before: State, after: State, row: Step, body: Message, openings
         number=after.spent.steps,
         request=_make_request(before, str(body.get("asked_with", "")), openings),
         text=_text(message["content"]),
-        reasoning=_text(message.get("reasoning_content", "")),
+        reasoning=_text(message.get("reasoning_content") or message.get("reasoning") or body.get("reasoning", "")),
         calls=len(after.pending),
         finish=_text(body["finish"]),
         has_leaked=bool(body.get("leaked")),

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from bot.domain.ask import Inquiry
 from bot.domain.investigation import Verified
+from bot.domain.spending import Spent
 from bot.domain.todo import TodoItem
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.ports.model import Completion, Finish, Usage
@@ -36,6 +37,12 @@ def dump(value: object) -> str:
 
 def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def read_opening(body: Message) -> str:
+    """Return the opening that a task's row holds. One that a redaction has touched is not what was sent: ""."""
+    opening = str(body.get("opening", ""))
+    return opening if digest_of(opening.encode("utf-8", "replace")) == body.get("head") else ""
 
 
 def build_request(opening: str, messages: Sequence[bytes]) -> bytes:
@@ -88,30 +95,21 @@ class Words:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spent:
-    """What a run has used so far; `prompt` counts tokens that the server had to read anew."""
-
-    steps: int = 0
-    prompt: int = 0
-    cached: int = 0
-    completion: int = 0
-    seconds: float = 0.0
-    tool_bytes: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class State:
-    """All that the loop knows. `asked` maps each call made so far to the row of its result.
+    """All that the loop knows. `asked` maps each call made so far to the message that is its result.
 
     `waits` is a question to people that has no answer yet, `asks` how many there were; `helper` is the state of the
     helper that works on the first pending call, `helpers` how many there were. What they use counts here too.
+    `counted_tokens` are those of the first `counted_messages` with all that stands before them, as far as it was told.
+    `so_far` are the newest words of the model that were not empty. `refused` says which budget, shared with other
+    runs, left no room for another call when the newest row was stored.
     """
 
     seq: int = 0
     messages: tuple[bytes, ...] = ()
     pending: tuple[PendingCall, ...] = ()
     words: Words | None = None
-    spent: Spent = Spent()
+    spent: Spent = field(default_factory=Spent)
     asked: Mapping[str, int] = field(default_factory=dict)
     repeats: int = 0
     notes: int = 0
@@ -122,11 +120,31 @@ class State:
     helpers: int = 0
     ended: EndReason | None = None
     text: str = ""
+    so_far: str = ""
+    refused: str = ""
+    counted_tokens: int = 0
+    counted_messages: int = 0
+    approvers: tuple[str, ...] = ()
 
     @property
     def conclusion(self) -> Conclusion | None:
         """Return what a finished run leaves, None while it goes on."""
-        return Conclusion(why=self.ended, text=self.text, proposals=self.proposals) if self.ended else None
+        if self.ended is None:
+            return None
+        return Conclusion(
+            why=self.ended,
+            text=self.text,
+            proposals=self.proposals,
+            so_far=self.so_far,
+            approvers=self.approvers,
+        )
+
+    @property
+    def asks_next(self) -> bool:
+        """Say whether the model is asked next, by the run or by its helper, if no budget is used up."""
+        if self.helper is not None:
+            return self.helper.asks_next
+        return not self.pending and self.words is None and self.ended is None
 
 
 def fold(rows: Iterable[Step]) -> State:
@@ -139,7 +157,7 @@ def advance(state: State, row: Step) -> State:
     if row.seq != state.seq:
         raise ValueError(f"row {row.seq} of {row.run} stands where {state.seq} belongs")
     body = json.loads(row.body)
-    following = replace(state, seq=state.seq + 1)
+    following = replace(state, seq=state.seq + 1, refused=str(body.get("refused", "")))
     if "message" in body:
         told = [body["message"], *({"role": "user", "content": said["content"]} for said in body.get("said", ()))]
         sent = [dump(message).encode("utf-8", "replace") for message in told]
@@ -147,8 +165,8 @@ def advance(state: State, row: Step) -> State:
     return _BY_KIND[row.kind](following, row, body)
 
 
-def _after_task(state: State, _row: Step, _body: Message) -> State:
-    return state
+def _after_task(state: State, _row: Step, body: Message) -> State:
+    return replace(state, approvers=tuple(body.get("profile", {}).get("values", {}).get("approvers", ())))
 
 
 def _after_model(state: State, row: Step, body: Message) -> State:
@@ -166,19 +184,26 @@ def _after_model(state: State, row: Step, body: Message) -> State:
         )
         for number, call in enumerate(calls)
     )
+    counted = (usage["prompt"] + usage["completion"], len(state.messages) - len(body.get("said", ())))
     words = Words(is_cut=body["finish"] == Finish.LENGTH.value, has_leaked=bool(body.get("leaked")))
     return replace(
         state,
         pending=pending,
         words=None if pending or body.get("said") else words,
         text=body["message"]["content"],
-        spent=replace(
-            spent,
-            steps=spent.steps + 1,
-            prompt=spent.prompt + max(usage["prompt"] - cached, 0),
-            cached=spent.cached + cached,
-            completion=spent.completion + usage["completion"],
-            seconds=spent.seconds + body["seconds"],
+        counted_tokens=counted[0] if usage["prompt"] else state.counted_tokens,
+        counted_messages=counted[1] if usage["prompt"] else state.counted_messages,
+        so_far=body["message"]["content"] if body["message"]["content"].strip() else state.so_far,
+        spent=spent.plus(
+            Spent(
+                steps=1,
+                prompt=max(usage["prompt"] - cached, 0),
+                cached=cached,
+                completion=usage["completion"],
+                reasoning=usage.get("reasoning", 0),
+                gpu_seconds=body.get("gpu_seconds", 0.0),
+                seconds=body["seconds"],
+            )
         ),
     )
 
@@ -189,11 +214,12 @@ def _after_tool(state: State, row: Step, body: Message) -> State:
         raise ValueError(f"row {row.seq} of {row.run} answers another call than {call.key}")
     repeated = bool(body.get("repeat"))
     signature = call_signature(call.name, call.arguments)
+    place = len(state.messages) - 1 - len(body.get("said", ()))
     spent = state.spent
     return replace(
         state,
         pending=tuple(rest),
-        asked=state.asked if repeated or call.fault else {**state.asked, signature: row.seq},
+        asked=state.asked if repeated or call.fault else {**state.asked, signature: place},
         repeats=state.repeats + repeated,
         waits=None,
         helper=None,
@@ -227,15 +253,32 @@ def _after_ask(state: State, _row: Step, body: Message) -> State:
 def _after_helper(state: State, row: Step, _body: Message) -> State:
     before = state.helper or State()
     after = advance(before, unwrap(row))
-    used = asdict(after.spent)
-    spent = {name: value + used[name] - getattr(before.spent, name) for name, value in asdict(state.spent).items()}
-    return replace(state, helper=after, helpers=state.helpers + (state.helper is None), spent=Spent(**spent))
+    spent = state.spent.plus(after.spent.minus(before.spent))
+    return replace(state, helper=after, helpers=state.helpers + (state.helper is None), spent=spent)
 
 
 def unwrap(row: Step) -> Step:
-    """Return the row of a helper's run that a row of ours holds."""
-    inner = json.loads(row.body)["row"]
-    return Step(run=row.run, seq=inner["seq"], kind=StepKind(inner["kind"]), key=inner["key"], body=dump(inner["body"]))
+    """Return the row of a helper's run that a row of ours holds. A budget that both share is used up for both."""
+    body = json.loads(row.body)
+    inner = body["row"]
+    own = inner["body"] | ({"refused": body["refused"]} if "refused" in body else {})
+    return Step(run=row.run, seq=inner["seq"], kind=StepKind(inner["kind"]), key=inner["key"], body=dump(own))
+
+
+def _after_compact(state: State, _row: Step, body: Message) -> State:
+    """Put the stubs in their places; a call whose result is gone may be made again."""
+    stubs = {int(place): text for place, text in body["stubs"].items()}
+    messages = [
+        dump(json.loads(message) | {"content": stubs[place]}).encode("utf-8", "replace") if place in stubs else message
+        for place, message in enumerate(state.messages)
+    ]
+    return replace(
+        state,
+        messages=tuple(messages),
+        asked={signature: place for signature, place in state.asked.items() if place not in stubs},
+        counted_tokens=body["left"],
+        counted_messages=len(messages),
+    )
 
 
 def _after_end(state: State, _row: Step, body: Message) -> State:
@@ -250,17 +293,24 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
     StepKind.PATCH: _after_patch,
     StepKind.ASK: _after_ask,
     StepKind.HELPER: _after_helper,
+    StepKind.COMPACT: _after_compact,
     StepKind.END: _after_end,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back for a request, the digest of its bytes, how long it took, and whether a call stood in its text."""
+    """What came back for a request, the digest of its bytes, how long it took, and whether a call stood in its text.
+
+    `reasoning_field` is where the kept message holds its thinking; "" keeps it beside, and does not send it again.
+    `gpu_seconds` are those of the try that was answered alone: waiting between tries costs time, and no GPU.
+    """
 
     completion: Completion
     asked_with: str
     seconds: float
+    gpu_seconds: float = 0.0
+    reasoning_field: str = "reasoning_content"
     has_leaked: bool = False
 
 
@@ -279,13 +329,16 @@ class Rows:
     def model(self, state: State, answer: Answer) -> Step:
         """Keep an answer."""
         completion = answer.completion
-        message, faults = write_answer(completion, state.seq)
+        message, faults = write_answer(completion, state.seq, reasoning_field=answer.reasoning_field)
         body: Message = {"message": message, "finish": completion.finish.value, "usage": _usage(completion.usage)}
         if faults:
             body["faults"] = faults
+        if completion.reasoning and not answer.reasoning_field:
+            body["reasoning"] = _sound(completion.reasoning)
         if answer.has_leaked:
             body["leaked"] = True
         body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
+        body["gpu_seconds"] = round(answer.gpu_seconds, 3)
         return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)
 
     def tool(
@@ -322,6 +375,11 @@ class Rows:
         inner = {"seq": step.seq, "kind": step.kind.value, "key": step.key, "body": json.loads(step.body)}
         return self._row(state, StepKind.HELPER, f"helper:{state.pending[0].key}:{step.seq}", {"row": inner})
 
+    def compact(self, state: State, stubs: Mapping[int, str], *, tokens: int, left: int) -> Step:
+        """Shorten old results. `tokens` is what the prompt would have had, `left` about what it has then."""
+        body = {"stubs": {str(place): text for place, text in stubs.items()}, "tokens": tokens, "left": left}
+        return self._row(state, StepKind.COMPACT, f"compact:{state.seq}", body)
+
     def end(self, state: State, why: EndReason, text: str) -> Step:
         return self._row(state, StepKind.END, "end", {"why": why.value, "text": text})
 
@@ -330,18 +388,21 @@ class Rows:
 
 
 def _usage(usage: Usage) -> Message:
-    return {"prompt": usage.prompt, "cached": usage.cached, "completion": usage.completion}
+    told = {"prompt": usage.prompt, "cached": usage.cached, "completion": usage.completion}
+    return told | ({"reasoning": usage.reasoning} if usage.reasoning else {})
 
 
-def write_answer(completion: Completion, seq: int) -> tuple[Message, dict[str, str]]:
+def write_answer(
+    completion: Completion, seq: int, *, reasoning_field: str = "reasoning_content"
+) -> tuple[Message, dict[str, str]]:
     """Return the assistant's message as it is kept and sent again, and what is wrong with its calls by number.
 
     Ids and sound arguments stay as they came. Arguments that are no JSON object would make servers refuse every
     later request, so they are kept as an empty one; a cut answer keeps no call.
     """
     message: Message = {"role": "assistant", "content": _sound(completion.text)}
-    if completion.reasoning:
-        message["reasoning_content"] = _sound(completion.reasoning)
+    if completion.reasoning and reasoning_field:
+        message[reasoning_field] = _sound(completion.reasoning)
     faults: dict[str, str] = {}
     calls: list[Message] = []
     ids: set[str] = set()

@@ -9,11 +9,14 @@ from typing import Any, Final
 
 from bot.agent.fork import Asked, Fork, fork_run
 from bot.agent.loop import Head
+from bot.agent.profiles import make_head, recall_profile
 from bot.bootstrap.named_files import read_named
 from bot.bootstrap.replay import ReplayReport, read_stored
 from bot.bootstrap.replay_text import StoredRun
 from bot.bootstrap.worker import open_model
+from bot.domain.agent_profile import AgentProfile
 from bot.domain.letters import decode_text
+from bot.domain.transcript import Budget
 from bot.domain.unseen import make_harmless
 from bot.domain.wellformed import fault_of_web_address
 from bot.errors import Reason, Refused
@@ -41,15 +44,16 @@ def fork_stored(settings: Settings, name: str, order: ForkOrder, *, as_json: boo
     prompt = decode_text(read_named(order.prompt, most=MAX_PROMPT)).strip() if order.prompt else None
     if not stored.steps:
         raise Refused(f"No model worked on {stored.run}, so there is nothing to fork.", Reason.NOT_FOUND)
-    budget = settings.model_budget()
-    fork = asyncio.run(_ask(stored, order.step, place, Head(place, budget, system=prompt), settings))
+    profile = recall_profile(stored.steps) or AgentProfile()
+    head = make_head(place, settings.model_budget(), profile, system=prompt)
+    fork = asyncio.run(_ask(stored, order.step, place, head, profile.limit(settings.model_budget())))
     text = json.dumps(_as_json(stored, fork), indent=2) if as_json else "\n".join(_write(stored, fork))
     return ReplayReport(ok=True, text=text)
 
 
-async def _ask(stored: StoredRun, step: int, place: ModelPlace, head: Head, settings: Settings) -> Fork:
+async def _ask(stored: StoredRun, step: int, place: ModelPlace, head: Head, budget: Budget) -> Fork:
     async with open_model(place) as model:
-        return await fork_run(stored.steps, at=step, model=model, head=head, budget=settings.model_budget())
+        return await fork_run(stored.steps, at=step, model=model, head=head, budget=budget)
 
 
 def _find_place(settings: Settings, order: ForkOrder) -> ModelPlace:

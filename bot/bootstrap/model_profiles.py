@@ -1,5 +1,6 @@
 """The profiles of models and the table of GPUs, read from TOML: those that come along, and profiles of one's own."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bot.bootstrap.named_files import read_named
 from bot.domain.model_launch import OPTIONS
 from bot.domain.model_profile import CacheKind, CacheLayers, Draft, Flag, Gpu, ModelProfile
+from bot.domain.reasoning import Effort, Reasoning
 from bot.errors import ConfigError, Problem, Reason, Refused
 
 _IN_WHEEL: Final = Path(__file__).with_name("sglang")
@@ -98,6 +100,18 @@ class _Draft(_Table):
         return Draft(gb=self.gb, is_allowance=self.is_allowance, layers=self.layers, flags=flags)
 
 
+_Fields = dict[str, str | int | float | bool | dict[str, str | int | float | bool]]
+
+
+class _Reasoning(_Table):
+    field: Literal["reasoning_content", "reasoning", ""] = "reasoning_content"
+    efforts: dict[Literal["none", "low", "medium", "high", "max"], _Fields] = {}
+
+    def build(self) -> Reasoning:
+        efforts = {Effort(effort): json.dumps(fields, sort_keys=True) for effort, fields in self.efforts.items()}
+        return Reasoning(efforts=efforts, field=self.field)
+
+
 class _Profile(_Table):
     title: _Text
     repository: Annotated[_Word, Field(min_length=1)]
@@ -117,6 +131,7 @@ class _Profile(_Table):
     cache: Annotated[list[_Cache], Field(min_length=1)]
     flags: list[_Flag] = []
     draft: _Draft | None = None
+    reasoning: _Reasoning = _Reasoning()
 
     @model_validator(mode="after")
     def _remembers_tokens(self) -> "_Profile":
@@ -125,12 +140,13 @@ class _Profile(_Table):
         return self
 
     def build(self, name: str) -> ModelProfile:
-        plain = self.model_dump(exclude={"cache", "flags", "draft", "notes", "sources"})
+        plain = self.model_dump(exclude={"cache", "flags", "draft", "notes", "sources", "reasoning"})
         return ModelProfile(
             name=name,
             cache=tuple(part.build() for part in self.cache),
             flags=tuple(flag.build() for flag in self.flags),
             draft=self.draft.build() if self.draft else None,
+            reasoning=self.reasoning.build(),
             notes=tuple(self.notes),
             sources=tuple(self.sources),
             **plain,
@@ -168,6 +184,15 @@ def find_profile(name: str) -> ModelProfile:
         return _Profile.model_validate(table).build(path.stem)
     except ValidationError as error:
         raise ConfigError(_problems(path, error)) from None
+
+
+def find_reasoning(profile: str, model: str) -> Reasoning:
+    """Return how a model thinks: after the profile of that name or path, else after one whose repository is the model's
+    name; where there is none nothing is known. Raises `Refused`, or `ConfigError` on faults."""
+    if profile:
+        return find_profile(profile).reasoning
+    known = (find_profile(name) for name in list_models())
+    return next((each.reasoning for each in known if each.repository.lower() == model.lower()), Reasoning())
 
 
 def load_gpus() -> tuple[Gpu, ...]:

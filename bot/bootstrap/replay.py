@@ -2,15 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from bot.agent.loop import Head
+from bot.agent.profiles import make_head, recall_profile
 from bot.agent.replay import Asked, Called, Event, Proposed, Replay, Told, replay_run
 from bot.bootstrap.replay_text import StoredRun, write_run, write_stages
 from bot.bootstrap.state import read_store
+from bot.domain.agent_profile import AgentProfile
+from bot.domain.run_account import tell_profile
+from bot.domain.transcript import Step
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Refused, Rejected
 from bot.render.words import write_count, write_line
@@ -36,7 +39,7 @@ def replay_stored(settings: Settings, name: str, *, as_json: bool, with_requests
     if not stored.steps:
         text = _dump(_stages_as_json(stored)) if as_json else "\n".join(write_stages(stored))
         return ReplayReport(ok=True, text=text)
-    replay = replay_run(stored.run, stored.steps, opening=_read_opening(settings))
+    replay = replay_run(stored.run, stored.steps, opening=_read_opening(settings, stored.steps))
     if as_json:
         text = _dump(_as_json(stored, replay, with_requests=with_requests))
     else:
@@ -67,11 +70,12 @@ def read_stored(settings: Settings, name: str) -> StoredRun:
     )
 
 
-def _read_opening(settings: Settings) -> str:
-    """Return what requests begin with now; "" where no model is configured, or not rightly."""
+def _read_opening(settings: Settings, steps: Sequence[Step]) -> str:
+    """Return what requests of the run's profile begin with now; "" where no model is configured, or not rightly."""
     place = settings.model_place()
     try:
-        return Head(place, settings.model_budget()).text if place else ""
+        profile = recall_profile(steps) or AgentProfile()
+        return make_head(place, settings.model_budget(), profile).text if place else ""
     except Rejected:
         return ""
 
@@ -97,6 +101,7 @@ def _stages_as_json(stored: StoredRun) -> dict[str, Any]:
 def _as_json(stored: StoredRun, replay: Replay, *, with_requests: bool) -> dict[str, Any]:
     return _head_as_json(stored) | {
         "model": True,
+        "profile": tell_profile(stored.steps) or None,
         "rows": replay.rows,
         "ended": replay.ended.value if replay.ended else None,
         "text": replay.text,

@@ -8,6 +8,7 @@ from typing import Final
 from bot.agent.replay import Asked, Called, Event, Match, Proposed, Replay, Told
 from bot.domain.incident import Incident
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
+from bot.domain.run_account import tell_profile
 from bot.domain.transcript import Step
 from bot.domain.unseen import make_harmless
 from bot.render.words import write_count, write_line
@@ -38,6 +39,7 @@ def write_run(stored: StoredRun, replay: Replay, *, with_requests: bool) -> list
     lines = [
         make_harmless(f'{replay.run}: "{write_line(incident.title)}" ({write_line(incident.service)})'),
         f"{write_count(replay.rows, 'row')}, {write_count(len(replay.requests), 'answer')}, ended: {ended}",
+        *([make_harmless(f"profile {write_line(profile)}")] if (profile := tell_profile(stored.steps)) else []),
     ]
     for event in replay.events:
         lines += ["", *_write_event(event, stored.step_times, with_requests=with_requests)]

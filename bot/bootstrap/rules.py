@@ -1,11 +1,14 @@
 """The rulebook, the playbooks and the redactor, from the configuration."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 
 from bot.agent.redaction import Redactor, load_redactor
+from bot.bootstrap.profiles import check_profiles, find_efforts, load_profiles
+from bot.domain.agent_profile import AgentProfile
 from bot.domain.patch import PatchLimits
 from bot.domain.playbook import Playbook, parse_playbook
 from bot.errors import ConfigError, Problem, Refused
@@ -26,14 +29,18 @@ def read_secret_file(path: Path) -> str:
 
 
 def load_rules(settings: Settings) -> Rulebook:
+    policy = settings.approval_policy()
+    playbooks, profiles = _load_agent(settings.playbook_dirs, policy.approvers)
     return Rulebook(
         roster=settings.roster(),
         services=settings.service_map(),
         routes=settings.route_list(),
         escalations=settings.escalation_map(),
-        policy=settings.approval_policy(),
+        policy=policy,
         channels=tuple(settings.channels),
-        playbooks=load_playbooks(settings.playbook_dirs),
+        playbooks=playbooks,
+        profiles=profiles,
+        reasoning=find_efforts(settings, profiles),
         auth_paths=settings.approval.auth_paths,
         patch_limits=PatchLimits(
             bytes=settings.limits.patch_bytes, files=settings.limits.patch_files, lines=settings.limits.patch_lines
@@ -42,6 +49,25 @@ def load_rules(settings: Settings) -> Rulebook:
         question_wait=timedelta(seconds=settings.model.question_seconds),
         has_model=settings.model_place() is not None,
     )
+
+
+def _load_agent(
+    folders: tuple[Path, ...], approvers: tuple[str, ...]
+) -> tuple[tuple[Playbook, ...], Mapping[str, AgentProfile]]:
+    """Read playbooks and profiles. Raises `ConfigError` with all that is wrong with both."""
+    problems, playbooks, profiles = list[Problem](), tuple[Playbook, ...](), dict[str, AgentProfile]()
+    try:
+        playbooks = load_playbooks(folders)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        profiles |= load_profiles(folders, approvers)
+        problems += check_profiles(playbooks, profiles)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return playbooks, profiles
 
 
 def load_playbooks(folders: tuple[Path, ...]) -> tuple[Playbook, ...]:

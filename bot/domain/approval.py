@@ -159,7 +159,7 @@ def request_approval(
     if not risk and (draft.verified is None or not draft.verified.is_verified):
         risk = ("not verified in the sandbox",)
     paths = tuple(dict.fromkeys(p for change in draft.patch.files for p in (change.path, change.old_path) if p))
-    scope = Scope(service=draft.service, paths=paths, kinds=kinds_of(risk), author=draft.author)
+    scope = Scope(service=draft.service, paths=paths, kinds=kinds_of(risk), author=draft.author, only=draft.approvers)
     policy = _narrow(policy, scope)
     return Approval(
         incident=draft.incident,

@@ -21,12 +21,16 @@ NOBODY_HERE: Final = "Nobody may approve this patch: no person is named by [appr
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What a policy looks at in a patch. Without a service nothing is known of it, and every rule applies."""
+    """What a policy looks at in a patch. Without a service nothing is known of it, and every rule applies.
+
+    `only` are the people that the profile of the agent leaves to approve it; () = all of the policy's.
+    """
 
     service: str = ""
     paths: tuple[str, ...] = ()
     kinds: tuple[RiskKind, ...] = ()
     author: str = ""
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,7 @@ class ApprovalPolicy:
         """Return the policy as it stands for one patch, with the rules it touches applied. Twice is once."""
         mine = [rule for rule in self.rules if rule.applies_to(scope)]
         named = [rule.approvers for rule in mine if rule.approvers is not None]
+        named += [scope.only] if scope.only else []
         lengths = [rule.expiry for rule in mine if rule.expiry is not None]
         return replace(
             self,

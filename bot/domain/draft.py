@@ -79,7 +79,10 @@ class DraftState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A proposed patch on `base`, meant for `branch` of the service's repository."""
+    """A proposed patch on `base`, meant for `branch` of the service's repository.
+
+    `approvers` are the people that the profile of the agent leaves to approve it; () = all of the policy's.
+    """
 
     incident: str
     patch: Patch
@@ -94,6 +97,7 @@ class Draft:
     created_at: datetime
     notes: tuple[str, ...] = ()
     service: str = ""
+    approvers: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from bot.domain.reasoning import Reasoning
 
 GB: Final = 10**9
 """Vendors count memory and files in these; a card reports a little more than its data sheet promises."""
@@ -103,6 +105,7 @@ class ModelProfile:
     draft: Draft | None = None
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    reasoning: Reasoning = field(default_factory=Reasoning)
 
     @property
     def weights_bytes(self) -> int:

@@ -56,6 +56,7 @@ class Playbook:
     has to stay up for `stay_up_seconds` after. For "slow" a request is timed `tries` times: its median is red from
     `slow_factor` times that of an old commit, and at least `slow_floor_ms` more. A "check" that
     is green at the head is run `tries` times there.
+    `agent` names the profile of the model's run that follows.
     `text` is a Jinja2 template rendered with the incident, for people and for the model.
     """
 
@@ -77,6 +78,7 @@ class Playbook:
     slow_floor_ms: int = 40
     tries: int = 5
     text: str = ""
+    agent: str = "patch"
     tools: tuple[str, ...] = ()
     approval: Mapping[str, str] = field(default_factory=dict)
 
@@ -169,6 +171,9 @@ def _check_texts(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield "name", "name must be lower-case letters, digits and hyphens, at most 63 of them"
     if not isinstance(title, str) or not 0 < len(title.strip()) <= 200:
         yield "title", "title must be a text of 1 to 200 characters"
+    agent = values.get("agent", Playbook.agent)
+    if not isinstance(agent, str) or not _NAME.fullmatch(agent):
+        yield "agent", "agent must be the name of a profile: lower-case letters, digits and hyphens"
     for key in ("evidence", "tools"):
         value = values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
@@ -233,6 +238,7 @@ def _build(values: Mapping[str, object], text: str) -> Playbook:
         slow_floor_ms=number("slow_floor_ms", Playbook.slow_floor_ms),
         tries=number("tries", Playbook.tries),
         text=text,
+        agent=str(values.get("agent", Playbook.agent)),
         tools=texts("tools", ()),
         approval=table("approval"),
     )

@@ -38,6 +38,7 @@ class Verb(StrEnum):
     BREAK = "break"
     ROLLBACK = "rollback"
     ANSWER = "answer"
+    THINK = "think"
 
     @property
     def needs_digest(self) -> bool:

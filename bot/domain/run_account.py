@@ -1,7 +1,7 @@
 """What the agent did, step by step, from its transcripts: what it called, what came back, and what that cost."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -81,6 +81,8 @@ def tell_steps(steps: Iterable[Step]) -> tuple[StepLine, ...]:
             lines[at] = replace(lines[at], result=result, seconds=seconds, is_waiting=False)
         elif step.kind is StepKind.NOTE:
             lines.append(StepLine(call="reminded", result=str(body["message"]["content"])))
+        elif step.kind is StepKind.COMPACT:
+            lines.append(StepLine(call="shortened", result=tell_compaction(body)))
         elif step.kind is StepKind.END:
             lines.append(StepLine(call=f"ended: {body['why']}", result=str(body["text"])))
         lines += [StepLine(call="told", result=str(said["content"])) for said in body.get("said", ())]
@@ -108,6 +110,22 @@ def _tell_answer(body: dict[str, Any]) -> list[StepLine]:
         seconds=float(body["seconds"]),
     )
     return [first, *made[1:]]
+
+
+def tell_profile(steps: Sequence[Step]) -> str:
+    """Return the name of the profile that a run began with, and how its hash begins; "" where it is not stored."""
+    try:
+        kept = json.loads(steps[0].body)["profile"]
+        return f"{str(kept['name'])[:60]} {str(kept['digest'])[:12]}"
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return ""
+
+
+def tell_compaction(body: Mapping[str, Any]) -> str:
+    """Say what a row that shortens old results did."""
+    count = len(body["stubs"])
+    what = "1 old result was" if count == 1 else f"{count:,} old results were"
+    return f"{what} shortened to a line each: {body['tokens']:,} tokens of prompt became about {body['left']:,}"
 
 
 def _find_point(arguments: str) -> str:

@@ -19,7 +19,8 @@ class StepKind(StrEnum):
     """TASK opens a run and END closes it; PATCH is a proposal, NOTE a reminder from the loop itself.
 
     ASK is a question to people: the run waits until the call that asks it has its answer. HELPER holds one row of a
-    helper's own small run, which answers a call of the model's.
+    helper's own small run, which answers a call of the model's. COMPACT puts a line in the place of each of some old
+    results.
     """
 
     TASK = "task"
@@ -29,6 +30,7 @@ class StepKind(StrEnum):
     PATCH = "patch"
     ASK = "ask"
     HELPER = "helper"
+    COMPACT = "compact"
     END = "end"
 
 
@@ -45,17 +47,22 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What one run may use: answers, tokens (prompt tokens count less what the server had cached), seconds, and
-    characters read by tools. `answer_tokens` bounds one answer, `answer_seconds` the wait for it."""
+    """What one run may use: answers, tokens (prompt tokens count less what the server had cached; reasoning is a part
+    of the answers), seconds of the server's `gpus`, seconds in all, and characters read by tools. `answer_tokens`
+    bounds one answer, `answer_seconds` the wait for it. From `context_tokens` on old results are shortened."""
 
     steps: int = 40
     prompt_tokens: int = 400_000
     cached_tokens: int = 4_000_000
     completion_tokens: int = 60_000
+    reasoning_tokens: int = 60_000
+    gpu_seconds: float = 7_200.0
+    gpus: int = 1
     seconds: float = 900.0
     tool_bytes: int = 200_000
     answer_tokens: int = 8_192
     answer_seconds: float = 300.0
+    context_tokens: int = 40_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +85,17 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
-    """What a finished run leaves: why it ended, its last words, its proposals (oldest first)."""
+    """What a finished run leaves: why it ended, its last words, its proposals (oldest first).
+
+    At a limit `text` names it, and `so_far` are the newest words of the model before. `approvers` are the people that
+    the run's profile leaves to approve; () = all of the policy's.
+    """
 
     why: EndReason
     text: str
     proposals: tuple[Proposal, ...] = ()
+    so_far: str = ""
+    approvers: tuple[str, ...] = ()
 
     @property
     def repairs(self) -> int:

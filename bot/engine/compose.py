@@ -37,11 +37,12 @@ from bot.render.severity import render_raised
 from bot.render.todo import list_todo
 from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.why import render_why
-from bot.render.wish import changes_button, render_wish, revert_button
+from bot.render.wish import changes_button, render_wish, revert_button, think_button
 from bot.services import asking, dead_channel, modelling, questions, reverting, rollback, unreached
 from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
+from bot.services.thinking import find_harder
 from bot.services.why import Account, read_account, write_file
 from bot.services.wishes import base_run, list_wishes
 
@@ -136,6 +137,8 @@ class Composer:
         pause = find_pause(work, incident.id) if running else None
         running = None if pause else running
         message = render_status(incident, results, running=running, failed=failed, now=work.now, notes=notes)
+        if find_harder(work, incident, self._rules) is not None:
+            message = replace(message, buttons=(*message.buttons, think_button(incident.id)))
         if failed:  # there may be no findings to offer it with
             message = add_rollback(message, incident, self._rules.services.get(incident.service))
         return replace(message, headline=f"Investigation waits: {pause}", tone=Tone.WARN) if pause else message

@@ -3,7 +3,16 @@
 import asyncio
 
 from bot.domain.incident import IncidentState
-from bot.metrics import DEAD_LETTERS, EFFECTS_OLDEST, EFFECTS_OPEN, INBOX_OLDEST, INBOX_PENDING, INCIDENTS_OPEN, PAUSED
+from bot.metrics import (
+    DEAD_LETTERS,
+    EFFECTS_OLDEST,
+    EFFECTS_OPEN,
+    INBOX_OLDEST,
+    INBOX_PENDING,
+    INCIDENTS_OPEN,
+    MODEL_SPENT,
+    PAUSED,
+)
 from bot.ports.deliveries import DeliveryBox
 from bot.ports.work import Store
 from bot.services.pause import find_pause
@@ -28,9 +37,14 @@ class Gauges:
             waiting, oldest = work.effects.backlog()
             paused = find_pause(work) is not None
             states = work.incidents.count_open()
+            spent = work.model_spend.today()
         EFFECTS_OPEN.set(waiting)
         EFFECTS_OLDEST.set(oldest)
         PAUSED.set(paused)
         for state in IncidentState:
             if state is not IncidentState.RESOLVED:
                 INCIDENTS_OPEN.labels(state=state.value).set(states.get(state, 0))
+        MODEL_SPENT.clear()
+        for service, used in spent.items():
+            for kind, amount in used.measures():
+                MODEL_SPENT.labels(service=service, kind=kind).set(amount)

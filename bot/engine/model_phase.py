@@ -4,18 +4,26 @@ anything, and ends as soon as nobody needs its answer."""
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
+from bot.agent.loop import TRIES
+from bot.agent.marks import keep_profile
+from bot.agent.profiles import recall_profile
 from bot.agent.transcript import Rows, add_said, fold, list_said, redact_step, takes_said
+from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.ask import Inquiry
 from bot.domain.investigation import Job
+from bot.domain.reasoning import Reasoning
+from bot.domain.spending import Budgets
 from bot.domain.todo import wrote_todo
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.phases import Phase
+from bot.engine.spending import Spending, end_of
 from bot.engine.tools import UnitWork
 from bot.errors import Reason, Refused, Unavailable
 from bot.metrics import MODEL_RUNS, MODEL_TOKENS
@@ -27,9 +35,12 @@ from bot.services import asking, modelling, questions, steering
 from bot.services.modelling import ModelArgs, read_args
 from bot.services.rulebook import Rulebook
 from bot.services.steering import Hint
+from bot.services.thinking import find_effort
+from bot.services.wishes import base_run
 
 log = structlog.get_logger(__name__)
 LOOK = 1.0
+QUESTION, PATCH = Mode.QUESTION.value, Mode.PATCH.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +55,7 @@ class ModelTools:
     localize: Callable[[Job], Awaitable[Job]]
     patience: float = 3600.0
     together: int = 2
+    budgets: Budgets = field(default_factory=Budgets)
 
 
 class Matter(Protocol):
@@ -74,8 +86,11 @@ class ModelPhase(UnitWork):
     def __init__(self, store: Store, rules: Rulebook, tools: ModelTools) -> None:
         super().__init__(store, rules)
         self._tools = tools
+        self._profiles: dict[str, AgentProfile] = {}
         self._heard: dict[str, frozenset[str]] = {}
         self._hints: dict[str, tuple[Hint, ...]] = {}
+        hold = timedelta(seconds=tools.budget.answer_seconds * TRIES)
+        self._spending = Spending(store, tools.budgets, hold=hold)
 
     def phase(self) -> Phase:
         return Phase(name="model", run=self._run, failed=self._failed, together=self._tools.together, patience=0)
@@ -157,13 +172,22 @@ class ModelPhase(UnitWork):
         self._heard[args.run] = list_said(steps)
         await self._in_unit(lambda w: self._listen(w, args))
         tools = self._tools
+        effort = await self._in_unit(lambda w: find_effort(w, args.incident, args.run))
+        profile = recall_profile(steps) or self._choose_profile(job, effort)
         model_job = ModelJob(
             job=await tools.localize(job),
-            place=tools.place,
+            place=self._place(profile),
             budget=tools.budget,
+            profile=profile,
             steps=steps,
             has_people=not questions.is_question(args.run),
         )
+        refused = await asyncio.to_thread(self._spending.begin, args.run, job.service.name, steps)
+        if refused:
+            await asyncio.to_thread(modelling.record_step, self._store, end_of(steps, refused))
+            await asyncio.to_thread(self._spending.end, args.run)
+            return await self._read_conclusion(args.run)
+        self._profiles[args.run] = profile
         task = asyncio.create_task(tools.drafter.draft(model_job, self._store_step), name=f"model {args.run}")
         try:
             while not task.done():
@@ -177,13 +201,35 @@ class ModelPhase(UnitWork):
                 await asyncio.wait({task})
             self._heard.pop(args.run, None)
             self._hints.pop(args.run, None)
+            self._profiles.pop(args.run, None)
+            await asyncio.to_thread(self._spending.end, args.run)
         state = fold(await self._in_unit(lambda w: w.transcripts.of(args.run)))
         return state.waits or state.conclusion
+
+    def _place(self, profile: AgentProfile) -> ModelPlace:
+        """Return where the model answers, told how long it may think."""
+        place = self._tools.place
+        reasoning = self._rules.reasoning.get(profile.name, Reasoning())
+        return replace(place, extra=reasoning.add_to(place.extra, profile.effort), reasoning_field=reasoning.field)
+
+    def _choose_profile(self, job: Job, effort: str) -> AgentProfile:
+        """Return the profile of a run that begins: the playbook's, at the effort that a person asked for; where one
+        wants another patch, a profile that proposes."""
+        if job.questions:
+            return self._rules.profile(QUESTION)
+        named = self._rules.profile(job.playbook.agent)
+        if effort:
+            return replace(named, effort=effort)
+        is_wished = base_run(job.run) != job.run
+        return self._rules.profile(PATCH) if is_wished and named.mode is Mode.TRIAGE else named
 
     async def _store_step(self, step: Step) -> Step:
         """Redact with the secrets that only this process knows, store, and return what is stored."""
         clean = await self._add_hints(redact_step(step, self._tools.redact))
         _count(clean)
+        if clean.kind is StepKind.TASK:
+            clean = keep_profile(clean, self._profiles[step.run])
+        clean = await asyncio.to_thread(self._spending.take, clean)
         stored = await asyncio.to_thread(modelling.record_step, self._store, clean)
         self._heard[step.run] = self._heard.get(step.run, frozenset()) | list_said([stored])
         if wrote_todo(stored):
@@ -220,6 +266,6 @@ def _count(step: Step) -> None:
     if kind != StepKind.MODEL:
         return
     usage = body["usage"]
-    for kind in ("prompt", "cached", "completion"):
-        if usage[kind]:
+    for kind in ("prompt", "cached", "completion", "reasoning"):
+        if usage.get(kind):
             MODEL_TOKENS.labels(kind=kind).inc(usage[kind])

@@ -1,9 +1,10 @@
 """Who asks a model for a patch: in the running bot the worker process, in a test a script."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from bot.domain.agent_profile import AgentProfile
 from bot.domain.investigation import Job
 from bot.domain.transcript import Budget, Step
 from bot.ports.model import ModelPlace
@@ -14,7 +15,7 @@ StoreStep = Callable[[Step], Awaitable[Step]]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelJob:
-    """One run of the model: the investigation with all its results, and the rows of the run so far.
+    """One run of the model: the investigation with all its results, the profile, and the rows of the run so far.
 
     `has_people` says that somebody is there to be asked something.
     """
@@ -23,6 +24,7 @@ class ModelJob:
     place: ModelPlace
     budget: Budget
     steps: tuple[Step, ...] = ()
+    profile: AgentProfile = field(default_factory=AgentProfile)
     has_people: bool = False
 
 

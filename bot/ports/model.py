@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Finish(StrEnum):
@@ -25,11 +25,13 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Tokens. `cached` is None where the server does not say how much of the prompt it had already."""
+    """Tokens. `cached` is None where the server does not say how much of the prompt it had already; `reasoning` is a
+    part of `completion`, 0 where the server does not say."""
 
     prompt: int = 0
     cached: int | None = None
     completion: int = 0
+    reasoning: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,8 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPlace:
-    """Where a model answers. `extra` is a JSON object of further request fields ({"priority": 10})."""
+    """Where a model answers. `extra` is a JSON object of further request fields ({"priority": 10}); `reasoning_field`
+    is where a message that goes back holds its thinking, "" where that does not go back."""
 
     url: str
     name: str
@@ -53,6 +56,7 @@ class ModelPlace:
     proxy: str = ""
     ca_file: str = ""
     extra: str = ""
+    reasoning_field: str = "reasoning_content"
 
 
 OnDelta = Callable[[str, str], None]
@@ -67,4 +71,13 @@ class ModelClient(Protocol):
         Raises `Unavailable` (busy, silent, cut off, aborted: worth another try), `Rejected` (key, model or
         request are wrong), `LimitReached` (prompt too long for the model, or an answer without measure).
         """
+        ...
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """What a `ModelClient` may also be: one whose server tells how many tokens a prompt has."""
+
+    async def count_tokens(self, request: bytes) -> int | None:
+        """Return the exact number of a request's prompt tokens, None where the server does not tell. Raises nothing."""
         ...

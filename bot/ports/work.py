@@ -22,6 +22,7 @@ from bot.domain.incident import Incident, IncidentState
 from bot.domain.investigation import StageResult
 from bot.domain.linking import CodeOffer, LinkedAccount
 from bot.domain.past import PastIncident
+from bot.domain.spending import Spent
 from bot.domain.timeline import TimelineEvent
 from bot.domain.told_change import ToldChange
 from bot.domain.transcript import Step
@@ -344,6 +345,26 @@ class LinkCodes(Protocol):
     def note_wrong(self, channel: str, account: str) -> None: ...
 
 
+class ModelSpend(Protocol):
+    """What runs of the model used by day (UTC) and service, and what is reserved for the calls that they are at."""
+
+    def charge(self, run: str, service: str, spent: Spent) -> None:
+        """Count for today what a run has used beyond what was counted of it, and give up what it had reserved."""
+        ...
+
+    def reserve(self, run: str, service: str, amount: Spent, until: datetime) -> None:
+        """Set aside what a run's next call may use, until then at the latest."""
+        ...
+
+    def release(self, run: str) -> None:
+        """Give up what a run has reserved."""
+        ...
+
+    def today(self) -> Mapping[str, Spent]:
+        """Return by service what was used today, with what is reserved."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. `now` is fixed for its whole length."""
 
@@ -367,6 +388,7 @@ class UnitOfWork(Protocol):
     past_incidents: PastIncidents
     account_links: AccountLinks
     link_codes: LinkCodes
+    model_spend: ModelSpend
 
 
 class Store(Protocol):

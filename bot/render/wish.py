@@ -25,6 +25,11 @@ def changes_button(incident: str, digest: str) -> Button:
     return Button(id=encode_press(Verb.CHANGES, incident, digest=digest), label="Ask for changes", key="c", form=form)
 
 
+def think_button(incident: str) -> Button:
+    """Return the button that lets the model work once more at the next effort."""
+    return Button(id=encode_press(Verb.THINK, incident), label="Think harder", key="h")
+
+
 def revert_button(incident: str) -> Button:
     """Return the button that drafts the revert of the culprit in place of this patch."""
     return Button(id=encode_press(Verb.REVERT, incident), label="Revert instead", key="z")

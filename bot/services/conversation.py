@@ -30,6 +30,7 @@ from bot.services.rollback_ask import order_rollback
 from bot.services.rollout import order_ci
 from bot.services.rulebook import Rulebook
 from bot.services.steering import find_listening, steer
+from bot.services.thinking import think_harder
 from bot.services.triage import ask_triage
 from bot.services.why import tell_why
 
@@ -39,7 +40,7 @@ _DIGEST = 12
 _WITH_WORDS = frozenset({Verb.REJECT, Verb.BREAK, Verb.CHANGES})
 _HEX = "0123456789abcdef"
 
-HELP = """/incident list · status · why · ack · escalate · silence 1h|4h · resolve · triage
+HELP = """/incident list · status · why · ack · escalate · silence 1h|4h · resolve · triage · think
 /incident pause · continue · cancel: the agent's work, or agent off|on
   (then the id, e.g. INC-7)
 /oncall who · test
@@ -99,7 +100,7 @@ def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> s
     if button.verb in {Verb.MERGE, Verb.AGAIN, Verb.LOOK}:
         return _go_on(work, button, person, rules)
     require_role(person, Role.RESPONDER)
-    if button.verb in {Verb.CHANGES, Verb.REVERT}:
+    if button.verb in {Verb.CHANGES, Verb.REVERT, Verb.THINK}:
         return _redraft(work, press, button, person, rules)
     return _respond(work, button, person, rules)
 
@@ -122,6 +123,8 @@ def _respond(work: UnitOfWork, button: ButtonPress, person: Person, rules: Ruleb
 def _redraft(work: UnitOfWork, press: Press, button: ButtonPress, person: Person, rules: Rulebook) -> str:
     if button.verb is Verb.REVERT:
         return ask_revert(work, button.incident, person.id, rules)
+    if button.verb is Verb.THINK:
+        return think_harder(work, button.incident, person.id, rules)
     return ask_changes(work, button.incident, button.digest, person.id, _words_of(press), rules)
 
 
@@ -377,6 +380,7 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "continue"): _switch_to("on"),
     ("incident", "cancel"): _cancel,
     ("incident", "triage"): _ask_triage,
+    ("incident", "think"): _as_press(Verb.THINK),
     ("oncall", "who"): _who,
     ("oncall", "test"): _test_contacts,
     ("patch", "show"): _show_patch,

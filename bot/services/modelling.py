@@ -58,11 +58,17 @@ def start_model(work: UnitOfWork, incident: str, run: str) -> None:
     _tell(work, current, QUEUED, "The model is looking for a fix")
 
 
-def start_wished(work: UnitOfWork, incident: Incident, run: str) -> None:
+def start_wished(
+    work: UnitOfWork,
+    incident: Incident,
+    run: str,
+    *,
+    text: str = "The model is drafting another patch, as it was asked to",
+) -> None:
     """Queue a run that a person asked for."""
     args = {"incident": incident.id, "run": run, "attempt": "0", "since": work.now.isoformat()}
     work.phases.enqueue(PHASE, run, args)
-    _tell(work, incident, QUEUED, "The model is drafting another patch, as it was asked to", run=run)
+    _tell(work, incident, QUEUED, text, run=run)
 
 
 def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: Rulebook) -> Job | None:
@@ -185,14 +191,17 @@ def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclu
     why = _find_objection(work, incident, best) if best else "It proposes no patch"
     if best and not why:
         try:
-            _propose(work, incident, conclusion, rules, wish=wish)
+            _propose(work, incident, conclusion, rules, run=run, wish=wish)
         except Refused as refusal:
             why = f"Its patch is not proposed: {refusal}"
-    said = " ".join(conclusion.text.split())[:MAX_WORDS]
+    is_limit = conclusion.why is EndReason.LIMIT
+    said = " ".join((conclusion.so_far if is_limit else conclusion.text).split())[:MAX_WORDS]
     reason = "" if conclusion.why is EndReason.DONE else "; its run ended early"
+    reason += f": {conclusion.text.rstrip('.')}" if is_limit else ""
     what = f'It proposes "{best.title}"' if best and not why else why.rstrip(".")
     what += f". {tried[0].upper()}{tried[1:]}" if (tried := _tell_repairs(conclusion)) else ""
-    end_model(work, incident, run, f"The model has answered{reason}. {what}. In its words: {said or 'nothing'}")
+    told = "So far it says" if is_limit else "In its words"
+    end_model(work, incident, run, f"The model has answered{reason}. {what}. {told}: {said or 'nothing'}")
     return bool(best) and not why
 
 
@@ -209,15 +218,21 @@ def _find_objection(work: UnitOfWork, incident: str, best: Proposal) -> str:
 
 
 def _propose(
-    work: UnitOfWork, incident: str, conclusion: Conclusion, rules: Rulebook, *, wish: TimelineEvent | None = None
+    work: UnitOfWork,
+    incident: str,
+    conclusion: Conclusion,
+    rules: Rulebook,
+    *,
+    run: str = "",
+    wish: TimelineEvent | None = None,
 ) -> None:
     """Ask for the approval of the model's patch; one that a person asked for takes the place of the old one."""
     current, best = work.incidents.get(incident), conclusion.best
     assert best is not None
     notes = ("drafted by the model", *filter(None, [_tell_repairs(conclusion)]))
     drafted = Drafted(base=best.base, patch=best.patch, title=best.title, culprit=None, notes=notes)
-    draft = build_draft(work, current, drafted, best.verified, rules)
-    requester = wish.actor if wish is not None else find_requester(work, incident, current.run)
+    draft = replace(build_draft(work, current, drafted, best.verified, rules), approvers=conclusion.approvers)
+    requester = find_requester(work, incident, run) or find_requester(work, incident, current.run)
     takes = (wish.data["digest"],) if wish is not None else ()
     ask_approval(work, current, draft, rules, requester=requester, takes=takes)
     if current.run_state in {RunState.DONE, RunState.FAILED}:

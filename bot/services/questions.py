@@ -123,7 +123,10 @@ def end_model(work: UnitOfWork, incident: str, run: str, text: str) -> None:
 def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclusion, _rules: Rulebook) -> bool:
     """Give the model's last words as the answer. May be repeated. False: it proposes no patch."""
     text = conclusion.text.strip()
-    if conclusion.why is not EndReason.DONE:
+    if conclusion.why is EndReason.LIMIT:
+        early = f"The model's run ended early: {text.rstrip('.')}. Ask again later, or about less."
+        text = "\n\n".join(filter(None, [conclusion.so_far.strip(), early]))
+    elif conclusion.why is not EndReason.DONE:
         text = "\n\n".join(filter(None, [text, "The model's run ended early; ask again, about less."]))
     end_model(work, incident, run, text or "The model found no answer.")
     return False

@@ -4,19 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.approval_policy import ApprovalPolicy
 from bot.domain.ask import QUESTION_WAIT
 from bot.domain.linking import LIFETIME
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
 from bot.domain.patch import PatchLimits
 from bot.domain.playbook import Playbook
+from bot.domain.reasoning import Reasoning
 from bot.domain.routing import Route
 from bot.domain.service import Service
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rulebook:
-    """People, services, routes and policies. `channels` are all chat channels, for what no route claims."""
+    """People, services, routes and policies. `channels` are all chat channels, for what no route claims; `reasoning`
+    says how the model of each of the agent's profiles thinks."""
 
     roster: Roster
     services: Mapping[str, Service]
@@ -30,6 +33,12 @@ class Rulebook:
     link_life: timedelta = LIFETIME
     question_wait: timedelta = QUESTION_WAIT
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
+    profiles: Mapping[str, AgentProfile] = field(default_factory=dict)
+    reasoning: Mapping[str, Reasoning] = field(default_factory=dict)
+
+    def profile(self, name: str) -> AgentProfile:
+        """Return a profile of the agent; what has none of its own works with all tools."""
+        return self.profiles.get(name) or AgentProfile(name=name, mode=Mode(name) if name in set(Mode) else Mode.PATCH)
 
     def escalation(self, name: str) -> EscalationPolicy:
         """Return a policy by name; an alert nobody claims pages the first one, or else every admin."""

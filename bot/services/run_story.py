@@ -20,6 +20,7 @@ _WORDS: Final[Mapping[StepKind, str]] = {
     StepKind.PATCH: "The model proposes a patch",
     StepKind.HELPER: "A helper works on it",
     StepKind.ASK: "The model asks people",
+    StepKind.COMPACT: "Old results were shortened",
     StepKind.END: "The model's run has ended",
 }
 

@@ -5,7 +5,8 @@ from bot.domain.subject import Subject
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 
-ASKED = frozenset({"triage_asked", "changes_asked"})
+THINKS = "think_harder"
+ASKED = frozenset({"triage_asked", "changes_asked", THINKS})
 """Timeline events by which a person asks for a run; the patch that it yields is asked for by that person."""
 PUT_UP = frozenset({"patch_ready", "rollback_ready"})
 """Timeline events by which something is put up for approval."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.incident import Incident
-from bot.domain.run_account import StepLine, add_up, tell_steps, write_short, write_tokens, write_whole
+from bot.domain.run_account import StepLine, add_up, tell_profile, tell_steps, write_short, write_tokens, write_whole
 from bot.domain.run_progress import Happening, fold_progress
 from bot.domain.todo import TodoItem, count_done, find_todo, write_item
 from bot.domain.unseen import make_harmless
@@ -33,6 +33,7 @@ class Account:
     lines: tuple[StepLine, ...]
     course: tuple[Happening, ...]
     todo: tuple[TodoItem, ...] = ()
+    profile: str = ""
 
 
 def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
@@ -42,11 +43,19 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
     if not runs:
         raise Refused(f"{current.id} was not investigated, so there is nothing to tell.", Reason.NOT_FOUND)
     story = read_story(work, run or runs[-1])
-    lines = [line for name in story.transcripts for line in tell_steps(work.transcripts.of(name))]
-    todo = next((found for name in reversed(story.transcripts) if (found := find_todo(work.transcripts.of(name)))), ())
+    transcripts = [work.transcripts.of(name) for name in story.transcripts]
+    lines = [line for steps in transcripts for line in tell_steps(steps)]
+    todo = next((found for steps in reversed(transcripts) if (found := find_todo(steps))), ())
+    profiles = dict.fromkeys(filter(None, map(tell_profile, transcripts)))
     course = tuple(row for row in story.happenings if row.kind in _TOLD)
-    state = fold_progress(story.happenings).status.value
-    return Account(story=story, state=state, lines=tuple(lines), course=course, todo=todo)
+    return Account(
+        story=story,
+        state=fold_progress(story.happenings).status.value,
+        lines=tuple(lines),
+        course=course,
+        todo=todo,
+        profile=", ".join(profiles),
+    )
 
 
 def tell_why(work: UnitOfWork, incident: str, channel: str) -> str:
@@ -72,6 +81,7 @@ def write_account(account: Account) -> str:
         told = [_write_row(row) for row in account.course]
         return make_harmless("\n".join([*head, "No model worked on it.", *told[-MOST_LINES:]]))
     cost = add_up(account.lines)
+    head += [f"profile {account.profile}"] if account.profile else []
     head.append(f"{len(account.lines)} steps, {cost.seconds:.0f} s")
     head.append(f"{write_tokens(cost.prompt)} tokens, {cost.cached_share} % cached")
     numbered = [write_short(number, line, WIDTH) for number, line in enumerate(account.lines, start=1)]
@@ -86,7 +96,9 @@ def write_account(account: Account) -> str:
 def write_file(account: Account) -> str:
     """Return the whole account: the course of the run, then every step with its arguments and its result."""
     cost = add_up(account.lines)
-    parts = [f"{account.story.run} {account.state}", "", *(_write_row(row) for row in account.course), ""]
+    head = f"{account.story.run} {account.state}"
+    head += f", profile {account.profile}" if account.profile else ""
+    parts = [head, "", *(_write_row(row) for row in account.course), ""]
     if account.todo:
         parts += [f"Plan, {count_done(account.todo)}:", *(write_item(item) for item in account.todo), ""]
     for number, line in enumerate(account.lines, start=1):

@@ -30,6 +30,7 @@ from bot.ports.work import (
     Incidents,
     Investigations,
     LinkCodes,
+    ModelSpend,
     PastIncidents,
     Phases,
     Postings,
@@ -47,13 +48,14 @@ from bot.store.outbox import PROMISED, SqlChatEvents, SqlEffects, SqlPostings, S
 from bot.store.past import SqlPastIncidents
 from bot.store.patches import SqlApprovals, SqlCIRuns, SqlDrafts
 from bot.store.postgres import Member, open_postgres
+from bot.store.spending import SqlModelSpend
 from bot.store.told import SqlToldChanges
 from bot.store.transcripts import SqlTranscripts, StepWriter
 from bot.store.trouble import as_unavailable
 from bot.store.turn import Turn
 
 BUSY_MS = 10_000
-NEWEST = "0007"
+NEWEST = "0008"
 VERSION_TABLE = "nightshift_version"
 
 
@@ -145,6 +147,7 @@ class SqlUnit:
     past_incidents: PastIncidents
     account_links: AccountLinks
     link_codes: LinkCodes
+    model_spend: ModelSpend
 
 
 def _unit(session: Session, now: datetime, phases: Phases, member: Member | None) -> SqlUnit:
@@ -169,6 +172,7 @@ def _unit(session: Session, now: datetime, phases: Phases, member: Member | None
         past_incidents=SqlPastIncidents(session),
         account_links=SqlAccountLinks(session),
         link_codes=SqlLinkCodes(session, now),
+        model_spend=SqlModelSpend(session, now),
     )
 
 

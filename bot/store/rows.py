@@ -49,6 +49,10 @@ def _json() -> Any:  # noqa: ANN401 -- SQLModel's Field returns Any
     return Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
+def _count() -> Any:  # noqa: ANN401 -- SQLModel's Field returns Any
+    return Field(default=0, sa_type=BigInteger)
+
+
 class IncidentRow(SQLModel, table=True):
     __tablename__ = "incident"
     number: int | None = Field(default=None, sa_column=Column(BigKey, primary_key=True, autoincrement=True))
@@ -90,6 +94,26 @@ class StepRow(SQLModel, table=True):
     key: str
     at: datetime = _time()
     body: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class SpendRow(SQLModel, table=True):
+    """What a run of the model used in one day (UTC, "2026-11-20"); `held` counts too, until its time."""
+
+    __tablename__ = "model_spend"
+    __table_args__ = (Index("model_spend_of", "day", "service"),)
+    run: str = Field(primary_key=True)
+    day: str = Field(primary_key=True)
+    service: str
+    steps: int = _count()
+    prompt: int = _count()
+    cached: int = _count()
+    completion: int = _count()
+    reasoning: int = _count()
+    gpu_seconds: float = 0.0
+    seconds: float = 0.0
+    tool_bytes: int = _count()
+    held: dict[str, Any] = _json()
+    held_until: datetime | None = _time(nullable=True)
 
 
 class DraftRow(SQLModel, table=True):

@@ -42,7 +42,7 @@ def describe_run(account: Account) -> RunScreen:
     return RunScreen(
         account=account,
         number=account.story.run.rpartition(":")[2],
-        facts=tuple(_tell_facts(account.lines)),
+        facts=(*_tell_facts(account.lines), *([("Profile", account.profile)] if account.profile else [])),
         todo=tuple(write_item(item) for item in account.todo),
         steps=tuple(_view(number, line) for number, line in enumerate(account.lines[:MOST_STEPS], start=1)),
         left_out=max(0, len(account.lines) - MOST_STEPS),

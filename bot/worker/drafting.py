@@ -12,10 +12,12 @@ from pathlib import Path
 from bot.agent.briefing import write_task
 from bot.agent.inspecting import MAX_UNPARSED, Edited, Inspection, Linted
 from bot.agent.logs import Logs
-from bot.agent.loop import Agent, Head
+from bot.agent.loop import Agent
+from bot.agent.profiles import choose_tools, make_head
 from bot.agent.sources import Sources
 from bot.agent.tools.tool import Hands
 from bot.agent.tools.toolbox import Toolbox
+from bot.domain.agent_profile import Mode
 from bot.domain.conclusion import find_result
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
@@ -48,11 +50,12 @@ class ModelDrafting:
     async def draft(self, job: ModelJob, store: StoreStep) -> None:
         workshop = await Workshop.open(job.job, self._tools, has_people=job.has_people)
         async with self._open_model(job.place) as model:
+            proposes = job.profile.mode is Mode.PATCH and not job.job.questions
             agent = Agent(
                 model=model,
-                tools=Toolbox(workshop.hands, proposes=not job.job.questions),
-                head=Head(job.place, job.budget),
-                budget=job.budget,
+                tools=Toolbox(workshop.hands, choose_tools(job.profile), proposes=proposes),
+                head=make_head(job.place, job.budget, job.profile, steps=job.steps),
+                budget=job.profile.limit(job.budget),
                 append=store,
             )
             await agent.run(job.job.run, job.steps, workshop.write_task)

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.model import Completion, OnDelta
+from connectors.models.openai_count import Counter
 from connectors.models.openai_errors import find_error, load_json, make_error, read_refusal
 from connectors.models.openai_stream import Answer, EventReader, spoke_nonsense
 
@@ -44,6 +45,12 @@ class Client:
         self._url = endpoint(settings.url)
         self._ssl = trust(settings.ca_file)
         self._session: aiohttp.ClientSession | None = None
+        self._counter = Counter(
+            url=self._url.removesuffix(PATH) + "/tokenize",
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **self._authorization()},
+            proxy=settings.proxy or None,
+            trust=self._ssl,
+        )
 
     async def __aenter__(self) -> "Client":
         return self
@@ -68,12 +75,19 @@ class Client:
             text = f"The model server cannot be reached or broke off ({type(error).__name__})"
             raise Unavailable(text, Reason.UNREACHABLE) from error
 
+    async def count_tokens(self, request: bytes) -> int | None:
+        """`bot.ports.model.TokenCounter`, as far as the server tells."""
+        return await self._counter.count(self._open(), request)
+
+    def _authorization(self) -> dict[str, str]:
+        key = self._settings.api_key
+        return {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
+
     @asynccontextmanager
     async def _post(self, request: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send, and close the connection whatever happens before the answer's end: that stops the work there."""
         headers = {"Content-Type": "application/json", "X-Request-ID": uuid4().hex, "Accept-Encoding": "identity"}
-        if self._settings.api_key is not None:
-            headers["Authorization"] = f"Bearer {self._settings.api_key.get_secret_value()}"
+        headers |= self._authorization()
         async with asyncio.timeout(self._settings.first_seconds):
             response = await self._open().post(
                 self._url,

@@ -227,7 +227,15 @@ def read_usage(value: object) -> Usage | None:
         prompt=_count(value.get("prompt_tokens")),
         cached=None if cached is None else _count(cached),
         completion=_count(value.get("completion_tokens")),
+        reasoning=_read_reasoning(value),
     )
+
+
+def _read_reasoning(usage: Mapping[str, Any]) -> int:
+    """Return the tokens of thinking: SGLang tells them beside the others, OpenAI among their details."""
+    details = usage.get("completion_tokens_details")
+    inner = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    return _count(usage.get("reasoning_tokens")) or _count(inner)
 
 
 def _count(value: object) -> int:

@@ -24,6 +24,7 @@ from bot.domain.investigation import Collected, Drafted
 from bot.domain.linking import CodeOffer, LinkedAccount
 from bot.domain.past import PastIncident
 from bot.domain.patch import parse_patch
+from bot.domain.spending import Spent
 from bot.domain.timeline import GENESIS, hash_event, verify_chain
 from bot.domain.told_change import ToldChange
 from bot.errors import Reason, Refused
@@ -598,3 +599,19 @@ class TrailContract:
             work.green_logs.put("/repo", [log(f"job {number}", 2 + number) for number in range(MAX_JOBS - 1)])
             assert set(work.green_logs.of("/repo", ["tests", "style", "job 0"])) == {"tests", "job 0"}
             assert set(work.green_logs.of("/other", ["tests"])) == {"tests"}
+
+    def test_what_models_use_is_counted_once_by_day_with_what_is_reserved(self, rig):
+        half = Spent(steps=1, prompt=9_000_000_000, gpu_seconds=1.5)
+        with rig.store.begin() as work:
+            work.model_spend.charge("INC-1:1", "shop", half)
+            work.model_spend.charge("INC-1:1", "shop", half)
+            work.model_spend.charge("INC-2:1", "bank", Spent(steps=3))
+            work.model_spend.reserve("INC-2:1", "bank", Spent(steps=1), rig.clock.now() + timedelta(minutes=5))
+            assert work.model_spend.today() == {"shop": half, "bank": Spent(steps=4)}
+        rig.clock.advance(minutes=6)
+        with rig.another().begin() as work:
+            assert work.model_spend.today() == {"shop": half, "bank": Spent(steps=3)}
+        rig.clock.advance(days=1)
+        with rig.store.begin() as work:
+            work.model_spend.charge("INC-1:1", "shop", half.plus(Spent(steps=1)))
+            assert work.model_spend.today() == {"shop": Spent(steps=1)}

@@ -346,3 +346,39 @@ def test_the_base_may_be_written_in_several_ways(base, expected):
 def test_what_is_no_base_is_refused(base):
     with pytest.raises(Rejected, match="NIGHTSHIFT_MODEL_URL"):
         endpoint(base)
+
+
+async def test_the_tokens_of_a_prompt_are_counted_by_the_server():
+    async with talk() as (server, client):
+        server.tokens = 41_000
+        body = {
+            "model": "m",
+            "stream": True,
+            "max_tokens": 9,
+            "tools": [],
+            "messages": [{"role": "user", "content": "ä"}],
+        }
+        assert await client.count_tokens(json.dumps(body).encode()) == 41_000
+        assert json.loads(server.counted[0]) == {name: body[name] for name in ("model", "messages", "tools")}
+
+
+async def test_a_server_that_counts_nothing_is_asked_once():
+    async with talk() as (server, client):
+        assert await client.count_tokens(REQUEST) is None
+        assert await client.count_tokens(REQUEST) is None
+        assert len(server.counted) == 1
+
+
+async def test_a_server_that_is_gone_or_speaks_nonsense_counts_nothing():
+    async with talk() as (server, client):
+        server.tokens = 0
+        assert await client.count_tokens(REQUEST) is None
+    async with Client(replace(QUICK, url=server.url)) as client:
+        assert await client.count_tokens(REQUEST) is None
+
+
+@pytest.mark.parametrize("more", [{"reasoning_tokens": 7}, {"completion_tokens_details": {"reasoning_tokens": 7}}])
+async def test_tokens_of_thinking_are_told_in_two_ways(more):
+    told = event({"id": "c1", "choices": [], "usage": usage_body(1, 9, None) | more})
+    answer = await ask(Stream(pieces=(chunk({"content": "x"}), chunk({}, "stop"), told, DONE)))
+    assert answer.usage.reasoning == 7

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from bot.agent.transcript import Rows, fold
+from bot.domain.spending import Budgets, DayLimits
 from bot.domain.transcript import Budget, EndReason
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.model import ModelPlace
 from bot.services import modelling, paging
+from tests.agent_world import AgentWorld, ScriptedModel, say
 from tests.worldkit import World, alert, group, make_world
 
 RUN = "INC-1:1"
@@ -131,3 +133,19 @@ async def test_what_is_wrong_for_good_reaches_the_engine(world):
     phase, _ = phase_of(world, refuse)
     with pytest.raises(Rejected):
         await phase.run(args(world))
+
+
+async def test_a_used_up_day_posts_what_was_found_and_names_the_limit(world):
+    model = ScriptedModel(script=lambda request, n: say(f"Thought {n}.", ("grep", {"pattern": f"x{n}"})))
+
+    async def work(job, store):
+        agent = AgentWorld(model=model).agent()
+        agent._append = store
+        await agent.run(RUN, job.steps, lambda: "The shop fails")
+
+    phase, _ = phase_of(world, work, budgets=Budgets(day=DayLimits(completion_tokens=150)))
+    await phase.run(args(world))
+    assert len(model.requests) == 3
+    (told,) = world.texts("model_ended")
+    assert "today's budget of 150 answer tokens for all services is used up" in told
+    assert told.endswith("So far it says: Thought 2.")

@@ -122,11 +122,18 @@ async def test_a_model_that_stays_away_is_told_after_ten_minutes(world):
 
 async def test_a_run_that_ended_early_says_so(world):
     ask(world, "since when?")
-    await work_off(world, Script("Perhaps 03:10.", EndReason.LIMIT))
+    await work_off(world, Script("Perhaps 03:10.", EndReason.GAVE_UP))
     assert [block.text for block in answer(world).blocks][:2] == [
         "Perhaps 03:10.",
         "The model's run ended early; ask again, about less.",
     ]
+
+
+async def test_a_run_at_its_limit_names_it(world):
+    ask(world, "since when?")
+    await work_off(world, Script("its budget of 40 answers is used up", EndReason.LIMIT))
+    told = "The model's run ended early: its budget of 40 answers is used up. Ask again later, or about less."
+    assert answer(world).blocks[0].text == told
 
 
 def test_no_more_than_three_wait(world):

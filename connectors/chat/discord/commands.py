@@ -16,6 +16,7 @@ VERBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
             "silence 4h",
             "resolve",
             "triage",
+            "think",
             "pause",
             "continue",
             "cancel",

@@ -13,7 +13,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "help": "all commands",
 }
 _INCIDENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10}")
-_ABOUT_ONE: Final = frozenset({"status", "why", "ack", "escalate", "silence", "resolve", "triage"})
+_ABOUT_ONE: Final = frozenset({"status", "why", "ack", "escalate", "silence", "resolve", "triage", "think"})
 _ALONE: Final[Mapping[str, str]] = {
     "list": "/incident list",
     "help": "/help",

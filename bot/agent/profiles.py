@@ -1,0 +1,63 @@
+"""From a profile to what a run gets: its tools and the beginning of its requests; and the one that it began with."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from bot.agent.loop import Head
+from bot.agent.prompts import read_system
+from bot.agent.tools import TOOLS
+from bot.agent.tools.tool import Tool
+from bot.agent.transcript import read_opening
+from bot.domain.agent_profile import AgentProfile, Known, Mode
+from bot.domain.transcript import Budget, Step, StepKind
+from bot.ports.model import ModelPlace
+
+_PROFILE: Final[TypeAdapter[AgentProfile]] = TypeAdapter(AgentProfile)
+
+
+def known_names(approvers: Sequence[str]) -> Known:
+    """Return what a profile may name."""
+    names = sorted(tool.name for tool in TOOLS)
+    return Known(tools=names, proposing=[tool.name for tool in TOOLS if tool.proposes], approvers=approvers)
+
+
+def choose_tools(profile: AgentProfile) -> tuple[Tool, ...]:
+    """Return the tools of a run. In the mode triage none that proposes exists, whatever the profile names."""
+    named = [tool for tool in TOOLS if not profile.tools or tool.name in profile.tools]
+    return tuple(tool for tool in named if profile.mode is not Mode.TRIAGE or not tool.proposes)
+
+
+def make_head(
+    place: ModelPlace, budget: Budget, profile: AgentProfile, *, steps: Sequence[Step] = (), system: str | None = None
+) -> Head:
+    """Return the beginning of a run's requests. A run that goes on keeps the very bytes that it began with, unless
+    another model is to answer now."""
+    own = read_system() if system is None else system
+    text = f"{own}\n\n{profile.prompt}" if profile.prompt and system is None else own
+    named = replace(place, name=profile.model or place.name)
+    head = Head(named, profile.limit(budget), choose_tools(profile), system=text)
+    opening = read_opening(json.loads(steps[0].body)) if steps and steps[0].kind is StepKind.TASK else ""
+    if opening and _read_model(opening) == named.name:
+        head.text = opening
+    return head
+
+
+def recall_profile(steps: Sequence[Step]) -> AgentProfile | None:
+    """Return the profile that a run began with; None where it is not stored, or is not what was stored."""
+    try:
+        stored = json.loads(steps[0].body)["profile"]
+        profile = _PROFILE.validate_python(stored["values"])
+        return profile if profile.digest == stored["digest"] else None
+    except (ValidationError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return None
+
+
+def _read_model(opening: str) -> str:
+    try:
+        return str(json.loads(f"{opening}]}}")["model"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,72 @@
+"""The profiles of the agent, read from TOML: those that come along, and those beside one's own playbooks."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from bot.agent.profiles import known_names
+from bot.bootstrap.model_profiles import find_reasoning
+from bot.domain.agent_profile import AgentProfile, Mode, name_nearest, read_profile
+from bot.domain.playbook import Playbook
+from bot.domain.reasoning import Reasoning
+from bot.errors import ConfigError, Problem, Refused
+from bot.settings import Settings
+
+FOLDER: Final = "agents"
+
+
+def load_profiles(folders: Sequence[Path], approvers: Collection[str]) -> Mapping[str, AgentProfile]:
+    """Read all profiles; one's own win where names are equal. Raises `ConfigError` with all that is wrong."""
+    shipped = [Path(str(entry)) for entry in (resources.files("playbooks") / FOLDER).iterdir()]
+    paths = sorted(path for path in shipped if path.suffix == ".toml")
+    paths += [path for folder in folders for path in sorted((folder / FOLDER).glob("*.toml"))]
+    known, problems = known_names(sorted(approvers)), list[Problem]()
+    found: dict[str, AgentProfile] = {}
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(Problem(where=str(path), what=f"cannot be read: {type(error).__name__}"))
+            continue
+        profile, faults = read_profile(path.stem, text, known)
+        problems += [Problem(where=str(path), what=fault) for fault in faults]
+        if profile is not None:
+            found[profile.name] = profile
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def check_profiles(playbooks: Iterable[Playbook], profiles: Mapping[str, AgentProfile]) -> list[Problem]:
+    """Return the playbooks whose profile there is not, or is for something else."""
+    problems = []
+    for playbook in playbooks:
+        profile = profiles.get(playbook.agent)
+        where = f"playbook {playbook.name}: agent"
+        if profile is None:
+            problems.append(Problem(where=where, what=f"no profile {name_nearest(playbook.agent, sorted(profiles))}"))
+        elif profile.mode is Mode.QUESTION:
+            problems.append(Problem(where=where, what=f'"{profile.name}" is for questions, not for investigations'))
+    return problems
+
+
+def find_efforts(settings: Settings, profiles: Mapping[str, AgentProfile]) -> Mapping[str, Reasoning]:
+    """Return by profile how its model thinks; nothing where no model is configured. Raises `ConfigError`, also over an
+    effort that a model has not."""
+    place, problems, found = settings.model_place(), list[Problem](), dict[str, Reasoning]()
+    for profile in profiles.values() if place else ():
+        assert place is not None
+        model = profile.model or place.name
+        try:
+            reasoning = find_reasoning(settings.model.profile if model == place.name else "", model)
+        except Refused as error:
+            raise ConfigError([Problem(where="model.profile", what=str(error))]) from None
+        found[profile.name] = reasoning
+        if profile.effort and profile.effort not in reasoning.efforts:
+            known = ", ".join(reasoning.efforts) or "nothing; model.profile names the model's file"
+            what = f'"{profile.effort}" is not known of the model {model[:100]}: there is {known}'
+            problems.append(Problem(where=f"profile {profile.name}: effort", what=what))
+    if problems:
+        raise ConfigError(problems)
+    return found

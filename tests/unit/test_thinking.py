@@ -1,0 +1,125 @@
+"""Think harder: one press starts another run at the next effort, audited, and never two at a time."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.bootstrap.model_profiles import find_profile
+from bot.domain.agent_profile import AgentProfile
+from bot.domain.transcript import Budget
+from bot.engine.compose import Composer
+from bot.engine.model_phase import ModelPhase, ModelTools
+from bot.errors import Reason, Rejected
+from bot.ports.model import ModelPlace
+from bot.render.links import Links
+from bot.services import modelling, paging
+from tests.unit.test_services_modelling import RUN, answer
+from tests.worldkit import World, alert, group, make_world
+
+DEEPSEEK = find_profile("deepseek-v4-flash").reasoning
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    world = make_world(tmp_path)
+    profiles = {"patch": AgentProfile()}
+    world.rules = replace(world.rules, has_model=True, profiles=profiles, reasoning={"patch": DEEPSEEK})
+    world.receive(group(alert()))
+    with world.unit() as work:
+        modelling.start_model(work, "INC-1", RUN)
+    return world
+
+
+def end(world: World, run: str = RUN, **more: str) -> None:
+    with world.unit() as work:
+        modelling.conclude_model(work, "INC-1", run, answer(**more), world.rules)
+
+
+def labels(world: World) -> list[str]:
+    composer = Composer(world.store, world.rules, Links(base=""))
+    with world.unit() as work:
+        message = composer._status(work, work.incidents.get("INC-1"), "")
+    return [button.label for button in message.buttons]
+
+
+def test_it_is_offered_when_the_model_has_answered_as_long_as_there_is_more(world):
+    assert labels(world) == []
+    assert not world.press("think:INC-1").ok, "the model is still at work"
+    end(world)
+    assert labels(world) == ["Think harder"]
+    assert world.press("think:INC-1").ok
+    assert labels(world) == []
+    end(world, f"{RUN}+h1", line="newer")
+    assert world.say("/incident think INC-1").ok
+    end(world, f"{RUN}+h2", line="newest")
+    assert labels(world) == []
+    assert "as hard as it can" in world.press("think:INC-1").text
+
+
+def test_it_stands_in_the_timeline_with_who_asked(world):
+    end(world)
+    world.press("think:INC-1")
+    (told,) = world.texts("think_harder")
+    assert told == "Ada Lovelace asked the model to think harder (high)"
+    assert world.texts("model_queued")[-1] == "The model thinks harder (high), as Ada Lovelace asked"
+    assert world.phases.keys("model") == [RUN, f"{RUN}+h1"]
+    end(world, f"{RUN}+h1", line="newer")
+    with world.unit() as work:
+        assert work.approvals.of("INC-1")[-1].requester == "ada", "so its rules on one's own wishes hold"
+
+
+def test_the_same_press_twice_is_one_run(world):
+    end(world)
+    for _ in range(2):
+        world.press("think:INC-1", event="one")
+    assert world.phases.keys("model") == [RUN, f"{RUN}+h1"]
+
+
+def test_a_resolved_incident_and_a_bot_without_a_model_are_refused(world):
+    end(world)
+    with_model = world.rules
+    world.rules = replace(with_model, has_model=False)
+    assert "No model is configured" in world.press("think:INC-1").text
+    world.rules = with_model
+    with world.unit() as work:
+        paging.resolve(work, "INC-1", "ada", world.rules)
+    assert "is resolved" in world.press("think:INC-1").text
+    assert labels(world) == []
+
+
+def test_a_model_without_efforts_is_not_offered(world):
+    world.rules = replace(world.rules, reasoning={})
+    end(world)
+    assert labels(world) == []
+
+
+async def test_the_run_asks_at_that_effort_and_keeps_it(world):
+    end(world)
+    world.press("think:INC-1")
+    jobs = []
+
+    class Script:
+        async def draft(self, job, store) -> None:
+            jobs.append(job)
+            raise Rejected("enough", Reason.NOT_FOUND)
+
+    async def localize(job):
+        return job
+
+    tools = ModelTools(
+        drafter=Script(),
+        place=ModelPlace(url="http://gpu", name="m", extra='{"priority": 10}'),
+        budget=Budget(),
+        folder=Path("/nowhere"),
+        redact=lambda text: text,
+        localize=localize,
+    )
+    phase = ModelPhase(world.store, world.rules, tools).phase()
+    with pytest.raises(Rejected):
+        await phase.run(dict(world.phases.of("model")[-1].args))
+    (job,) = jobs
+    assert job.profile == AgentProfile(effort="high")
+    assert job.place.extra == (
+        '{"chat_template_kwargs": {"thinking": true}, "priority": 10, "reasoning_effort": "high"}'
+    )
