@@ -105,11 +105,12 @@ _Fields = dict[str, str | int | float | bool | dict[str, str | int | float | boo
 
 class _Reasoning(_Table):
     field: Literal["reasoning_content", "reasoning", ""] = "reasoning_content"
+    always: _Fields = {}
     efforts: dict[Literal["none", "low", "medium", "high", "max"], _Fields] = {}
 
     def build(self) -> Reasoning:
         efforts = {Effort(effort): json.dumps(fields, sort_keys=True) for effort, fields in self.efforts.items()}
-        return Reasoning(efforts=efforts, field=self.field)
+        return Reasoning(efforts=efforts, always=json.dumps(self.always, sort_keys=True), field=self.field)
 
 
 class _Profile(_Table):

@@ -55,17 +55,19 @@ def find_efforts(settings: Settings, profiles: Mapping[str, AgentProfile]) -> Ma
     """Return by profile how its model thinks; nothing where no model is configured. Raises `ConfigError`, also over an
     effort that a model has not."""
     place, problems, found = settings.model_place(), list[Problem](), dict[str, Reasoning]()
+    known = dict[str, Reasoning]()
     for profile in profiles.values() if place else ():
         assert place is not None
         model = profile.model or place.name
         try:
-            reasoning = find_reasoning(settings.model.profile if model == place.name else "", model)
+            if model not in known:
+                known[model] = find_reasoning(settings.model.profile if model == place.name else "", model)
         except Refused as error:
             raise ConfigError([Problem(where="model.profile", what=str(error))]) from None
-        found[profile.name] = reasoning
+        found[profile.name] = reasoning = known[model]
         if profile.effort and profile.effort not in reasoning.efforts:
-            known = ", ".join(reasoning.efforts) or "nothing; model.profile names the model's file"
-            what = f'"{profile.effort}" is not known of the model {model[:100]}: there is {known}'
+            has = ", ".join(reasoning.efforts) or "nothing; model.profile names the model's file"
+            what = f'"{profile.effort}" is not known of the model {model[:100]}: there is {has}'
             problems.append(Problem(where=f"profile {profile.name}: effort", what=what))
     if problems:
         raise ConfigError(problems)

@@ -22,15 +22,18 @@ class Effort(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reasoning:
-    """What one model can. `efforts` holds the request's fields as a JSON object for each; `field` is where a message
-    that goes back to the server holds the thinking behind it, "" where it does not go back."""
+    """What one model can. `efforts` holds the request's fields as a JSON object for each, `always` those that every
+    request has; `field` is where a message that goes back to the server holds the thinking behind it, "" where it does
+    not go back."""
 
     efforts: Mapping[Effort, str] = field(default_factory=dict)
+    always: str = "{}"
     field: str = FIELD
 
     def add_to(self, extra: str, effort: str) -> str:
         """Return a request's further fields with those of an effort. Tables in both are joined."""
-        own = json.loads(self.efforts[Effort(effort)]) if effort and effort in self.efforts else {}
+        chosen = self.efforts[Effort(effort)] if effort and effort in self.efforts else "{}"
+        own = _join(json.loads(self.always), json.loads(chosen))
         if not own:
             return extra
         return json.dumps(_join(json.loads(extra) if extra else {}, own), sort_keys=True)

@@ -38,8 +38,8 @@ def test_what_the_configuration_adds_stays_beside_it():
         "priority": 10,
         "chat_template_kwargs": {"date": "x", "thinking": True, "preserve_thinking": True},
     }
-    assert KIMI.add_to(extra, "") == extra, "without an effort not a byte changes"
-    assert KIMI.add_to("", "max") == ""
+    assert Reasoning().add_to(extra, "") == extra, "of a model of which nothing is known not a byte changes"
+    assert json.loads(KIMI.add_to("", "")) == {"chat_template_kwargs": {"preserve_thinking": True}}
 
 
 def test_the_next_effort_is_one_that_the_model_has():
