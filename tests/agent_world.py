@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from bot.agent.logs import Logs
@@ -20,7 +20,7 @@ from bot.domain.patch import apply_hunks, read_patch
 from bot.domain.transcript import Budget, Step
 from bot.errors import Reason, Rejected
 from bot.ports.model import Completion, Finish, ModelClient, ModelPlace, ToolCall, Usage
-from bot.ports.workspace import Commit
+from bot.ports.workspace import BlamedLine, Commit
 
 HEAD = "a" * 40
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -103,6 +103,15 @@ class FakeCheckout:
         if not ("b" * 40).startswith(ref):
             raise Rejected(f"there is no commit {ref}", Reason.NOT_FOUND)
         return "b" * 40
+
+    async def compare(self, old: str, new: str, path: str) -> str:
+        if path not in {"", "shop", "shop/coupons.py"}:
+            return ""
+        return "1\t1\tshop/coupons.py\n\n" + (await self.log(new, 1))[0].diff
+
+    async def blame(self, commit: str, path: str, first: int, last: int) -> Sequence[BlamedLine]:
+        line = BlamedLine(number=first, sha="b" * 40, author="Cy", at=NOON, subject="Read the rate of a coupon")
+        return [replace(line, number=number) for number in range(first, last + 1)]
 
     async def patched_tree(self, base: str, patch: bytes) -> str:
         return "c" * 40

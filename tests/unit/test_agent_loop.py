@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from bot.agent.loop import MAX_NOTES, Head
+from bot.agent.tools import TOOLS
 from bot.agent.transcript import fold
 from bot.domain.transcript import Budget, EndReason, StepKind
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
@@ -58,7 +59,7 @@ async def test_system_and_tools_are_the_same_bytes_for_every_incident():
     request = json.loads(first.model.requests[0])
     names = [tool["function"]["name"] for tool in request["tools"]]
     assert names == sorted(names)
-    assert set(names) == {"git_log", "git_show", "grep", "propose_patch", "read_file", "read_log", "run_check"}
+    assert set(names) == {tool.name for tool in TOOLS}
     assert list(request)[-1] == "messages"
 
 

@@ -6,11 +6,22 @@ Nothing here posts, approves, pages or pushes. One module per family of tools, e
 from typing import Final
 
 from bot.agent.tools.checking import RUN_CHECK
-from bot.agent.tools.files import GREP, READ_FILE
-from bot.agent.tools.history import GIT_LOG, GIT_SHOW
+from bot.agent.tools.files import GREP, LIST, READ_FILE
+from bot.agent.tools.history import GIT_BLAME, GIT_DIFF, GIT_LOG, GIT_SHOW
 from bot.agent.tools.logs import READ_LOG
 from bot.agent.tools.patches import PROPOSE_PATCH
 from bot.agent.tools.tool import Tool
 
-TOOLS: Final[tuple[Tool, ...]] = (GIT_LOG, GIT_SHOW, GREP, PROPOSE_PATCH, READ_FILE, READ_LOG, RUN_CHECK)
+TOOLS: Final[tuple[Tool, ...]] = (
+    GIT_BLAME,
+    GIT_DIFF,
+    GIT_LOG,
+    GIT_SHOW,
+    GREP,
+    LIST,
+    PROPOSE_PATCH,
+    READ_FILE,
+    READ_LOG,
+    RUN_CHECK,
+)
 """All of them; a run may be given fewer."""
