@@ -5,7 +5,7 @@ import json
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bot.agent.logs import Logs
 from bot.agent.loop import Agent, Head, Pace
@@ -15,10 +15,14 @@ from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import State, redact_step
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, LogLine
-from bot.domain.investigation import Verified
+from bot.domain.investigation import Job, Verified
 from bot.domain.patch import apply_hunks, read_patch
+from bot.domain.playbook import Playbook
+from bot.domain.rollback import Release
+from bot.domain.service import LogPlace, Service
 from bot.domain.transcript import Budget, Step
 from bot.errors import Reason, Rejected
+from bot.ports.desk import Question, Told
 from bot.ports.model import Completion, Finish, ModelClient, ModelPlace, ToolCall, Usage
 from bot.ports.workspace import BlamedLine, Commit
 
@@ -104,6 +108,9 @@ class FakeCheckout:
             raise Rejected(f"there is no commit {ref}", Reason.NOT_FOUND)
         return "b" * 40
 
+    async def releases(self, head: str, pattern: str, limit: int) -> Sequence[Release]:
+        return [Release(tag="v1.4.2", sha="b" * 40)] if pattern == "v*" else []
+
     async def compare(self, old: str, new: str, path: str) -> str:
         if path not in {"", "shop", "shop/coupons.py"}:
             return ""
@@ -136,6 +143,18 @@ LOG = tuple(
 )
 
 
+JOB = Job(
+    run="INC-1:1",
+    incident="INC-1",
+    service=Service(name="shop", repository="/srv/shop.git", logs=(LogPlace(kind="file", path="app.log"),)),
+    playbook=Playbook(name="http-5xx", title="A service answers with HTTP 5xx", when={}),
+    title="The shop fails",
+    alert_started_at=NOON,
+    now=NOON + timedelta(minutes=2),
+    folder="/nowhere",
+)
+
+
 @dataclass(kw_only=True)
 class AgentWorld:
     """One run. `rows` is the store; `secret` is known to the store's side alone."""
@@ -150,6 +169,10 @@ class AgentWorld:
     log: Sequence[LogLine] = LOG
     proposes: bool = True
     faults: Sequence[str] = ()
+    job: Job = JOB
+    told: Mapping[str, Told] = field(default_factory=dict)
+    asked: list[Question] = field(default_factory=list)
+    queried: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     async def store(self, step: Step) -> Step:
         assert step.seq == len(self.rows)
@@ -176,7 +199,24 @@ class AgentWorld:
             logs=get_logs,
             run_check=self.run_check,
             judge=self.judge,
+            job=self.job,
+            ask=self.ask,
+            query_logs=self.query_logs,
+            ci_log=self.ci_log,
         )
+
+    async def ask(self, question: Question) -> Told:
+        """Answer as the front process does: what is not there is a fault in words."""
+        self.asked.append(question)
+        return self.told.get(question.kind, Told(fault=f"no {question.kind} can be had here"))
+
+    async def query_logs(self, since: datetime, until: datetime) -> Logs:
+        self.queried.append((since, until))
+        return Logs(self.log, self.faults, lambda: ["what matters"])
+
+    async def ci_log(self, sha: str) -> Logs:
+        lines = [LogLine(source="ci", number=number, text=f"line {number}") for number in range(1, 101)]
+        return Logs(lines, (), lambda: [f"CI log of tests, {sha[:12]}", "KeyError: 'percent'"])
 
     def clean(self, text: str) -> str:
         return text.replace("\x1b", "")

@@ -5,6 +5,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from bot.engine.phases import Phase
 from bot.engine.tools import UnitWork
 from bot.errors import Reason, Refused, Unavailable
 from bot.metrics import MODEL_RUNS, MODEL_TOKENS
+from bot.ports.desk import Desk, Question, Told
 from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
 from bot.ports.model import ModelPlace
@@ -32,7 +34,8 @@ LOOK = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTools:
-    """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere."""
+    """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere. Without a
+    `desk` the run's tools are told that nothing can be asked for."""
 
     drafter: Drafter
     place: ModelPlace
@@ -40,6 +43,7 @@ class ModelTools:
     folder: Path
     redact: Callable[[str], str]
     localize: Callable[[Job], Awaitable[Job]]
+    desk: Desk | None = None
     patience: float = 3600.0
     together: int = 2
 
@@ -131,7 +135,8 @@ class ModelPhase(UnitWork):
         await self._in_unit(lambda w: self._listen(w, args))
         tools = self._tools
         model_job = ModelJob(job=await tools.localize(job), place=tools.place, budget=tools.budget, steps=steps)
-        task = asyncio.create_task(tools.drafter.draft(model_job, self._store_step), name=f"model {args.run}")
+        drafting = tools.drafter.draft(model_job, self._store_step, partial(self._answer, job))
+        task = asyncio.create_task(drafting, name=f"model {args.run}")
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=LOOK)
@@ -145,6 +150,10 @@ class ModelPhase(UnitWork):
             self._heard.pop(args.run, None)
             self._hints.pop(args.run, None)
         return await self._read_conclusion(args.run)
+
+    async def _answer(self, job: Job, question: Question) -> Told:
+        desk = self._tools.desk
+        return await desk.answer(job, question) if desk else Told(fault="nothing can be asked for here")
 
     async def _store_step(self, step: Step) -> Step:
         """Redact with the secrets that only this process knows, store, and return what is stored."""

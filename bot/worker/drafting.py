@@ -21,9 +21,11 @@ from bot.domain.evidence import CheckRun
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.reproduction import REPRODUCTION, word
 from bot.errors import Reason, Refused
+from bot.ports.desk import Ask
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.model import ModelClient, ModelPlace
 from bot.ports.workspace import Checkout
+from bot.worker.library import Library
 from bot.worker.log_view import read_logs
 from bot.worker.repository import open_repository
 from bot.worker.reproduce import Bench
@@ -42,8 +44,8 @@ class ModelDrafting:
         self._tools = tools
         self._open_model = open_model
 
-    async def draft(self, job: ModelJob, store: StoreStep) -> None:
-        workshop = await Workshop.open(job.job, self._tools)
+    async def draft(self, job: ModelJob, store: StoreStep, ask: Ask) -> None:
+        workshop = await Workshop.open(job.job, self._tools, ask)
         async with self._open_model(job.place) as model:
             agent = Agent(
                 model=model,
@@ -58,7 +60,7 @@ class ModelDrafting:
 class Workshop:
     """The repository at head, its bench, and the logs, each opened when it is first asked for."""
 
-    def __init__(self, job: Job, tools: Tools, checkout: Checkout, head: str) -> None:
+    def __init__(self, job: Job, tools: Tools, checkout: Checkout, *, head: str, ask: Ask) -> None:
         self._job = job
         self._tools = tools
         self._head = head
@@ -66,6 +68,7 @@ class Workshop:
         self._bench = Bench(tools=tools, service=job.service, checkout=checkout, playbook=playbook)
         self._sources: Sources | None = None
         self._logs: Logs | None = None
+        library = Library(job, tools, ask)
         self._trial: Trial | None = None
         self._is_trial_known = False
         self.hands = Hands(
@@ -77,15 +80,20 @@ class Workshop:
             logs=self._get_logs,
             run_check=self._run_check,
             judge=self._judge,
+            job=job,
+            ask=ask,
+            query_logs=library.query_logs,
+            ci_log=library.read_ci_log,
         )
 
     @classmethod
-    async def open(cls, job: Job, tools: Tools) -> "Workshop":
+    async def open(cls, job: Job, tools: Tools, ask: Ask) -> "Workshop":
         """Open the repository where the investigation looked at it, else at its branch."""
         checkout = await open_repository(job, tools)
         suspected = find_result(job.done, Suspected)
         head = suspected.head if suspected else ""
-        return cls(job, tools, checkout, head or await checkout.resolve(job.service.branch))
+        head = head or await checkout.resolve(job.service.branch)
+        return cls(job, tools, checkout, head=head, ask=ask)
 
     def write_task(self) -> str:
         return write_task(self._job, head=self._head, checks=self.hands.checks, clean=self._tools.sanitize)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bot.agent.arguments import ToolSpec
@@ -9,14 +10,20 @@ from bot.agent.logs import Logs
 from bot.agent.sources import Sources
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
-from bot.domain.investigation import Verified
+from bot.domain.investigation import Job, Verified
 from bot.domain.transcript import Proposal
+from bot.errors import Reason, Refused
+from bot.ports.desk import Ask, Question, Told
 from bot.ports.workspace import Checkout
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hands:
-    """What the tools stand on. `clean` takes control characters and secrets out of a text and keeps its lines."""
+    """What the tools stand on. `clean` takes control characters and secrets out of a text and keeps its lines.
+
+    `query_logs` reads what the service logged in a time of its own, `ci_log` what CI wrote of a commit; `ask` asks the
+    front process, and says in its answer what it could not say.
+    """
 
     head: str
     checkout: Checkout
@@ -26,6 +33,18 @@ class Hands:
     logs: Callable[[], Awaitable[Logs]]
     run_check: Callable[[str], Awaitable[CheckRun]]
     judge: Callable[[Patch, str], Awaitable[Verified]]
+    job: Job
+    ask: Ask
+    query_logs: Callable[[datetime, datetime], Awaitable[Logs]]
+    ci_log: Callable[[str], Awaitable[Logs]]
+
+
+async def ask_front(hands: Hands, question: Question) -> Told:
+    """Ask the front process. Raises `Refused` that says why it has no answer."""
+    told = await hands.ask(question)
+    if told.fault:
+        raise Refused(told.fault, Reason.NOT_FOUND)
+    return told
 
 
 @dataclass(frozen=True, kw_only=True)
