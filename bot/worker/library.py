@@ -9,7 +9,7 @@ from typing import Final
 from bot.agent.logs import Logs
 from bot.domain.ci_log import CILog
 from bot.domain.evidence import LogLine
-from bot.domain.investigation import Job
+from bot.domain.investigation import Job, LogRead
 from bot.errors import Reason, Refused
 from bot.ports.desk import Ask, CILogWanted, LogsWanted
 from bot.ports.logs import LogQuery
@@ -53,7 +53,8 @@ class Library:
             told = await self._ask(LogsWanted(since=since, until=until))
             if told.fault and len(far) == len(job.service.logs):
                 raise Refused(told.fault, Reason.NOT_FOUND)
-            job = replace(job, far_logs=told.logs)
+            unread = tuple(LogRead(place=place, fault=told.fault) for place in far) if told.fault else ()
+            job = replace(job, far_logs=unread or told.logs)
         query = LogQuery(service=job.service.name, since=since, until=until, max_bytes=MAX_BYTES, seconds=job.within)
         return await asyncio.to_thread(read_logs, job, self._tools, query)
 

@@ -26,8 +26,8 @@ def read_span(call: Call, *, most: timedelta) -> tuple[datetime, datetime]:
     if until <= since:
         raise Refused(f"nothing lies between since ({say(since)}) and until ({say(until)})", Reason.BAD_INPUT)
     if until - since > most:
-        hours = most.total_seconds() / 3_600
-        raise Refused(f"at most {hours:g} hours can be looked at at once; narrow since and until", Reason.TOO_LARGE)
+        span = f"{most.days} days" if most.days > 1 else "24 hours"
+        raise Refused(f"at most {span} can be looked at at once; narrow since and until", Reason.TOO_LARGE)
     return since, until
 
 
