@@ -4,8 +4,8 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from bot.agent.inspecting import Edited, Inspection, Linted
 from bot.agent.logs import Logs
@@ -16,12 +16,16 @@ from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import State, redact_step
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, LogLine
-from bot.domain.investigation import Verified
+from bot.domain.investigation import Job, Verified
 from bot.domain.patch import apply_hunks, read_patch
+from bot.domain.playbook import Playbook
+from bot.domain.rollback import Release
+from bot.domain.service import LogPlace, Service
 from bot.domain.transcript import Budget, Step
 from bot.errors import Reason, Rejected
+from bot.ports.desk import Question, Told
 from bot.ports.model import Completion, Finish, ModelClient, ModelPlace, ToolCall, Usage
-from bot.ports.workspace import Commit
+from bot.ports.workspace import BlamedLine, Commit
 
 HEAD = "a" * 40
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -105,6 +109,18 @@ class FakeCheckout:
             raise Rejected(f"there is no commit {ref}", Reason.NOT_FOUND)
         return "b" * 40
 
+    async def releases(self, head: str, pattern: str, limit: int) -> Sequence[Release]:
+        return [Release(tag="v1.4.2", sha="b" * 40)] if pattern == "v*" else []
+
+    async def compare(self, old: str, new: str, path: str) -> str:
+        if path not in {"", "shop", "shop/coupons.py"}:
+            return ""
+        return "1\t1\tshop/coupons.py\n\n" + (await self.log(new, 1))[0].diff
+
+    async def blame(self, commit: str, path: str, first: int, last: int) -> Sequence[BlamedLine]:
+        line = BlamedLine(number=first, sha="b" * 40, author="Cy", at=NOON, subject="Read the rate of a coupon")
+        return [replace(line, number=number) for number in range(first, last + 1)]
+
     async def patched_tree(self, base: str, patch: bytes) -> str:
         return "c" * 40
 
@@ -128,6 +144,18 @@ LOG = tuple(
 )
 
 
+JOB = Job(
+    run="INC-1:1",
+    incident="INC-1",
+    service=Service(name="shop", repository="/srv/shop.git", logs=(LogPlace(kind="file", path="app.log"),)),
+    playbook=Playbook(name="http-5xx", title="A service answers with HTTP 5xx", when={}),
+    title="The shop fails",
+    alert_started_at=NOON,
+    now=NOON + timedelta(minutes=2),
+    folder="/nowhere",
+)
+
+
 @dataclass(kw_only=True)
 class AgentWorld:
     """One run. `rows` is the store; `secret` is known to the store's side alone."""
@@ -145,6 +173,10 @@ class AgentWorld:
     inspection: Inspection = field(default_factory=Inspection)
     linted: Linted = field(default_factory=Linted)
     has_people: bool = False
+    job: Job = JOB
+    told: Mapping[str, Told] = field(default_factory=dict)
+    asked: list[Question] = field(default_factory=list)
+    queried: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     async def store(self, step: Step) -> Step:
         assert step.seq == len(self.rows)
@@ -173,8 +205,25 @@ class AgentWorld:
             inspect=self.inspect,
             lint=self.lint,
             judge=self.judge,
+            job=self.job,
+            ask=self.ask,
+            query_logs=self.query_logs,
+            ci_log=self.ci_log,
             has_people=self.has_people,
         )
+
+    async def ask(self, question: Question) -> Told:
+        """Answer as the front process does: what is not there is a fault in words."""
+        self.asked.append(question)
+        return self.told.get(question.kind, Told(fault=f"no {question.kind} can be had here"))
+
+    async def query_logs(self, since: datetime, until: datetime) -> Logs:
+        self.queried.append((since, until))
+        return Logs(self.log, self.faults, lambda: ["what matters"])
+
+    async def ci_log(self, sha: str) -> Logs:
+        lines = [LogLine(source="ci", number=number, text=f"line {number}") for number in range(1, 101)]
+        return Logs(lines, (), lambda: [f"CI log of tests, {sha[:12]}", "KeyError: 'percent'"])
 
     async def inspect(self, edited: Edited) -> Inspection:
         return self.inspection

@@ -24,6 +24,15 @@ class Logs:
         self._reduce = reduce
         self._reduced: str | None = None
 
+    @property
+    def size(self) -> int:
+        return len(self._lines)
+
+    @property
+    def faults(self) -> Sequence[str]:
+        """Return what could not be read, a line each."""
+        return self._faults
+
     def reduced(self) -> str:
         """Return what matters; of a log that is short enough every line. It is worked out once."""
         if len(self._lines) <= MAX_LINES:

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Protocol
 
@@ -11,6 +12,15 @@ from bot.errors import Reason, Refused
 MAX_FILE: Final = 1024 * 1024
 MAX_MATCHES: Final = 60
 MAX_LINE: Final = 240
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One file of a folder, or a folder in it with the size of all its files."""
+
+    name: str
+    size: int
+    files: int
 
 
 class Pattern(Protocol):
@@ -52,11 +62,15 @@ class Sources:
             self._cleaned[path] = text.removesuffix("\n").split("\n")
         return self._cleaned[path]
 
-    def list_folder(self, path: str) -> Sequence[str]:
-        """Return what a folder holds, folders with a slash; nothing where there is no such folder."""
+    def list_folder(self, path: str) -> Sequence[Entry]:
+        """Return what a folder holds, by name, folders with a slash; nothing where there is no such folder."""
         prefix = "" if path in {"", "."} else path.rstrip("/") + "/"
-        inside = (name[len(prefix) :] for name in self._places if name.startswith(prefix))
-        return sorted({rest.split("/", 1)[0] + ("/" if "/" in rest else "") for rest in inside})
+        sizes: dict[str, list[int]] = {}
+        for name, (_, size) in self._places.items():
+            if name.startswith(prefix):
+                first, slash, _ = name[len(prefix) :].partition("/")
+                sizes.setdefault(first + slash, []).append(size)
+        return [Entry(name=name, size=sum(found), files=len(found)) for name, found in sorted(sizes.items())]
 
     def grep(self, pattern: Pattern, path: str) -> Iterator[str]:
         """Yield `path:line: text` of cleaned lines that match, so that nothing hidden can be guessed at."""

@@ -31,6 +31,7 @@ def make_model_phases(
         folder=settings.server.state_dir.absolute(),
         redact=redactor.redact,
         localize=handlers.equip,
+        desk=handlers.desk,
         patience=settings.model.patience,
         together=settings.model.together,
         budgets=budgets,

@@ -15,6 +15,7 @@ from typing import Final
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.command import Command, read_command, read_setup
 from bot.bootstrap.rules import load_playbooks
+from bot.bootstrap.triage_desk import TerminalDesk
 from bot.bootstrap.triage_metrics import add_metrics, find_metrics
 from bot.bootstrap.triage_model import ask_model, find_model
 from bot.domain.alert import Alert
@@ -146,7 +147,8 @@ async def _look_into(case: Case, last: Stage) -> Report:
             await _rank_unrun(job, tools, results=results, seconds=seconds, began=began)
         if model and not is_mended(results) and last is Stage.VERIFY:
             left = case.seconds - (time.monotonic() - began)
-            answer = await ask_model(replace(job, done=tuple(results)), tools, model, seconds=left)
+            desk = TerminalDesk(metrics=metrics.source if metrics else None)
+            answer = await ask_model(replace(job, done=tuple(results)), tools, model, seconds=left, ask=desk.ask)
             seconds["model"] = time.monotonic() - began
     return Report(
         title=job.title,

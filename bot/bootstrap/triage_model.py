@@ -10,6 +10,7 @@ from bot.bootstrap.worker import open_model
 from bot.domain.investigation import Drafted, Job
 from bot.domain.transcript import Budget, Conclusion, EndReason, Step
 from bot.errors import NightshiftError
+from bot.ports.desk import Ask
 from bot.ports.drafter import ModelJob
 from bot.ports.model import ModelPlace
 from bot.render.report import ModelAnswer
@@ -43,7 +44,7 @@ def find_model(named: Settings | None = None) -> Model | None:
     return Model(place=place, budget=settings.model_budget()) if place else None
 
 
-async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float) -> ModelAnswer:
+async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float, ask: Ask) -> ModelAnswer:
     """Let the model draft for so many seconds at most, on what the stages found. Says in words where it could not."""
     if seconds < LEAST_SECONDS:
         return ModelAnswer(fault="no time was left to ask the model")
@@ -61,7 +62,7 @@ async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float) -> 
     drafting = ModelDrafting(tools=tools, open_model=open_model)
     fault = ""
     try:
-        await drafting.draft(ModelJob(job=job, place=model.place, budget=budget), store)
+        await drafting.draft(ModelJob(job=job, place=model.place, budget=budget), store, ask)
     except NightshiftError as error:
         fault = f"the model could not be asked: {tools.clean(str(error), 300)}"
     conclusion = fold(rows).conclusion if rows else None

@@ -77,7 +77,12 @@ def find_last_green(*said: Mapping[str, str]) -> str:
 
 
 def _read_sha(text: str) -> str:
-    return text if _SHA.fullmatch(text) else ""
+    return text if is_commit(text) else ""
+
+
+def is_commit(text: str) -> bool:
+    """Say whether a text is a whole commit id."""
+    return _SHA.fullmatch(text) is not None
 
 
 def find_failure(

@@ -4,13 +4,14 @@ What is read is handed over as it is: the worker takes secrets out before anythi
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Final
 
 from bot.domain.investigation import Collected, Job
-from bot.domain.metric import MetricQuery, MetricRead
+from bot.domain.metric import MetricRead
 from bot.domain.metric_plan import look_closer, plan_metrics, plan_range, trim
 from bot.errors import NightshiftError, Reason, Rejected
 from bot.ports.aside import begin
@@ -30,10 +31,17 @@ async def fetch_metrics(job: Job, source: MetricSource | None) -> tuple[MetricRe
     is_collected = any(isinstance(result, Collected) and not result.pending for result in job.done)
     if source is None or is_collected or "metrics" not in job.playbook.evidence:
         return ()
-    queries, unread = await asyncio.to_thread(plan_metrics, job)
-    asking = _Asking(source=source, max_bytes=MAX_BYTES // max(len(queries), 1), ends_at=monotonic() + SECONDS)
+    queries, unasked = await asyncio.to_thread(plan_metrics, job)
+    since, until, step = plan_range(job)
+    unread = [MetricRead(query=query, since=since, until=until, step=step) for query in queries]
+    return (*await read_metrics(unread, source), *unasked)
+
+
+async def read_metrics(unread: Sequence[MetricRead], source: MetricSource) -> tuple[MetricRead, ...]:
+    """Read several queries at once, each with its share of the bytes. One that cannot be had says why."""
+    asking = _Asking(source=source, max_bytes=MAX_BYTES // max(len(unread), 1), ends_at=monotonic() + SECONDS)
     gate = asyncio.Semaphore(TOGETHER)
-    return (*await asyncio.gather(*(_ask(job, query, asking, gate) for query in queries)), *unread)
+    return tuple(await asyncio.gather(*(_ask(each, asking, gate) for each in unread)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +66,12 @@ class _Asking:
         return replace(read, series=answer.series, notes=answer.notes)
 
 
-async def _ask(job: Job, query: MetricQuery, asking: _Asking, gate: asyncio.Semaphore) -> MetricRead:
-    since, until, step = plan_range(job)
-    unread = MetricRead(query=query, since=since, until=until, step=step)
+async def _ask(unread: MetricRead, asking: _Asking, gate: asyncio.Semaphore) -> MetricRead:
     try:
         async with asyncio.timeout(max(asking.ends_at - monotonic(), 0) + SLACK), gate:
             return await asyncio.wrap_future(begin(partial(_read, unread, asking), name="asks metrics"))
     except TimeoutError:
-        fault = f"no answer within {SECONDS:g} s, asked for {' '.join(query.expr.split())[:200]}"
+        fault = f"no answer within {SECONDS:g} s, asked for {' '.join(unread.query.expr.split())[:200]}"
     except NightshiftError as error:
         fault = str(error)
     return replace(unread, fault=fault)

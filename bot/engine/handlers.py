@@ -11,6 +11,7 @@ from bot.domain.incident import RunState
 from bot.domain.investigation import Job
 from bot.engine.changing import Changing
 from bot.engine.deploying import Deploying
+from bot.engine.desk import FrontDesk
 from bot.engine.far_logs import fetch_far_logs
 from bot.engine.following import Following
 from bot.engine.green_logs import GreenLogs
@@ -41,6 +42,7 @@ class Handlers(PhaseWork):
         self._changing = Changing(store, rules, tools)
         self._deploying = Deploying(store, rules, tools)
         self._green = GreenLogs(store, rules, tools)
+        self.desk = FrontDesk(store, rules, tools)
         self._investigating = Investigating(store, rules, tools, localize=self.localize)
         self._rolling_back = RollingBack(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from bot.engine.spending import Spending, end_of
 from bot.engine.tools import UnitWork
 from bot.errors import Reason, Refused, Unavailable
 from bot.metrics import MODEL_RUNS, MODEL_TOKENS
+from bot.ports.desk import Desk, Question, Told
 from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
 from bot.ports.model import ModelPlace
@@ -45,7 +47,8 @@ QUESTION, PATCH = Mode.QUESTION.value, Mode.PATCH.value
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTools:
-    """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere."""
+    """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere. Without a
+    `desk` the run's tools are told that nothing can be asked for."""
 
     drafter: Drafter
     place: ModelPlace
@@ -53,6 +56,7 @@ class ModelTools:
     folder: Path
     redact: Callable[[str], str]
     localize: Callable[[Job], Awaitable[Job]]
+    desk: Desk | None = None
     patience: float = 3600.0
     together: int = 2
     budgets: Budgets = field(default_factory=Budgets)
@@ -188,7 +192,8 @@ class ModelPhase(UnitWork):
             await asyncio.to_thread(self._spending.end, args.run)
             return await self._read_conclusion(args.run)
         self._profiles[args.run] = profile
-        task = asyncio.create_task(tools.drafter.draft(model_job, self._store_step), name=f"model {args.run}")
+        drafting = tools.drafter.draft(model_job, self._store_step, partial(self._answer, job))
+        task = asyncio.create_task(drafting, name=f"model {args.run}")
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=LOOK)
@@ -222,6 +227,10 @@ class ModelPhase(UnitWork):
             return replace(named, effort=effort)
         is_wished = base_run(job.run) != job.run
         return self._rules.profile(PATCH) if is_wished and named.mode is Mode.TRIAGE else named
+
+    async def _answer(self, job: Job, question: Question) -> Told:
+        desk = self._tools.desk
+        return await desk.answer(job, question) if desk else Told(fault="nothing can be asked for here")
 
     async def _store_step(self, step: Step) -> Step:
         """Redact with the secrets that only this process knows, store, and return what is stored."""

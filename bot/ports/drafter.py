@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from bot.domain.agent_profile import AgentProfile
 from bot.domain.investigation import Job
 from bot.domain.transcript import Budget, Step
+from bot.ports.desk import Ask
 from bot.ports.model import ModelPlace
 
 StoreStep = Callable[[Step], Awaitable[Step]]
@@ -30,9 +31,11 @@ class ModelJob:
 
 @runtime_checkable
 class Drafter(Protocol):
-    async def draft(self, job: ModelJob, store: StoreStep) -> None:
+    async def draft(self, job: ModelJob, store: StoreStep, ask: Ask) -> None:
         """Go on with a run until its last row is stored, or it waits for people; each row is stored before anything
         follows from it.
+
+        What a tool needs that only the front process has is asked for.
 
         May be repeated with what was stored so far. Raises `Unavailable` when the model or the worker does not
         answer, `Rejected` when the model refuses us, and whatever `store` raises.

@@ -24,6 +24,17 @@ class Commit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlamedLine:
+    """Which commit last wrote a line, and when its author did."""
+
+    number: int
+    sha: str
+    author: str
+    at: datetime
+    subject: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CommitPlan:
     """Everything that decides a commit's SHA, frozen before the push: same plan, same SHA, on every retry."""
 
@@ -67,6 +78,17 @@ class Checkout(Protocol):
 
     async def between(self, old: str, new: str, limit: int) -> Sequence[Commit]:
         """Return up to `limit` commits that `new` has and `old` has not, newest first, with files, without diffs."""
+        ...
+
+    async def compare(self, old: str, new: str, path: str) -> str:
+        """Return the diff from one commit to another, each file's count of lines first; bounded, and says so where cut.
+
+        Only of a file or folder where `path` is not empty.
+        """
+        ...
+
+    async def blame(self, commit: str, path: str, first: int, last: int) -> Sequence[BlamedLine]:
+        """Return who wrote the lines from `first` to `last`, both included, of a file as it is at a commit."""
         ...
 
     async def archive(self, tree: str) -> bytes:

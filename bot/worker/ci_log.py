@@ -23,7 +23,7 @@ class CILogs:
         self._tools = tools
 
     async def read_ci(self, log: CILog, *, workflow: str = "") -> CIFailure | None:
-        return await asyncio.to_thread(_find_failure, log, workflow, self._tools)
+        return await asyncio.to_thread(find_ci_failure, log, workflow, self._tools)
 
 
 def add_ci_log(job: Job, collected: Collected, tools: Tools) -> Collected:
@@ -31,7 +31,7 @@ def add_ci_log(job: Job, collected: Collected, tools: Tools) -> Collected:
     log = job.ci_log
     if log is None:
         return collected
-    failure = None if log.fault else _find_failure(log, job.labels.get("workflow", ""), tools)
+    failure = None if log.fault else find_ci_failure(log, job.labels.get("workflow", ""), tools)
     if failure is None:
         why = log.fault or f"{log.ci} keeps none of {log.sha[:12]}"
         note = f"CI's log{UNREAD}: {tools.clean(why, 300)}"
@@ -64,7 +64,8 @@ def aim(job: Job, ci_job: str) -> Job:
     return replace(job, labels={**kept, **said})
 
 
-def _find_failure(log: CILog, workflow: str, tools: Tools) -> CIFailure | None:
+def find_ci_failure(log: CILog, workflow: str, tools: Tools) -> CIFailure | None:
+    """Return what a run's log shows failing, sanitized; None where it says nothing."""
     green = {job: "\n".join(tools.sanitize_lines(text.split("\n"))) for job, text in log.green.items()}
     lines = tools.sanitize_lines(log.text.split("\n"))
     return find_failure(lines, workflow=tools.clean(workflow, 200), green=green)

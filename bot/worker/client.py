@@ -16,16 +16,19 @@ from bot.domain.ci_log import CIFailure, CILog
 from bot.domain.investigation import Job, StageResult
 from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
 from bot.ports import faults
+from bot.ports.desk import Ask, Told
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.faults import reach
 from bot.worker.messages import (
     ANSWERS,
     ORDERS,
     Answer,
+    AskFront,
     Cancel,
     CIRead,
     Draft,
     Ended,
+    FrontTold,
     Investigate,
     Order,
     OrderFrame,
@@ -41,6 +44,9 @@ from bot.worker.words import open_words
 log = structlog.get_logger(__name__)
 CLOSE_SECONDS = 3.0
 LAST_SECONDS = 1.0
+MAX_ASKED = 200
+"""Questions of one run: no honest one comes near it."""
+TOO_MUCH_ASKED = "this run asked too much already"
 FAULT_VARIABLES = ("NIGHTSHIFT_FAULT_POINT", "NIGHTSHIFT_ALLOW_FAULTS")
 
 
@@ -73,11 +79,16 @@ class WorkerClient:
             async for answer in answers:
                 yield _result_of(answer)
 
-    async def draft(self, job: ModelJob, store: StoreStep) -> None:
+    async def draft(self, job: ModelJob, store: StoreStep, ask: Ask) -> None:
         """`bot.ports.drafter.Drafter` over the socket: stores each row, then lets the worker go on."""
-        call = next(self._calls)
+        call, asked = next(self._calls), 0
         async with contextlib.aclosing(self._ask(Draft(call=call, job=job))) as answers:
             async for answer in answers:
+                if isinstance(answer, AskFront):
+                    asked += 1
+                    told = await ask(answer.question) if asked <= MAX_ASKED else Told(fault=TOO_MUCH_ASKED)
+                    await self._send(FrontTold(call=call, number=answer.number, told=told), start=False)
+                    continue
                 if not isinstance(answer, StepTaken) or answer.step.run != job.job.run:
                     raise Rejected("The worker sent something other than a row of its run.", Reason.SERVER_ERROR)
                 stored = await store(answer.step)

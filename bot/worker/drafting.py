@@ -24,9 +24,11 @@ from bot.domain.evidence import CheckRun
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.reproduction import REPRODUCTION, word
 from bot.errors import Reason, Refused
+from bot.ports.desk import Ask
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.model import ModelClient, ModelPlace
 from bot.ports.workspace import Checkout
+from bot.worker.library import Library
 from bot.worker.linting import lint_patch
 from bot.worker.log_view import read_logs
 from bot.worker.repository import open_repository
@@ -47,8 +49,8 @@ class ModelDrafting:
         self._tools = tools
         self._open_model = open_model
 
-    async def draft(self, job: ModelJob, store: StoreStep) -> None:
-        workshop = await Workshop.open(job.job, self._tools, has_people=job.has_people)
+    async def draft(self, job: ModelJob, store: StoreStep, ask: Ask) -> None:
+        workshop = await Workshop.open(job.job, self._tools, ask, has_people=job.has_people)
         async with self._open_model(job.place) as model:
             proposes = job.profile.mode is Mode.PATCH and not job.job.questions
             agent = Agent(
@@ -64,7 +66,7 @@ class ModelDrafting:
 class Workshop:
     """The repository at head, its bench, and the logs, each opened when it is first asked for."""
 
-    def __init__(self, job: Job, tools: Tools, checkout: Checkout, *, head: str, has_people: bool) -> None:
+    def __init__(self, job: Job, tools: Tools, checkout: Checkout, *, head: str, ask: Ask, has_people: bool) -> None:
         self._job = job
         self._tools = tools
         self._head = head
@@ -72,6 +74,7 @@ class Workshop:
         self._bench = Bench(tools=tools, service=job.service, checkout=checkout, playbook=playbook)
         self._sources: Sources | None = None
         self._logs: Logs | None = None
+        library = Library(job, tools, ask)
         self._trial: Trial | None = None
         self._is_trial_known = False
         self._unparsed = 0
@@ -86,17 +89,21 @@ class Workshop:
             inspect=self._inspect,
             lint=self._lint,
             judge=self._judge,
+            job=job,
+            ask=ask,
+            query_logs=library.query_logs,
+            ci_log=library.read_ci_log,
             has_people=has_people,
         )
 
     @classmethod
-    async def open(cls, job: Job, tools: Tools, *, has_people: bool = False) -> "Workshop":
+    async def open(cls, job: Job, tools: Tools, ask: Ask, *, has_people: bool = False) -> "Workshop":
         """Open the repository where the investigation looked at it, else at its branch."""
         checkout = await open_repository(job, tools)
         suspected = find_result(job.done, Suspected)
         head = suspected.head if suspected else ""
         head = head or await checkout.resolve(job.service.branch)
-        return cls(job, tools, checkout, head=head, has_people=has_people)
+        return cls(job, tools, checkout, head=head, ask=ask, has_people=has_people)
 
     def write_task(self) -> str:
         return write_task(self._job, head=self._head, checks=self.hands.checks, clean=self._tools.sanitize)

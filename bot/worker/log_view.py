@@ -11,6 +11,7 @@ from bot.domain.conclusion import find_result, top_record
 from bot.domain.evidence import LogLine
 from bot.domain.investigation import Collected, Job
 from bot.domain.logtime import parse_time
+from bot.ports.logs import LogQuery
 from bot.reduction.reducing import Failure, Reduction, reduce_logs
 from bot.reduction.tally import Span
 from bot.reduction.telling import tell
@@ -23,11 +24,11 @@ _END: Final = "\n"
 _LEAD: Final = timedelta(minutes=1)
 
 
-def read_logs(job: Job, tools: Tools) -> Logs:
-    """Read every log place that can be read, newest lines kept."""
+def read_logs(job: Job, tools: Tools, query: LogQuery | None = None) -> Logs:
+    """Read every log place that can be read, newest lines kept; `query` asks for another time than the alert's."""
     lines: list[LogLine] = []
     faults: list[str] = []
-    for read in read_places(job, tools):
+    for read in read_places(job, tools, query):
         lines += read.lines
         faults += [f"({read.place.label} could not be read: {read.fault})"] if read.fault else []
     kept = lines[-MAX_LINES:]

@@ -13,6 +13,7 @@ from bot.domain.ci_log import CIFailure, CILog
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.transcript import Step
 from bot.errors import Reason
+from bot.ports.desk import Question, Told
 from bot.ports.drafter import ModelJob
 
 MAX_FRAME: Final = 64 * 1024 * 1024
@@ -52,6 +53,15 @@ class StepStored:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrontTold:
+    """Front to worker: the answer to the question of that number."""
+
+    call: int
+    number: int
+    told: Told
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cancel:
     call: int
 
@@ -77,6 +87,15 @@ class StepTaken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskFront:
+    """Worker to front: a tool of this run asks for what only the front process can have."""
+
+    call: int
+    number: int
+    question: Question
+
+
+@dataclass(frozen=True, kw_only=True)
 class CIRead:
     """Worker to front: what the log shows failing."""
 
@@ -95,8 +114,8 @@ class Ended:
     retry_after: float | None = None
 
 
-Order = Investigate | Draft | ReadCI | StepStored | Cancel
-Answer = StageDone | StepTaken | CIRead | Ended
+Order = Investigate | Draft | ReadCI | StepStored | FrontTold | Cancel
+Answer = StageDone | StepTaken | AskFront | CIRead | Ended
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,11 +22,17 @@ def plan_query(job: Job) -> LogQuery:
     return LogQuery(service=job.service.name, since=since, until=until, seconds=job.within)
 
 
-def read_places(job: Job, tools: Tools) -> Iterator[LogRead]:
-    """Yield what each place of the service holds, in their order, within the job's time."""
+def read_places(job: Job, tools: Tools, query: LogQuery | None = None) -> Iterator[LogRead]:
+    """Yield what each place of the service holds, in their order, within the job's time.
+
+    `query` asks for another time than that around the alert.
+    """
+    query = query or plan_query(job)
     ends_at = time.monotonic() + job.within
     places = job.service.logs
-    begun = [begin(partial(_read, job, place, tools), name=f"reads {place.kind}") for place in places]
+    begun = [
+        begin(partial(_read, job, place, tools=tools, query=query), name=f"reads {place.kind}") for place in places
+    ]
     for place, reading in zip(places, begun, strict=True):
         try:
             yield reading.result(timeout=max(0.0, ends_at - time.monotonic()))
@@ -34,7 +40,7 @@ def read_places(job: Job, tools: Tools) -> Iterator[LogRead]:
             yield LogRead(place=place, fault=f"no answer in {job.within:.0f} s", is_pending=True)
 
 
-def _read(job: Job, place: LogPlace, tools: Tools) -> LogRead:
+def _read(job: Job, place: LogPlace, *, tools: Tools, query: LogQuery) -> LogRead:
     """Read one place: a file here, of another what was handed over."""
     if place.is_far:
         read = _find_read(job, place)
@@ -42,7 +48,7 @@ def _read(job: Job, place: LogPlace, tools: Tools) -> LogRead:
     else:
         try:
             source = tools.log_source(place)
-            lines = tuple(source.read(plan_query(job)))
+            lines = tuple(source.read(query))
             notes, fault, is_pending = tuple(getattr(source, "notes", ())), "", False
         except NightshiftError as error:
             lines, notes, fault, is_pending = (), (), str(error), error.reason is Reason.TIMEOUT

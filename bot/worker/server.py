@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
+from itertools import count
 
 import structlog
 
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected
 from bot.domain.transcript import Step
 from bot.errors import NightshiftError, Reason, Unavailable
+from bot.ports.desk import Question, Told
 from bot.ports.drafter import Drafter
 from bot.ports.faults import reach
 from bot.ports.investigator import CIReader, Investigator
@@ -16,10 +18,12 @@ from bot.worker.messages import (
     ORDERS,
     Answer,
     AnswerFrame,
+    AskFront,
     Cancel,
     CIRead,
     Draft,
     Ended,
+    FrontTold,
     Investigate,
     Order,
     ReadCI,
@@ -31,6 +35,7 @@ from bot.worker.messages import (
 )
 
 log = structlog.get_logger(__name__)
+ASK_SECONDS = 60.0
 
 
 async def serve_worker(
@@ -58,6 +63,8 @@ class _Desk:
         self._lock = asyncio.Lock()
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self._unstored: dict[int, asyncio.Future[Step]] = {}
+        self._numbers = count(1)
+        self._unanswered: dict[int, asyncio.Future[Told]] = {}
 
     def take(self, order: Order) -> None:
         if isinstance(order, Cancel):
@@ -67,6 +74,10 @@ class _Desk:
             waiting = self._unstored.pop(order.call, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(order.step)
+        elif isinstance(order, FrontTold):
+            asking = self._unanswered.get(order.number)
+            if asking is not None and not asking.done():
+                asking.set_result(order.told)
         else:
             self._jobs[order.call] = asyncio.create_task(self._work(order), name=f"{type(order).__name__} {order.call}")
 
@@ -79,7 +90,9 @@ class _Desk:
     async def _work(self, order: Investigate | Draft | ReadCI) -> None:
         try:
             if isinstance(order, Draft):
-                await self._drafter.draft(order.job, lambda step: self._store(order.call, step))
+                await self._drafter.draft(
+                    order.job, lambda step: self._store(order.call, step), lambda asked: self._ask(order.call, asked)
+                )
             elif isinstance(order, ReadCI):
                 failure = await self._ci_reader.read_ci(order.log, workflow=order.workflow)
                 await self._send(CIRead(call=order.call, failure=failure))
@@ -103,6 +116,19 @@ class _Desk:
         self._unstored[call] = asyncio.get_running_loop().create_future()
         await self._send(StepTaken(call=call, step=step))
         return await self._unstored[call]
+
+    async def _ask(self, call: int, question: Question) -> Told:
+        """Ask the front process, which answers within its own time."""
+        number = next(self._numbers)
+        self._unanswered[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._send(AskFront(call=call, number=number, question=question))
+            async with asyncio.timeout(ASK_SECONDS):
+                return await self._unanswered[number]
+        except TimeoutError:
+            return Told(fault=f"the bot did not answer within {ASK_SECONDS:g} s")
+        finally:
+            del self._unanswered[number]
 
     async def _send(self, answer: Answer) -> None:
         async with self._lock:

@@ -13,7 +13,8 @@ from bot.domain.patch import PatchLimits
 from bot.domain.rollback import Release
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports import faults
-from bot.ports.workspace import Checkout, Commit, CommitPlan, RevertDraft
+from bot.ports.workspace import BlamedLine, Checkout, Commit, CommitPlan, RevertDraft
+from connectors.workspaces.git_annotate import read_blame, read_diff
 from connectors.workspaces.git_binary import show_binaries
 from connectors.workspaces.git_clone import open_clone
 from connectors.workspaces.git_commands import Repo, Settings
@@ -55,6 +56,12 @@ class GitCheckout:
 
     async def between(self, old: str, new: str, limit: int) -> Sequence[Commit]:
         return await read_between(self._repo, old, new, min(limit, _MAX_COMMITS))
+
+    async def compare(self, old: str, new: str, path: str) -> str:
+        return await read_diff(self._repo, old, new, path)
+
+    async def blame(self, commit: str, path: str, first: int, last: int) -> Sequence[BlamedLine]:
+        return await read_blame(self._repo, commit, path, range(first, last + 1))
 
     async def messages(self, prefix: str) -> Sequence[str]:
         """Return the messages at the tips of the branches under `prefix` ("nightshift/")."""

@@ -126,6 +126,49 @@ class WorkspaceContract:
         assert [c.sha for c in await checkout.between(first, third, 1)] == [third]
         assert list(await checkout.between(third, first, 10)) == []
 
+    async def test_two_commits_are_compared_whole_or_by_path(self, world):
+        first = world.origin.git("rev-parse", "HEAD")
+        second = world.origin.commit("Both", {"README": "bye\n", "deep/x.py": "x\n"})
+        checkout = await world.workspaces.open(world.url, world.folder)
+        whole = await checkout.compare(first[:12], second, "")
+        assert whole.startswith("1\t1\tREADME\n1\t0\tdeep/x.py\n\ndiff --git a/README b/README\n")
+        assert "-hello\n+bye\n" in whole
+        assert "README" not in await checkout.compare(first, second, "deep")
+        assert await checkout.compare(first, second, "app.py") == await checkout.compare(first, first, "") == ""
+        for path in ("*", "-p", "nope"):
+            assert await checkout.compare(first, second, path) == ""
+        for path in ("../x", "/etc/passwd", "deep/../../x"):
+            with pytest.raises(Rejected, match="is no path in the repository"):
+                await checkout.compare(first, second, path)
+        with pytest.raises(Rejected):
+            await checkout.compare("--output=/tmp/x", second, "")
+
+    async def test_a_huge_diff_is_cut_and_says_so(self, world):
+        first = world.origin.git("rev-parse", "HEAD")
+        second = world.origin.commit("Huge", {"huge.txt": "line of text\n" * 60_000})
+        checkout = await world.workspaces.open(world.url, world.folder)
+        diff = await checkout.compare(first, second, "")
+        assert len(diff) < 600_000
+        assert diff.endswith("ask for one path of it\n")
+
+    async def test_each_line_of_a_file_has_the_commit_that_wrote_it(self, world):
+        first = world.origin.git("rev-parse", "HEAD")
+        second = edit(world.origin, 5, "five\n", "Change line five")
+        checkout = await world.workspaces.open(world.url, world.folder)
+        lines = await checkout.blame("main", "app.py", 4, 6)
+        assert [(line.number, line.sha) for line in lines] == [(4, first), (5, second), (6, first)]
+        assert (lines[1].author, lines[1].subject) == ("Ada", "Change line five")
+        assert lines[1].at == datetime.fromtimestamp(world.origin.clock, UTC)
+        for path, start, end in (
+            ("nope.py", 1, 2),
+            ("app.py", 99, 120),
+            ("app.py", 3, 2),
+            ("../app.py", 1, 2),
+            ("", 1, 1),
+        ):
+            with pytest.raises(Rejected):
+                await checkout.blame("main", path, start, end)
+
     async def test_an_archive_holds_the_files_of_the_tree(self, world):
         sha = world.origin.commit("More", {"deep/er/x.sh": "#!/bin/sh\n", "long/" + "n" * 150: "y"})
         checkout = await world.workspaces.open(world.url, world.folder)

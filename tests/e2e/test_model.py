@@ -34,6 +34,21 @@ ENGINEER = [
 ]
 
 
+LOOKS = {
+    "list": ({"path": "shop"}, "coupons.py  "),
+    "git_blame": ({"path": "shop/coupons.py"}, " | def "),
+    "git_diff": ({"old": "main", "path": "shop"}, "No difference of shop between "),
+    "query_logs": ({"pattern": "percent"}, "lines match"),
+    "metrics": ({"query": "up"}, "Not done: no metric server is configured for shop ([connections.prometheus])"),
+    "ci_status": ({}, "Runs of CI (local) of head, newest commit first:"),
+    "ci_log": ({}, "Not done: "),
+    "deploys": ({"order": "time"}, "Changes between "),
+    "similar_incidents": ({}, "No past incident shares enough words with this one."),
+    "load_playbook": ({"name": "http-5xx"}, "shop is failing, since "),
+}
+"""Each tool that looks around, how it is called, and what its answer holds."""
+
+
 @pytest.fixture(scope="session")
 def ground(tmp_path_factory) -> Ground:
     return make_ground(tmp_path_factory.mktemp("ground"), CULPRIT)
@@ -80,7 +95,8 @@ def follow(script: list[Answer]):
 
 
 async def test_a_good_engineer_s_patch_stands_beside_the_revert(make_walk):
-    async with serve_model(ENGINEER) as server:
+    script = [Say(calls=tuple((name, json.dumps(given)) for name, (given, _) in LOOKS.items())), *ENGINEER]
+    async with serve_model(script) as server:
         walk = make_walk(server.url, may_approve=has_ended)
         await walk.run()
     drafts = walk.query("SELECT body, patch, state FROM draft ORDER BY created_at")
@@ -95,7 +111,8 @@ async def test_a_good_engineer_s_patch_stands_beside_the_revert(make_walk):
     for before, after in pairwise(server.seen):
         assert after.startswith(before.removesuffix(b"]}"))
     assert {headers["Authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
-    assert len(server.seen) == len(ENGINEER)
+    assert len(server.seen) == len(script)
+    check_looks(server.seen[1])
     states = [state for (state,) in walk.query("SELECT state FROM approval ORDER BY requested_at")]
     assert sorted(states) == ["executed", "superseded"], "one is pushed, the other loses its buttons"
     check_nothing_leaked(walk)
@@ -106,8 +123,15 @@ async def test_a_good_engineer_s_patch_stands_beside_the_revert(make_walk):
     check_replay(json.loads(while_it_runs), server.seen)
     assert json.loads(after_it_stopped) == json.loads(while_it_runs)
     words = await asyncio.to_thread(replay, walk)
-    assert f"{len(ENGINEER)} of {len(ENGINEER)} requests made again byte for byte" in words
+    assert f"{len(script)} of {len(script)} requests made again byte for byte" in words
     assert "\nended: done\n  | shop/cart.py:8 reads percent" in words
+
+
+def check_looks(request: bytes) -> None:
+    """Each tool that looks around has answered, through the worker and the front process, or said what is missing."""
+    answers = [each["content"] for each in json.loads(request)["messages"] if each["role"] == "tool"]
+    for (name, (_, part)), answer in zip(LOOKS.items(), answers, strict=True):
+        assert part in answer, (name, answer)
 
 
 def replay(walk: Walk, *options: str) -> str:
@@ -133,8 +157,8 @@ def check_replay(told: dict, seen: list[bytes]) -> None:
     assert [event["request"]["body"].encode() for event in asked] == seen
     assert {event["request"]["match"] for event in asked} == {"same"}
     called = [event for event in told["events"] if event["event"] == "called"]
-    assert [event["name"] for event in called] == ["grep", "read_file", "run_check", "propose_patch"]
-    assert "shop/cart.py:8" in called[0]["result"]
+    assert [event["name"] for event in called] == [*LOOKS, "grep", "read_file", "run_check", "propose_patch"]
+    assert "shop/cart.py:8" in called[len(LOOKS)]["result"]
     assert (told["ended"], told["sound"]) == ("done", True)
     assert sum(event["completion"] for event in asked) == told["spent"]["completion"] > 0
 

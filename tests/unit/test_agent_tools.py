@@ -29,8 +29,13 @@ async def text(name, arguments, **more):
         ("read_file", {"path": "./shop/cart.py", "first": 2}, "lines 2 to 2 of 2:\n    return sum"),
         ("read_file", {"path": "shop/cart.py", "first": 99}, "lines 2 to 2 of 2"),
         ("read_file", {"path": "shop/cart.py", "first": 2, "last": 1}, "lies before"),
-        ("read_file", {"path": "."}, "README.md\nsecret.env\nshop/"),
-        ("read_file", {"path": "shop/"}, "cart.py\ncoupons.py"),
+        ("read_file", {"path": "."}, "is a folder; list shows what it holds"),
+        ("read_file", {"path": "shop/"}, "is a folder; list"),
+        ("list", {}, ". holds 3:\nREADME.md  88 bytes\nsecret.env  22 bytes\nshop/  2 files, 129 bytes"),
+        ("list", {"path": "./shop/"}, "cart.py  57 bytes\ncoupons.py  72 bytes"),
+        ("list", {"path": "shop/cart.py"}, "is a file; read_file shows it"),
+        ("list", {"path": "../.."}, "there is no folder '../..'"),
+        ("list", {"page": 2}, "there is no page 2; pages: 1 to 1"),
         ("read_file", {"path": "cart.py"}, "There is no file 'cart.py'. There is: shop/cart.py"),
         ("read_file", {"path": "../../etc/passwd"}, "There is no file"),
         ("read_file", {"path": "/etc/passwd"}, "There is no file"),
@@ -49,6 +54,18 @@ async def text(name, arguments, **more):
         ("git_show", {"commit": "bbbbbbbb"}, '+    return TABLE[code]["percent"]'),
         ("git_show", {"commit": "b"}, "at least 7"),
         ("git_show", {"commit": "deadbeef"}, "there is no commit"),
+        ("git_diff", {"old": "bbbbbbbb"}, "to aaaaaaaaaaaa; lines added, removed, file:\n1\t1\tshop/coupons.py"),
+        (
+            "git_diff",
+            {"old": "bbbbbbbb", "path": "./docs/"},
+            "No difference of docs between bbbbbbbbbbbb and aaaaaaaaa",
+        ),
+        ("git_diff", {"old": "b"}, "at least 7"),
+        ("git_diff", {"old": "deadbeef"}, "there is no commit"),
+        ("git_blame", {"path": "shop/cart.py"}, "1 bbbbbbbbbbbb 2026-11-20 Cy | def total(order):\n2 bbb"),
+        ("git_blame", {"path": "shop/cart.py", "first": 2}, "lines 2 to 2 of 2"),
+        ("git_blame", {"path": "shop/cart.py", "first": 9}, "has lines 1 to 2"),
+        ("git_blame", {"path": "cart.py"}, "There is: shop/cart.py"),
         ("run_check", {"check": " tests "}, "tests FAILS"),
         ("run_check", {"check": "rm -rf"}, "there is: reproduction, tests"),
     ],
@@ -98,6 +115,23 @@ async def test_answers_are_bounded_by_size_and_by_room():
     assert len((await text("read_file", {"path": "big.txt"}, files=big)).encode()) <= MAX_ANSWER + 40
     assert (await text("read_file", {"path": "big.txt"}, files=files, room=50)).endswith("ask for less")
     assert "Nothing more may be read" in await text("read_file", {"path": "big.txt"}, room=0)
+
+
+async def test_long_answers_are_shown_page_by_page():
+    files = {f"{n:04}.txt": "x" for n in range(2_000)}
+    pages = [await text("list", {"page": page}, files=files) for page in (1, 2, 3, 4)]
+    assert pages[0].startswith(". holds 2000:\n0000.txt  1 bytes")
+    assert pages[0].endswith("\n… page 1 of 4; page=2 goes on")
+    assert pages[3].endswith("1999.txt  1 bytes\n… page 4 of 4, the last")
+    assert sum(page.count(".txt") for page in pages) == 2_000
+
+
+async def test_a_long_file_is_shown_up_to_where_it_fits_and_says_where_to_go_on():
+    files = {"big.txt": "".join(f"{n:04} {'y' * 200}\n" for n in range(1, 301))}
+    shown = await text("read_file", {"path": "big.txt"}, files=files)
+    assert shown.startswith("big.txt, lines 1 to 58 of 300:\n0001 y")
+    assert shown.endswith("\n… first=59 goes on")
+    assert "lines 59 to 116" in await text("read_file", {"path": "big.txt", "first": 59}, files=files)
 
 
 async def test_binary_and_huge_files_are_not_shown():

@@ -17,8 +17,13 @@ from bot.agent.cleaning import redact_value
 from bot.domain.ci_log import CIFailure, CILog, find_failure
 from bot.domain.investigation import Collected, Drafted, Job, Suspected
 from bot.domain.service import Service
+from bot.domain.transcript import Budget
 from bot.errors import LimitReached, NightshiftError, Reason, Refused, Rejected, Unavailable
+from bot.ports.desk import AlikeWanted, PlaybookWanted, RunsWanted, Told
+from bot.ports.drafter import ModelJob
+from bot.ports.model import ModelPlace
 from bot.worker import client as module
+from bot.worker import server
 from bot.worker.client import WorkerClient
 from bot.worker.messages import (
     ANSWERS,
@@ -26,9 +31,12 @@ from bot.worker.messages import (
     ORDERS,
     Answer,
     AnswerFrame,
+    AskFront,
     Cancel,
     CIRead,
+    Draft,
     Ended,
+    FrontTold,
     Investigate,
     OrderFrame,
     ReadCI,
@@ -49,6 +57,7 @@ JOB = Job(
     now=NOW,
     folder="/nowhere",
 )
+MODEL_JOB = ModelJob(job=JOB, place=ModelPlace(url="http://gpu", name="m"), budget=Budget())
 COLLECTED = Collected(records=(), requests=(), evidence=(), lines_read=3, notes=("hunter2 was logged",))
 SUSPECTED = Suspected(head=BASE, suspects=())
 DRAFTED = Drafted(base=BASE, patch=b"\x00\xff\xfe not text", title="t", culprit=None)
@@ -153,6 +162,36 @@ class TestAnswers:
         assert caught.value.reason is ended.reason
         assert "[redacted]" in str(caught.value)
         assert "hunter2" not in str(caught.value)
+
+    async def test_to_a_question_of_a_tool_come_from_who_draws_up_the_answer(self):
+        asking = AskFront(call=1, number=7, question=PlaybookWanted(name="hunter2"))
+        asked = []
+
+        async def ask(question):
+            asked.append(question)
+            return Told(fault="there is none")
+
+        async with worker("say", frame(asking), frame(Ended(call=1))) as client:
+            await client.draft(MODEL_JOB, None, ask)
+        assert asked == [PlaybookWanted(name="[redacted]")]
+
+    async def test_to_more_questions_than_an_honest_run_has_are_refused(self, monkeypatch):
+        monkeypatch.setattr(module, "MAX_ASKED", 2)
+        asked = []
+
+        async def ask(question):
+            asked.append(question)
+            return Told()
+
+        questions = [frame(AskFront(call=1, number=n, question=AlikeWanted(text="x"))) for n in range(5)]
+        async with worker("say", *questions, frame(Ended(call=1))) as client:
+            await client.draft(MODEL_JOB, None, ask)
+        assert len(asked) == 2
+
+    async def test_are_none_to_a_question_outside_of_a_model_s_run(self):
+        async with worker("say", frame(AskFront(call=1, number=1, question=AlikeWanted(text="x")))) as client:
+            with pytest.raises(Rejected):
+                await investigate(client)
 
     async def test_to_a_ci_log_are_what_it_shows_failing_cleaned_of_secrets(self):
         failure = CIFailure(cite="c", job="j", attempt=1, is_marked=True, records=(), lines=("hunter2 is wrong",))
@@ -310,6 +349,9 @@ class Scripted:
         finally:
             self.running.discard(job.run)
 
+    async def draft(self, job: ModelJob, store, ask) -> None:
+        self.told = await asyncio.gather(ask(AlikeWanted(text="one")), ask(RunsWanted(shas=(BASE,))))
+
     async def read_ci(self, log: CILog, *, workflow: str = "") -> CIFailure | None:
         return find_failure(log.text.split("\n"), workflow=workflow, green=log.green)
 
@@ -336,7 +378,7 @@ class TestTheWorkersSide:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         scripted = Scripted()
-        serving = asyncio.create_task(serve_worker(theirs, scripted, None, scripted))
+        serving = asyncio.create_task(serve_worker(theirs, scripted, scripted, scripted))
         reader, writer = await asyncio.open_connection(sock=ours)
         yield Far(reader, writer, scripted)
         writer.close()
@@ -351,6 +393,23 @@ class TestTheWorkersSide:
             StageDone(call=7, drafted=DRAFTED),
             Ended(call=7),
         ]
+
+    async def test_questions_are_answered_by_their_number(self, far):
+        await far.order(Draft(call=4, job=MODEL_JOB))
+        first, second = await far.answer(), await far.answer()
+        assert (first.question, second.question) == (AlikeWanted(text="one"), RunsWanted(shas=(BASE,)))
+        await far.order(FrontTold(call=4, number=99, told=Told(fault="nobody asked")))
+        await far.order(FrontTold(call=4, number=second.number, told=Told(fault="two")))
+        await far.order(FrontTold(call=4, number=first.number, told=Told(fault="one")))
+        assert await far.answer() == Ended(call=4)
+        assert [told.fault for told in far.scripted.told] == ["one", "two"]
+
+    async def test_a_front_that_does_not_answer_is_a_fault(self, far, monkeypatch):
+        monkeypatch.setattr(server, "ASK_SECONDS", 0.0)
+        await far.order(Draft(call=4, job=MODEL_JOB))
+        said = [await far.answer() for _ in range(3)]
+        assert said[-1] == Ended(call=4)
+        assert "did not answer" in far.scripted.told[0].fault
 
     async def test_a_ci_log_is_read_against_the_green_one(self, far):
         log = CILog(ci="cloud", sha=BASE, text="=== tests ===\nwell\nKeyError: 'rate'\n", green={"tests": "well"})

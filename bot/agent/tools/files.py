@@ -3,6 +3,8 @@
 from typing import Final
 
 from bot.agent.arguments import Param, ToolSpec
+from bot.agent.sources import Entry
+from bot.agent.tools.paging import PAGE_PARAM, count_fitting, show_page
 from bot.agent.tools.patterns import compile_pattern
 from bot.agent.tools.tool import Call, Tool, ToolResult
 from bot.errors import Reason, Refused
@@ -13,16 +15,36 @@ MAX_LINES: Final = 400
 async def _read_file(call: Call) -> ToolResult:
     path = call.text("path").removeprefix("./")
     sources = await call.hands.sources()
-    inside = sources.list_folder(path) if sources.raw(path) is None else ()
-    if inside:
-        return ToolResult(text=f"{path} is a folder:\n" + "\n".join(inside[:MAX_LINES]))
+    if sources.raw(path) is None and sources.list_folder(path):
+        raise Refused(f"{path} is a folder; list shows what it holds", Reason.BAD_INPUT)
     lines = sources.lines(path)
     first = min(call.number("first", 1), len(lines))
     last = min(call.number("last", first + MAX_LINES - 1), first + MAX_LINES - 1, len(lines))
     if last < first:
         raise Refused(f"last ({last}) lies before first ({first})", Reason.BAD_INPUT)
-    head = f"{path}, lines {first} to {last} of {len(lines)}:\n"
-    return ToolResult(text=head + "\n".join(lines[first - 1 : last]))
+    shown = lines[first - 1 : last]
+    shown = shown[: count_fitting(shown)]
+    last = first + len(shown) - 1
+    more = f"\n… first={last + 1} goes on" if last < len(lines) else ""
+    return ToolResult(text=f"{path}, lines {first} to {last} of {len(lines)}:\n" + "\n".join(shown) + more)
+
+
+async def _list(call: Call) -> ToolResult:
+    path = call.text("path").removeprefix("./") or "."
+    sources = await call.hands.sources()
+    inside = sources.list_folder(path)
+    if not inside and sources.raw(path) is not None:
+        raise Refused(f"{path} is a file; read_file shows it", Reason.BAD_INPUT)
+    if not inside:
+        raise Refused(f"there is no folder {path[:120]!r}; list without a path shows the root", Reason.NOT_FOUND)
+    told = (f"{each.name}  {_tell_size(each)}" for each in inside)
+    text = "\n".join((f"{path} holds {len(inside)}:", *told))
+    return ToolResult(text=show_page(text, call.number("page", 1), call.hands.clean))
+
+
+def _tell_size(entry: Entry) -> str:
+    size = f"{entry.size:,} bytes"
+    return f"{entry.files:,} files, {size}" if entry.name.endswith("/") else size
 
 
 async def _grep(call: Call) -> ToolResult:
@@ -42,12 +64,20 @@ GREP: Final = Tool(
     ),
     do=_grep,
 )
+LIST: Final = Tool(
+    spec=ToolSpec(
+        name="list",
+        about="List a folder of the repository at head, with sizes.",
+        params=(Param(name="path", about="The folder; the root where it is not given."), PAGE_PARAM),
+    ),
+    do=_list,
+)
 READ_FILE: Final = Tool(
     spec=ToolSpec(
         name="read_file",
-        about="Read a file of the repository at head, or list a folder.",
+        about="Read a file of the repository at head.",
         params=(
-            Param(name="path", about='The file or folder; "." is the root.', is_required=True),
+            Param(name="path", about="The file, from the root.", is_required=True),
             Param(name="first", about="The first line, from 1.", kind="integer", most=10_000_000),
             Param(name="last", about=f"The last line; at most {MAX_LINES} lines at once.", kind="integer"),
         ),

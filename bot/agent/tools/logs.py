@@ -1,17 +1,33 @@
-"""What the service logged around the alert."""
+"""What the service logged: around the alert, and in any other time."""
 
 import asyncio
+from datetime import timedelta
 from typing import Final
 
 from bot.agent.arguments import Param, ToolSpec
-from bot.agent.logs import MAX_LINES
+from bot.agent.logs import MAX_LINES, Logs
 from bot.agent.tools.patterns import compile_pattern
+from bot.agent.tools.times import SINCE, UNTIL, read_span, say_span
 from bot.agent.tools.tool import Call, Tool, ToolResult
 
+MAX_SPAN: Final = timedelta(hours=24)
 
-async def _read_log(call: Call) -> ToolResult:
+LOOK: Final = (
+    Param(name="pattern", about="Lines as they are that match this regular expression (RE2)."),
+    Param(
+        name="page",
+        about=f"Which {MAX_LINES} lines as they are, from 1, the newest.",
+        kind="integer",
+        most=10_000,
+    ),
+    Param(name="at", about='Lines as they are around one, by its place, such as "app.log:120".'),
+)
+"""One way to look at every log: reduced first, then the lines themselves by pattern, page or place."""
+
+
+async def look_at(logs: Logs, call: Call) -> ToolResult:
+    """Return what a call asks to see of a log."""
     pattern = compile_pattern(call.given["pattern"]) if call.given.get("pattern") else None
-    logs = await call.hands.logs()
     if call.given.get("at"):
         return ToolResult(text=logs.around(call.text("at")))
     if pattern is None and not call.given.get("page"):
@@ -19,21 +35,36 @@ async def _read_log(call: Call) -> ToolResult:
     return ToolResult(text=logs.find(pattern, page=call.number("page", 1)))
 
 
+async def _read_log(call: Call) -> ToolResult:
+    return await look_at(await call.hands.logs(), call)
+
+
+async def _query_logs(call: Call) -> ToolResult:
+    since, until = read_span(call, most=MAX_SPAN)
+    places = ", ".join(place.label for place in call.hands.job.service.logs) or "no place: none is configured"
+    logs = await call.hands.query_logs(since, until)
+    if not logs.size:
+        told = f"No line between {say_span(since, until)}, looked for in {places}."
+        return ToolResult(text="\n".join((*logs.faults, told)))
+    shown = await look_at(logs, call)
+    return ToolResult(text=f"Between {say_span(since, until)}, {logs.size:,} lines:\n{shown.text}")
+
+
+QUERY_LOGS: Final = Tool(
+    spec=ToolSpec(
+        name="query_logs",
+        about="Read what the service logged in another time than around the alert, such as the day before. Looked at "
+        "like read_log: without pattern, page and at, what matters in it.",
+        params=(SINCE, UNTIL, *LOOK),
+    ),
+    do=_query_logs,
+)
 READ_LOG: Final = Tool(
     spec=ToolSpec(
         name="read_log",
         about="Read what the service logged around the alert. Without parameters: what matters in it, that is errors, "
         "and kinds of lines that are new, more frequent or gone since it began, each with its place.",
-        params=(
-            Param(name="pattern", about="Lines as they are that match this regular expression (RE2)."),
-            Param(
-                name="page",
-                about=f"Which {MAX_LINES} lines as they are, from 1, the newest.",
-                kind="integer",
-                most=10_000,
-            ),
-            Param(name="at", about='Lines as they are around one, by its place, such as "app.log:120".'),
-        ),
+        params=LOOK,
     ),
     do=_read_log,
 )

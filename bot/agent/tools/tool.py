@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bot.agent.arguments import ToolSpec
@@ -11,9 +12,11 @@ from bot.agent.sources import Sources
 from bot.domain.ask import Inquiry
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
-from bot.domain.investigation import Verified
+from bot.domain.investigation import Job, Verified
 from bot.domain.todo import TodoItem
 from bot.domain.transcript import Proposal
+from bot.errors import Reason, Refused
+from bot.ports.desk import Ask, Question, Told
 from bot.ports.workspace import Checkout
 
 
@@ -23,6 +26,8 @@ class Hands:
 
     `inspect` parses edited files, `lint` runs the repository's linters on a patch. `has_people` says that somebody can
     be asked.
+    `query_logs` reads what the service logged in a time of its own, `ci_log` what CI wrote of a commit; `ask` asks the
+    front process, and says in its answer what it could not say.
     """
 
     head: str
@@ -35,7 +40,19 @@ class Hands:
     inspect: Callable[[Edited], Awaitable[Inspection]]
     lint: Callable[[Patch], Awaitable[Linted]]
     judge: Callable[[Patch, str], Awaitable[Verified]]
+    job: Job
+    ask: Ask
+    query_logs: Callable[[datetime, datetime], Awaitable[Logs]]
+    ci_log: Callable[[str], Awaitable[Logs]]
     has_people: bool = False
+
+
+async def ask_front(hands: Hands, question: Question) -> Told:
+    """Ask the front process. Raises `Refused` that says why it has no answer."""
+    told = await hands.ask(question)
+    if told.fault:
+        raise Refused(told.fault, Reason.NOT_FOUND)
+    return told
 
 
 @dataclass(frozen=True, kw_only=True)
