@@ -32,6 +32,8 @@ from tests.worldkit import CHANNELS, FixedClock, PhaseLog, World, alert, group, 
 TOGETHER = 2
 BUDGET = Budget(steps=6)
 PAUSE = 0.02
+SHARED = "shop/shared.py"
+"""Every patch edits it, each in its own way."""
 
 
 def module(number: int) -> str:
@@ -81,7 +83,8 @@ class Model:
 
     def patch(self, own: int, of: int) -> str:
         edit = {"path": module(own), "old": f'RATE = "rate-{of:02}"\n', "new": f'RATE = "mended-{own:02}"\n'}
-        return json.dumps({"title": f"Mend {own:02}", "edits": [edit]})
+        shared = {"path": SHARED, "old": 'LAST = ""\n', "new": f'LAST = "mended-{own:02}"\n'}
+        return json.dumps({"title": f"Mend {own:02}", "edits": [edit, shared]})
 
 
 def make_rulebook(repository: Repository, count: int):
@@ -128,7 +131,7 @@ async def open_world(folder: Path, repository: Repository, count: int, server: M
 
 @pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.long)])
 async def test_runs_at_once_on_one_repository_keep_to_their_own_incident_and_budget(count, tmp_path):
-    files = {module(number): text_of(number) for number in range(count + 3)}
+    files = {module(number): text_of(number) for number in range(count + 3)} | {SHARED: 'LAST = ""\n'}
     repository = write_repository(tmp_path / "shop.git", [Step(subject="Begin", files=files)], until=datetime.now(UTC))
     before = run_git(repository.folder, "for-each-ref")
     model = Model()
@@ -154,7 +157,7 @@ async def test_runs_at_once_on_one_repository_keep_to_their_own_incident_and_bud
 
 
 def check_the_incident(world: World, incident: str) -> None:
-    """Its patch edits its own file alone, and its transcript holds nothing of a neighbour but what it asked for."""
+    """Its patch holds its own edits alone, and its transcript holds nothing of a neighbour but what it asked for."""
     with world.unit() as work:
         current = work.incidents.get(incident)
         rows, drafts = work.transcripts.of(current.run), work.drafts.of(incident)
@@ -172,6 +175,11 @@ def check_the_incident(world: World, incident: str) -> None:
     assert (state.ended, answers) == (EndReason.DONE, 3 + bool(own % 3))
     [draft] = drafts
     patch = parse_patch(draft.patch.text)
-    assert [change.path for change in patch.files] == [module(own)]
+    assert [change.path for change in patch.files] == [module(own), SHARED]
     changed = [line for line in draft.patch.text.decode().splitlines() if re.match(r"[+-](?![+-])", line)]
-    assert changed == [f'-RATE = "rate-{own:02}"', f'+RATE = "mended-{own:02}"']
+    assert changed == [
+        f'-RATE = "rate-{own:02}"',
+        f'+RATE = "mended-{own:02}"',
+        '-LAST = ""',
+        f'+LAST = "mended-{own:02}"',
+    ]
