@@ -3,7 +3,7 @@
 python -m tests.agent_child FOLDER URL ROW before|after
 
 It dies around the commit of row ROW; -1 is never. `done.txt` gets a line for each call of a tool that is begun, and
-`went_on.txt` the CPU seconds from the start of the process to its first row.
+`went_on.txt` the CPU seconds to load the code, and those from there to the first row.
 """
 
 import asyncio
@@ -57,6 +57,7 @@ class LoggedTools:
 
 
 async def main(folder: Path, url: str, row: int, moment: str) -> None:
+    began = time.process_time()
     store = SqlStore(open_engine(f"sqlite:///{folder / 'nightshift.db'}"), SystemClock(), lambda _session: None)
     with store.begin() as work:
         rows = work.transcripts.of(RUN)
@@ -67,7 +68,7 @@ async def main(folder: Path, url: str, row: int, moment: str) -> None:
         assert store.append(step)
         if step.seq == len(rows):
             with (folder / "went_on.txt").open("a") as told:
-                told.write(f"{time.process_time():.3f}\n")
+                told.write(f"{began:.3f} {time.process_time() - began:.3f}\n")
         if step.seq == row:
             os.kill(os.getpid(), signal.SIGKILL)
         return step

@@ -34,7 +34,7 @@ MOST_CPU = 12.0
 """Seconds, under tracemalloc and on a busy machine; what grows with the square takes minutes."""
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 FEW = {
-    "max_examples": 60,
+    "max_examples": 40,
     "deadline": None,
     "database": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
@@ -213,13 +213,13 @@ def test_no_stream_crashes_a_run_and_none_leaves_a_history_that_a_server_would_r
     rig.ask(*(Stream(pieces=tuple(pieces)) for pieces in made))
 
 
-@settings(**FEW | {"max_examples": 40})
+@settings(**FEW | {"max_examples": 30})
 @given(answer=raws)
 def test_no_answer_that_is_not_a_stream_crashes_a_run(rig, answer):
     rig.ask(answer)
 
 
-@settings(**FEW | {"max_examples": 150})
+@settings(**FEW | {"max_examples": 60})
 @given(streams(), st.randoms(use_true_random=False))
 def test_where_a_stream_is_cut_makes_no_difference(pieces, chance):
     whole = b"".join(pieces).rstrip(b"\xc3\xff")
@@ -298,8 +298,12 @@ HEAVY = {
 }
 
 
-SLOW = ("a stream of empty lines without end", "a stream of empty data without end")
-"""Millions of lines, which take some seconds of CPU."""
+SLOW = (
+    "a stream of empty lines without end",
+    "a stream of empty data without end",
+    "a body that grows twentyfold when it is parsed",
+)
+"""Millions of lines or objects, which take some seconds of CPU."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.long) if n in SLOW else n for n in HEAVY])

@@ -141,10 +141,11 @@ async def test_real_kills_of_a_real_process_lose_nothing_and_repeat_nothing(kill
         assert await start(tmp_path, server.url, -1, "after") == 0
     check_the_run(lives.read())
     check_what_was_repeated(lives, server.seen, kills)
-    went_on = sorted(float(line) for line in (tmp_path / "went_on.txt").read_text().split())
-    assert len(went_on) == len(kills) + 1
-    print(f"CPU from a process's start to its first row: {went_on[len(went_on) // 2]:.2f} s, most {went_on[-1]:.2f} s")
-    assert went_on[0] <= RESUME_SECONDS, "beside other programs the others take longer"
+    lives_told = [line.split() for line in (tmp_path / "went_on.txt").read_text().splitlines()]
+    assert len(lives_told) == len(kills) + 1
+    loading, going_on = (sorted(map(float, column)) for column in zip(*lives_told, strict=True))
+    print(f"CPU to load the code: {loading[0]:.2f} to {loading[-1]:.2f} s, to go on: at most {going_on[-1]:.3f} s")
+    assert going_on[-1] <= RESUME_SECONDS
 
 
 def check_what_was_repeated(lives: Lives, seen: list[bytes], kills) -> None:
