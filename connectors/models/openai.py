@@ -20,6 +20,8 @@ from connectors.models.openai_errors import find_error, load_json, make_error, r
 from connectors.models.openai_stream import Answer, EventReader, spoke_nonsense
 
 MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_WHOLE: Final = 2 * 1024 * 1024
+"""The longest answer that is not streamed: parsed all at once, JSON takes up to thirty times its bytes."""
 MAX_REFUSAL: Final = 64 * 1024
 PATH: Final = "/chat/completions"
 
@@ -114,7 +116,7 @@ class Client:
             raise read_refusal(response.status, body, _headers(response), datetime.now(UTC))
         if response.content_type == "text/event-stream":
             return await self._read_stream(response, answer)
-        body = await self._read_some(response, MAX_BYTES)
+        body = await self._read_some(response, MAX_WHOLE)
         try:
             whole = load_json(body)
         except ValueError as error:

@@ -17,6 +17,7 @@ from connectors.models.openai_errors import find_error, load_json, make_error
 MAX_EVENT: Final = 1024 * 1024
 MAX_TEXT: Final = 512 * 1024
 MAX_ARGUMENTS: Final = 256 * 1024
+MAX_ALL_ARGUMENTS: Final = 512 * 1024
 MAX_CALLS: Final = 32
 MAX_NAME: Final = 200
 
@@ -36,39 +37,52 @@ def spoke_nonsense(what: str) -> Unavailable:
 
 
 class EventReader:
-    """Cuts the bytes of a server-sent stream into the data of its events."""
+    """Cuts the bytes of a server-sent stream into the data of its events, at a cost that grows with their number."""
 
     def __init__(self) -> None:
-        self._decode: Callable[[bytes], str] = codecs.getincrementaldecoder("utf-8")().decode
-        self._rest = ""
+        self._decode: Callable[[bytes], str] = codecs.getincrementaldecoder("utf-8-sig")().decode
+        self._rest: list[str] = []
+        self._rest_size = 0
         self._data: list[str] = []
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """Yield the data of each event that the chunk completes."""
         try:
-            self._rest += self._decode(chunk)
+            first, *more = self._decode(chunk).split("\n")
         except UnicodeDecodeError as error:
             raise spoke_nonsense("bytes that are not UTF-8") from error
-        *lines, self._rest = self._rest.split("\n")
-        for line in lines:
-            yield from self._take(line.removesuffix("\r"))
-        if len(self._rest) + self._size > MAX_EVENT:
-            raise spoke_nonsense("an event without end")
+        self._keep(first)
+        for part in more:
+            yield from self._take(self._flush_rest())
+            self._keep(part)
 
     def end(self) -> Iterator[str]:
         """Yield what an unfinished last event holds."""
-        yield from self._take(self._rest.removesuffix("\r"))
+        yield from self._take(self._flush_rest())
         yield from self._take("")
+
+    def _keep(self, part: str) -> None:
+        """Keep a part of a line that has not come to its end."""
+        self._rest.append(part)
+        self._rest_size += len(part)
+        if self._rest_size + self._size > MAX_EVENT:
+            raise spoke_nonsense("an event without end")
+
+    def _flush_rest(self) -> str:
+        line = "".join(self._rest).removesuffix("\r")
+        self._rest.clear()
+        self._rest_size = 0
+        return line
 
     def _take(self, line: str) -> Iterator[str]:
         if line.startswith("data:"):
             data = line[5:].removeprefix(" ")
             # Each event is one line with every server seen; one that forgets the empty line is read all the same.
-            if self._data and _is_whole("\n".join(self._data)):
+            if len(self._data) == 1 and _is_whole(self._data[0]):
                 yield self._flush()
             self._data.append(data)
-            self._size += len(data)
+            self._size += len(line)
             if self._size > MAX_EVENT:
                 raise spoke_nonsense("an event without end")
         elif not line and self._data:
@@ -107,6 +121,7 @@ class Answer:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._size = 0
+        self._calls_size = 0
         self._calls: dict[object, _Call] = {}
         self._last: object = None
         self._finish = ""
@@ -142,7 +157,8 @@ class Answer:
             raise spoke_nonsense("an answer without a choice")
         self._usage = read_usage(body.get("usage")) or self._usage
         calls = message.get("tool_calls")
-        numbered = [call | {"index": n} for n, call in enumerate(calls) if isinstance(call, dict)] if calls else []
+        calls = calls if isinstance(calls, list) else []
+        numbered = [call | {"index": n} for n, call in enumerate(calls) if isinstance(call, dict)]
         self._take_delta({**message, "tool_calls": numbered})
         self._finish = _string(choice.get("finish_reason"))
 
@@ -191,7 +207,8 @@ class Answer:
             call.name = (call.name + name)[:MAX_NAME]
         piece = _read_arguments(function.get("arguments"))
         call.size += len(piece)
-        if call.size > MAX_ARGUMENTS:
+        self._calls_size += len(piece)
+        if call.size > MAX_ARGUMENTS or self._calls_size > MAX_ALL_ARGUMENTS:
             raise LimitReached("The model's tool call has no measure", Reason.TOO_LARGE)
         if piece:
             call.arguments.append(piece)

@@ -1,4 +1,5 @@
-"""P5: what a step of the agent loop costs, beside two peers that do the same job with the same server."""
+"""P4 and P5: what a step of the agent loop costs, and how much of each prompt the server knows already, beside two
+peers that do the same job with the same server."""
 
 import asyncio
 import json
@@ -9,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.bench.agent_server import serve_steps
-from tests.bench.report import Row, note, show, within
+from tests.bench.agent_prompts import measure_prompts
+from tests.bench.agent_server import Prompts, serve_steps
+from tests.bench.report import Row, at_least, note, show, within
 from tests.e2e.walk import ROOT
 
 HERE = Path(__file__).parent
 STEPS = 200
-MANY = 50
+MANY, PARKED = 50, 300
 PEERS = {"pydantic-ai-slim, nothing stored": "pydantic", "mini-swe-agent, trajectory saved": "mini"}
 PATIENCE = 180
 
@@ -43,18 +45,29 @@ async def measure(folder: Path) -> list[Row]:
         missing = ""
     except AgentError as failed:
         python, missing = "", str(failed)
-    async with serve_steps(STEPS) as url:
-        ours = await _run_ours(f"{url}/ours", folder)
+    prompts = Prompts()
+    async with serve_steps(STEPS, prompts) as url:
+        ours = await _run_ours(url, folder)
         rows = _tell_ours(ours)
         for name, who in PEERS.items():
             rows.append(await _run_peer(python, name, who, url, folder, ours) if python else _skip(name, missing))
     async with serve_steps(20) as url:
-        many = [sys.executable, "-m", "tests.bench.agent_ours", f"{url}/ours", str(folder), "20", str(MANY), "slices"]
-        crowd = await _run(many)
+        many = ["-m", "tests.bench.agent_ours", url, str(folder), "20", str(MANY), str(PARKED), "slices"]
+        crowd = await _run([sys.executable, *many])
+    what = f"{MANY} runs at once beside {PARKED} that wait for an answer"
     return [
         *rows,
-        note(f"{MANY} runs at once: CPU per step / memory", f"{show(crowd.cpu_ms)} ms / {crowd.memory_mb:.0f} MB"),
-        within("P5", f"{MANY} runs at once: longest pieces on the event loop, p99", crowd.slice_p99_ms, 5, "ms CPU"),
+        note(f"{what}: CPU per step / memory", f"{show(crowd.cpu_ms)} ms / {crowd.memory_mb:.0f} MB"),
+        within("P5", f"{what}: longest pieces on the event loop, p99", crowd.slice_p99_ms, 5, "ms CPU"),
+        at_least(
+            "P4", f"prompt kept from one step to the next, least of {STEPS}", 100 * prompts.least["ours"], 95, "%"
+        ),
+        *(
+            note(f"… peer {name}", f"{show(100 * prompts.least[who])} %")
+            for name, who in PEERS.items()
+            if who in prompts.least
+        ),
+        *await measure_prompts(python, folder),
     ]
 
 
@@ -65,7 +78,7 @@ async def _run_ours(url: str, folder: Path) -> Figures:
         place = folder / str(number)
         place.mkdir()
         shutil.copy(folder / "cart.py", place)
-        argv = [sys.executable, "-m", "tests.bench.agent_ours", url, str(place), str(STEPS), "1"]
+        argv = [sys.executable, "-m", "tests.bench.agent_ours", url, str(place), str(STEPS), "1", "0"]
         found.append(await _run([*argv, "slices"] if number == 3 else argv))
     middle = sorted(found[:3], key=lambda one: one.cpu_ms)[1]
     return replace(middle, slice_p99_ms=found[3].slice_p99_ms)

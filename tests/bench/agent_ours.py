@@ -1,6 +1,7 @@
-"""Our loop, its rows redacted and stored with fsync: python -m tests.bench.agent_ours URL FOLDER STEPS RUNS [slices].
+"""Our loop, its rows redacted and stored with fsync: -m tests.bench.agent_ours URL FOLDER STEPS RUNS PARKED [slices]
 
-With "slices" the pieces of work on the event loop are timed too, which costs some CPU itself.
+PARKED is how many further runs wait meanwhile for an answer that does not come, each with a connection of its own. With
+"slices" the pieces of work on the event loop are timed too, which costs some CPU itself.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from tests.bench.agent_report import Slices, tell
 LOTS = 10**9
 
 
-async def main(url: str, folder: Path, steps: int, runs: int, slices: Slices | None) -> None:
+async def main(url: str, folder: Path, steps: int, runs: int, parked: int, slices: Slices | None) -> None:
     engine = open_engine(f"sqlite:///{folder / f'ours-{runs}.db'}")
     migrate(engine)
     store = SqlStore(engine, SystemClock(), lambda _session: None)
@@ -40,25 +41,36 @@ async def main(url: str, folder: Path, steps: int, runs: int, slices: Slices | N
     async def append(step: Step) -> Step:
         return await asyncio.to_thread(add, step)
 
-    async with Client(Settings(url=url)) as client:
-        hands = AgentWorld(model=client, files=files).hands()
+    waiting = 0
 
-        async def run(name: str) -> None:
+    async def run(name: str, at: str) -> None:
+        nonlocal waiting
+        async with Client(Settings(url=at)) as client:
+            hands = AgentWorld(model=client, files=files).hands()
             agent = Agent(
                 model=client,
                 tools=Toolbox(hands),
-                head=Head(ModelPlace(url=url, name="bench"), budget),
+                head=Head(ModelPlace(url=at, name="bench"), budget),
                 budget=budget,
                 append=append,
             )
+            waiting += 1
             state = await agent.run(name, (), lambda: "# The shop fails\n")
-            assert state.ended in {EndReason.DONE, EndReason.GAVE_UP}, state
-            assert state.spent.steps > steps, state.spent
+        assert state.ended in {EndReason.DONE, EndReason.GAVE_UP}, state
+        assert state.spent.steps > steps, state.spent
 
-        with slices or nullcontext():
-            began, cpu = time.monotonic(), time.process_time()
-            await asyncio.gather(*(run(f"INC-{number}:1") for number in range(runs)))
-            cpu, wall = time.process_time() - cpu, time.monotonic() - began
+    others = [asyncio.create_task(run(f"INC-{number}:1", f"{url}/silent")) for number in range(runs, runs + parked)]
+    while waiting < parked:
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(bool(parked) * 2)
+    with slices or nullcontext():
+        began, cpu = time.monotonic(), time.process_time()
+        await asyncio.gather(*(run(f"INC-{number}:1", f"{url}/ours") for number in range(runs)))
+        cpu, wall = time.process_time() - cpu, time.monotonic() - began
+    assert not any(task.done() for task in others)
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
     began = time.monotonic()
     with store.begin() as work:
         rows = work.transcripts.of("INC-0:1")
@@ -67,5 +79,5 @@ async def main(url: str, folder: Path, steps: int, runs: int, slices: Slices | N
 
 
 if __name__ == "__main__":
-    timed = Slices() if sys.argv[5:] == ["slices"] else None
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), timed))
+    timed = Slices() if sys.argv[6:] == ["slices"] else None
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:6]), timed))

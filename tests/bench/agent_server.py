@@ -50,17 +50,51 @@ def build_answer(body: bytes, who: str, steps: int) -> tuple[bytes, str]:
     return "".join([*lines, "data: [DONE]\n\n"]).encode(), "text/event-stream"
 
 
+class Prompts:
+    """What each agent has asked: how much of each prompt the next one of the same run begins with, at least."""
+
+    def __init__(self) -> None:
+        self.least: dict[str, float] = {}
+        self._last: dict[str, str] = {}
+
+    def note(self, who: str, body: bytes) -> None:
+        request = json.loads(body)
+        prompt = render_prompt(request)
+        if any(message["role"] == "assistant" for message in request["messages"]):
+            self.least[who] = min(self.least.get(who, 1.0), share_kept(self._last[who], prompt))
+        self._last[who] = prompt
+
+
+def render_prompt(request: dict) -> str:
+    """Return the prompt as chat templates put it together: tools and system first, then message after message."""
+    parts = [request.get("tools", []), *request["messages"]]
+    return "\n".join(json.dumps(part, ensure_ascii=False) for part in parts) + "\n"
+
+
+def share_kept(before: str, after: str) -> float:
+    """Return the share of the prompt before that the one after begins with."""
+    if after.startswith(before):
+        return 1.0
+    different = (place for place, (one, other) in enumerate(zip(before, after, strict=False)) if one != other)
+    return next(different, min(len(before), len(after))) / len(before)
+
+
 @contextlib.asynccontextmanager
-async def serve_steps(steps: int) -> AsyncIterator[str]:
-    """Serve until the block ends; the address goes on with the name of who asks."""
+async def serve_steps(steps: int, prompts: Prompts | None = None) -> AsyncIterator[str]:
+    """Serve until the block ends; the address goes on with the name of who asks. "silent" never gets an answer."""
 
     async def answer(request: web.Request) -> web.Response:
-        body, kind = build_answer(await request.read(), request.match_info["who"], steps)
+        raw, who = await request.read(), request.match_info["who"]
+        if who == "silent":
+            await asyncio.sleep(3600)
+        if prompts is not None:
+            prompts.note(who, raw)
+        body, kind = build_answer(raw, who, steps)
         return web.Response(body=body, content_type=kind)
 
     app = web.Application(client_max_size=256 * 1024 * 1024)
     app.router.add_post("/{who}/v1/chat/completions", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.logs_corpus import FORMATS, stories, write_large, write_log
-from tests.bench.report import Row, note, show, within
+from tests.bench.report import Row, at_least, note, show, within
 from tests.e2e.walk import ROOT
 
 HERE = Path(__file__).parent
@@ -67,7 +67,7 @@ def _measure_groups(folder: Path, python: str) -> list[Row]:
             if not ours:
                 continue
             row = f"grouping accuracy, {what}, mean of {len(ours)} {name} (aim {goal})"
-            rows.append(_at_least("P3", row, statistics.mean(ours), must))
+            rows.append(at_least("P3", row, statistics.mean(ours), must))
             rows.append(note("… of each set, in alphabetical order", " ".join(f"{one:.2f}" for one in ours)))
             if python:
                 peer = [
@@ -147,7 +147,7 @@ def _measure_speed(folder: Path, python: str) -> list[Row]:
             mean = f"{show(statistics.mean(speeds) / 1000)}k lines/s"
             rows.append(note(f"raw lines of {len(sets)} {what}, {SPEED // MB} MiB each, no two alike", mean))
         if ratios:
-            row = _at_least("P3", "… times drain3's in the same run, mean (aim 10)", statistics.mean(ratios), 5, "×")
+            row = at_least("P3", "… times drain3's in the same run, mean (aim 10)", statistics.mean(ratios), 5, "×")
             rows.append(replace(row, is_time=True))
             rows.append(note("… and on one core each, by CPU time", f"{show(statistics.mean(cpu_ratios))} ×"))
     return rows
@@ -255,10 +255,3 @@ def _make_peer(folder: Path) -> str:
         if done.returncode:
             raise PeerError((done.stderr.strip().splitlines() or ["no reason given"])[-1])
     return python
-
-
-def _at_least(promise: str, what: str, value: float, limit: float, unit: str = "") -> Row:
-    return Row(
-        promise=promise, what=what, value=f"{value:.3f}" if value < 1 else f"{show(value)} {unit}",
-        limit=f"≥ {limit:g} {unit}".rstrip(), kept=value >= limit,
-    )  # fmt: skip

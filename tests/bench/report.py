@@ -23,7 +23,7 @@ the limit is a ratio to something measured in the same run.
   measured takes the place of what was measured before.
 - Busy: how many times its CPU time a program took that only computes, before and after each part. Above
   {BUSY} a time over its limit is not judged: other programs had much of the machine.
-- The promises (P1, R8, …) are those of the design: P1 intake, P2 footprint, P3 logs, P5 agent loop,
+- The promises (P1, R8, …) are those of the design: P1 intake, P2 footprint, P3 logs, P4 prompts, P5 agent loop,
   R2 approvals, R8 storms, S3 redaction, S4 sandbox.
 """
 
@@ -62,6 +62,17 @@ def within(promise: str, what: str, value: float, limit: float, unit: str) -> Ro
         limit=f"≤ {show(limit)} {unit}",
         kept=value <= limit,
         is_time=unit in {"s", "ms"},
+    )
+
+
+def at_least(promise: str, what: str, value: float, limit: float, unit: str = "") -> Row:
+    """Return the row of a figure that must not be below its limit."""
+    return Row(
+        promise=promise,
+        what=what,
+        value=f"{show(value)} {unit}",
+        limit=f"≥ {limit:g} {unit}".rstrip(),
+        kept=value >= limit,
     )
 
 

@@ -76,6 +76,19 @@ async def test_a_plain_answer_where_streaming_is_ignored():
     assert answer.usage.cached == 35
 
 
+@pytest.mark.parametrize("calls", [7, "x", {"id": "a"}, [None, "x"]])
+async def test_calls_that_are_no_list_of_objects_are_none(calls):
+    message = {"role": "assistant", "content": "Found", "tool_calls": calls}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    answer = await ask(Raw(body=json.dumps(body).encode()))
+    assert (answer.text, answer.calls) == ("Found", ())
+
+
+async def test_a_byte_order_mark_hides_no_event():
+    answer = await ask(Stream(pieces=("\ufeff" + chunk({"content": "Found"}), chunk({}, "stop"))))
+    assert answer.text == "Found"
+
+
 async def test_no_cache_report_means_unknown_not_zero():
     answer = await ask(Say(text="x", cached=None))
     assert answer.usage.cached is None
@@ -214,7 +227,8 @@ async def test_failures(name):
 
 
 async def test_retry_after_is_handed_on_and_bounded():
-    for value, seconds in (("7", 7.0), ("1e9", 600.0), ("-3", 0.0), ("soon", None), ("nan", None)):
+    far = "Mon, 01 Jan 99999999999 00:00:00 GMT"
+    for value, seconds in (("7", 7.0), ("1e9", 600.0), ("-3", 0.0), ("soon", None), ("nan", None), (far, None)):
         with pytest.raises(Unavailable) as caught:
             await ask(Raw(status=503, headers={"Retry-After": value}))
         assert caught.value.retry_after == seconds, value

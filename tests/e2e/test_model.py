@@ -175,6 +175,7 @@ BROKEN = {
     "refuses its streams": (Stream(pieces=(refusal(), DONE)),),
     "breaks off": (Stream(pieces=(chunk({"content": "half a pat"}), None)),),
     "babbles": (Stream(pieces=tuple(chunk({"content": "bla " * 20_000}) for _ in range(8))),),
+    "is lazy": (Say(text="Have you looked at the logs?"),),
     "wants another key": (Raw(status=401, body=b'{"error":"Unauthorized"}'),),
     "has too small a context": (
         Raw(status=400, body=flat_error("The input (9009 tokens) is longer than the model's context length (8).", 400)),
