@@ -138,8 +138,6 @@ def test_http_5xx_answers_the_usual_alert_names(name):
         ("MainBranchRed", "ci-failure"),
         ("ci-tests-failing", "ci-failure"),
         ("HighErrorRate", "http-5xx"),
-        ("CheckoutErrors", "http-5xx"),
-        ("UnhandledExceptions", "http-5xx"),
         ("DiskFull", None),
         ("CapacityLow", None),
         ("HealthCheckFailed", None),
