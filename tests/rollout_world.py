@@ -249,7 +249,9 @@ class FakeGit:
     async def resolve(self, ref: str) -> str:
         return "f" * 40
 
-    async def revert(self, culprit: str, base: str, *, binary_paths: object = ()) -> RevertDraft | None:
+    async def revert(
+        self, culprit: str, base: str, *, binary_paths: object = (), is_finer: bool = False
+    ) -> RevertDraft | None:
         return None if self.revert_diff is None else RevertDraft(diff=self.revert_diff)
 
 

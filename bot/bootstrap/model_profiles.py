@@ -53,14 +53,6 @@ class _Flag(_Table):
         return Flag(name=self.name, value=self.value, why=self.why, only=tuple(self.only))
 
 
-_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
-    "heads": ("kv_heads", "head_size"),
-    "latent": ("width",),
-    "rows": ("row_bytes",),
-    "state": ("run_bytes",),
-}
-
-
 class _Cache(_Table):
     kind: Literal["heads", "latent", "rows", "state"]
     layers: _Count

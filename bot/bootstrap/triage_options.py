@@ -80,7 +80,8 @@ def _make_parser(name: str, what: str) -> argparse.ArgumentParser:
 def _file(text: str) -> Path:
     path = Path(text)
     if not path.is_file():
-        raise argparse.ArgumentTypeError(f"there is no file {text}")
+        why = f"{text} is no file" if path.exists() else f"there is no file {text}"
+        raise argparse.ArgumentTypeError(why)
     return path.resolve()
 
 

@@ -132,7 +132,7 @@ def _show(lines: Sequence[CILine], places: Sequence[int]) -> tuple[str, ...]:
     gaps = sorted((place for place, count in left.items() if count), key=lambda place: -left[place])[:_MAX_GAPS]
     shown: list[str] = []
     for place in wanted:
-        shown += [f"… {left[place]:,} lines …"] if place in gaps else []
+        shown += [f"… {left[place]:,} line{'' if left[place] == 1 else 's'} …"] if place in gaps else []
         shown.append(_shorten(lines[place].text))
     return tuple(shown)
 

@@ -38,8 +38,8 @@ class Alike:
 
     @property
     def text(self) -> str:
-        mended = f"mended by {self.past.fix}" if self.past.fix else "no fix is known"
-        return f"{self.past.incident} “{self.past.title}”: {mended}; shares {', '.join(self.shared[:5])}"
+        mended = f"its fix: {self.past.fix}" if self.past.fix else "no fix is known"
+        return f"{self.past.incident} “{self.past.title}”; {mended}; shares {', '.join(self.shared[:5])}"
 
 
 def describe_past(incident: Incident, results: Sequence[StageResult], at: datetime) -> PastIncident:

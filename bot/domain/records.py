@@ -178,7 +178,8 @@ def _trace_offset(window: _Window) -> int | None:
     first, second = window.peek(0), window.peek(1)
     if may_start(first, second) and find_trace(window.slice_texts()) is not None:
         return 0
-    if _LEVEL.search(first[:_LEVEL_REACH]) and may_start(second, window.peek(2)):
+    is_event = second.startswith("{") or r"\n" in second  # with a trace in its own line
+    if not is_event and _LEVEL.search(first[:_LEVEL_REACH]) and may_start(second, window.peek(2)):
         return 1
     return None
 

@@ -32,12 +32,24 @@ def find_failing_requests(lines: Iterable[LogLine], records: Sequence[ErrorRecor
     log shows none.
     """
     failed = frozenset(line.cite for record in records for line in record.lines)
-    return _select(lines, failed, lambda status: status >= 500)
-
-
-def find_good_requests(lines: Iterable[LogLine]) -> tuple[FailingRequest, ...]:
-    """Return the requests answered with a status below 400, in the same shape and order, to be used as controls."""
-    return _select(lines, frozenset(), lambda status: 100 <= status < 400)
+    newest: dict[tuple[str, str, str], tuple[tuple[bool, datetime, int], FailingRequest]] = {}
+    count = 0
+    for entry in _join(lines):
+        seen = entry.seen
+        status = seen.status or (_ASSUMED_STATUS if not failed.isdisjoint(entry.cites) else 0)
+        if not seen.target or status < 500:
+            continue
+        count += 1
+        request = _build(seen, status, entry.cite)
+        shape = (seen.method, _target_shape(seen.target), _body_shape(request.body))
+        rank = (not entry.lacks_body, entry.at or _LONG_AGO, count)
+        if shape in newest:
+            if rank > newest[shape][0]:
+                newest[shape] = (rank, request)
+        elif len(newest) < _MAX_SHAPES:
+            newest[shape] = (rank, request)
+    ranked = sorted(newest.values(), key=lambda pair: pair[0], reverse=True)
+    return tuple(request for _, request in ranked[:MAX_REQUESTS])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,29 +224,6 @@ def _is_nearer_above(loose: _Loose, below: LogLine) -> bool:
         if gaps[0] != gaps[1]:
             return gaps[0] < gaps[1]
     return above.seen.status >= 500
-
-
-def _select(
-    lines: Iterable[LogLine], failed: frozenset[str], accept: Callable[[int], bool]
-) -> tuple[FailingRequest, ...]:
-    newest: dict[tuple[str, str, str], tuple[tuple[bool, datetime, int], FailingRequest]] = {}
-    count = 0
-    for entry in _join(lines):
-        seen = entry.seen
-        status = seen.status or (_ASSUMED_STATUS if not failed.isdisjoint(entry.cites) else 0)
-        if not seen.target or not accept(status):
-            continue
-        count += 1
-        request = _build(seen, status, entry.cite)
-        shape = (seen.method, _target_shape(seen.target), _body_shape(request.body))
-        rank = (not entry.lacks_body, entry.at or _LONG_AGO, count)
-        if shape in newest:
-            if rank > newest[shape][0]:
-                newest[shape] = (rank, request)
-        elif len(newest) < _MAX_SHAPES:
-            newest[shape] = (rank, request)
-    ranked = sorted(newest.values(), key=lambda pair: pair[0], reverse=True)
-    return tuple(request for _, request in ranked[:MAX_REQUESTS])
 
 
 def _join(lines: Iterable[LogLine]) -> Iterator[_Entry]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from bot.domain.ci import CIRun
+from bot.domain.ci import CIRun, CIState
 from bot.domain.ci_jobs import plain_log
 from bot.domain.ci_log import CIFailure, CILog
 from bot.engine.phases import Phase
@@ -62,10 +62,15 @@ class GreenLogs(PhaseWork):
         return replace(run, failure=_tell(failure)) if failure is not None else run
 
     async def _fetch(self, args: Args) -> None:
+        """Keep the log of a run that is said to have passed. Without a workflow only CI knows whether it did: an alert
+        that is over may still name the commit that was red."""
         service = self._rules.services.get(args["service"])
-        if service is not None:
-            text = await self._tools.find_ci(service.ci).log(args["sha"])
-            await self.keep(args["service"], args["sha"], text, workflow=args["workflow"])
+        if service is None:
+            return
+        ci, sha, workflow = self._tools.find_ci(service.ci), args["sha"], args["workflow"]
+        run = None if workflow else await ci.status(sha)
+        if workflow or (run is not None and run.state is CIState.PASSED):
+            await self.keep(args["service"], sha, await ci.log(sha), workflow=workflow)
 
     async def _missed(self, args: Args, why: str) -> None:
         log.warning("green_log_missed", sha=args["sha"], error=self._tools.redact(why))

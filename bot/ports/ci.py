@@ -1,7 +1,6 @@
 """CI systems."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from bot.domain.ci import CIRequest, CIRun
 from bot.ports.alerts import AlertSource
@@ -90,7 +89,3 @@ class Platform(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-class PlatformFactory(Protocol):
-    def __call__(self, settings: Any, repositories: Sequence[str]) -> Platform: ...  # noqa: ANN401 -- its own Settings

@@ -99,10 +99,13 @@ class Checkout(Protocol):
         """Return one file's bytes at a commit, None where there is none. Never follows symbolic links."""
         ...
 
-    async def revert(self, culprit: str, base: str, *, binary_paths: Sequence[str] = ()) -> RevertDraft | None:
+    async def revert(
+        self, culprit: str, base: str, *, binary_paths: Sequence[str] = (), is_finer: bool = False
+    ) -> RevertDraft | None:
         """Draft a revert of `culprit` on `base`; hunk by hunk where the whole no longer applies; None: nothing does.
 
-        Binary files are left out, but for those that `binary_paths` cover.
+        Binary files are left out, but for those that `binary_paths` cover. With `is_finer` a hunk that does not fit
+        is cut where some lines between its changes stayed the same: what of it goes back may not make sense alone.
         """
         ...
 

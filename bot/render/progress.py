@@ -192,8 +192,10 @@ def _say_finding(finding: Finding) -> str:
 
 
 def _say_evidence(piece: Evidence) -> str:
-    """Say the line that counts: of code the one that the frame names, else the last."""
+    """Say the line that counts: of code the one that the frame names, of CI's log what failed, else the last."""
     lines = [line for line in piece.text.splitlines() if line.strip()]
+    if piece.kind == "ci":
+        lines = lines[:1]
     if piece.kind == "code":
         lines += [line[1:].strip().partition(" ")[2] for line in lines if line.startswith(">")]
     return f"{piece.id} {piece.cite}: {write_line(lines[-1] if lines else '', 160)}"

@@ -15,11 +15,6 @@ def write_clock(at: datetime, now: datetime) -> str:
     return f"{day}{at:%H:%M} UTC"
 
 
-def write_ago(then: datetime, now: datetime) -> str:
-    """Return "4 min ago": for answers that are read at once."""
-    return "just now" if now - then < timedelta(seconds=5) else f"{write_span(now - then)} ago"
-
-
 def write_span(span: timedelta) -> str:
     """Return "42 s", "4 min", "1 h 12 min" or "3 d 2 h"; a span below zero counts as none."""
     seconds = max(0, round(span.total_seconds()))

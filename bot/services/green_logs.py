@@ -9,6 +9,8 @@ from bot.ports.work import UnitOfWork
 from bot.services.rulebook import Rulebook
 
 WORKFLOW, CHECK = "workflow", "check"
+CI_FAILED = "CIFailed"
+"""What connections call a red default branch; a green run of GitLab's says no more than that and its commit."""
 
 
 def note_green(work: UnitOfWork, alerts: Iterable[Alert], service: str, rules: Rulebook) -> None:
@@ -18,7 +20,8 @@ def note_green(work: UnitOfWork, alerts: Iterable[Alert], service: str, rules: R
         return
     for alert in alerts:
         sha, workflow = find_commit(alert.labels), alert.labels.get(WORKFLOW, "")
-        if alert.status is AlertStatus.RESOLVED and sha and (workflow or alert.labels.get(CHECK)):
+        is_run = bool(workflow or alert.labels.get(CHECK)) or alert.labels.get("alertname") == CI_FAILED
+        if alert.status is AlertStatus.RESOLVED and sha and is_run:
             args = {"service": service, "sha": sha, "workflow": workflow}
             work.phases.enqueue("green", f"{service}:{sha}:{workflow}"[:200], args)
 

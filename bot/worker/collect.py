@@ -137,7 +137,7 @@ def _tell(record: ErrorRecord) -> str:
     texts = [line.text for line in record.lines]
     if len(texts) > MAX_LINES:
         half = MAX_LINES // 2
-        texts = [*texts[:half], f"… {len(texts) - MAX_LINES} lines …", *texts[-half:]]
+        texts = [*texts[:half], f"… {len(texts) - MAX_LINES:,} more …", *texts[-half:]]
     return "\n".join((f"seen {times}{when}", *texts))
 
 

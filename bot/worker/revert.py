@@ -68,14 +68,28 @@ def choose_target(
 
 
 async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial | None) -> Judged:
-    """Draft the revert on the head. Where it takes tests along and does not hold, try its source files alone."""
+    """Draft the revert on the head, of whole hunks; where that does not hold, of what lies apart in them too.
+
+    Hunks are cut only where a run tells whether what is left makes sense.
+    """
+    judged = await _draft(bench, target, head=head, trial=trial)
+    drafted = judged.drafted
+    holds = judged.verified is not None and judged.verified.is_verified
+    if trial is None or not target.commit or holds or drafted.scope not in {"none", "part"}:
+        return judged
+    finer = await _draft(bench, target, head=head, trial=trial, is_finer=True)
+    return finer if finer.verified is not None and finer.verified.is_verified else judged
+
+
+async def _draft(bench: Bench, target: Target, *, head: str, trial: Trial | None, is_finer: bool = False) -> Judged:
+    """Draft the revert. Where it takes tests along and does not hold, try its source files alone."""
     subject = bench.tools.clean(target.subject, 120).replace("\n", " ")
     empty = Drafted(base=head, patch=b"", title="", culprit=target.commit or None, notes=target.notes)
     if not target.commit:
         return Judged(drafted=empty)
     try:
         paths = bench.service.binary_paths
-        revert = await bench.checkout.revert(target.commit, head, binary_paths=paths)
+        revert = await bench.checkout.revert(target.commit, head, binary_paths=paths, is_finer=is_finer)
         if revert is None:
             return _give_up(empty, f"{target.commit[:12]} cannot be reverted: later commits changed the same lines")
         found = frozenset(revert.existing)
@@ -88,16 +102,17 @@ async def draft_revert(bench: Bench, target: Target, *, head: str, trial: Trial 
         return _give_up(
             empty, f"no revert of {target.commit[:12]} could be drafted: {bench.tools.clean(str(error), 300)}"
         )
-    partial = tuple(f"left out, because later commits changed the same lines: {hunk}" for hunk in revert.partial)
+    partial = tuple(f"not taken back: {hunk}" for hunk in revert.partial)
     fitted = () if revert.is_clean or partial else (FITTED,)
+    scope = _name_scope(revert.partial)
     drafted = Drafted(
         base=head,
         patch=whole.text,
-        title=f'Revert "{subject}"',
+        title=f'Revert part of "{subject}"' if scope == "part" else f'Revert "{subject}"',
         culprit=target.commit,
         notes=(*target.notes, *fitted, *(bench.tools.clean(note, 300) for note in partial)),
         existing=revert.existing,
-        scope=_name_scope(revert.partial),
+        scope=scope,
     )
     sources = _sources_only(whole)
     if trial is None or (sources is None and not partial):

@@ -17,7 +17,6 @@ from connectors.http_reader import HttpReader, HttpSettings
 
 CHECK_SECONDS: Final = 5.0
 MAX_SERIES: Final = 2_000
-MAX_LABELS: Final = 40
 MAX_LABEL: Final = 200
 MAX_SAID: Final = 200
 MAX_WARNINGS: Final = 3

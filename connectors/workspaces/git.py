@@ -74,14 +74,13 @@ class GitCheckout:
         return await read_file(self._repo, await self._object(commit), path)
 
     async def revert(
-        self, culprit: str, base: str, *, binary_paths: Sequence[str] = (), sources_only: bool = False
+        self, culprit: str, base: str, *, binary_paths: Sequence[str] = (), is_finer: bool = False
     ) -> RevertDraft | None:
-        """See the port; `sources_only` leaves the culprit's test files as they are and names them in `partial`."""
         commits = await asyncio.gather(self.resolve(culprit), self.resolve(base))
         limits = PatchLimits(
             bytes=self._repo.settings.patch_bytes, files=1, lines=1_000_000, binary_paths=tuple(binary_paths)
         )
-        return await draft_revert(self._repo, *commits, limits=limits, sources_only=sources_only)
+        return await draft_revert(self._repo, *commits, limits=limits, is_finer=is_finer)
 
     async def patched_tree(self, base: str, patch: bytes) -> str:
         return await write_patched_tree(self._repo, await self.resolve(base), patch)

@@ -1,13 +1,13 @@
 """Drafts reverts: the whole commit where it still applies, else those of its hunks that do; never conflict markers."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
 from bot.domain.draft import ChangeKind, Patch
-from bot.domain.file_names import is_test_file
 from bot.domain.patch import PatchLimits, check_existing, list_existing, parse_patch, read_patch, render_file
 from bot.domain.patch_file import FileDiff, Hunk
 from bot.domain.patch_names import show
@@ -20,6 +20,8 @@ from connectors.workspaces.git_tree import diff_trees, read_old, temporary_index
 
 _UNMOVED: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 _CONTEXTS: Final = ((), ("-C1",))
+#: Changes with so many unchanged lines between them may go back one without the other.
+_APART: Final = 3
 _FILE_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)
 
 
@@ -32,17 +34,17 @@ class _Piece:
 
 
 async def draft_revert(
-    repo: Repo, culprit: str, base: str, *, limits: PatchLimits, sources_only: bool
+    repo: Repo, culprit: str, base: str, *, limits: PatchLimits, is_finer: bool
 ) -> RevertDraft | None:
     """Return the change that takes `culprit` (a merge: its first-parent side) back on `base`, None if nothing does.
 
-    `limits` are those of each of its files.
+    `limits` are those of each of its files; with `is_finer` hunks that do not fit are cut apart.
     """
     parents = (await repo.run("rev-list", "--parents", "-n1", culprit)).text.split()[1:]
     reverse = await diff_trees(repo, culprit, parents[0] if parents else EMPTY_TREE)
     reverse = await show_binaries(repo, reverse, limits.bytes)
     renames = await _read_renames(repo, culprit, base)
-    pieces, left_out = _split(reverse, limits, sources_only=sources_only, renames=renames)
+    pieces, left_out = _split(reverse, limits, renames)
     if not pieces:
         return None
     async with temporary_index(repo, base) as env:
@@ -50,10 +52,10 @@ async def draft_revert(
         if not is_clean:
             await repo.run("read-tree", base, env=env)
             for piece in pieces:
-                left_out += await _apply_piece(repo, env, piece)
+                left_out += await _apply_piece(repo, env, piece, is_finer=is_finer)
         tree = (await repo.run("write-tree", env=env)).text
     change = await show_binaries(repo, await diff_trees(repo, base, tree), limits.bytes)
-    kept, unfit = _split(change, limits, sources_only=False)
+    kept, unfit = _split(change, limits)
     existing, unseen = await _find_existing(repo, base, [piece.diff for piece in kept])
     diffs = sorted(existing, key=lambda diff: diff.change.path.encode())
     if not diffs:
@@ -106,7 +108,7 @@ def _follow_rename(raw: bytes, renames: Mapping[bytes, bytes]) -> bytes:
 
 
 def _split(
-    diff: bytes, limits: PatchLimits, *, sources_only: bool, renames: Mapping[bytes, bytes] = _UNMOVED
+    diff: bytes, limits: PatchLimits, renames: Mapping[bytes, bytes] = _UNMOVED
 ) -> tuple[list[_Piece], list[str]]:
     """Cut git's diff into files; those that no patch may hold are named instead.
 
@@ -121,9 +123,6 @@ def _split(
         except Refused as error:
             name = show(raw.partition(b"\n")[0].removeprefix(b"diff --git "))
             left_out.append(_say_left_out(name, error))
-            continue
-        if sources_only and is_test_file(parsed.files[0].path):
-            left_out.append(f"{parsed.files[0].path}: a test file, kept as it is")
             continue
         pieces.append(_Piece(raw=raw, diff=read_patch(parsed)[0]))
     return pieces, left_out
@@ -145,21 +144,20 @@ async def _apply_hunk(repo: Repo, env: dict[str, str], single: FileDiff) -> bool
 
 def _split_changes(hunk: Hunk) -> list[Hunk]:
     """Return a hunk's changes one by one, each with one line around it at most."""
-    found: list[Hunk] = []
-    old, new, number = hunk.old_start, hunk.new_start, 0
-    while number < len(hunk.lines):
-        if hunk.lines[number].sign == b" ":
-            old, new, number = old + 1, new + 1, number + 1
-            continue
-        end = number
-        while end < len(hunk.lines) and hunk.lines[end].sign != b" ":
-            end += 1
-        first, last = max(0, number - 1), min(len(hunk.lines), end + 1)
-        above = number - first
-        found.append(Hunk(old_start=old - above, new_start=new - above, lines=hunk.lines[first:last]))
-        old += sum(line.sign == b"-" for line in hunk.lines[number:end])
-        new += sum(line.sign == b"+" for line in hunk.lines[number:end])
-        number = end
+    return _cut(hunk, gap=1, around=1)
+
+
+def _cut(hunk: Hunk, *, gap: int, around: int) -> list[Hunk]:
+    """Cut a hunk where at least `gap` unchanged lines lie between two changes; `around` of them stay with each."""
+    lines = hunk.lines
+    changed = [number for number, line in enumerate(lines) if line.sign != b" "]
+    starts = [each for before, each in pairwise([-gap - 1, *changed]) if each - before > gap]
+    ends = [before + 1 for before, each in pairwise([*changed, len(lines) + gap]) if each - before > gap]
+    found = []
+    for start, end in zip(starts, ends, strict=True):
+        first, last = max(0, start - around), min(len(lines), end + around)
+        old, new = (sum(line.sign in {b" ", sign} for line in lines[:first]) for sign in (b"-", b"+"))
+        found.append(Hunk(old_start=hunk.old_start + old, new_start=hunk.new_start + new, lines=lines[first:last]))
     return found
 
 
@@ -173,22 +171,26 @@ async def _apply(repo: Repo, env: dict[str, str], patch: bytes, *, how: tuple[st
     return False
 
 
-async def _apply_piece(repo: Repo, env: dict[str, str], piece: _Piece) -> list[str]:
+async def _apply_piece(repo: Repo, env: dict[str, str], piece: _Piece, *, is_finer: bool) -> list[str]:
     """Apply one file, or those of its hunks that still fit; return what was left out, in words."""
     if await _apply(repo, env, piece.raw):
         return []
     change = piece.diff.change
     if change.kind is not ChangeKind.MODIFIED or change.binary is not None:
-        return [f"{change.path}: it was changed again since, left out"]
-    left_out = []
-    for single in _hunk_patches(piece.diff):
-        if not await _apply_hunk(repo, env, single):
-            start = single.hunks[0].old_start
-            last = start + max(0, single.hunks[0].count(b"-") - 1)
-            left_out.append(f"{change.path}: lines {start}–{last} were changed again since, left out")
+        return [f"{change.path}: it was changed again since"]
+    hunks, left_out = list(reversed(piece.diff.hunks)), []
+    while hunks:
+        hunk = hunks.pop()
+        if await _apply_hunk(repo, env, _hold_one(piece.diff, hunk)):
+            continue
+        parts = _cut(hunk, gap=_APART, around=_APART) if is_finer else []
+        if len(parts) > 1:
+            hunks += reversed(parts)
+            continue
+        last = hunk.old_start + max(0, hunk.count(b"-") - 1)
+        left_out.append(f"{change.path}: lines {hunk.old_start}–{last} were changed again since")
     return left_out
 
 
-def _hunk_patches(diff: FileDiff) -> Iterator[FileDiff]:
-    for hunk in diff.hunks:
-        yield replace(diff, hunks=(hunk,), old_mode="", new_mode="", change=replace(diff.change, mode=""))
+def _hold_one(diff: FileDiff, hunk: Hunk) -> FileDiff:
+    return replace(diff, hunks=(hunk,), old_mode="", new_mode="", change=replace(diff.change, mode=""))

@@ -262,6 +262,21 @@ class WorkspaceContract:
         assert await checkout.read(tree, "app.py") == "".join(lines).encode()
         assert await checkout.read(tree, "README") == b"hello\n"
 
+    async def test_a_finer_revert_keeps_of_a_hunk_what_lies_apart_from_later_changes(self, world):
+        lines = SOURCE.splitlines(keepends=True)
+        lines[4], lines[6], lines[10] = "five\n", "seven\n", "slow\n"
+        culprit = world.origin.commit("Three lines of one hunk", {"app.py": "".join(lines)})
+        lines[4] = "five again\n"
+        world.origin.commit("Touch the first", {"app.py": "".join(lines)})
+        checkout = await world.workspaces.open(world.url, world.folder)
+        assert await checkout.revert(culprit, "main") is None
+        draft = await checkout.revert(culprit, "main", is_finer=True)
+        assert draft is not None
+        assert draft.partial == ("app.py: lines 2–10 were changed again since",)
+        tree = await checkout.patched_tree("main", draft.diff)
+        lines[10] = "line 11\n"
+        assert await checkout.read(tree, "app.py") == "".join(lines).encode()
+
     async def test_a_revert_that_leaves_nothing_is_none(self, world):
         culprit = edit(world.origin, 10, "slow\n")
         edit(world.origin, 10, "slower\n")

@@ -12,6 +12,7 @@ from bot.engine.green_logs import GreenLogs
 from bot.errors import Reason, Unavailable
 from bot.worker.ci_log import CILogs
 from bot.worker.tools import Tools
+from tests.contract.test_ci_gitlab_hooks import read
 from tests.rollout_world import RolloutWorld
 from tests.worldkit import NOW, alert, group, quiet  # noqa: F401 -- `quiet` is a fixture
 
@@ -106,6 +107,21 @@ class TestTheDefaultBranch:
     def test_a_pipeline_that_names_no_workflow_counts_too(self, night):
         night.world.receive(group(alert(firing=False, check="pipeline", sha="a" * 40)))
         assert len(night.world.phases.of("green")) == 1
+
+    def test_a_green_pipeline_of_gitlab_names_only_its_commit(self, night):
+        [green] = read(status="success").alerts
+        night.world.receive(group(replace(green, labels={**green.labels, "service": "checkout"})))
+        assert [queued.args["sha"] for queued in night.world.phases.of("green")] == [green.labels["sha"]]
+
+    @pytest.mark.parametrize("verdict", CIState)
+    async def test_where_no_workflow_is_named_ci_says_whether_the_commit_passed(self, night, verdict):
+        night.ci.verdict, night.ci.said = verdict, _Always(GREEN)
+        night.ci.begin("a" * 40)
+        night.world.clock.at += timedelta(minutes=5)
+        (phase,) = GreenLogs(night.world.store, night.world.rules, night.tools).phases()
+        for sha in ("a" * 40, "b" * 40):
+            await phase.run({"service": "checkout", "sha": sha, "workflow": ""})
+        assert bool(kept(night)) is (verdict is CIState.PASSED)
 
     @pytest.mark.parametrize("labels", [{"sha": "main"}, {"workflow": ""}, {"service": "unknown"}])
     def test_what_is_no_run_of_a_service_of_ours_is_not_fetched(self, night, labels):

@@ -174,3 +174,16 @@ def test_a_package_is_pinned_back_with_its_lock_file_and_the_rest_stays(tmp_path
     assert lines == ["-kit==1.5", "+kit==1.4", '-version = "1.5"', '+version = "1.4"']
     risk = classify_risk(parse_patch(patch["diff"].encode()), facts=RiskFacts(is_verified=True))
     assert risk.reasons == ("changes dependencies: requirements.txt", "changes dependencies: uv.lock")
+
+
+def test_of_a_hunk_that_was_changed_again_the_changes_apart_from_that_go_back(shop, capsys):
+    guilty, read = SHOP.replace("timeout < 20", "timeout < 60"), "tomllib.load(file)"
+    culprit = shop.commit("Expect more of time-outs", shop__py=guilty.replace(read, f"dict({read})"))
+    shop.commit("Read the settings as they are", shop__py=guilty.replace(read, f"({read})"))
+    ended, said = shop.triage(capsys, CHARGE)
+    assert (ended, said["culprit"]["commit"]) == (0, culprit)
+    assert said["revert"]["scope"] == "part"
+    assert said["patch"]["title"] == 'Revert part of "Expect more of time-outs"'
+    lines = [line for line in said["patch"]["diff"].splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
+    assert lines == ["-    if timeout < 60:", "+    if timeout < 20:"]
+    assert said["patch"]["notes"] == ["not taken back: shop.py: lines 9–12 were changed again since"]

@@ -55,7 +55,7 @@ def past(name, *words, fix=""):
 def test_incidents_that_share_little_are_not_alike():
     found = [past("INC-1", "rate", "basket"), past("INC-2", "rate", "basket", "coupon", fix="a revert")]
     (alike,) = choose_alike(["rate", "coupon", "basket", "more"], found)
-    assert alike.text == "INC-2 “Errors”: mended by a revert; shares rate, basket, coupon"
+    assert alike.text == "INC-2 “Errors”; its fix: a revert; shares rate, basket, coupon"
 
 
 def incident_of(world, name):
@@ -81,7 +81,7 @@ def test_a_later_incident_with_the_same_error_names_the_first_one_and_its_fix(tm
         none = [event for event in work.timeline.of(first.id) if event.kind == "alike"]
     assert len(told) == 1
     assert told[0].startswith(f"Looks like {first.id} “")
-    assert 'mended by Revert "Cheaper books"' in told[0]
+    assert 'its fix: Revert "Cheaper books"' in told[0]
     assert none == []
 
 

@@ -155,6 +155,20 @@ def test_a_trace_is_one_record_with_its_innermost_frame_last(
     assert (first.path, first.line, first.function) == outermost
 
 
+@pytest.mark.parametrize("key", ["exc_info", "msg"])
+def test_an_error_line_before_a_json_line_with_a_trace_is_an_error_of_its_own(key: str) -> None:
+    told = json.dumps({"level": "error", key: PYTHON})
+    for before in ('level=error msg="cart 0 failed"', "ERROR cart 0 failed"):
+        with_frames, plain = find_records(lines_of(f"{before}\n{told}\n"))
+        assert [frame.line for frame in with_frames.frames]
+        assert plain.headline == "cart 0 failed"
+
+
+def test_a_line_with_a_folded_trace_is_not_announced_by_the_error_before_it() -> None:
+    folded = 'level=error stack="' + PYTHON.replace("\n", r"\n").replace('"', r"\"") + '"'
+    assert len(find_records(lines_of(f"ERROR cart 0 failed\n{folded}\n"))) == 2
+
+
 def test_the_line_that_announces_a_trace_belongs_to_its_record() -> None:
     record = only(lines_of(PYTHON))
     assert record.cite == "app.log:2"

@@ -151,6 +151,14 @@ def test_of_code_the_line_is_cited_that_the_frame_names() -> None:
     assert listed.items == ("E7 cart.py:8: a -= 2 // 100",)
 
 
+def test_of_ci_s_log_it_is_cited_what_failed() -> None:
+    finding = Finding(claim="x", evidence=("E1",), confidence="confirmed")
+    text = "tests: AssertionError: 999 != 1000\nFAIL: test_split\nFinished: FAILURE"
+    ci = Evidence(id="E1", kind="ci", cite="CI log of tests, line 9", text=text)
+    (listed,) = [one for one in render_findings(INCIDENT, (finding,), (ci,)).blocks if isinstance(one, Bullets)]
+    assert listed.items == ("E1 CI log of tests, line 9: tests: AssertionError: 999 != 1000",)
+
+
 def test_evidence_nobody_cites_is_only_counted() -> None:
     findings, evidence = conclude((COLLECTED, SUSPECTED))
     message = render_findings(INCIDENT, findings[:1], evidence)

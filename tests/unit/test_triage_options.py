@@ -159,3 +159,10 @@ def test_a_check_that_takes_all_the_time_leaves_the_log_and_the_ranking(shop, ca
     assert any("it was not finished: " in note for note in said["notes"])
     assert said["suspects"][0]["subject"] == "Rates 1"
     assert any("KeyError" in finding["claim"] for finding in said["findings"])
+
+
+def test_a_log_that_is_a_folder_or_a_pipe_is_not_called_missing(shop, capsys):
+    for name in (str(shop), "/dev/null"):
+        with pytest.raises(SystemExit):
+            suspects_main(["--repo", str(shop / "shop"), "--log", name])
+        assert f"{name} is no file" in capsys.readouterr().err

@@ -31,10 +31,6 @@ class Settings(HttpSettings):
     appear_seconds: float = Field(default=180.0, ge=0, le=MAX_SECONDS)
     poll_seconds: float = Field(default=5.0, ge=0, le=MAX_SECONDS)
 
-    @property
-    def signs_in_as_app(self) -> bool:
-        return bool(self.app_id)
-
     @field_validator("token", "webhook_secret")
     @classmethod
     def _require_plain(cls, secret: SecretStr | None) -> SecretStr | None:
