@@ -66,6 +66,7 @@ class RecordingInbox:
         self.missed: list[Undelivered] = []
         self.reply = Reply(text="Noted.")
         self.summary: Message | None = None
+        self.standing: dict[str, Message] = {}
         self._arrived = asyncio.Condition()
 
     async def receive(self, event: Press | Said) -> Reply:
@@ -76,6 +77,10 @@ class RecordingInbox:
 
     async def look(self, channel: str, account: str) -> Message | Reply:
         return self.summary or self.reply
+
+    async def show(self, channel: str, account: str, incident: str) -> Sequence[Message] | Reply:
+        found = [message for message in self.standing.values() if message.incident == incident]
+        return sorted(found, key=lambda message: message.in_thread) or self.reply
 
     async def report(self, missed: Undelivered) -> None:
         self.missed.append(missed)
