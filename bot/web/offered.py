@@ -1,4 +1,4 @@
-"""Which buttons a page offers to whom: those that their role may press. What is pressed all the same is refused. Pure."""
+"""Which buttons a page offers to whom: those that their role may press. A press on others is refused all the same."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
