@@ -11,6 +11,7 @@ A rig is the connector together with the far side of its service in the test's h
 """
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -433,7 +434,9 @@ class ChatContract:
 
     # its life
 
-    async def test_run_stops_when_cancelled(self, idle: ChatConnector, inbox: RecordingInbox) -> None:
+    async def test_run_warns_of_nothing_and_stops_when_cancelled(
+        self, idle: ChatConnector, inbox: RecordingInbox, caplog: pytest.LogCaptureFixture
+    ) -> None:
         task = asyncio.create_task(idle.run(inbox))
         await asyncio.sleep(0.05)
         task.cancel()
@@ -441,6 +444,7 @@ class ChatContract:
             (outcome,) = await asyncio.gather(task, return_exceptions=True)
         assert outcome is None or isinstance(outcome, asyncio.CancelledError)
         assert inbox.events == []
+        assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
     async def test_check_says_that_it_works(self, rig: ChatRig) -> None:
         health = await rig.connector.check()
