@@ -38,6 +38,7 @@ from bot.domain.chat import (
 )
 from bot.errors import Reason, Rejected
 from bot.ports.chat import ChatConnector
+from bot.render.wish import changes_button
 
 ACK = Button(id="ack:INC-7", label="Acknowledge", key="a", style=Style.PRIMARY)
 ESCALATE = Button(id="escalate:INC-7", label="Escalate", key="e")
@@ -347,6 +348,16 @@ class ChatContract:
         (press,) = await inbox.wait_presses(1)
         assert press.button == REJECT.id
         assert dict(press.values) == {"reason": "Too risky"}
+
+    async def test_what_somebody_writes_into_a_form_comes_back_letter_for_letter(
+        self, rig: ChatRig, inbox: RecordingInbox
+    ) -> None:
+        button = changes_button("INC-7", "0123456789ab" * 5)
+        ref = await self._post(rig, card(buttons=(button,)))
+        wish = "Keep <b>the coupon</b> & *test* it at 100 %, like @ana said: `x > 0`"
+        await rig.press(ref, button, {"wish": wish})
+        (press,) = await inbox.wait_presses(1)
+        assert (press.button, [*press.values.values()]) == (button.id, [wish])
 
     async def test_two_presses_are_two_events(self, rig: ChatRig, inbox: RecordingInbox) -> None:
         ref = await self._post(rig, card())
