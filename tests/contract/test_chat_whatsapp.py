@@ -350,6 +350,17 @@ class TestWhatsAppByDefault:
             (False, False),
         ]
 
+    async def test_what_another_process_was_to_tell_is_shown_with_its_buttons_and_its_file(
+        self, rig: WhatsAppRig, inbox: RecordingInbox
+    ) -> None:
+        diff = File(name="fix.diff", media_type="text/x-diff", text="-a\n+b\n")
+        inbox.standing["patch:0"] = note("patch:0", headline="Patch ready", buttons=(ACK, REJECT), files=(diff,))
+        await rig.say("show INC-7")
+        await rig.server.wait(lambda got: got.name == "fix.diff.txt")
+        assert [title for got in rig.server.sent for _, title in got.keys] == ["Acknowledge", "Reject"]
+        await rig.server.tap(rig.server.sent[0], f"?{REJECT.id}")
+        await rig.server.wait(lambda got: any(title == "Too risky" for _, title in got.keys))
+
     async def test_an_incident_that_is_not_there_is_answered_as_the_store_says(
         self, rig: WhatsAppRig, inbox: RecordingInbox
     ) -> None:
