@@ -46,6 +46,8 @@ from bot.web.sessions import Sessions
 
 NOW = datetime(2026, 3, 4, 3, 12, 5, tzinfo=UTC)
 ADA = Person(id="ada", name="Ada Lovelace", role=Role.APPROVER, accounts={"web": "ada@web"})
+VIC = Person(id="vic", name="Vic Lee", role=Role.VIEWER, accounts={"web": "vic@web"})
+CLEO = Person(id="cleo", name="Cleo Diaz", accounts={"web": "cleo@web"})
 BO = Person(id="bo", name="Bo Chen", accounts={"console": "bo"})
 PATCH = "\n".join(  # noqa: FLY002 - a diff is read line by line
     (
@@ -413,7 +415,7 @@ async def served(
     own_inbox = BoardInbox(board)
     sessions = Sessions(store=store, clock=clock)
     app = web.Application()
-    roster = Roster(people={"ada": ADA, "bo": BO})
+    roster = Roster(people={"ada": ADA, "bo": BO, "cleo": CLEO, "vic": VIC})
     pages = Pages(
         board=board,
         inbox=inbox or own_inbox,

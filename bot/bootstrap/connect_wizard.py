@@ -130,8 +130,9 @@ def _explain(error: ValidationError, setting: str = "") -> str:
     """Return what is wrong; which setting it is about stands there where it is not the one that was asked for."""
     texts = []
     for item in error.errors():
-        name = str(item["loc"][0]) if item["loc"] else setting
-        texts.append(("" if name == setting else f"{name}: ") + item["msg"].removeprefix("Value error, "))
+        name, text = str(item["loc"][0]) if item["loc"] else setting, item["msg"].removeprefix("Value error, ")
+        said = f"It {text}" if text.startswith("is ") else text
+        texts.append(said if name == setting else f"{name}: {text}")
     return "; ".join(texts) + "."
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from bot.domain.oncall import Role
 from bot.errors import Reason, Refused
 
 MAX_BYTES: Final = 64
@@ -45,10 +46,16 @@ class Verb(StrEnum):
         """Return whether the press is about one exact patch."""
         return self in _ABOUT_A_PATCH
 
+    @property
+    def role(self) -> Role:
+        """Return the role that a press needs; a rule may ask for more."""
+        return Role.APPROVER if self in _FOR_APPROVERS else Role.RESPONDER
+
 
 _ABOUT_A_PATCH: Final = frozenset(
     {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.CHANGES, Verb.AGAIN, Verb.LOOK, Verb.MERGE, Verb.BREAK}
 )
+_FOR_APPROVERS: Final = _ABOUT_A_PATCH - {Verb.CHANGES}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,14 @@
 """What people did in chat, on its way to the services: stored, acted on once, answered."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from bot.agent.cleaning import redact_value
 from bot.domain.chat import Message, Press, Reply, Said, Undelivered
 from bot.domain.storable import make_storable
+from bot.engine.compose import Composer
 from bot.engine.compose_board import compose_summary
 from bot.errors import Refused, Unavailable
 from bot.metrics import PRESSES
@@ -27,6 +29,7 @@ class StoreInbox:
         self._store = store
         self._rules = rules
         self._links = links or Links()
+        self._composer = Composer(store, rules, self._links)
 
     async def receive(self, event: Press | Said) -> Reply:
         reach("press.received")
@@ -48,6 +51,17 @@ class StoreInbox:
             with self._store.begin() as work:
                 identify(work, channel, account, self._rules)
                 return compose_summary(work, self._rules, self._links)
+        except Refused as refusal:
+            return Reply(text=str(refusal), ok=False)
+
+    async def show(self, channel: str, account: str, incident: str) -> Sequence[Message] | Reply:
+        return await asyncio.to_thread(self._show, channel, account, incident)
+
+    def _show(self, channel: str, account: str, incident: str) -> Sequence[Message] | Reply:
+        try:
+            with self._store.begin() as work:
+                identify(work, channel, account, self._rules)
+            return self._composer.show_incident(incident, channel)
         except Refused as refusal:
             return Reply(text=str(refusal), ok=False)
 

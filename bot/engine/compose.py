@@ -39,6 +39,7 @@ from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.why import render_why
 from bot.render.wish import changes_button, render_wish, revert_button, think_button
 from bot.services import asking, dead_channel, modelling, questions, reverting, rollback, unreached
+from bot.services.announce import CHAT
 from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
@@ -91,6 +92,26 @@ class Composer:
             if message is not None and message.rings and work.postings.ref(incident.id, channel, message.slot):
                 return replace(message, rings=())  # an edit never rings
             return message
+
+    def show_incident(self, incident: str, channel: str) -> Sequence[Message]:
+        """Return all that was ever to be told of an incident in a channel, as it is now, its card first. Raises
+        `Refused` where there is no such incident."""
+        with self._store.begin() as work:
+            found = work.incidents.get(incident)
+            told = [(payload["what"], payload["arg"]) for payload in work.effects.promised(CHAT + channel, incident)]
+            shown: dict[str, Message] = {}
+            for what, arg in dict.fromkeys((("card", ""), *told)):
+                message = self._try(work, found, what, arg)
+                if message is not None:
+                    shown.setdefault(message.slot, replace(message, rings=()))
+            return list(shown.values())
+
+    def _try(self, work: UnitOfWork, incident: Incident, what: str, arg: str) -> Message | None:
+        """One message that cannot be shown any more keeps back no other."""
+        try:
+            return self._render[what](work, incident, arg) if what in self._render else None
+        except Refused:
+            return None
 
     def show_patch(self, incident: str, digest: str) -> Message | None:
         """Return a patch's card as it is at this moment; None for a draft that was not put up for approval."""

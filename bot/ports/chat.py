@@ -26,6 +26,15 @@ class ChatInbox(Protocol):
         """
         ...
 
+    async def show(self, channel: str, account: str, incident: str) -> Sequence[Message] | Reply:
+        """Return as it is now all that was ever to be told of an incident in a channel, at least its card: for services
+        where people see a message only when they ask. A `Reply` where there is no such incident, or says how to get
+        access.
+
+        Raises `Unavailable` where it could not be read.
+        """
+        ...
+
     async def report(self, missed: Undelivered) -> None:
         """Store that a message did not arrive. May be repeated. Raises `Unavailable` where it could not be stored."""
         ...

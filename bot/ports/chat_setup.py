@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from bot.ports.chat import ChatConnector, ChatPlace
 
@@ -27,6 +28,14 @@ class Question:
     find: Callable[[Given], Awaitable[str]] | None = None
     unless: str = ""
     kept: bool = True
+
+
+class Registering(ChatConnector, Protocol):
+    """A connector that lets its service know what it must, and holds connections."""
+
+    async def set_up(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

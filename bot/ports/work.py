@@ -197,6 +197,11 @@ class Effects(Protocol):
         """Return a target's intended effects in order."""
         ...
 
+    def promised(self, target: str, incident: str) -> Sequence[Mapping[str, str]]:
+        """Return what was ever promised to a target about an incident, whatever became of it: each payload once, in
+        order."""
+        ...
+
     def targets(self, prefix: str) -> Sequence[str]:
         """Return the targets with something intended."""
         ...

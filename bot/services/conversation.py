@@ -95,11 +95,11 @@ def identify(work: UnitOfWork, channel: str, account: str, rules: Rulebook) -> P
 
 def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> str:
     button = parse_press(press.button)
+    require_role(person, button.verb.role)
     if button.verb in {Verb.APPROVE, Verb.REJECT, Verb.RENEW, Verb.BREAK}:
         return _decide(work, press, button, person, rules)
     if button.verb in {Verb.MERGE, Verb.AGAIN, Verb.LOOK}:
         return _go_on(work, button, person, rules)
-    require_role(person, Role.RESPONDER)
     if button.verb in {Verb.CHANGES, Verb.REVERT, Verb.THINK}:
         return _redraft(work, press, button, person, rules)
     return _respond(work, button, person, rules)
@@ -133,7 +133,6 @@ def _words_of(press: Press) -> str:
 
 
 def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person, rules: Rulebook) -> str:
-    require_role(person, Role.APPROVER)
     if button.verb is Verb.RENEW:
         return renew_approval(work, button.incident, button.digest, person.id, rules)
     vote = Vote(
@@ -151,7 +150,6 @@ def _decide(work: UnitOfWork, press: Press, button: ButtonPress, person: Person,
 
 def _go_on(work: UnitOfWork, button: ButtonPress, person: Person, rules: Rulebook) -> str:
     """What follows an approved patch, for those who may approve."""
-    require_role(person, Role.APPROVER)
     if button.verb is Verb.MERGE:
         return order_merge(work, button.incident, button.digest, person.id, rules)
     digest = work.approvals.get(button.incident, button.digest).digest

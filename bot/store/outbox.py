@@ -84,6 +84,22 @@ class SqlEffects:
         )
         return [_effect(row) for row in self._session.exec(query)]
 
+    def promised(self, target: str, incident: str) -> Sequence[Mapping[str, str]]:
+        query = (
+            select(EffectRow.payload)
+            .where(
+                col(EffectRow.state).in_([state.value for state in EffectState]),  # the index begins with it
+                EffectRow.target == target,
+                col(EffectRow.key).contains(f":{incident}:", autoescape=True),
+            )
+            .order_by(col(EffectRow.seq))
+        )
+        found: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+        for payload in self._session.exec(query):
+            if payload.get("incident") == incident:
+                found.setdefault(tuple(sorted(payload.items())), payload)
+        return list(found.values())
+
     def targets(self, prefix: str) -> Sequence[str]:
         query = (
             select(EffectRow.target)

@@ -8,7 +8,7 @@ from typing import Final
 
 import jinja2
 
-from bot.web import diff_view, views
+from bot.web import diff_view, offered, views
 
 _FOLDER: Final = Path(__file__).parent
 _MEDIA_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -53,6 +53,7 @@ def _environment() -> jinja2.Environment:
         read_diff=views.read_diff,
         digest_of=views.digest_of,
         is_diff=views.is_diff,
+        offer=offered.offer,
         safe_url=views.safe_url,
         host_of=views.host_of,
         static={name: file.url for name, file in static_files().items()},

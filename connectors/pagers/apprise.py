@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import threading
 from typing import Final
@@ -19,6 +20,10 @@ _SCHEME: Final = re.compile(r"[a-zA-Z0-9+-]{2,20}(?=://)")
 _FINAL: Final = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
 _REVOKED: Final = frozenset({401, 403})
 _ASSET: Final = AppriseAsset(app_id="Nightshift", app_desc="Nightshift", storage_mode="memory", service_timeout=0)
+
+_CA: Final = "SSL_CERT_FILE"
+"""The variable that names authorities to all else. requests, on which apprise stands, knows only its own."""
+_OWN_CA: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 logger.propagate = False  # its lines name addresses and numbers of telephones: they are read here, and never kept
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole addresses
@@ -42,6 +47,8 @@ class Connector:
             plugin = Apprise.instantiate(url, asset=_ASSET)
         if not isinstance(plugin, NotifyBase):
             raise Rejected(f"{self._name} {_explain(heard.lines)}", Reason.BAD_INPUT)
+        if plugin.verify_certificate and not any(os.environ.get(name) for name in _OWN_CA):
+            plugin.verify_certificate = os.environ.get(_CA) or True  # type: ignore[assignment]  # requests takes a file
         self._plugin = plugin
 
     async def send(self, page: PageText) -> None:

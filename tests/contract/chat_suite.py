@@ -11,6 +11,7 @@ A rig is the connector together with the far side of its service in the test's h
 """
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +38,7 @@ from bot.domain.chat import (
 )
 from bot.errors import Reason, Rejected
 from bot.ports.chat import ChatConnector
+from bot.render.wish import changes_button
 
 ACK = Button(id="ack:INC-7", label="Acknowledge", key="a", style=Style.PRIMARY)
 ESCALATE = Button(id="escalate:INC-7", label="Escalate", key="e")
@@ -66,6 +68,7 @@ class RecordingInbox:
         self.missed: list[Undelivered] = []
         self.reply = Reply(text="Noted.")
         self.summary: Message | None = None
+        self.standing: dict[str, Message] = {}
         self._arrived = asyncio.Condition()
 
     async def receive(self, event: Press | Said) -> Reply:
@@ -76,6 +79,10 @@ class RecordingInbox:
 
     async def look(self, channel: str, account: str) -> Message | Reply:
         return self.summary or self.reply
+
+    async def show(self, channel: str, account: str, incident: str) -> Sequence[Message] | Reply:
+        found = [message for message in self.standing.values() if message.incident == incident]
+        return sorted(found, key=lambda message: message.in_thread) or self.reply
 
     async def report(self, missed: Undelivered) -> None:
         self.missed.append(missed)
@@ -342,6 +349,16 @@ class ChatContract:
         assert press.button == REJECT.id
         assert dict(press.values) == {"reason": "Too risky"}
 
+    async def test_what_somebody_writes_into_a_form_comes_back_letter_for_letter(
+        self, rig: ChatRig, inbox: RecordingInbox
+    ) -> None:
+        button = changes_button("INC-7", "0123456789ab" * 5)
+        ref = await self._post(rig, card(buttons=(button,)))
+        wish = "Keep <b>the coupon</b> & *test* it at 100 %, like @ana said: `x > 0`"
+        await rig.press(ref, button, {"wish": wish})
+        (press,) = await inbox.wait_presses(1)
+        assert (press.button, [*press.values.values()]) == (button.id, [wish])
+
     async def test_two_presses_are_two_events(self, rig: ChatRig, inbox: RecordingInbox) -> None:
         ref = await self._post(rig, card())
         await rig.press(ref, ACK, {})
@@ -428,7 +445,9 @@ class ChatContract:
 
     # its life
 
-    async def test_run_stops_when_cancelled(self, idle: ChatConnector, inbox: RecordingInbox) -> None:
+    async def test_run_warns_of_nothing_and_stops_when_cancelled(
+        self, idle: ChatConnector, inbox: RecordingInbox, caplog: pytest.LogCaptureFixture
+    ) -> None:
         task = asyncio.create_task(idle.run(inbox))
         await asyncio.sleep(0.05)
         task.cancel()
@@ -436,6 +455,7 @@ class ChatContract:
             (outcome,) = await asyncio.gather(task, return_exceptions=True)
         assert outcome is None or isinstance(outcome, asyncio.CancelledError)
         assert inbox.events == []
+        assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
     async def test_check_says_that_it_works(self, rig: ChatRig) -> None:
         health = await rig.connector.check()

@@ -411,6 +411,21 @@ class OutboxContract:
             assert sorted(work.effects.targets("chat:")) == ["chat:slack", "chat:web"]
             assert not work.effects.targets("push:")
 
+    def test_what_was_promised_about_an_incident_is_found_whatever_became_of_it(self, rig: StoreRig):
+        about = [("INC-1", "card"), ("INC-12", "card"), ("INC-1", "patch"), ("INC-1", "card"), ("", "summary")]
+        with rig.store.begin() as work:
+            for number, (incident, what) in enumerate(about):
+                work.effects.intend(
+                    f"{what}:{incident}::web:{number}", "chat:web", {"what": what, "incident": incident}
+                )
+            work.effects.intend("card:INC-1::slack:1", "chat:slack", {"what": "verdict", "incident": "INC-1"})
+            work.effects.intend("card:x:INC-1:web:1", "chat:web", {"what": "status", "incident": "x"})
+            work.effects.settle("card:INC-1::web:0", EffectState.DONE)
+            work.effects.settle("patch:INC-1::web:2", EffectState.FAILED)
+        with rig.another().begin() as work:
+            assert [payload["what"] for payload in work.effects.promised("chat:web", "INC-1")] == ["card", "patch"]
+            assert not work.effects.promised("chat:web", "INC-%")
+
     def test_a_deferred_promise_waits_and_counts(self, rig: StoreRig):
         until = NOW + timedelta(seconds=30)
         with rig.store.begin() as work:

@@ -95,7 +95,8 @@ class ConsoleRig(ChatRig):
         key = next(key for key, known in connector._desk.keys().items() if known.id == button.id)
         await self._type(key)
         for field in button.form.fields if button.form else ():
-            await self._type(str(field.choices.index(values[field.name]) + 1))
+            value = values[field.name]
+            await (self._type(str(field.choices.index(value) + 1)) if field.choices else self.say(value))
 
     async def told(self) -> str:
         return " ".join(self.lines())

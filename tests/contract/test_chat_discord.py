@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from discord.voice_client import VoiceClient
 
 from bot.domain.chat import Button, File, Press, Reply, Said
 from bot.errors import Reason, Rejected, Unavailable
@@ -151,7 +152,9 @@ class TestChatDiscord(ChatContract):
             yield DiscordRig(connector, world)
 
     @pytest.fixture
-    def idle(self, served: TestServer) -> Connector:
+    def idle(self, served: TestServer, monkeypatch: pytest.MonkeyPatch) -> Connector:
+        monkeypatch.setattr(VoiceClient, "warn_nacl", True)  # as in a process that has just begun
+        monkeypatch.setattr(VoiceClient, "warn_dave", True)
         return Connector(settings(served), PLACE)
 
     async def test_a_summary_that_may_not_be_pinned_stands_there_all_the_same(self, rig: DiscordRig) -> None:

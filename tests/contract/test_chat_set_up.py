@@ -284,7 +284,7 @@ def test_a_wrong_answer_is_asked_for_again(set_up: Setting, place: Path) -> None
     with served(server.app()) as url:
         person = Person("nonsense", "4242:" + "B" * 35, telegram_server.TOKEN, str(telegram_server.CHAT))
         set_up("telegram", person, url=url)
-    assert "✗ is no token of BotFather; it looks like 123456:AbC…." in person.text
+    assert "✗ It is no token of BotFather; it looks like 123456:AbC…." in person.text
     assert "✗ Telegram does not accept the token" in person.text
     assert "B" * 35 not in (place / ".env").read_text()
 

@@ -25,14 +25,21 @@ HEAD = "~more|"
 
 
 class Watched(Connector):
-    """Keeps which messages an edit sent: the newest ones are what a reader sees of a message."""
+    """Keeps which messages an edit sent: the newest ones are what a reader sees of a message. What it is to tell stands
+    in the store, which it asks for it."""
 
-    def __init__(self, settings: Settings, place: ChatPlace, server: WhatsAppServer) -> None:
+    def __init__(self, settings: Settings, place: ChatPlace, server: WhatsAppServer, inbox: RecordingInbox) -> None:
         super().__init__(settings, place)
         self._server = server
+        self._inbox = inbox
         self.edits: dict[str, list[Got]] = {}
 
+    async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:
+        self._inbox.standing[message.slot] = message
+        return await super().post(channel, message, key, thread)
+
     async def edit(self, channel: str, message: Message, ref: str) -> None:
+        self._inbox.standing[message.slot] = message
         before = len(self._server.sent)
         await super().edit(channel, message, ref)
         if sent := self._server.sent[before:]:
@@ -167,7 +174,7 @@ async def _rig(
     world: WhatsAppServer, served: TestServer, inbox: RecordingInbox, place: ChatPlace = PLACE, **more: object
 ) -> AsyncIterator[WhatsAppRig]:
     """A connector that listens, to which Ana wrote today."""
-    connector = Watched(settings(served, **more), place, world)
+    connector = Watched(settings(served, **more), place, world, inbox)
     app = web.Application(client_max_size=10_000_000)
     await _mount(lambda: connector.webhooks(inbox), app)
     async with TestServer(app) as hook:
@@ -213,7 +220,7 @@ class TestChatWhatsApp(ChatContract):
     async def test_a_form_without_choices_is_answered_by_the_next_message(
         self, rig: WhatsAppRig, inbox: RecordingInbox
     ) -> None:
-        other = Watched(rig.connector._settings, PLACE, rig.server)  # its forms are lost to the one that listens
+        other = Watched(rig.connector._settings, PLACE, rig.server, inbox)  # its forms are lost to the one that listens
         other._memory.heard.update(rig.connector._memory.heard)
         await other.post("whatsapp", card(buttons=(REJECT,)), "key-1", None)
         await other.close()
@@ -343,13 +350,31 @@ class TestWhatsAppByDefault:
             (False, False),
         ]
 
-    async def test_what_a_restart_forgot_is_answered_from_the_store(
+    async def test_what_another_process_was_to_tell_is_shown_with_its_buttons_and_its_file(
         self, rig: WhatsAppRig, inbox: RecordingInbox
     ) -> None:
+        diff = File(name="fix.diff", media_type="text/x-diff", text="-a\n+b\n")
+        inbox.standing["patch:0"] = note("patch:0", headline="Patch ready", buttons=(ACK, REJECT), files=(diff,))
+        await rig.say("show INC-7")
+        await rig.server.wait(lambda got: got.name == "fix.diff.txt")
+        assert [title for got in rig.server.sent for _, title in got.keys] == ["Acknowledge", "Reject"]
+        await rig.server.tap(rig.server.sent[0], f"?{REJECT.id}")
+        await rig.server.wait(lambda got: any(title == "Too risky" for _, title in got.keys))
+
+    async def test_an_incident_that_is_not_there_is_answered_as_the_store_says(
+        self, rig: WhatsAppRig, inbox: RecordingInbox
+    ) -> None:
+        inbox.reply = Reply(text="There is no INC-9.", ok=False)
         await rig.say("show INC-9")
-        (said,) = await inbox.wait(1)
-        assert isinstance(said, Said)
-        assert (said.text, said.incident) == ("/incident status INC-9", "INC-9")
+        await rig.server.wait(lambda got: got.text == "There is no INC-9.")
+
+    async def test_a_store_that_cannot_be_read_is_no_silence(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
+        async def broken(*_asked: str) -> Reply:
+            raise Unavailable("The store is locked.", Reason.UNREACHABLE)
+
+        inbox.show = broken  # type: ignore[method-assign]  # a store that is away
+        await rig.say("show INC-7")
+        await rig.server.wait(lambda got: "Ask again in a moment" in got.text)
 
     async def test_somebody_who_did_not_write_today_is_called_by_the_template(
         self, rig: WhatsAppRig, inbox: RecordingInbox
@@ -418,7 +443,7 @@ class TestWhatsAppByDefault:
     ) -> None:
         notebook = Notebook()
         place = ChatPlace(name="whatsapp", accounts={"ana": f"+{ANA}", "ben": BEN}, memory=notebook)
-        first, second, later = (Watched(settings(served), place, rig.server) for _ in range(3))
+        first, second, later = (Watched(settings(served), place, rig.server, inbox) for _ in range(3))
         await first.webhooks(inbox)[1].handle(signed_words("help"))
         async with asyncio.timeout(5):
             while ANA not in notebook.text:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -15,11 +16,16 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from bot.domain.chat import ChatLimits, Message
+from bot.domain.oncall import Contact, Roster
 from bot.domain.timeline import verify_chain
+from bot.engine.contacts import ContactDispatcher
 from bot.engine.dispatcher import Channel, Dispatcher
 from bot.engine.drainer import Drainer
 from bot.errors import ConfigError, Reason, Refused, Unavailable
+from bot.ports.pager import PageText
 from bot.ports.work import Effect, EffectState
+from bot.render.links import Links
+from bot.services.contacts import CONTACT
 from bot.services.intake import receive_alerts
 from bot.store.board import SqlBoard
 from bot.store.database import SqlStore, migrate, open_engine
@@ -41,7 +47,7 @@ from tests.contract.store_suite import (
     incident,
 )
 from tests.postgres import MISSING, PostgresServer, find_programs
-from tests.worldkit import NOW, FixedClock, PhaseLog, alert, body, group, make_rules
+from tests.worldkit import NOW, PEOPLE, FixedClock, PhaseLog, alert, body, group, make_rules
 
 LEASE = 30.0
 OURS = ("delivery", "front_lease", "sender")
@@ -343,6 +349,83 @@ class TestDispatchers:
         async with asyncio.timeout(20):
             while recorder.keys != [key]:
                 await asyncio.sleep(0.02)
+
+
+class Phone:
+    """A contact's service that takes its time, and keeps what it rang for."""
+
+    def __init__(self) -> None:
+        self.rung: list[str] = []
+
+    async def send(self, page: PageText) -> None:
+        await asyncio.sleep(0.05)
+        self.rung.append(page.title)
+
+
+class TestContacts:
+    """Two processes that both look after everybody's contacts."""
+
+    ROSTER = Roster(people={**PEOPLE, "ada": replace(PEOPLE["ada"], contacts=(Contact(name="push"),))})
+
+    @pytest.fixture
+    async def start(self, make_store):
+        rules, phone, tasks = make_rules(roster=self.ROSTER), Phone(), []
+
+        def start(name: str) -> SqlStore:
+            store = make_store(name)
+            phones = {("ada", "push"): phone}
+            dispatcher = ContactDispatcher(store, rules, phones, links=Links(), sweep=0.02)
+            store.on_commit(dispatcher.wake)
+            tasks.append(asyncio.create_task(dispatcher.run()))
+            return store
+
+        start.rules, start.phone = rules, phone
+        yield start
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def page(self, store: SqlStore, start, number: int) -> None:
+        with store.begin() as work:
+            receive_alerts(work, [group(alert(f"A{number}", service=f"s{number}"), key=str(number))], start.rules)
+
+    @staticmethod
+    async def all_rung(store: SqlStore, count: int) -> list[str]:
+        """Return on whose timelines it stands that somebody was paged by a contact, once nothing waits any more."""
+
+        def told() -> list[str]:
+            with store.begin() as work:
+                waits = work.effects.targets(CONTACT)
+                return [] if waits else [e.incident for e in work.timeline.all() if e.kind == "contacted"]
+
+        async with asyncio.timeout(20):
+            while len(told_now := await asyncio.to_thread(told)) < count:
+                await asyncio.sleep(0.02)
+        return told_now
+
+    async def test_a_page_goes_out_once(self, start, make_leases):
+        for name in ("a", "b"):
+            make_leases(name).begin()
+        stores = [start(name) for name in ("a", "b")]
+        for number in range(6):
+            await asyncio.to_thread(self.page, stores[number % 2], start, number)
+        told = await self.all_rung(stores[0], 6)
+        assert sorted(told) == [f"INC-{number}" for number in range(1, 7)]
+        assert len(start.phone.rung) == len(set(start.phone.rung)) == 6
+
+    async def test_a_dead_process_s_page_is_taken_over_and_not_before(self, start, make_store, make_leases):
+        dead = make_leases("dead")
+        dead.begin()
+        await asyncio.to_thread(self.page, make_store("dead"), start, 1)
+        with make_store("dead").begin() as work:
+            assert [work.effects.hold(target) for target in work.effects.targets(CONTACT)] == [True]
+        make_leases("a").begin()
+        store = start("a")
+        await asyncio.sleep(0.1)
+        assert start.phone.rung == []
+        dead.end()
+        assert await self.all_rung(store, 1) == ["INC-1"]
+        assert len(start.phone.rung) == 1
 
 
 class TestUnits:

@@ -101,12 +101,12 @@ def is_of_contacts(point: FaultPoint) -> bool:
 
 
 def is_of_hooks(point: FaultPoint) -> bool:
-    """tests/unit/test_hooks.py dies between telling a hook and noting that it was told."""
+    """tests/unit/test_dispatcher_kills.py kills at these, where a hook is told."""
     return point.name.startswith("hook.")
 
 
 def is_of_no_walk(point: FaultPoint) -> bool:
-    """Nothing rests on these messages; a unit test of the dispatcher delivers them twice."""
+    """tests/unit/test_dispatcher_kills.py kills at these: nothing rests on them, so no walk waits for them."""
     return point.name.startswith(("chat.answer.", "chat.linked.", "chat.summary.", "chat.raised."))
 
 

@@ -16,6 +16,7 @@ import structlog
 from discord import Client, Intents
 from discord.errors import ConnectionClosed
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
+from discord.voice_client import VoiceClient
 
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from connectors.chat.discord.api import Api, translate
@@ -92,6 +93,7 @@ class Gateway:
     async def run(self, take: Take) -> None:
         """Listen until cancelled. Raises `Unavailable` or `Rejected` where the connection cannot be had."""
         logging.getLogger("discord.state").setLevel(logging.ERROR)  # it warns of the intents that are not needed here
+        VoiceClient.warn_nacl = VoiceClient.warn_dave = False  # nobody speaks here
         client = Client(intents=INTENTS)
         client.loop = asyncio.get_running_loop()
         client.http = client._connection.http = self._api  # noqa: SLF001 -- the SDK has no setting for it

@@ -5,13 +5,12 @@ from typing import Final
 from discord.http import Route
 
 from bot.domain.unseen import make_harmless
-from bot.errors import Reason, Rejected
-from bot.ports.chat import ChatPlace
-from bot.ports.chat_setup import ChatSetup, Given, Opened, Question
+from bot.ports.chat_setup import ChatSetup, Given, Question
 from connectors.chat.discord.api import Api
 from connectors.chat.discord.connector import Connector
 from connectors.chat.discord.health import check, write_invite
 from connectors.chat.discord.settings import Settings
+from connectors.chat.opening import open_registered, tell_health
 
 _BLANK: Final = {"chat": "0"}
 
@@ -33,14 +32,7 @@ async def _see_channel(given: Given) -> str:
         health = await check(api, settings)
     finally:
         await api.close()
-    if not health.ok:
-        raise Rejected(health.text, Reason.NOT_FOUND)
-    return make_harmless(health.text)
-
-
-def _open(given: Given, place: ChatPlace) -> Opened:
-    connector = Connector(Settings.model_validate(given), place)
-    return Opened(connector=connector, register=connector.set_up, close=connector.close)
+    return tell_health(health)
 
 
 SETUP: Final = ChatSetup(
@@ -69,5 +61,5 @@ SETUP: Final = ChatSetup(
         ),
     ),
     end=("Everybody who shall press buttons writes /id there once Nightshift runs: the answer is their account.",),
-    open=_open,
+    open=open_registered(Settings, Connector),
 )

@@ -1,6 +1,7 @@
 """Slack's Web API through its SDK: one place that makes the clients and translates their errors."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,6 +13,8 @@ import aiohttp
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.logger import get_bolt_logger
+from slack_bolt.logger.messages import warning_token_skipped
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -44,12 +47,19 @@ def make_client(settings: Settings) -> AsyncWebClient:
 def make_app(client: AsyncWebClient, token: str) -> AsyncApp:
     """Return Bolt's app, which answers Slack only when its listener is done: an event is stored before that."""
 
+    get_bolt_logger(AsyncApp).addFilter(_is_needed)
+
     async def authorize() -> AuthorizeResult:
         return AuthorizeResult(enterprise_id=None, team_id=None, bot_token=token)
 
     return AsyncApp(
         client=client, authorize=authorize, process_before_response=True, request_verification_enabled=False
     )
+
+
+def _is_needed(record: logging.LogRecord) -> bool:
+    """Leave out that Bolt does not use the client's token: it uses the same one, which `authorize` gives."""
+    return record.msg != warning_token_skipped()
 
 
 def make_socket(app: AsyncApp, settings: Settings, token: str) -> AsyncSocketModeHandler:

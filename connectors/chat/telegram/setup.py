@@ -5,10 +5,10 @@ from typing import Final, TypeVar
 
 from telegram import Bot
 
-from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected
 from bot.ports.chat import ChatPlace
-from bot.ports.chat_setup import ChatSetup, Given, Opened, Question
+from bot.ports.chat_setup import ChatSetup, Given, Question
+from connectors.chat.opening import open_registered, tell_health
 from connectors.chat.telegram.api import call, make_bot
 from connectors.chat.telegram.connector import Connector
 from connectors.chat.telegram.settings import Settings
@@ -52,14 +52,7 @@ async def _see_group(given: Given) -> str:
         health = await connector.check()
     finally:
         await connector.close()
-    if not health.ok:
-        raise Rejected(health.text, Reason.NOT_FOUND)
-    return make_harmless(health.text)
-
-
-def _open(given: Given, place: ChatPlace) -> Opened:
-    connector = Connector(Settings.model_validate(given), place)
-    return Opened(connector=connector, register=connector.set_up, close=connector.close)
+    return tell_health(health)
 
 
 SETUP: Final = ChatSetup(
@@ -90,5 +83,5 @@ SETUP: Final = ChatSetup(
         ),
     ),
     end=("Everybody who shall press buttons writes /id there once Nightshift runs: the answer is their account.",),
-    open=_open,
+    open=open_registered(Settings, Connector),
 )

@@ -8,8 +8,8 @@ from typing import Final
 
 import structlog
 
-from bot.domain.chat import Press, Reply, Said
-from bot.errors import NightshiftError, Rejected
+from bot.domain.chat import Message, Press, Reply, Said
+from bot.errors import NightshiftError, Rejected, Unavailable
 from bot.ports.chat import ChatInbox
 from connectors.chat.whatsapp.api import WINDOW_CLOSED, Api, ClosedError
 from connectors.chat.whatsapp.choices import Answered, Asks, Question, Shows, ask, read_id
@@ -49,7 +49,7 @@ class Listener:
         """Return once every event is with the inbox; the answers follow. Raises what a second call raised."""
         for event in events:
             if isinstance(event, Fate):
-                await self._learn(event)
+                await self._learn(event, inbox)
                 continue
             self._memory.hear(event.number, event.at)
             if event.number in self._accounts and event.id not in self._answered:
@@ -109,15 +109,25 @@ class Listener:
         return asked[0]
 
     async def _show(self, event: Tapped | Typed, shows: Shows, inbox: ChatInbox) -> None:
-        """Show what there is; where a restart forgot it, or to somebody unknown, say what the store says."""
-        is_known = event.number in self._accounts
-        has_it = self._memory.find(shows.incident, shows.slot) if shows.slot else self._memory.show(shows.incident)
-        if not is_known or not has_it:
-            await self._say(event, f"/incident status {shows.incident}", shows.incident, inbox)
-        elif shows.slot:
-            self._later(self._writer.show_rest(shows.incident, shows.slot, event.number), unless=event.id)
+        """Show what there is now; to somebody unknown, say how to get access."""
+        if event.number in self._accounts:
+            self._later(self._show_now(event, shows, inbox), unless=event.id)
         else:
-            self._later(self._writer.show(shows.incident, event.number), unless=event.id)
+            await self._say(event, f"/incident status {shows.incident}", shows.incident, inbox)
+
+    async def _show_now(self, event: Tapped | Typed, shows: Shows, inbox: ChatInbox) -> None:
+        try:
+            found = await inbox.show(self._channel, self._accounts[event.number], shows.incident)
+        except Unavailable:
+            found = Reply(text="Nightshift could not look that up. Ask again in a moment.", ok=False)
+        if isinstance(found, Reply):
+            await self._writer.answer(found.text, event.number, event.id)
+            return
+        rest = [message for message in found if message.slot == shows.slot]
+        if shows.slot and rest:
+            await self._writer.show_rest(rest[0], event.number)
+        else:
+            await self._writer.show(found, event.number)
 
     async def _say(self, event: Tapped | Typed, text: str, incident: str | None, inbox: ChatInbox) -> None:
         account = self._accounts.get(event.number, event.number)
@@ -157,7 +167,7 @@ class Listener:
         put(self._strangers, event.number, (since, count + 1))
         return True
 
-    async def _learn(self, fate: Fate) -> None:
+    async def _learn(self, fate: Fate, inbox: ChatInbox) -> None:
         """Remember what became of a message. One that did not arrive is called out again, or reported."""
         about = self._memory.about(fate.id) or read_mark(fate.mark)
         if fate.status != "failed":
@@ -167,16 +177,19 @@ class Listener:
         log.warning("whatsapp_not_delivered", code=fate.code, error=fate.text)
         if about is None or not about.rang:
             return
-        why = await self._call_again(fate, about)
+        why = await self._call_again(fate, about, inbox)
         if why:
             await self._reporter.report(fate.number, about, why=why, event=f"{fate.id}-failed")
 
-    async def _call_again(self, fate: Fate, about: About) -> str:
+    async def _call_again(self, fate: Fate, about: About, inbox: ChatInbox) -> str:
         """Send the template where the 24 hours were the reason; return why somebody is not reached, "" otherwise."""
         if fate.code != WINDOW_CLOSED:
             return f"{fate.text} ({fate.code})"
+        found = await inbox.show(self._channel, self._accounts.get(fate.number, fate.number), about.incident)
+        told = [] if isinstance(found, Reply) else [message for message in found if message.slot == about.slot]
+        lost = Message(incident=about.incident, slot=about.slot, headline="something waits for you")
         try:
-            await self._writer.call_again(fate.id, fate.number, about)
+            await self._writer.call_again(fate.id, fate.number, told[0] if told else lost)
         except Rejected as error:
             return str(error)
         return ""

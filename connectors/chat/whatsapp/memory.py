@@ -4,7 +4,7 @@ question, never an event or a page."""
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
@@ -21,7 +21,6 @@ V = TypeVar("V")
 WINDOW: Final = timedelta(hours=24) - timedelta(minutes=5)
 AHEAD: Final = timedelta(minutes=5)
 _KEPT: Final = 4000
-_INCIDENTS: Final = 200
 _PROGRESS: Final = "status"
 
 
@@ -65,27 +64,12 @@ class Memory:
         self._about: OrderedDict[str, About] = OrderedDict()
         self._acted: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
         self._newest: OrderedDict[str, str] = OrderedDict()
-        self._messages: OrderedDict[str, dict[str, Message]] = OrderedDict()
 
-    def keep(self, message: Message) -> None:
-        """Keep the newest state of a message, to be shown to who asks."""
-        slots = self._messages.get(message.incident, {})
-        slots[message.slot] = message
-        put(self._messages, message.incident, slots, _INCIDENTS)
+    def learn(self, message: Message) -> None:
+        """Keep what the buttons of a message ask before they count."""
         for button in message.buttons:
             if button.form is not None:
                 put(self.forms, button.id, button.form)
-
-    def find(self, incident: str, slot: str) -> Message | None:
-        return self._messages.get(incident, {}).get(slot)
-
-    def show(self, incident: str) -> list[Message]:
-        """Return what there is about an incident, its card first: without pages, and progress only while it is all."""
-        found = [message for slot, message in self._messages.get(incident, {}).items() if not is_page(slot)]
-        results = [message for message in found if not message.slot.startswith(_PROGRESS)]
-        if any(message.in_thread for message in results):
-            found = results
-        return sorted(found, key=lambda message: message.in_thread)
 
     def hear(self, number: str, at: datetime) -> None:
         put(self.heard, number, max(at, self.heard.get(number, at)))
@@ -147,3 +131,10 @@ def put(known: OrderedDict[K, V], key: K, value: V, limit: int = _KEPT) -> V:
 
 def is_page(slot: str) -> bool:
     return slot.startswith("page:")
+
+
+def choose_shown(found: Sequence[Message]) -> list[Message]:
+    """Return what there is to read about an incident: without pages, and progress only while it is all."""
+    read = [message for message in found if not is_page(message.slot)]
+    results = [message for message in read if not message.slot.startswith(_PROGRESS)]
+    return results if any(message.in_thread for message in results) else read

@@ -5,8 +5,8 @@ from typing import Final
 
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected
-from bot.ports.chat import ChatPlace
-from bot.ports.chat_setup import ChatSetup, Given, Opened, Question
+from bot.ports.chat_setup import ChatSetup, Given, Question
+from connectors.chat.opening import open_registered
 from connectors.chat.whatsapp.api import Api
 from connectors.chat.whatsapp.connector import Connector
 from connectors.chat.whatsapp.settings import Settings
@@ -38,11 +38,6 @@ async def _read_number(given: Given) -> str:
     if digits not in _DIGITS:
         raise Rejected("That is no number: write it with its country, such as +49 151 0000000.", Reason.BAD_INPUT)
     return "The test goes there."
-
-
-def _open(given: Given, place: ChatPlace) -> Opened:
-    connector = Connector(Settings.model_validate(given), place)
-    return Opened(connector=connector, register=connector.set_up, close=connector.close)
 
 
 SETUP: Final = ChatSetup(
@@ -99,6 +94,6 @@ SETUP: Final = ChatSetup(
         "    Nightshift has news: {{1}}. Tap Show to read it.",
         "Everybody who shall press buttons writes id to the number once Nightshift runs: the answer is their account.",
     ),
-    open=_open,
+    open=open_registered(Settings, Connector),
     card_may_wait=True,
 )

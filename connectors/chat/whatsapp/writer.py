@@ -18,7 +18,7 @@ from bot.errors import Reason, Rejected
 from connectors.chat.whatsapp.api import ClosedError
 from connectors.chat.whatsapp.choices import ROWS, Question, build_rest
 from connectors.chat.whatsapp.markup import BODY, deaden, fit, render, render_short, render_text
-from connectors.chat.whatsapp.memory import About, Begun, Memory, is_page, put, write_mark
+from connectors.chat.whatsapp.memory import About, Begun, Memory, choose_shown, is_page, put, write_mark
 from connectors.chat.whatsapp.reference import Reference, digest_of, read_reference
 from connectors.chat.whatsapp.reporting import Reporter
 from connectors.chat.whatsapp.sending import Sender, Step, To, name_of
@@ -59,8 +59,8 @@ class Writer:
         self._tells_all = tells_all
 
     async def post(self, message: Message, key: str, thread: str | None, *, now: datetime) -> str:
-        """Return the reference of the message. Nobody to be told = it is held, and shown to who asks."""
-        self._memory.keep(message)
+        """Return the reference of the message. Nobody to be told = the store shows it to who asks."""
+        self._memory.learn(message)
         card = read_reference(thread) if thread else None
         named = [self._people[person] for person in (*message.rings, *message.tells) if person in self._people]
         numbers = dict.fromkeys(self._people.values() if self._tells_all else named)
@@ -78,7 +78,7 @@ class Writer:
 
     async def edit(self, message: Message, ref: str, *, now: datetime) -> None:
         """Tell those who got the message what changed, once, where it matters and they may be written to."""
-        self._memory.keep(message)
+        self._memory.learn(message)
         known, gist = read_reference(ref), digest_of(self._gist(message))
         if self._memory.told.get(ref, known.digest) == gist or self._is_over(message, ref):
             return
@@ -96,22 +96,18 @@ class Writer:
         if not message.buttons:
             put(self._memory.over, ref, value=True)
 
-    async def show(self, incident: str, number: str) -> bool:
-        """Send everything there is about an incident; False where this process knows of none."""
-        found = self._memory.show(incident)
-        for message in found:
+    async def show(self, found: Sequence[Message], number: str) -> None:
+        """Send everything there is about an incident: without pages, and progress only while it is all."""
+        for message in choose_shown(found):
+            self._memory.learn(message)
             await self._write(self._sender.plan(render(message), message, files=message.files), message, number)
-        return bool(found)
 
-    async def show_rest(self, incident: str, slot: str, number: str) -> bool:
-        """Send the buttons that found no place under a message; False where it is not known any more."""
-        message = self._memory.find(incident, slot)
-        if message is None:
-            return False
+    async def show_rest(self, message: Message, number: str) -> None:
+        """Send the buttons that found no place under a message."""
+        self._memory.learn(message)
         text, keys = fit(name_of(message), _LINE), build_rest(message)
         rows = [keys[at : at + ROWS] for at in range(0, len(keys), ROWS)]
         await self._write([partial(self._sender.send_keys, text, some) for some in rows], message, number)
-        return True
 
     async def ask(self, question: Question, number: str, under: str) -> None:
         """Ask what a press needs before it counts."""
@@ -130,12 +126,9 @@ class Writer:
         for piece in render_text(text):
             await self._sender.send_text(piece, to)
 
-    async def call_again(self, sent: str, number: str, about: About) -> None:
+    async def call_again(self, sent: str, number: str, message: Message) -> None:
         """Send the template for a message that came too late for the 24 hours."""
         self._memory.heard.pop(number, None)
-        message = self._memory.find(about.incident, about.slot)
-        if message is None:
-            message = Message(incident=about.incident, slot=about.slot, headline="something waits for you")
         going = self._begin(f"again {sent}", message, rings=False)
         await self._each(going, {number: partial(self._call, going, To(number=number), [])})
 
