@@ -151,6 +151,12 @@ def test_of_code_the_line_is_cited_that_the_frame_names() -> None:
     assert listed.items == ("E7 cart.py:8: a -= 2 // 100",)
 
 
+def test_a_line_that_is_on_the_stack_twice_is_cited_once() -> None:
+    code = Evidence(id="", kind="code", cite="cart.py:41 at a1b2c3d4e5f6", text="total\n> 41 return rows[0]")
+    findings, _ = conclude((COLLECTED, replace(SUSPECTED, code=(code, code))))
+    assert findings[-1].evidence == ("E1", "E3")
+
+
 def test_evidence_nobody_cites_is_only_counted() -> None:
     findings, evidence = conclude((COLLECTED, SUSPECTED))
     message = render_findings(INCIDENT, findings[:1], evidence)
