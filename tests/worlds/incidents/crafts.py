@@ -1,9 +1,9 @@
-"""What the scripted engineer knows how to mend. Each craft goes by what it has read: an error, a diff, a line of code."""
+"""What the scripted engineer can mend. Each craft goes by what it has read: an error, a diff, a line of code."""
 
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 
-from tests.worlds.incidents.engineer import Call, Case, Craft, Edit, propose, rewrite, search, write_edit
+from tests.worlds.incidents.engineer import Call, Case, Craft, find_culprit, propose, rewrite, search, write_edit
 
 Words = Generator[Call, str, str | None]
 
@@ -11,7 +11,8 @@ Words = Generator[Call, str, str | None]
 def conclude(case: Case, verdict: str, cause: str) -> str:
     """Return the last words: the cause, the commit, and what the sandbox said."""
     held = "The patch is verified." if verdict.startswith("VERIFIED") else "The patch is not verified."
-    return f"{cause} Commit {case.commit} brought it. {held}"
+    origin = f"Commit {case.commit} brought it." if case.commit else "Which commit brought it is not known."
+    return f"{cause} {origin} {held}"
 
 
 def indent_of(line: str) -> int:
@@ -182,7 +183,7 @@ def guard_none(case: Case) -> Words:
 def release_always(case: Case) -> Words:
     if not re.search(r"are taken|exhausted", case.symptom):
         return None
-    sites = [site for site in (yield from search(r"= \w+\.acquire\(\)$"))]
+    sites = yield from search(r"= \w+\.acquire\(\)$")
     taken = re.search(r"(\w+) = (\w+)\.acquire\(\)", sites[0].text)
     assert taken is not None
     lines = yield from case.read(sites[0].path)
@@ -192,7 +193,9 @@ def release_always(case: Case) -> Words:
     changed = {number: f"    {lines[number - 1]}" for number in range(sites[0].line + 1, end)}
     changed[sites[0].line] = f"{lines[sites[0].line - 1]}\n{margin}try:"
     changed[end] = f"{margin}finally:\n{margin}    {release}"
-    verdict = yield from propose("Give the connection back on every way out", [write_edit(sites[0].path, lines, changed)])
+    verdict = yield from propose(
+        "Give the connection back on every way out", [write_edit(sites[0].path, lines, changed)]
+    )
     return conclude(case, verdict, f"{sites[0].path}:{sites[0].line} keeps its connection where it returns early.")
 
 
@@ -240,6 +243,7 @@ def make_map(case: Case) -> Words:
     kind = next(re.search(r"map\[.*", site.text)[0] for site in sites if "map[" in site.text)
     made = [site for site in sites if "return &" in site.text]
     edits = yield from rewrite(case, made, lambda line: line.removesuffix("}") + f", {written[1]}: make({kind})}}")
+    yield from find_culprit(case, written[1])
     verdict = yield from propose(f"Make the map {written[1]}", edits)
     return conclude(case, verdict, f"{case.path_of(path)}:{number} writes to a map that {made[0].path} does not make.")
 
@@ -252,6 +256,7 @@ def guard_null(case: Case) -> Words:
     lines = yield from case.read(path)
     margin = " " * indent_of(lines[number - 1])
     guard = f"{margin}if ({null[1]} == null) {{\n{margin}    return 0;\n{margin}}}\n{lines[number - 1]}"
+    yield from find_culprit(case, null[1])
     verdict = yield from propose(f"Let there be no {null[1]}", [write_edit(case.path_of(path), lines, {number: guard})])
     return conclude(case, verdict, f"{case.path_of(path)}:{number} uses {null[1]}, which may be null.")
 
@@ -265,6 +270,7 @@ def take_first_if_any(case: Case) -> Words:
     assert read is not None
     margin, name, rows = read.groups()
     text = f"{margin}let Some(&{name}) = {rows}.first() else {{\n{margin}    return 0.0;\n{margin}}};"
+    yield from find_culprit(case, name)
     verdict = yield from propose(f"Let {rows.rsplit('.', 1)[-1]} be empty", [write_edit(path, lines, {number: text})])
     return conclude(case, verdict, f"{path}:{number} takes the first of {rows}, which may be empty.")
 

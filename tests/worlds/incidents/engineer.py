@@ -26,7 +26,7 @@ _FRAMES = (
 )
 _INNERMOST_LAST = _FRAMES[0]
 _BLAMED = re.compile(r"^- ([0-9a-f]{12}) .* broke it", re.M)
-_SUSPECT = re.compile(r"^- ([0-9a-f]{12}) \"", re.M)
+_SUSPECTED = re.compile(r"^- ([0-9a-f]{12}) \"", re.M)
 _FOUND = re.compile(r"^(\S+?):(\d+): (.*)$", re.M)
 
 
@@ -41,7 +41,7 @@ class Site:
 
 @dataclass
 class Case:
-    """What has been read so far. `symptom` is what failed, as the sandbox or the log tells it."""
+    """What has been read so far. `symptom` is what failed, as the sandbox or the log tells it; `shown` is `commit`."""
 
     task: str
     symptom: str = ""
@@ -89,7 +89,7 @@ def search(pattern: str) -> Generator[Call, str, list[Site]]:
 
 
 def write_edit(path: str, lines: Sequence[str], changed: Mapping[int, str | None]) -> Edit:
-    """Return one edit of a file, from the first changed line to the last, and as much around them as makes it unique."""
+    """Return one edit of a file, from the first changed line to the last, and as much around it as makes it unique."""
     first, last = min(changed), max(changed)
     whole = "\n" + "\n".join(lines) + "\n"
     while True:
@@ -162,11 +162,22 @@ def _look(task: str) -> Generator[Call, str, Case]:
     log = yield "read_log", {}
     failed = yield "run_check", {"check": "reproduction"}
     case.symptom = failed if "FAILS" in failed.split("\n", 1)[0] else log
-    blamed = _BLAMED.search(task) or _SUSPECT.search(task)
-    if blamed is None:
-        listed = yield "git_log", {"path": case.frame()[0].rsplit("/", 1)[0]}
-        blamed = re.match(r"([0-9a-f]{12}) ", listed)
+    blamed = _BLAMED.search(task)
     if blamed is not None:
-        case.commit = blamed[1]
-        case.shown = yield "git_show", {"commit": case.commit}
+        yield from _show(case, blamed[1])
     return case
+
+
+def find_culprit(case: Case, word: str) -> Generator[Call, str, None]:
+    """Where nothing could be run, read the suspected commits until one takes a word away."""
+    if case.commit:
+        return
+    for commit in _SUSPECTED.findall(case.task):
+        yield from _show(case, commit)
+        if any(re.search(rf"\b{word}\b", line) for line in case.removed):
+            return
+    case.commit = ""
+
+
+def _show(case: Case, commit: str) -> Generator[Call, str, None]:
+    case.commit, case.shown = commit, (yield "git_show", {"commit": commit})

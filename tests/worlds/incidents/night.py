@@ -3,21 +3,26 @@ they do, in this process. Store, worker tools, sandbox and the client of the mod
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from bot.agent.redaction import load_redactor
+from bot.agent.transcript import fold
 from bot.bootstrap.worker import open_model
+from bot.demo.history import git
+from bot.domain.approval import ApprovalState
 from bot.domain.draft import Draft
+from bot.domain.investigation import StageResult
 from bot.domain.playbook import choose_playbook
 from bot.domain.routing import Matcher, Route
 from bot.domain.service import LogPlace, Service
 from bot.domain.transcript import Budget, Conclusion, Step
-from bot.agent.transcript import fold
 from bot.engine.handlers import Handlers
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.engine.tools import Tools as EngineTools
@@ -53,6 +58,22 @@ class Night:
             return work.drafts.of("INC-1")
 
     @property
+    def approvals(self) -> dict[str, ApprovalState]:
+        """Return the state of each patch's approval, by the patch's digest."""
+        with self.world.unit() as work:
+            return {approval.digest: approval.state for approval in work.approvals.of("INC-1")}
+
+    @property
+    def found(self) -> Sequence[StageResult]:
+        with self.world.unit() as work:
+            return work.investigations.of(RUN)
+
+    @property
+    def refs(self) -> str:
+        """Return every branch of the repository, with its commit."""
+        return git("for-each-ref", cwd=self.played.repository)
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         with self.world.unit() as work:
             return work.transcripts.of(RUN)
@@ -68,7 +89,7 @@ class Night:
         self.world.store.engine.dispose()
         folder.mkdir()
         shutil.copyfile(self.world.path / "nightshift.db", folder / "nightshift.db")
-        clock, phases = FixedClock(self.world.clock.at), PhaseLog(self.world.clock)
+        clock, phases = FixedClock(self.world.clock.at + timedelta(minutes=1)), PhaseLog(self.world.clock)
         phases.committed.update(self.world.phases.committed)
         store = make_store(folder, clock, phases, fresh=False)
         return replace(self, world=replace(self.world, path=folder, clock=clock, phases=phases, store=store))
@@ -115,7 +136,12 @@ async def spend_night(story: Story, folder: Path, *, said: str = "") -> Night:
     world.receive(group(firing, key=f"{{}}:{{service={story.name}}}"))
     assert choose_playbook(PLAYBOOKS, firing.labels) is not None
     tools = EngineTools(
-        investigator=Investigation(tools=_make_tools()), workspaces=Git(), ci={}, folder=folder, redact=str, has_model=True
+        investigator=Investigation(tools=_make_tools()),
+        workspaces=Git(),
+        ci={},
+        folder=folder,
+        redact=str,
+        has_model=True,
     )
     (queued,) = world.phases.of("triage")
     (triage,) = (phase for phase in Handlers(world.store, rules, tools).phases() if phase.name == "triage")
@@ -171,14 +197,10 @@ def _send(story: Story, played: Played, tree: Path, log: Path) -> None:
 
 
 def _date(text: str) -> str:
-    """Put the time in the place of `{at}`, a second later on each line that has one."""
-    lines, at = [], datetime.now(UTC)
-    for line in text.lstrip("\n").splitlines():
-        if "{at}" in line:
-            line = line.replace("{at}", at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
-            at += timedelta(milliseconds=10)
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+    """Put the time in the place of `{at}`, a little later each time."""
+    at = datetime.now(UTC)
+    stamps = (f"{at + timedelta(milliseconds=10 * number):%Y-%m-%dT%H:%M:%S.%f}Z" for number in count())
+    return re.sub(r"\{at\}", lambda _: next(stamps), text.lstrip("\n"))
 
 
 @cache

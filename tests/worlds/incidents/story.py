@@ -1,7 +1,7 @@
 """An incident told in one text file: a TOML head, then its repository's history, commit by commit.
 
-`%% commit NAME: SUBJECT` begins a commit, `%% culprit` the one that broke it. `%% file PATH` writes a file, `%% edit PATH`
-replaces the lines up to `%% to` by those after it, and `%% shell` adds the HTTP side that the services share.
+`%% commit NAME: SUBJECT` begins a commit, `%% culprit` the one that broke it. `%% file PATH` writes a file,
+`%% edit PATH` replaces the lines up to `%% to` by those after it, and `%% shell` adds the HTTP side of a service.
 """
 
 import re
@@ -22,8 +22,8 @@ _MARK = re.compile(r"%% (commit|culprit|file|edit|to|shell) ?(.*)")
 class Story:
     """One incident. `log` is one recorded elsewhere: then nothing of the service can be run here.
 
-    `usual` are answered well; `failing` are sent when the alert begins. `starts` is how often a supervisor
-    starts a service that does not stay up. `place` is the file and line that the cause is found at, where the log names it.
+    `usual` are answered well; `failing` are sent when the alert begins. `starts` is how often a supervisor starts a
+    service that does not stay up. `place` is the file and line that a recorded log leads to.
     """
 
     name: str
