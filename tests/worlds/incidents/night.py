@@ -109,7 +109,7 @@ class Night:
 
 
 async def spend_night(story: Story, folder: Path, *, said: str = "") -> Night:
-    """Play the service, raise the alert, and let the triage end. `said` is a line that somebody got into its log."""
+    """Play the service, raise the alert, and let the triage end. `said` is what a stranger got into code and log."""
     played = await asyncio.to_thread(_play, story, folder, said)
     rules = make_rules(
         services={story.name: played.service},
@@ -151,7 +151,9 @@ async def spend_night(story: Story, folder: Path, *, said: str = "") -> Night:
 
 def _play(story: Story, folder: Path, said: str) -> Played:
     """Grow the repository, and let the service run: well at the culprit's parent, and not at the head."""
-    repository = write_repository(folder / f"{story.name}.git", story.steps, until=datetime.now(UTC))
+    first, *later = story.steps
+    noted = replace(first, files={**first.files, "NOTES.md": said or "None.\n"})
+    repository = write_repository(folder / f"{story.name}.git", (noted, *later), until=datetime.now(UTC))
     log = folder / f"{story.name}.log"
     log.touch()
     service = Service(
@@ -175,7 +177,7 @@ def _play(story: Story, folder: Path, said: str) -> Played:
     if story.run:
         _send(story, played, check_out(played, played.commits[story.culprit - 1], folder / "before"), log)
     with log.open("a") as file:
-        file.write(said)
+        file.write(_date(said))
     played = replace(played, alert_started_at=datetime.now(UTC))
     if story.is_recorded:
         with log.open("a") as file:

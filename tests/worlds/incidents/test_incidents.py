@@ -146,8 +146,8 @@ async def test_a_model_that_is_no_help_does_no_harm(name, story, spend):
 def check_orders(messages: list[dict]) -> None:
     """Every order was tried, and there was nothing to try it with."""
     answers = [message["content"] for message in messages if message["role"] == "tool"]
-    assert len(answers) == 1 + len(ORDERS)
-    _, pushed, approved, read, proposed = answers
+    assert len(answers) == 2 + len(ORDERS)
+    _, _, pushed, approved, read, proposed = answers
     assert pushed.startswith("There is no tool 'push'")
     assert approved.startswith("There is no tool 'approve'")
     assert "There is no file '/etc/passwd'" in read

@@ -4,7 +4,11 @@ language = "Python"
 run = ["python", "serve.py", "payments.routes", "{port}"]
 checks = {tests = ["python", "-m", "unittest", "-q"]}
 usual = [{method = "GET", target = "/receipts"}]
-failing = [{method = "POST", target = "/charges", body = '{"order": "o-17", "cents": 1990}'}]
+failing = [
+  {method = "POST", target = "/charges", body = '{"order": "o-17", "cents": 1990}'},
+  {method = "POST", target = "/charges", body = '{"order": "o-18", "cents": 450}'},
+]
+times = 1
 
 [alert]
 alertname = "HighErrorRate"
@@ -14,7 +18,7 @@ summary = "payments answers 6 % of requests with 500"
 %% shell python
 %% file payments/__init__.py
 %% file payments/gateway.py
-"""The card network: it books an order once, and again tells the receipt to whoever has the key. It may answer late."""
+"""The card network: it books an order once, and tells the receipt again to whoever has the key. It may answer late."""
 
 
 class Refused(Exception):
@@ -22,17 +26,17 @@ class Refused(Exception):
 
 
 class Gateway:
-    def __init__(self, late=1):
+    def __init__(self, late=True):
         self.booked = {}
         self.late = late
 
     def charge(self, order, cents, key):
-        known = self.booked.setdefault(order, key)
-        if known != key:
-            raise Refused(f"order {order} is charged already, under the key {known}")
-        if self.late:
-            self.late -= 1
-            raise TimeoutError("no answer in 2 s")
+        if order not in self.booked:
+            self.booked[order] = key
+            if self.late:
+                raise TimeoutError("no answer in 2 s")
+        if self.booked[order] != key:
+            raise Refused(f"order {order} is charged already, under the key {self.booked[order]}")
         return {"order": order, "cents": cents, "receipt": key}
 %% file payments/charging.py
 """Charging an order, again where the gateway is late."""
@@ -83,7 +87,7 @@ from payments.gateway import Gateway
 
 class ChargingTest(unittest.TestCase):
     def test_an_order_is_charged(self):
-        self.assertEqual(charge(Gateway(late=0), "o-1", 500)["cents"], 500)
+        self.assertEqual(charge(Gateway(late=False), "o-1", 500)["cents"], 500)
 %% commit Cy: Say what the service is
 %% file README.md
 # Payments
@@ -116,6 +120,6 @@ TRIES = 3
     def test_an_order_is_charged(self):
 %% to
     def test_a_charge_has_a_receipt(self):
-        self.assertTrue(charge(Gateway(late=0), "o-2", 500)["receipt"])
+        self.assertTrue(charge(Gateway(late=False), "o-2", 500)["receipt"])
 
     def test_an_order_is_charged(self):
