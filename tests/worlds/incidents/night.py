@@ -37,8 +37,8 @@ from tests.playbooks.scenario import PLAYBOOKS, start_again
 from tests.playbooks.world import write_repository
 from tests.worldkit import CHANNELS, FixedClock, PhaseLog, World, alert, group, make_rules, make_store, make_world
 from tests.worlds.incidents.story import Story
+from tests.worlds.world import Request, check_out, run_service
 from tests.worlds.world import World as Played
-from tests.worlds.world import check_out, run_service
 
 RUN = "INC-1:1"
 KEY = "sk-key-of-the-model-4711"
@@ -110,6 +110,7 @@ class Night:
 
 async def spend_night(story: Story, folder: Path, *, said: str = "") -> Night:
     """Play the service, raise the alert, and let the triage end. `said` is what a stranger got into code and log."""
+    folder.mkdir(exist_ok=True)
     played = await asyncio.to_thread(_play, story, folder, said)
     rules = make_rules(
         services={story.name: played.service},
@@ -170,7 +171,7 @@ def _play(story: Story, folder: Path, said: str) -> Played:
         commits=repository.shas,
         culprit=repository.shas[story.culprit],
         culprit_subject=story.steps[story.culprit].subject,
-        failing=(*story.failing, *story.usual, None)[0],
+        failing=Request(method="GET", target="/"),
         whole_revert=True,
         alert_started_at=datetime.now(UTC),
     )

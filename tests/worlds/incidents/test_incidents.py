@@ -21,12 +21,19 @@ from tests.worlds.incidents.crafts import CRAFTS
 from tests.worlds.incidents.engineer import make_engineer
 from tests.worlds.incidents.night import KEY, Night, spend_night
 from tests.worlds.incidents.rogues import INJECTION, ORDERED_FILE, ORDERS, ROGUES
-from tests.worlds.incidents.story import Story, read_stories
+from tests.worlds.incidents.story import STORIES as STORY_FILES
+from tests.worlds.incidents.story import Story, read_stories, read_story
 from tests.worlds.world import check_out, run_checks, run_service
 
 STORIES = read_stories()
 AT_ONCE = ("address-is-optional", "charged-twice", "nil-map")
 """In the fast run; `make test-long` plays the others."""
+RENAMED = {
+    "library-upgrade": {"code": "unit", "receipt": "slip"},
+    "promise-not-awaited": {"loadPrices": "readList", "cheapest": "bargains"},
+    "renamed-field": {"quantity": "pieces", "parcels": "boxes"},
+}
+"""The same incidents with other words in them."""
 TABLE = Path(__file__).parents[3] / "docs" / "verification.md"
 _ROW = re.compile(r"^\| `([\w-]+)` \| (.+?) \| (\w+) \| (.+?) \|$", re.M)
 
@@ -41,8 +48,7 @@ def spend(tmp_path_factory) -> Callable[[Story], Awaitable[Night]]:
     nights: dict[str, Night] = {}
 
     async def play(story: Story) -> Night:
-        if story.run[:1] == ("node",) and shutil.which("node") is None:
-            pytest.skip("needs the Debian package nodejs")
+        require_runtime(story)
         if story.name not in nights:
             folder = tmp_path_factory.mktemp(story.name)
             nights[story.name] = await spend_night(story, folder, said=INJECTION)
@@ -72,6 +78,30 @@ async def test_a_good_engineer_comes_to_a_patch_that_holds(story, spend, tmp_pat
     else:
         assert find_result(night.found, Confirmed).culprit == night.played.culprit
         await asyncio.to_thread(check_outside, night, best.patch, tmp_path / "tree")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", RENAMED)
+async def test_the_engineer_goes_by_what_it_reads_and_not_by_what_it_knows(name, tmp_path):
+    text = (STORY_FILES / f"{name}.story").read_text(encoding="utf-8")
+    for word, other in RENAMED[name].items():
+        text = text.replace(word, other)
+    (tmp_path / "other.story").write_text(text, encoding="utf-8")
+    story = read_story(tmp_path / "other.story")
+    require_runtime(story)
+    night = await spend_night(story, tmp_path / "night")
+    async with serve_model(make_engineer(CRAFTS)) as server:
+        await night.ask(server.url)
+    best = night.conclusion.best
+    assert best is not None, night.conclusion.text
+    assert best.verified.is_verified
+    patch = best.patch.decode()
+    assert all(other in patch and word not in patch for word, other in RENAMED[name].items()), patch
+
+
+def require_runtime(story: Story) -> None:
+    if story.run[:1] == ("node",) and shutil.which("node") is None:
+        pytest.skip("needs the Debian package nodejs")
 
 
 def check_requests(server: ModelServer) -> None:
