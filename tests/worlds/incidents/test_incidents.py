@@ -34,6 +34,7 @@ RENAMED = {
     "renamed-field": {"quantity": "pieces", "parcels": "boxes"},
 }
 """The same incidents with other words in them."""
+SYSTEM = "/usr/local/bin:/usr/bin:/bin"
 TABLE = Path(__file__).parents[3] / "docs" / "verification.md"
 _ROW = re.compile(r"^\| `([\w-]+)` \| (.+?) \| (\w+) \| (.+?) \|$", re.M)
 
@@ -100,7 +101,8 @@ async def test_the_engineer_goes_by_what_it_reads_and_not_by_what_it_knows(name,
 
 
 def require_runtime(story: Story) -> None:
-    if story.run[:1] == ("node",) and shutil.which("node") is None:
+    """The sandbox sees programs of the system alone, so one in somebody's home does not count."""
+    if story.run[:1] == ("node",) and shutil.which("node", path=SYSTEM) is None:
         pytest.skip("needs the Debian package nodejs")
 
 

@@ -4,7 +4,7 @@ language = "Python"
 checks = {tests = ["python", "-m", "unittest", "-q"]}
 
 [alert]
-alertname = "CIJobFailed"
+alertname = "CICheckFailed"
 summary = "tests is red on main"
 check = "tests"
 +++
