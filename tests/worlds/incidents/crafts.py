@@ -10,7 +10,7 @@ Words = Generator[Call, str, str | None]
 
 def conclude(case: Case, verdict: str, cause: str) -> str:
     """Return the last words: the cause, the commit, and what the sandbox said."""
-    held = "The patch is verified." if verdict.startswith("VERIFIED") else "The patch is not verified."
+    held = "The patch is verified." if re.search(r"^VERIFIED", verdict, re.M) else "The patch is not verified."
     origin = f"Commit {case.commit} brought it." if case.commit else "Which commit brought it is not known."
     return f"{cause} {origin} {held}"
 
