@@ -61,6 +61,9 @@ programs() { # [tests]
         install_packages systemd-journal-remote ||
             say "nothing here writes journal files, their test is skipped: sudo apt-get install systemd-journal-remote"
     fi
+    if ! has node; then
+        install_packages nodejs || say "no Node here, incidents of services in it are skipped: sudo apt-get install nodejs"
+    fi
     if ! has tinyproxy; then
         install_packages tinyproxy-bin || say "no proxy here, its tests are skipped: sudo apt-get install tinyproxy-bin"
     fi

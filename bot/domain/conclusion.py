@@ -224,7 +224,7 @@ def _read_errors(collected: Collected | None, ledger: _Ledger, suspected: Suspec
     shown = tuple(ledger.add(piece.kind, piece.cite, piece.text) for piece in (suspected.code if suspected else ()))
     yield Finding(
         claim=f"{record.kind or 'An error'}{where}, {times}: {_tell_headline(record)}",
-        evidence=(*(cited or (ledger.add("log", record.cite, record.headline),)), *shown),
+        evidence=tuple(dict.fromkeys((*(cited or (ledger.add("log", record.cite, record.headline),)), *shown))),
         confidence=CONFIRMED,
         refuted_by="as many of the same error before the alert",
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.domain.approval import ApprovalState
+from bot.domain.evidence import Check
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Drafted, Job
 from bot.domain.playbook import choose_playbook
@@ -245,6 +246,8 @@ def _tell_repairs(conclusion: Conclusion) -> str:
     best = conclusion.best
     if best is None or (best.verified.is_verified and not conclusion.repairs):
         return ""
+    if best.verified.after is Check.UNKNOWN and not best.verified.broken:
+        return "it could not be tried in the sandbox"
     times = {0: "without a repair", 1: "after 1 repair"}.get(conclusion.repairs, f"after {conclusion.repairs} repairs")
     return f"it {'holds' if best.verified.is_verified else 'does not hold'} in the sandbox {times}"
 

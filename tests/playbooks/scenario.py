@@ -101,7 +101,7 @@ def _play_step(world: World, step: dict, folder: Path, log: Path) -> None:
     at = {"head": world.head, "culprit": world.culprit, "culprit^": f"{world.culprit}^"}[step["at"]]
     tree = check_out(world, at, folder)
     if "restart" in step:
-        _start_again(world, tree, log, step["restart"])
+        start_again(world, tree, log, step["restart"])
     else:
         with run_service(world, tree, log, health=step.get("health", "/health")) as send:
             for _ in range(step["times"]):
@@ -110,7 +110,7 @@ def _play_step(world: World, step: dict, folder: Path, log: Path) -> None:
     shutil.rmtree(tree)
 
 
-def _start_again(world: World, tree: Path, log: Path, times: int) -> None:
+def start_again(world: World, tree: Path, log: Path, times: int) -> None:
     """Start the service until it has ended `times` times, as a supervisor does, and log each end."""
     for number in range(1, times + 1):
         argv = [part.replace("{port}", str(free_ports(1)[0])) for part in _host_argv(world.service.run)]

@@ -1,6 +1,7 @@
 """The loop: with good, lazy, babbling, obedient and broken models, and after a kill between any two rows."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from bot.agent.loop import MAX_NOTES, Head
 from bot.agent.tools import TOOLS
 from bot.agent.transcript import fold
+from bot.domain.evidence import Check
+from bot.domain.investigation import Verified
 from bot.domain.transcript import Budget, EndReason, StepKind
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.model import Finish, ModelPlace
@@ -274,6 +277,19 @@ async def test_a_failed_patch_leads_to_another():
     assert "NOT VERIFIED: POST /checkout still fails" in shop.answers()[0]
     assert [proposal.verified.is_verified for proposal in state.proposals] == [False, True]
     assert state.conclusion.best is state.proposals[1]
+
+
+async def test_a_patch_that_cannot_be_tried_is_called_that_once():
+    shop = world(say("", propose()), say("Nothing can be run."))
+    note = "not verified: there is no reproduction to hold the patch against"
+
+    async def judge(patch, title):
+        return Verified(before=Check.UNKNOWN, after=Check.UNKNOWN, runs=(), notes=(note,))
+
+    hands = shop.hands()
+    shop.hands = lambda: replace(hands, judge=judge)
+    await shop.run()
+    assert shop.answers()[0] == "NOT VERIFIED: there is no reproduction to hold the patch against"
 
 
 async def test_at_most_two_repairs_are_tried_and_the_same_patch_is_judged_once():

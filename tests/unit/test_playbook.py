@@ -135,6 +135,7 @@ def test_http_5xx_answers_the_usual_alert_names(name):
         ("http_request_duration_high", "latency"),
         ("P99High", "latency"),
         ("CIFailed", "ci-failure"),
+        ("CICheckFailed", "ci-failure"),
         ("MainBranchRed", "ci-failure"),
         ("ci-tests-failing", "ci-failure"),
         ("HighErrorRate", "http-5xx"),

@@ -159,6 +159,12 @@ def test_of_ci_s_log_it_is_cited_what_failed() -> None:
     assert listed.items == ("E1 CI log of tests, line 9: tests: AssertionError: 999 != 1000",)
 
 
+def test_a_line_that_is_on_the_stack_twice_is_cited_once() -> None:
+    code = Evidence(id="", kind="code", cite="cart.py:41 at a1b2c3d4e5f6", text="total\n> 41 return rows[0]")
+    findings, _ = conclude((COLLECTED, replace(SUSPECTED, code=(code, code))))
+    assert findings[-1].evidence == ("E1", "E3")
+
+
 def test_evidence_nobody_cites_is_only_counted() -> None:
     findings, evidence = conclude((COLLECTED, SUSPECTED))
     message = render_findings(INCIDENT, findings[:1], evidence)

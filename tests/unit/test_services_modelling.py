@@ -161,6 +161,15 @@ def test_repairs_that_did_not_help_are_said(world):
     assert draft.notes == ("drafted by the model", "it does not hold in the sandbox after 2 repairs")
 
 
+def test_a_patch_that_could_not_be_tried_is_not_said_to_have_failed(world):
+    untried = Verified(before=Check.UNKNOWN, after=Check.UNKNOWN, runs=(), notes=("not verified: nothing to run",))
+    assert conclude(world, repaired(untried))
+    assert 'It proposes "Mend it". It could not be tried in the sandbox. In its' in world.texts("model_ended")[0]
+    with world.unit() as work:
+        (draft,) = work.drafts.of("INC-1")
+    assert draft.notes == ("drafted by the model", "it could not be tried in the sandbox")
+
+
 def test_a_repair_that_helped_is_said_too(world):
     assert conclude(world, repaired(FELL, HELD))
     assert "It holds in the sandbox after 1 repair" in world.texts("model_ended")[0]

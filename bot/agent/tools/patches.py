@@ -60,7 +60,8 @@ def _judge(verified: Verified) -> str:
     words = word(verified.reproduce)
     head = f"VERIFIED: the {words.trial} {words.succeeds} with this patch and no check turns red. Conclude now."
     if not verified.is_verified:
-        head = "NOT VERIFIED: " + ("; ".join(verified.notes) or f"not seen: the {words.trial} {words.succeeds}")
+        notes = [note.removeprefix("not verified: ") for note in verified.notes]
+        head = "NOT VERIFIED: " + ("; ".join(notes) or f"not seen: the {words.trial} {words.succeeds}")
     failed = [run for run in verified.runs if run.verdict is not Check.GREEN]
     return "\n\n".join([head, *(tell_run(run) for run in failed[:3])])
 
