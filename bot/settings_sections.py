@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from bot.domain.change import MergeRule
 from bot.domain.ci import Trigger
@@ -175,19 +175,45 @@ class GitSettings(Section):
     ca_file: str = ""
 
 
-class ModelSettings(Section):
-    """The model that drafts patches, on any OpenAI-compatible server; no `url` = none.
+def _check_extra(extra: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(extra, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError("holds something that JSON does not: a date, or a number without end") from None
+    return extra
 
-    `extra` are further fields of each request ({ priority = 10 }). The rest bounds one run: see `Budget` in
-    bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again.
-    """
+
+Extra = Annotated[dict[str, Any], AfterValidator(_check_extra)]
+
+
+class SecondModelSettings(Section):
+    """Another model, asked while the first one is out; no `url` = none."""
 
     url: str = ""
+    urls: tuple[str, ...] = ()
     name: str = "default"
     api_key: SecretStr | None = None
     proxy: str = ""
     ca_file: str = ""
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
+
+
+class ModelSettings(Section):
+    """The model that drafts patches, on any OpenAI-compatible server; no `url` = none.
+
+    `urls` are further addresses of the same model. `extra` are further fields of each request. The rest bounds one
+    run: see `Budget` in bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is
+    asked again.
+    """
+
+    url: str = ""
+    urls: tuple[str, ...] = ()
+    name: str = "default"
+    api_key: SecretStr | None = None
+    proxy: str = ""
+    ca_file: str = ""
+    extra: Extra = {}
+    second: SecondModelSettings = SecondModelSettings()
     steps: int = Field(default=Budget.steps, ge=1, le=1000)
     prompt_tokens: int = Field(default=Budget.prompt_tokens, ge=1)
     cached_tokens: int = Field(default=Budget.cached_tokens, ge=1)
@@ -198,15 +224,6 @@ class ModelSettings(Section):
     answer_seconds: float = Field(default=Budget.answer_seconds, gt=0, le=LONGEST)
     patience: float = Field(default=3600, ge=0, le=LONGEST)
     together: int = Field(default=2, ge=1, le=64)
-
-    @field_validator("extra")
-    @classmethod
-    def _check_extra(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        try:
-            json.dumps(extra, allow_nan=False)
-        except (TypeError, ValueError):
-            raise ValueError("holds something that JSON does not: a date, or a number without end") from None
-        return extra
 
 
 class LimitSettings(Section):

@@ -252,6 +252,8 @@ class Rows:
             body["faults"] = faults
         if answer.has_leaked:
             body["leaked"] = True
+        if completion.by:
+            body["by"] = completion.by
         body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
         return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)
 

@@ -61,7 +61,7 @@ async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float) -> 
     drafting = ModelDrafting(tools=tools, open_model=open_model)
     fault = ""
     try:
-        await drafting.draft(ModelJob(job=job, place=model.place, budget=budget), store)
+        await drafting.draft(ModelJob(job=job, place=model.place, budget=budget), store, lambda _tried: None)
     except NightshiftError as error:
         fault = f"the model could not be asked: {tools.clean(str(error), 300)}"
     conclusion = fold(rows).conclusion if rows else None

@@ -16,10 +16,10 @@ from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.phases import Phase
 from bot.engine.tools import UnitWork
 from bot.errors import Reason, Refused, Unavailable
-from bot.metrics import MODEL_RUNS, MODEL_TOKENS
+from bot.metrics import MODEL_OPEN, MODEL_REQUESTS, MODEL_RUNS, MODEL_TOKENS
 from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
-from bot.ports.model import ModelPlace
+from bot.ports.model import ModelPlace, ModelTry, name_server
 from bot.ports.work import Store, UnitOfWork
 from bot.services import modelling, questions, steering
 from bot.services.modelling import ModelArgs, read_args
@@ -131,7 +131,8 @@ class ModelPhase(UnitWork):
         await self._in_unit(lambda w: self._listen(w, args))
         tools = self._tools
         model_job = ModelJob(job=await tools.localize(job), place=tools.place, budget=tools.budget, steps=steps)
-        task = asyncio.create_task(tools.drafter.draft(model_job, self._store_step), name=f"model {args.run}")
+        drafting = tools.drafter.draft(model_job, self._store_step, self._count_try)
+        task = asyncio.create_task(drafting, name=f"model {args.run}")
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=LOOK)
@@ -153,6 +154,14 @@ class ModelPhase(UnitWork):
         stored = await asyncio.to_thread(modelling.record_step, self._store, clean)
         self._heard[step.run] = self._heard.get(step.run, frozenset()) | list_said([stored])
         return stored
+
+    def _count_try(self, tried: ModelTry) -> None:
+        """Count a request by the address as it is configured: the worker says but its number."""
+        urls = self._tools.place.all_urls
+        if tried.server in range(len(urls)):
+            server = name_server(urls[tried.server])
+            MODEL_REQUESTS.labels(server=server, result=tried.result.value).inc()
+            MODEL_OPEN.labels(server=server).set(tried.is_open)
 
     def _listen(self, work: UnitOfWork, args: ModelArgs) -> bool:
         """Take up what people said to the run; False when nobody needs it any more."""

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from bot.domain.investigation import Job
 from bot.domain.transcript import Budget, Step
-from bot.ports.model import ModelPlace
+from bot.ports.model import ModelPlace, OnTry
 
 StoreStep = Callable[[Step], Awaitable[Step]]
 """Stores the next row of a run and returns it as it was stored."""
@@ -24,8 +24,10 @@ class ModelJob:
 
 @runtime_checkable
 class Drafter(Protocol):
-    async def draft(self, job: ModelJob, store: StoreStep) -> None:
+    async def draft(self, job: ModelJob, store: StoreStep, on_try: OnTry) -> None:
         """Go on with a run until its last row is stored; each row is stored before anything follows from it.
+
+        `on_try` hears of each request to a model server.
 
         May be repeated with what was stored so far. Raises `Unavailable` when the model or the worker does not
         answer, `Rejected` when the model refuses us, and whatever `store` raises.

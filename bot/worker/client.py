@@ -18,6 +18,7 @@ from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
 from bot.ports import faults
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.faults import reach
+from bot.ports.model import OnTry
 from bot.worker.messages import (
     ANSWERS,
     ORDERS,
@@ -27,6 +28,7 @@ from bot.worker.messages import (
     Draft,
     Ended,
     Investigate,
+    ModelAsked,
     Order,
     OrderFrame,
     ReadCI,
@@ -73,11 +75,14 @@ class WorkerClient:
             async for answer in answers:
                 yield _result_of(answer)
 
-    async def draft(self, job: ModelJob, store: StoreStep) -> None:
+    async def draft(self, job: ModelJob, store: StoreStep, on_try: OnTry) -> None:
         """`bot.ports.drafter.Drafter` over the socket: stores each row, then lets the worker go on."""
         call = next(self._calls)
         async with contextlib.aclosing(self._ask(Draft(call=call, job=job))) as answers:
             async for answer in answers:
+                if isinstance(answer, ModelAsked):
+                    on_try(answer.tried)
+                    continue
                 if not isinstance(answer, StepTaken) or answer.step.run != job.job.run:
                     raise Rejected("The worker sent something other than a row of its run.", Reason.SERVER_ERROR)
                 stored = await store(answer.step)

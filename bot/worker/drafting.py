@@ -17,11 +17,12 @@ from bot.agent.tools import Hands, Toolbox
 from bot.domain.conclusion import find_result
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
+from bot.domain.incident import Severity, severity_of
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.reproduction import REPRODUCTION, word
 from bot.errors import Reason, Refused
 from bot.ports.drafter import ModelJob, StoreStep
-from bot.ports.model import ModelClient, ModelPlace
+from bot.ports.model import Errand, ModelClient, ModelPlace, OnTry, Priority
 from bot.ports.workspace import Checkout
 from bot.worker.log_view import read_logs
 from bot.worker.repository import open_repository
@@ -31,7 +32,7 @@ from bot.worker.seek import find_trial
 from bot.worker.tools import Tools
 from bot.worker.trial import Trial
 
-OpenModel = Callable[[ModelPlace], AbstractAsyncContextManager[ModelClient]]
+OpenModel = Callable[[ModelPlace, Errand, OnTry], AbstractAsyncContextManager[ModelClient]]
 
 
 class ModelDrafting:
@@ -41,9 +42,9 @@ class ModelDrafting:
         self._tools = tools
         self._open_model = open_model
 
-    async def draft(self, job: ModelJob, store: StoreStep) -> None:
+    async def draft(self, job: ModelJob, store: StoreStep, on_try: OnTry) -> None:
         workshop = await Workshop.open(job.job, self._tools)
-        async with self._open_model(job.place) as model:
+        async with self._open_model(job.place, errand_of(job.job), on_try) as model:
             agent = Agent(
                 model=model,
                 tools=Toolbox(workshop.hands, proposes=not job.job.questions),
@@ -52,6 +53,14 @@ class ModelDrafting:
                 append=store,
             )
             await agent.run(job.job.run, job.steps, workshop.write_task)
+
+
+def errand_of(job: Job) -> Errand:
+    """Return what comes first where the model server is full: what woke somebody, then who waits for an answer."""
+    priority = Priority.QUESTION if job.questions else Priority.TRIAGE
+    if severity_of(job.labels) is Severity.CRITICAL:
+        priority = Priority.PAGING
+    return Errand(incident=job.incident, priority=priority)
 
 
 class Workshop:

@@ -14,6 +14,7 @@ from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspect
 from bot.domain.transcript import Step
 from bot.errors import Reason
 from bot.ports.drafter import ModelJob
+from bot.ports.model import ModelTry
 
 MAX_FRAME: Final = 64 * 1024 * 1024
 
@@ -77,6 +78,14 @@ class StepTaken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelAsked:
+    """Worker to front: a request went to a model server, and ended like this."""
+
+    call: int
+    tried: ModelTry
+
+
+@dataclass(frozen=True, kw_only=True)
 class CIRead:
     """Worker to front: what the log shows failing."""
 
@@ -96,7 +105,7 @@ class Ended:
 
 
 Order = Investigate | Draft | ReadCI | StepStored | Cancel
-Answer = StageDone | StepTaken | CIRead | Ended
+Answer = StageDone | StepTaken | ModelAsked | CIRead | Ended
 
 
 @dataclass(frozen=True, kw_only=True)

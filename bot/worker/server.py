@@ -11,6 +11,7 @@ from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.drafter import Drafter
 from bot.ports.faults import reach
 from bot.ports.investigator import CIReader, Investigator
+from bot.ports.model import ModelTry
 from bot.worker.messages import (
     ANSWERS,
     ORDERS,
@@ -21,6 +22,7 @@ from bot.worker.messages import (
     Draft,
     Ended,
     Investigate,
+    ModelAsked,
     Order,
     ReadCI,
     StageDone,
@@ -58,6 +60,7 @@ class _Desk:
         self._lock = asyncio.Lock()
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self._unstored: dict[int, asyncio.Future[Step]] = {}
+        self._tries: dict[int, list[ModelTry]] = {}
 
     def take(self, order: Order) -> None:
         if isinstance(order, Cancel):
@@ -79,7 +82,8 @@ class _Desk:
     async def _work(self, order: Investigate | Draft | ReadCI) -> None:
         try:
             if isinstance(order, Draft):
-                await self._drafter.draft(order.job, lambda step: self._store(order.call, step))
+                tries = self._tries.setdefault(order.call, [])
+                await self._drafter.draft(order.job, lambda step: self._store(order.call, step), tries.append)
             elif isinstance(order, ReadCI):
                 failure = await self._ci_reader.read_ci(order.log, workflow=order.workflow)
                 await self._send(CIRead(call=order.call, failure=failure))
@@ -87,22 +91,34 @@ class _Desk:
                 async for result in self._investigator.investigate(order.job):
                     reach("worker.stage")
                     await self._send(_report(order.call, result))
-            await self._send(Ended(call=order.call))
+            await self._end(Ended(call=order.call))
         except NightshiftError as error:
-            await self._send(_say_why(order.call, error))
+            await self._end(_say_why(order.call, error))
         except Exception as error:
             log.exception("job_crashed", call=order.call)
-            await self._send(Ended(call=order.call, reason=Reason.SERVER_ERROR, text=type(error).__name__))
+            await self._end(Ended(call=order.call, reason=Reason.SERVER_ERROR, text=type(error).__name__))
         finally:
             self._jobs.pop(order.call, None)
             self._unstored.pop(order.call, None)
+            self._tries.pop(order.call, None)
+
+    async def _end(self, ended: Ended) -> None:
+        await self._tell_tries(ended.call)
+        await self._send(ended)
 
     async def _store(self, call: int, step: Step) -> Step:
         """Hand a row to the front process and wait until it says how it is stored."""
         reach("worker.step")
         self._unstored[call] = asyncio.get_running_loop().create_future()
+        await self._tell_tries(call)
         await self._send(StepTaken(call=call, step=step))
         return await self._unstored[call]
+
+    async def _tell_tries(self, call: int) -> None:
+        """Say how the model servers did since the last time: it goes with the next thing that is said of the run."""
+        tries = self._tries.get(call, [])
+        while tries:
+            await self._send(ModelAsked(call=call, tried=tries.pop(0)))
 
     async def _send(self, answer: Answer) -> None:
         async with self._lock:

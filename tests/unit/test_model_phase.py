@@ -23,7 +23,7 @@ class Script:
         self._act = act
         self.jobs = []
 
-    async def draft(self, job, store) -> None:
+    async def draft(self, job, store, on_try) -> None:
         self.jobs.append(job)
         await self._act(job, store)
 
