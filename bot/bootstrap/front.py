@@ -226,8 +226,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     stack.push_async_callback(runner.cleanup)
     outward = [*_hooks(core, sweep, stack), *(_listen_to(channel, chat) for channel in channels)]
     await stack.enter_async_context(_background([dispatcher.run(), pager.run(), drainer.run(), *outward]))
-    ticker = _tick(core, accounts)
-    stack.callback(ticker.stop)
+    stack.callback(_tick(core, accounts).stop)
     _examine_model(settings, stack)
     return Front(
         settings=settings,

@@ -18,6 +18,7 @@ from connectors.models.openai_watch import read_table
 
 CALL_SECONDS: Final = 25.0
 MAX_BYTES: Final = 256 * 1024
+MAX_TOKENS: Final = 512
 DEFAULT_NAME: Final = "default"
 _TOOL: Final = {
     "type": "function",
@@ -45,7 +46,7 @@ async def examine(place: ModelPlace) -> Contract:
         return Contract(server=server, fault=str(error))
     if facts.models and place.name not in {DEFAULT_NAME, *facts.models}:
         return Contract(server=server, version=facts.version, fault=f'it has no model "{place.name}"')
-    counts, (called, cached, note) = await asyncio.gather(_counts_tokens(place), _call_twice(place))
+    counts, (called, cached, note) = await asyncio.gather(_counts_tokens(place), _call_twice(place, facts))
     able = {Ability.TOOL_CALLS: called, Ability.CACHE_REPORT: cached, Ability.TOKENIZER: counts, **_said(facts)}
     return Contract(
         server=server,
@@ -92,7 +93,7 @@ async def _counts_tokens(place: ModelPlace) -> bool:
         return False
 
 
-async def _call_twice(place: ModelPlace) -> tuple[bool, bool, str]:
+async def _call_twice(place: ModelPlace, facts: Facts) -> tuple[bool, bool, str]:
     """Return whether a call came back whole, whether cached tokens are told, and what went wrong otherwise."""
     key = SecretStr(place.api_key) if place.api_key else None
     way = Settings(url=place.url, api_key=key, proxy=place.proxy, ca_file=place.ca_file, first_seconds=CALL_SECONDS)
@@ -100,11 +101,13 @@ async def _call_twice(place: ModelPlace) -> tuple[bool, bool, str]:
         "model": place.name,
         "stream": True,
         "stream_options": {"include_usage": True},
-        "max_tokens": 1024,
+        "max_tokens": MAX_TOKENS,
         "tools": [_TOOL],
         "tool_choice": "required",
         "messages": _MESSAGES,
     }
+    if facts.version:
+        request["chat_template_kwargs"] = {"enable_thinking": False, "thinking": False}
     body = json.dumps(request).encode()
     try:
         async with Client(way) as client:

@@ -23,7 +23,7 @@ _UNSTEADY = (
     (re.compile(r"\b[0-9a-f]{24}\b"), "0" * 24),
     (re.compile(r"chatcmpl-\w+"), "chatcmpl-0"),
     (re.compile(r"127\.0\.0\.1:\d+|localhost:\d+"), "gpu:30000"),
-    (re.compile(r'/[^\s"\\]*/([\w.-]+)'), r"/\1"),
+    (re.compile(r'(?<![:/\w])/[^\s"\\]*/([\w.-]+)'), r"/\1"),
     (re.compile(r"\[\d\d:\d\d:\d\d\] "), ""),
 )
 

@@ -5,14 +5,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
 
-from bot.errors import LimitReached, Reason, Rejected, Unavailable
-from bot.ports.model import Finish
+from bot.errors import LimitReached, NightshiftError, Reason, Rejected, Unavailable
+from bot.ports.model import Completion, Finish
 from tests.sglang.servers import ADMIN, KEY, NAME, QUEUED, RUNNING
 
 TOOL = {
@@ -215,11 +215,19 @@ NO_WORKER = (Unavailable, Reason.SERVER_ERROR)
 GATEWAY_SHAPES = {
     "answer, streamed": Shape(request=ask(), ends=Finish.STOP),
     "wrong key": Shape(request=ask(), ends=(Rejected, Reason.NOT_ALLOWED), key="wrong"),
-    "unknown model": Shape(request=ask(model="another"), ends=(Rejected, Reason.NOT_FOUND)),
+    "unknown model": Shape(request=ask(model="another"), ends=NO_WORKER),  # a gateway without workers says the same
     "queue full, streamed": Shape(request=ask(), ends=FULL),
     "worker lost": Shape(request=long(max_tokens=3000), ends=NO_WORKER),
     "no worker": Shape(request=ask(), ends=NO_WORKER),
 }
+
+
+async def settle(asking: Awaitable[Completion]) -> Finish | tuple[type[Exception], Reason]:
+    """Return how a question ended, in the words of `Shape.ends`."""
+    try:
+        return (await asking).finish
+    except NightshiftError as error:
+        return type(error), error.reason
 
 
 def body_of(shape: Shape) -> bytes:
