@@ -55,7 +55,7 @@ Answer = Say | Raw | Stream | Hang
 Script = Callable[[dict, int], Answer]
 
 
-# What real servers said, as tests/sglang/record.py wrote it down: the shapes are taken from there -----------------------
+# What real servers said, as tests/sglang/record.py wrote it down: shapes are taken from there -------------------------
 def _read(name: str) -> dict:
     return json.loads((Path(__file__).parent / "sglang" / "recorded" / f"{name}.json").read_text())
 
