@@ -201,8 +201,12 @@ async def serve_model(
     server = ModelServer(script)
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post(path, server.handle)
-    for about, known in {"/v1/models": "models", "/server_info": "server_info"}.items() if is_sglang else ():
-        app.router.add_get(about, partial(_say, RECORDED["sglang"][known]))
+    if is_sglang:
+        app.router.add_get("/v1/models", partial(_say, RECORDED["sglang"]["models"]))
+        app.router.add_get("/server_info", partial(_say, RECORDED["sglang"]["server_info"]))
+        app.router.add_post("/v1/tokenize", partial(_say, RECORDED["sglang"]["tokenize"]))
+    else:
+        app.router.add_get("/v1/models", partial(_say, {"object": "list", "data": []}))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -17,7 +17,10 @@ from bot.agent.cleaning import redact_value
 from bot.domain.ci_log import CIFailure, CILog, find_failure
 from bot.domain.investigation import Collected, Drafted, Job, Suspected
 from bot.domain.service import Service
+from bot.domain.transcript import Budget
 from bot.errors import LimitReached, NightshiftError, Reason, Refused, Rejected, Unavailable
+from bot.ports.drafter import ModelJob
+from bot.ports.model import ModelPlace, ModelTry, TryResult
 from bot.worker import client as module
 from bot.worker.client import WorkerClient
 from bot.worker.messages import (
@@ -28,8 +31,10 @@ from bot.worker.messages import (
     AnswerFrame,
     Cancel,
     CIRead,
+    Draft,
     Ended,
     Investigate,
+    ModelAsked,
     OrderFrame,
     ReadCI,
     StageDone,
@@ -50,6 +55,8 @@ JOB = Job(
     folder="/nowhere",
 )
 COLLECTED = Collected(records=(), requests=(), evidence=(), lines_read=3, notes=("hunter2 was logged",))
+FULL = ModelTry(server=0, result=TryResult.BUSY)
+BROKEN = ModelTry(server=1, result=TryResult.FAILED, is_open=True)
 SUSPECTED = Suspected(head=BASE, suspects=())
 DRAFTED = Drafted(base=BASE, patch=b"\x00\xff\xfe not text", title="t", culprit=None)
 
@@ -122,6 +129,13 @@ async def until_gone(pid: int) -> None:
 
 
 class TestAnswers:
+    async def test_of_model_servers_are_handed_on(self):
+        told = []
+        async with worker("say", frame(ModelAsked(call=1, tried=BROKEN)), frame(Ended(call=1))) as client:
+            job = ModelJob(job=JOB, place=ModelPlace(url="http://gpu", name="m"), budget=Budget())
+            await client.draft(job, None, told.append)
+        assert [(one.server, one.result.value, one.is_open) for one in told] == [(1, "failed", True)]
+
     async def test_come_back_in_order_cleaned_of_secrets(self):
         said = [StageDone(call=1, collected=COLLECTED), StageDone(call=1, drafted=DRAFTED), Ended(call=1)]
         async with worker("say", *map(frame, said)) as client:
@@ -310,6 +324,12 @@ class Scripted:
         finally:
             self.running.discard(job.run)
 
+    async def draft(self, job, store, on_try) -> None:
+        """Be a drafter too: two tries, then no answer."""
+        on_try(FULL)
+        on_try(BROKEN)
+        raise Unavailable("The model server failed", Reason.SERVER_ERROR)
+
     async def read_ci(self, log: CILog, *, workflow: str = "") -> CIFailure | None:
         return find_failure(log.text.split("\n"), workflow=workflow, green=log.green)
 
@@ -336,7 +356,7 @@ class TestTheWorkersSide:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         scripted = Scripted()
-        serving = asyncio.create_task(serve_worker(theirs, scripted, None, scripted))
+        serving = asyncio.create_task(serve_worker(theirs, scripted, scripted, scripted))
         reader, writer = await asyncio.open_connection(sock=ours)
         yield Far(reader, writer, scripted)
         writer.close()
@@ -350,6 +370,15 @@ class TestTheWorkersSide:
             StageDone(call=7, collected=COLLECTED),
             StageDone(call=7, drafted=DRAFTED),
             Ended(call=7),
+        ]
+
+    async def test_requests_to_model_servers_are_told_before_the_end(self, far):
+        place = ModelPlace(url="http://gpu", name="m", second=ModelPlace(url="http://other", name="small"))
+        await far.order(Draft(call=5, job=ModelJob(job=JOB, place=place, budget=Budget())))
+        assert [await far.answer() for _ in range(3)] == [
+            ModelAsked(call=5, tried=FULL),
+            ModelAsked(call=5, tried=BROKEN),
+            Ended(call=5, reason=Reason.SERVER_ERROR, text="The model server failed", may_retry=True),
         ]
 
     async def test_a_ci_log_is_read_against_the_green_one(self, far):
