@@ -1,4 +1,4 @@
-"""Asks a live server whether it can do what the agent needs: what it says, and a small call of a tool, twice."""
+"""Asks a live server whether it can do what the agent needs: what it says, and one small call of a tool."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ async def examine(place: ModelPlace) -> Contract:
         return Contract(server=server, fault=str(error))
     if facts.models and place.name not in {DEFAULT_NAME, *facts.models}:
         return Contract(server=server, version=facts.version, fault=f'it has no model "{place.name}"')
-    counts, (called, cached, note) = await asyncio.gather(_counts_tokens(place), _call_twice(place, facts))
+    counts, (called, cached, note) = await asyncio.gather(_counts_tokens(place), _call(place, facts))
     able = {Ability.TOOL_CALLS: called, Ability.CACHE_REPORT: cached, Ability.TOKENIZER: counts, **_said(facts)}
     return Contract(
         server=server,
@@ -93,7 +93,7 @@ async def _counts_tokens(place: ModelPlace) -> bool:
         return False
 
 
-async def _call_twice(place: ModelPlace, facts: Facts) -> tuple[bool, bool, str]:
+async def _call(place: ModelPlace, facts: Facts) -> tuple[bool, bool, str]:
     """Return whether a call came back whole, whether cached tokens are told, and what went wrong otherwise."""
     key = SecretStr(place.api_key) if place.api_key else None
     way = Settings(url=place.url, api_key=key, proxy=place.proxy, ca_file=place.ca_file, first_seconds=CALL_SECONDS)
@@ -112,10 +112,10 @@ async def _call_twice(place: ModelPlace, facts: Facts) -> tuple[bool, bool, str]
     try:
         async with Client(way) as client:
             deadline = asyncio.get_running_loop().time() + CALL_SECONDS
-            answers = [await client.attempt(body, deadline=deadline, request_id=uuid4().hex) for _ in range(2)]
+            answer = await client.attempt(body, deadline=deadline, request_id=uuid4().hex)
     except NightshiftError as error:
         return False, False, f"the try said: {error}"
-    return any(map(_is_called, answers)), any(answer.usage.cached is not None for answer in answers), ""
+    return _is_called(answer), answer.usage.cached is not None, ""
 
 
 def _is_called(answer: Completion) -> bool:

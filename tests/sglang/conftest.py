@@ -2,6 +2,7 @@
 
 import pytest
 
+from connectors.models import openai_contract
 from tests.sglang.servers import need_environment, serve_sglang
 
 
@@ -10,3 +11,9 @@ def sglang():
     need_environment()
     with serve_sglang() as live:
         yield live
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Give a call the time that it takes on a CPU with other work."""
+    monkeypatch.setattr(openai_contract, "CALL_SECONDS", 120.0)
