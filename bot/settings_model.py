@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bot.domain.wellformed import fault_of_web_address
@@ -14,7 +15,7 @@ def build_place(model: ModelSettings, named: Mapping[str, Any]) -> ModelPlace | 
     """Return where the model answers, None where no address is set; what is `named` wins over the section."""
     first = model.model_copy(update=dict(named))
     place = _place(first)
-    return None if place is None else ModelPlace(**{**vars(place), "second": _place(model.second)})
+    return place and replace(place, second=_place(model.second))
 
 
 def _place(model: ModelSettings | SecondModelSettings) -> ModelPlace | None:
