@@ -8,10 +8,10 @@ export PYTHON KILLS SEED
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long check bench format lock clean
+.PHONY: help demo test test-long test-sglang record-sglang check bench format lock clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 11
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 15
 
 demo: ## Break a small real service and watch Nightshift mend it (ARGS=--yes: unattended)
 	@infra/environment.sh programs
@@ -27,6 +27,16 @@ test-long: ## Run what takes minutes: 600 kills, 1,000 patches at once, 1,000 ra
 	@infra/environment.sh programs tests
 	@infra/environment.sh python dev
 	@$(PY) -m pytest -m long -s $(ARGS)
+
+test-sglang: ## Install a real SGLang for the CPU (1.6 GB, once) and test against it, and against real smg
+	@infra/environment.sh python dev
+	@infra/environment.sh sglang
+	@$(PY) -m pytest -m sglang -s tests/sglang $(ARGS)
+
+record-sglang: ## Write down anew what real SGLang and smg say, for the tests that need neither
+	@infra/environment.sh python dev
+	@infra/environment.sh sglang
+	@$(PY) -m tests.sglang.record
 
 check: ## Lint, format, types, import rules, sizes, documents
 	@infra/environment.sh programs

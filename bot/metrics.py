@@ -42,6 +42,24 @@ MODEL_BUDGET = Gauge(
     ["scope", "kind"],
     registry=REGISTRY,
 )
+MODEL_REQUESTS = Counter(
+    "nightshift_model_requests",
+    "Requests to model servers by result; more than one for an answer are retries.",
+    ["server", "result"],
+    registry=REGISTRY,
+)
+MODEL_OPEN = Gauge(
+    "nightshift_model_breaker_open",
+    "1 while a model server is left alone because it failed.",
+    ["server"],
+    registry=REGISTRY,
+)
+MODEL_ABILITY = Gauge(
+    "nightshift_model_ability",
+    "1 where a model server showed at the start that it can do this.",
+    ["server", "ability"],
+    registry=REGISTRY,
+)
 PUSHES = Counter("nightshift_pushes", "Pushes by result.", ["result"], registry=REGISTRY)
 CI_VERDICTS = Counter("nightshift_ci_verdicts", "CI verdicts.", ["state"], registry=REGISTRY)
 TAKEOVERS = Counter("nightshift_takeovers", "Dead front processes whose phases were taken over.", registry=REGISTRY)

@@ -3,7 +3,6 @@
 A nested value is reached by two underscores: `NIGHTSHIFT_SERVER__PORT=9090` sets `[server] port`.
 """
 
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,6 +44,7 @@ from bot.settings_connections import add_variables
 from bot.settings_contacts import build_contacts, check_contacts, list_secrets
 from bot.settings_logs import check_logs
 from bot.settings_metrics import build_metrics, check_metrics
+from bot.settings_model import build_place, check_model, list_addresses
 from bot.settings_rollout import check_rollout
 from bot.settings_sections import (
     ChannelSettings,
@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     git: GitSettings = GitSettings()
     model: ModelSettings = ModelSettings()
     model_url: str | None = None
+    model_urls: str | None = None
     model_name: str | None = None
     model_api_key: SecretStr | None = None
     limits: LimitSettings = LimitSettings()
@@ -170,25 +171,21 @@ class Settings(BaseSettings):
 
     def model_place(self) -> ModelPlace | None:
         """Return where the model answers, None where none is configured; NIGHTSHIFT_MODEL_… wins over [model]."""
-        url = self.model.url if self.model_url is None else self.model_url
-        if not url.strip():
-            return None
-        key = self.model_api_key or self.model.api_key
-        return ModelPlace(
-            url=url.strip(),
-            name=self.model_name or self.model.name,
-            api_key=key.get_secret_value() if key else "",
-            proxy=self.model.proxy,
-            ca_file=self.model.ca_file,
-            extra=json.dumps(self.model.extra, sort_keys=True) if self.model.extra else "",
-        )
+        others = "" if self.model_urls is None and self.model_url is not None else self.model_urls
+        named = {
+            "url": self.model_url,
+            "urls": None if others is None else tuple(others.split(",")),
+            "name": self.model_name or None,
+            "api_key": self.model_api_key,
+        }
+        return build_place(self.model, {key: value for key, value in named.items() if value is not None})
 
     def model_budget(self) -> Budget:
         return Budget(**{field.name: getattr(self.model, field.name) for field in fields(Budget)})
 
     def secrets(self) -> tuple[str, ...]:
         """Return every secret value, for the redactor."""
-        found = [self.alert_token, self.admin_token, self.model_api_key, self.model.api_key]
+        found = [self.alert_token, self.admin_token, self.model_api_key, self.model.api_key, self.model.second.api_key]
         found += [secret for sender in self.senders.values() for secret in (sender.token, sender.password)]
         found += [*self.git.tokens.values(), *(hook.secret for hook in self.hooks.values())]
         outside = [secret for connection in self.connections.values() for secret in connection.secrets()]
@@ -196,7 +193,7 @@ class Settings(BaseSettings):
         outside += [secret for person in self.people.values() for secret in list_secrets(person.contacts)]
         addresses = [service.repository for service in self.services.values()]
         addresses += [address for hook in self.hooks.values() for address in (hook.url, hook.proxy)]
-        addresses += [self.model.url, self.model_url or "", self.model.proxy, self.git.proxy]
+        addresses += [*list_addresses(self.model), *(self.model_url or "", self.model_urls or ""), self.git.proxy]
         addresses += [self.database_url.get_secret_value()] if self.database_url else []
         passwords = [text for address in addresses for text in _passwords_in(address)]
         return (*(secret.get_secret_value() for secret in found if secret), *outside, *dict.fromkeys(passwords))
@@ -326,9 +323,7 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
         yield from _problem(f"hooks.{name}", fault_of_name(name))
         yield from _problem(f"hooks.{name}.url", fault_of_web_address(hook.url))
     yield from _check_database(settings)
-    place = settings.model_place()
-    if place is not None:
-        yield from _problem("model_url", fault_of_web_address(place.url))
+    yield from check_model(settings.model, settings.model_place())
     yield from check_budgets(settings.model.budgets, settings.services)
     if settings.public_url:
         yield from _problem("public_url", fault_of_web_address(settings.public_url))

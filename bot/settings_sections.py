@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from bot.domain.ask import QUESTION_WAIT
 from bot.domain.change import MergeRule
@@ -177,22 +177,47 @@ class GitSettings(Section):
     ca_file: str = ""
 
 
+def _check_extra(extra: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(extra, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError("holds something that JSON does not: a date, or a number without end") from None
+    return extra
+
+
+Extra = Annotated[dict[str, Any], AfterValidator(_check_extra)]
+
+
+class SecondModelSettings(Section):
+    """Another model, asked while the first one is out; no `url` = none."""
+
+    url: str = ""
+    urls: tuple[str, ...] = ()
+    name: str = "default"
+    api_key: SecretStr | None = None
+    proxy: str = ""
+    ca_file: str = ""
+    extra: Extra = {}
+
+
 class ModelSettings(Section):
     """The model that drafts patches, on any OpenAI-compatible server; no `url` = none.
 
-    `profile` names the model's file in infra/sglang/models, or a path, where the name does not say it.
-    `extra` are further fields of each request ({ priority = 10 }). The rest bounds one run: see `Budget` in
+    `urls` are further addresses of the same model; `profile` names its file in infra/sglang/models, or a path, where
+    the name does not say it. `extra` are further fields of each request. The rest bounds one run: see `Budget` in
     bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again, and
     `question_seconds` how long the model waits for people that it asked something.
     """
 
     url: str = ""
+    urls: tuple[str, ...] = ()
     name: str = "default"
     profile: str = ""
     api_key: SecretStr | None = None
     proxy: str = ""
     ca_file: str = ""
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
+    second: SecondModelSettings = SecondModelSettings()
     steps: int = Field(default=Budget.steps, ge=1, le=1000)
     prompt_tokens: int = Field(default=Budget.prompt_tokens, ge=1)
     cached_tokens: int = Field(default=Budget.cached_tokens, ge=1)
@@ -209,15 +234,6 @@ class ModelSettings(Section):
     question_seconds: float = Field(default=QUESTION_WAIT.total_seconds(), ge=1, le=LONGEST)
     together: int = Field(default=2, ge=1, le=64)
     budgets: BudgetSettings = BudgetSettings()
-
-    @field_validator("extra")
-    @classmethod
-    def _check_extra(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        try:
-            json.dumps(extra, allow_nan=False)
-        except (TypeError, ValueError):
-            raise ValueError("holds something that JSON does not: a date, or a number without end") from None
-        return extra
 
 
 class LimitSettings(Section):

@@ -3,6 +3,7 @@
 #
 #   environment.sh programs [tests]     git, bubblewrap, util-linux; for the tests Chromium, PostgreSQL, a proxy and what writes journal files too
 #   environment.sh python run|dev       .venv from requirements.txt or requirements-dev.txt (uv, else venv and pip)
+#   environment.sh sglang               .sglang: SGLang for the CPU, and smg, for make test-sglang
 #   environment.sh lock                 write the lock files anew from pyproject.toml (uv)
 set -eu
 cd "$(dirname "$0")/.."
@@ -129,6 +130,29 @@ python() { # run|dev
     printf '%s' "$wanted" >".venv/.$1"
 }
 
+# --- a real SGLang server, for tests ----------------------------------------------------------------------------------
+
+SMG=1.13.0
+
+sglang() { # its own environments: what it needs has other versions than ours
+    list=tests/sglang/requirements.txt
+    wanted="$root $(cksum <$list) smg $SMG"
+    if [ -f .sglang/.made ] && [ "$(cat .sglang/.made)" = "$wanted" ]; then return 0; fi
+    python=$(find_python) || stop "Nightshift needs Python 3.11 or newer as python3 (or name it: make PYTHON=…)"
+    say "making .sglang with $python: 1.6 GB, some minutes"
+    rm -rf .sglang
+    "$python" -m venv .sglang/venv && "$python" -m venv .sglang/smg
+    pip='-m pip install -q --disable-pip-version-check --no-input --only-binary :all:'
+    # shellcheck disable=SC2086 # several words
+    .sglang/venv/bin/python $pip --no-deps -r $list
+    # shellcheck disable=SC2086
+    .sglang/smg/bin/python $pip "smg==$SMG"
+    if ! PYTHONPATH=tests/sglang/standins .sglang/venv/bin/python -c 'import torch; assert not torch.version.cuda'; then
+        stop "torch in .sglang/venv is no build for the CPU: set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to where one is"
+    fi
+    printf '%s' "$wanted" >.sglang/.made
+}
+
 # --- lock files ------------------------------------------------------------------------------------------------------
 
 compile() { # output argument…
@@ -158,6 +182,7 @@ lock() {
 case ${1:-} in
     programs) programs "${2:-}" ;;
     python) python "${2:-}" ;;
+    sglang) sglang ;;
     lock) lock ;;
-    *) stop "usage: environment.sh programs [tests] | python run|dev | lock" ;;
+    *) stop "usage: environment.sh programs [tests] | python run|dev | sglang | lock" ;;
 esac

@@ -1,4 +1,4 @@
-"""A model server in this process: it speaks the shapes that SGLang 0.5.23 was seen to speak, follows a script, and can
+"""A model server in this process: it speaks the shapes that were recorded of a real SGLang, follows a script, and can
 misbehave in every way that was seen."""
 
 import asyncio
@@ -6,11 +6,12 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
+from pathlib import Path
 
 from aiohttp import web
 
-CREATED = 1795176179
 DONE = "data: [DONE]\n\n"
 
 
@@ -47,8 +48,39 @@ class Hang:
     """Take the request and say nothing more."""
 
 
+CONTRACT = Say(calls=(("report", '{"word": "ready"}'),))
+"""What every server here answers to the start's look at what it can do; no script has to know of it."""
+
 Answer = Say | Raw | Stream | Hang
 Script = Callable[[dict, int], Answer]
+
+
+# What real servers said, as tests/sglang/record.py wrote it down: shapes are taken from there -------------------------
+def _read(name: str) -> dict:
+    return json.loads((Path(__file__).parent / "sglang" / "recorded" / f"{name}.json").read_text())
+
+
+RECORDED = {name: _read(name) for name in ("sglang", "smg")}
+
+
+def recorded(name: str, source: str = "sglang") -> Raw | Stream:
+    """Return an answer as it was recorded."""
+    shape = RECORDED[source]["shapes"][name]
+    if isinstance(shape["body"], list):
+        return Stream(pieces=tuple(f"{event}\n\n" for event in shape["body"] if event))
+    headers = {name: value for name, value in shape["headers"].items() if name != "Content-Type"}
+    return Raw(status=shape["status"], body=shape["body"].encode(), headers=headers)
+
+
+def _events(name: str) -> list[dict]:
+    lines = RECORDED["sglang"]["shapes"][name]["body"]
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+
+
+_CHUNK, _USAGE = _events("answer, streamed")[0], _events("answer, streamed")[-1]
+_REFUSAL = _events("queue full, streamed")[0]
+_CALL = next(one for one in _events("call, streamed") if one["choices"][0]["delta"].get("tool_calls"))
+_FLAT = json.loads(RECORDED["sglang"]["shapes"]["queue full"]["body"])
 
 
 def event(value: object) -> str:
@@ -57,41 +89,33 @@ def event(value: object) -> str:
 
 def chunk(delta: dict | None = None, finish: str | None = None, **more: object) -> str:
     """Return one event of a stream."""
-    choice = {"index": 0, "delta": delta or {}, "logprobs": None, "finish_reason": finish, "matched_stop": None}
-    head = {"id": "c1", "object": "chat.completion.chunk", "created": CREATED, "model": "model"}
-    return event(head | {"choices": [choice]} | more)
+    choice = _CHUNK["choices"][0] | {"delta": delta or {}, "finish_reason": finish}
+    return event(_CHUNK | {"choices": [choice]} | more)
 
 
 def usage(prompt: int = 158, completion: int = 100, cached: int | None = 157) -> str:
-    return event({"id": "c1", "choices": [], "usage": usage_body(prompt, completion, cached)})
+    return event(_USAGE | {"usage": usage_body(prompt, completion, cached)})
 
 
 def usage_body(prompt: int, completion: int, cached: int | None) -> dict:
+    counts = {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}
     details = None if cached is None else {"cached_tokens": cached}
-    return {
-        "prompt_tokens": prompt,
-        "total_tokens": prompt + completion,
-        "completion_tokens": completion,
-        "prompt_tokens_details": details,
-        "reasoning_tokens": 0,
-        "completion_tokens_details": None,
-    }
+    return _USAGE["usage"] | counts | {"prompt_tokens_details": details}
 
 
-def refusal(message: str = "The request queue is full.", code: int = 503) -> str:
+def refusal(message: str = _REFUSAL["error"]["message"], code: int = 503) -> str:
     """Return the one event of a stream that was refused with status 200."""
-    error = {"object": "error", "message": message, "type": "SERVICE_UNAVAILABLE", "param": None, "code": code}
-    return event({"error": error})
+    return event({"error": _REFUSAL["error"] | {"message": message, "code": code}})
 
 
 def flat_error(message: str, code: int, kind: str = "BadRequestError") -> bytes:
-    return json.dumps({"object": "error", "message": message, "type": kind, "param": None, "code": code}).encode()
+    return json.dumps(_FLAT | {"message": message, "type": kind, "code": code}).encode()
 
 
 def call_delta(index: int, *, own: str | None = None, name: str | None = None, arguments: str = "") -> dict:
-    function = {"name": name, "arguments": arguments}
-    call = {"id": own, "index": index, "type": "function", "function": function}
-    return {"role": None, "content": None, "reasoning_content": None, "tool_calls": [call]}
+    delta = _CALL["choices"][0]["delta"]
+    call = delta["tool_calls"][0] | {"id": own, "index": index, "function": {"name": name, "arguments": arguments}}
+    return delta | {"tool_calls": [call]}
 
 
 def stream_of(say: Say, number: int, prompt: int) -> list[str]:
@@ -106,6 +130,11 @@ def stream_of(say: Say, number: int, prompt: int) -> list[str]:
         events += [chunk(call_delta(index, arguments=part)) for part in (arguments[:half], arguments[half:])]
     finish = say.finish or ("tool_calls" if say.calls else "stop")
     return [*events, chunk({"reasoning_content": None}, finish), usage(prompt, 20, say.cached), DONE]
+
+
+def is_contract(body: bytes) -> bool:
+    tools = json.loads(body).get("tools") or []
+    return [tool["function"]["name"] for tool in tools] == ["report"]
 
 
 class ModelServer:
@@ -136,6 +165,8 @@ class ModelServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        if is_contract(body):
+            return await self._stream(request, stream_of(CONTRACT, 0, 9))
         self.seen.append(body)
         self.headers.append(dict(request.headers))
         answer = self.answer(json.loads(body))
@@ -167,15 +198,25 @@ class ModelServer:
         return response
 
 
+async def _say(value: object, _request: web.Request) -> web.Response:
+    return web.json_response(value)
+
+
 @contextlib.asynccontextmanager
 async def serve_model(
-    script: Sequence[Answer] | Script, *, path: str = "/v1/chat/completions"
+    script: Sequence[Answer] | Script, *, path: str = "/v1/chat/completions", is_sglang: bool = False
 ) -> AsyncIterator[ModelServer]:
-    """Serve on a free loopback port until the block ends."""
+    """Serve on a free loopback port until the block ends; `is_sglang` also says of itself what SGLang says."""
     server = ModelServer(script)
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post(path, server.handle)
     app.router.add_post("/v1/tokenize", server.tokenize)
+    if is_sglang:
+        server.tokens = RECORDED["sglang"]["tokenize"]["count"]
+        app.router.add_get("/v1/models", partial(_say, RECORDED["sglang"]["models"]))
+        app.router.add_get("/server_info", partial(_say, RECORDED["sglang"]["server_info"]))
+    else:
+        app.router.add_get("/v1/models", partial(_say, {"object": "list", "data": []}))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -40,6 +40,8 @@ from bot.ports.model import Completion, ModelClient, ModelPlace, TokenCounter
 TRIES: Final = 3
 FIRST_WAIT: Final = 0.5
 LONGEST_WAIT: Final = 10.0
+BUSY_SECONDS: Final = 60.0
+BUSY: Final = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED})
 MAX_NOTES: Final = 3
 MAX_REPEATS: Final = 5
 LOW: Final = 3
@@ -93,6 +95,32 @@ class Pace:
 
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
+
+
+class Patience:
+    """How long one question waits before it is asked again. What waits longer is put off by whoever runs the agent."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._wait = FIRST_WAIT
+        self._busy = 0.0
+
+    def wait_after(self, error: Unavailable, jitter: float) -> float | None:
+        """Return the seconds to wait, None where the question is given up. `jitter` is a number from 0 to 1.
+
+        A server that is full is waited for, longer than it says, so that not all come back at once; only failures
+        are counted.
+        """
+        pause = max(self._wait * jitter, error.retry_after or 0.0)
+        if error.reason in BUSY:
+            pause = self._wait * (1 + jitter) / 2 + (error.retry_after or 0.0)
+            self._busy += pause
+            is_over = self._busy > BUSY_SECONDS
+        else:
+            self._failures += 1
+            is_over = self._failures >= TRIES or error.reason is Reason.TIMEOUT
+        self._wait = min(self._wait * 4, LONGEST_WAIT)
+        return None if is_over or (error.retry_after or 0.0) > LONGEST_WAIT else pause
 
 
 class Tools(Protocol):
@@ -153,18 +181,16 @@ class Agent:
     async def query(self, request: bytes) -> Completion:
         """Ask the model, again where that may help. The only place where calls of the model are retried."""
         clock = asyncio.get_running_loop().time
-        wait = FIRST_WAIT
-        for attempt in range(1, TRIES + 1):
+        patience = Patience()
+        while True:
             self._sent_at = clock()
             try:
                 return await self._model.complete(request, deadline=clock() + self._budget.answer_seconds)
             except Unavailable as error:
-                pause = max(wait * self.pace.jitter(), error.retry_after or 0.0)
-                if attempt == TRIES or pause > LONGEST_WAIT or error.reason is Reason.TIMEOUT:
+                pause = patience.wait_after(error, self.pace.jitter())
+                if pause is None:
                     raise
                 await self.pace.sleep(pause)
-                wait = min(wait * 4, LONGEST_WAIT)
-        raise AssertionError("unreachable")
 
     async def execute(self, state: State, write: Rows, call: PendingCall) -> State:
         """Answer one call. What was asked before, word for word, is not done again."""

@@ -337,6 +337,8 @@ class Rows:
             body["reasoning"] = _sound(completion.reasoning)
         if answer.has_leaked:
             body["leaked"] = True
+        if completion.by:
+            body["by"] = completion.by
         body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
         body["gpu_seconds"] = round(answer.gpu_seconds, 3)
         return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)

@@ -30,7 +30,6 @@ from bot.settings import GitSettings as GitWay
 from bot.settings import ModelSettings, Settings
 from bot.store.board import SqlBoard
 from bot.store.database import SqlStore
-from connectors.models.openai import PATH, endpoint
 from connectors.sandboxes.ladder import choose_sandbox
 from connectors.workspaces.git import Git
 from connectors.workspaces.git import Settings as GitSettings
@@ -175,27 +174,6 @@ class _NoPhases:
         raise Refused("The doctor only looks.", Reason.NOT_ALLOWED)
 
 
-async def check_model(settings: Settings) -> Sequence[Found]:
-    place = settings.model_place()
-    if place is None:
-        return [ok("model", "not configured; Nightshift works without one")]
-    url = endpoint(place.url).removesuffix(PATH) + "/models"
-    headers = {"Authorization": f"Bearer {place.api_key}"} if place.api_key else {}
-    how = "start the model server, or mend NIGHTSHIFT_MODEL_URL; until then Nightshift works without it"
-    try:
-        async with _get(url, headers=headers, proxy=place.proxy, ca_file=place.ca_file) as answer:
-            body = await answer.content.read(MAX_ANSWER)
-            if answer.status in {401, 403}:
-                return [mend("model", f"{url} refuses the key ({answer.status})", "mend NIGHTSHIFT_MODEL_API_KEY")]
-            if answer.status != 200:
-                return [mend("model", f"{url} answers {answer.status}", how)]
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        return [mend("model", f"{url} does not answer ({type(error).__name__})", how)]
-    if place.name != "default" and f'"{place.name}"'.encode() not in body:
-        return [mend("model", f'{url} has no model "{place.name}"', "mend NIGHTSHIFT_MODEL_NAME")]
-    return [ok("model", f"{url} answers")]
-
-
 async def check_networks(settings: Settings) -> Sequence[Found]:
     """Proxies, CA files, and what remotes say that time it is."""
     found = [_check_ca(name, value.ca_file) for name, value in _ways(settings) if value.ca_file]
@@ -235,9 +213,8 @@ async def _check_proxy(name: str, proxy: str) -> Found:
 def _remotes(settings: Settings) -> Sequence[tuple[str, str, str]]:
     """Return (address, proxy, CA file) of each HTTP server that is configured, once."""
     places = [(service.repository, settings.git.proxy, settings.git.ca_file) for service in settings.services.values()]
-    model = settings.model_place()
-    if model is not None:
-        places.append((model.url, model.proxy, model.ca_file))
+    for model in filter(None, (place := settings.model_place(), place and place.second)):
+        places += [(url, model.proxy, model.ca_file) for url in model.urls]
     found: dict[str, tuple[str, str, str]] = {}
     for url, proxy, ca_file in places:
         parts = urlsplit(url)

@@ -14,13 +14,13 @@ from bot import __version__
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.checks import Found, mend, ok
 from bot.bootstrap.checks_contacts import check_contacts
+from bot.bootstrap.checks_model import check_model
 from bot.bootstrap.checks_outside import (
     check_chat,
     check_ci,
     check_git,
     check_logs,
     check_metrics,
-    check_model,
     check_networks,
     check_sandbox,
     check_services,

@@ -20,7 +20,7 @@ from bot.domain.transcript import Budget
 from bot.domain.unseen import make_harmless
 from bot.domain.wellformed import fault_of_web_address
 from bot.errors import Reason, Refused
-from bot.ports.model import ModelPlace
+from bot.ports.model import Errand, ModelPlace
 from bot.render.words import write_line
 from bot.settings import Settings
 
@@ -52,7 +52,7 @@ def fork_stored(settings: Settings, name: str, order: ForkOrder, *, as_json: boo
 
 
 async def _ask(stored: StoredRun, step: int, place: ModelPlace, head: Head, budget: Budget) -> Fork:
-    async with open_model(place) as model:
+    async with open_model(place, Errand(), lambda _tried: None) as model:
         return await fork_run(stored.steps, at=step, model=model, head=head, budget=budget)
 
 
@@ -65,10 +65,11 @@ def _find_place(settings: Settings, order: ForkOrder) -> ModelPlace:
     fault = fault_of_web_address(order.model_url)
     if fault:
         raise Refused(f"--model-url {fault}", Reason.BAD_INPUT)
-    if configured is None or configured.url == order.model_url:
-        return replace(configured or ModelPlace(url="", name=settings.model.name), url=order.model_url)
+    if configured is None or order.model_url in configured.urls:
+        known = configured or ModelPlace(url="", name=settings.model.name)
+        return replace(known, url=order.model_url, others=(), second=None)
     # the configured key is for the configured server alone
-    return replace(configured, url=order.model_url, api_key="")
+    return replace(configured, url=order.model_url, api_key="", others=(), second=None)
 
 
 def _write(stored: StoredRun, fork: Fork) -> Iterator[str]:

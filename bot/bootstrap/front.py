@@ -226,8 +226,8 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     stack.push_async_callback(runner.cleanup)
     outward = [*_hooks(core, sweep, stack), *(_listen_to(channel, chat) for channel in channels)]
     await stack.enter_async_context(_background([dispatcher.run(), pager.run(), drainer.run(), *outward]))
-    ticker = _tick(core, accounts)
-    stack.callback(ticker.stop)
+    stack.callback(_tick(core, accounts).stop)
+    _examine_model(settings, stack)
     return Front(
         settings=settings,
         rules=rules,
@@ -239,6 +239,15 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
         chat=chat,
         url=f"http://{settings.server.host}:{port}",
     )
+
+
+def _examine_model(settings: Settings, stack: contextlib.AsyncExitStack) -> None:
+    """Find out beside everything else what the model's servers can do; nothing waits for it."""
+    place = settings.model_place()
+    if place is not None:
+        from bot.bootstrap.checks_model import tell_contract  # noqa: PLC0415 -- not needed where there is no model
+
+        stack.callback(asyncio.create_task(tell_contract(place), name="model contract").cancel)
 
 
 def _hooks(core: _Core, sweep: float, stack: contextlib.AsyncExitStack) -> Sequence[Coroutine[None, None, None]]:

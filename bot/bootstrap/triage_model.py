@@ -62,7 +62,8 @@ async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float, ask
     drafting = ModelDrafting(tools=tools, open_model=open_model)
     fault = ""
     try:
-        await drafting.draft(ModelJob(job=job, place=model.place, budget=budget), store, ask)
+        model_job = ModelJob(job=job, place=model.place, budget=budget)
+        await drafting.draft(model_job, store, ask=ask, on_try=lambda _tried: None)
     except NightshiftError as error:
         fault = f"the model could not be asked: {tools.clean(str(error), 300)}"
     conclusion = fold(rows).conclusion if rows else None

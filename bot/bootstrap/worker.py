@@ -4,16 +4,15 @@ import asyncio
 import os
 import socket
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Final
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING, Final
 
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.logs import configure_logs
 from bot.bootstrap.places import TOOLCHAINS, open_file
 from bot.domain.service import Service
-from bot.ports.model import ModelClient, ModelPlace
+from bot.ports.model import Errand, ModelClient, ModelPlace, OnTry
 from bot.worker.ci_log import CILogs
 from bot.worker.drafting import ModelDrafting
 from bot.worker.investigate import Investigation
@@ -23,16 +22,23 @@ from connectors.sandboxes.ladder import choose_sandbox
 from connectors.sandboxes.toolchain import prepare_toolchain
 from connectors.workspaces.git import Git
 
+if TYPE_CHECKING:
+    from connectors.models.fleet import Fleet
+
 GENTLE: Final = 10
 """Niceness: where cores are few, an alert's 2xx and a press go before reading logs and running tests."""
 
 
-def open_model(place: ModelPlace) -> AbstractAsyncContextManager[ModelClient]:
-    """Return the client of a model server. Raises `Rejected` where its address or its CA file cannot be used."""
-    from connectors.models import openai  # noqa: PLC0415 -- costs a quarter of a second, and most runs need none
+@cache
+def _fleet() -> "Fleet":
+    from connectors.models.fleet import Fleet  # noqa: PLC0415 -- costs a quarter of a second, and most runs need none
 
-    key = SecretStr(place.api_key) if place.api_key else None
-    return openai.Client(openai.Settings(url=place.url, api_key=key, proxy=place.proxy, ca_file=place.ca_file))
+    return Fleet()
+
+
+def open_model(place: ModelPlace, errand: Errand, on_try: OnTry) -> AbstractAsyncContextManager[ModelClient]:
+    """Return the client of one conversation. Raises `Rejected` where an address or a CA file cannot be used."""
+    return _fleet().open(place, errand, on_try)
 
 
 async def _prepare(service: Service, folder: Path) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from bot.agent.loop import TRIES
+from bot.agent.loop import BUSY_SECONDS, TRIES
 from bot.agent.marks import keep_profile
 from bot.agent.profiles import recall_profile
 from bot.agent.transcript import Rows, add_said, fold, list_said, redact_step, takes_said
@@ -27,11 +27,11 @@ from bot.engine.phases import Phase
 from bot.engine.spending import Spending, end_of
 from bot.engine.tools import UnitWork
 from bot.errors import Reason, Refused, Unavailable
-from bot.metrics import MODEL_RUNS, MODEL_TOKENS
+from bot.metrics import MODEL_OPEN, MODEL_REQUESTS, MODEL_RUNS, MODEL_TOKENS
 from bot.ports.desk import Desk, Question, Told
 from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
-from bot.ports.model import ModelPlace
+from bot.ports.model import ModelPlace, ModelTry, name_server
 from bot.ports.work import Store, UnitOfWork
 from bot.services import asking, modelling, questions, steering
 from bot.services.modelling import ModelArgs, read_args
@@ -93,7 +93,7 @@ class ModelPhase(UnitWork):
         self._profiles: dict[str, AgentProfile] = {}
         self._heard: dict[str, frozenset[str]] = {}
         self._hints: dict[str, tuple[Hint, ...]] = {}
-        hold = timedelta(seconds=tools.budget.answer_seconds * TRIES)
+        hold = timedelta(seconds=tools.budget.answer_seconds * TRIES + BUSY_SECONDS)
         self._spending = Spending(store, tools.budgets, hold=hold)
 
     def phase(self) -> Phase:
@@ -192,7 +192,8 @@ class ModelPhase(UnitWork):
             await asyncio.to_thread(self._spending.end, args.run)
             return await self._read_conclusion(args.run)
         self._profiles[args.run] = profile
-        drafting = tools.drafter.draft(model_job, self._store_step, partial(self._answer, job))
+        answer = partial(self._answer, job)
+        drafting = tools.drafter.draft(model_job, self._store_step, ask=answer, on_try=self._count_try)
         task = asyncio.create_task(drafting, name=f"model {args.run}")
         try:
             while not task.done():
@@ -244,6 +245,14 @@ class ModelPhase(UnitWork):
         if wrote_todo(stored):
             await self._in_unit(lambda w: modelling.show_todo(w, stored))
         return stored
+
+    def _count_try(self, tried: ModelTry) -> None:
+        """Count a request by the address as it is configured: the worker says but its number."""
+        urls = self._tools.place.all_urls
+        if tried.server in range(len(urls)):
+            server = name_server(urls[tried.server])
+            MODEL_REQUESTS.labels(server=server, result=tried.result.value).inc()
+            MODEL_OPEN.labels(server=server).set(tried.is_open)
 
     def _listen(self, work: UnitOfWork, args: ModelArgs) -> bool:
         """Take up what people said to the run; False when nobody needs it any more."""

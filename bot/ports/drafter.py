@@ -8,7 +8,7 @@ from bot.domain.agent_profile import AgentProfile
 from bot.domain.investigation import Job
 from bot.domain.transcript import Budget, Step
 from bot.ports.desk import Ask
-from bot.ports.model import ModelPlace
+from bot.ports.model import ModelPlace, OnTry
 
 StoreStep = Callable[[Step], Awaitable[Step]]
 """Stores the next row of a run and returns it as it was stored."""
@@ -31,11 +31,12 @@ class ModelJob:
 
 @runtime_checkable
 class Drafter(Protocol):
-    async def draft(self, job: ModelJob, store: StoreStep, ask: Ask) -> None:
+    async def draft(self, job: ModelJob, store: StoreStep, *, ask: Ask, on_try: OnTry) -> None:
         """Go on with a run until its last row is stored, or it waits for people; each row is stored before anything
         follows from it.
 
-        What a tool needs that only the front process has is asked for.
+        What a tool needs that only the front process has is asked for. `on_try` hears of each request to a model
+        server.
 
         May be repeated with what was stored so far. Raises `Unavailable` when the model or the worker does not
         answer, `Rejected` when the model refuses us, and whatever `store` raises.

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 
 class Finish(StrEnum):
@@ -36,19 +37,23 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """One whole answer."""
+    """One whole answer. `by` names the second model where that one gave it."""
 
     text: str
     reasoning: str
     calls: tuple[ToolCall, ...]
     finish: Finish
     usage: Usage
+    by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPlace:
-    """Where a model answers. `extra` is a JSON object of further request fields ({"priority": 10}); `reasoning_field`
-    is where a message that goes back holds its thinking, "" where that does not go back."""
+    """Where a model answers. `extra` is a JSON object of further request fields ({"temperature": 0.2});
+    `reasoning_field` is where a message that goes back holds its thinking, "" where that does not go back.
+
+    `others` are further addresses of the same model; `second` is another one, asked while all of these are out.
+    """
 
     url: str
     name: str
@@ -57,8 +62,63 @@ class ModelPlace:
     ca_file: str = ""
     extra: str = ""
     reasoning_field: str = "reasoning_content"
+    others: tuple[str, ...] = ()
+    second: "ModelPlace | None" = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Return every address of the model, each once."""
+        return tuple(dict.fromkeys((self.url, *self.others)))
+
+    @property
+    def all_urls(self) -> tuple[str, ...]:
+        """Return its addresses, then those of the second model."""
+        return (*self.urls, *(self.second.urls if self.second else ()))
 
 
+def name_server(url: str) -> str:
+    """Return how logs and metrics call an address."""
+    return urlsplit(url).netloc
+
+
+class Priority(IntEnum):
+    """What comes first where a server is full; larger is first."""
+
+    PAGING = 100
+    QUESTION = 50
+    TRIAGE = 10
+    BACKGROUND = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errand:
+    """What a conversation is for. One incident's conversations go to one address: its prompt is cached there."""
+
+    incident: str = ""
+    priority: Priority = Priority.BACKGROUND
+
+
+class TryResult(StrEnum):
+    """How one request to one address ended. BUSY is back-pressure, REFUSED is our mistake: neither is a failure."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    FAILED = "failed"
+    SLOW = "slow"
+    REFUSED = "refused"
+    TOO_LONG = "too_long"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelTry:
+    """One request to the address with this number among `ModelPlace.all_urls`; whether that is still asked."""
+
+    server: int
+    result: TryResult
+    is_open: bool = False
+
+
+OnTry = Callable[[ModelTry], None]
 OnDelta = Callable[[str, str], None]
 """Told what arrives, while it arrives: ("text" | "reasoning" | "call", the piece)."""
 

@@ -19,6 +19,7 @@ from bot.ports import faults
 from bot.ports.desk import Ask, Told
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.faults import reach
+from bot.ports.model import OnTry
 from bot.worker.messages import (
     ANSWERS,
     ORDERS,
@@ -30,6 +31,7 @@ from bot.worker.messages import (
     Ended,
     FrontTold,
     Investigate,
+    ModelAsked,
     Order,
     OrderFrame,
     ReadCI,
@@ -79,11 +81,14 @@ class WorkerClient:
             async for answer in answers:
                 yield _result_of(answer)
 
-    async def draft(self, job: ModelJob, store: StoreStep, ask: Ask) -> None:
+    async def draft(self, job: ModelJob, store: StoreStep, *, ask: Ask, on_try: OnTry) -> None:
         """`bot.ports.drafter.Drafter` over the socket: stores each row, then lets the worker go on."""
         call, asked = next(self._calls), 0
         async with contextlib.aclosing(self._ask(Draft(call=call, job=job))) as answers:
             async for answer in answers:
+                if isinstance(answer, ModelAsked):
+                    on_try(answer.tried)
+                    continue
                 if isinstance(answer, AskFront):
                     asked += 1
                     told = await ask(answer.question) if asked <= MAX_ASKED else Told(fault=TOO_MUCH_ASKED)

@@ -21,12 +21,13 @@ from bot.domain.agent_profile import Mode
 from bot.domain.conclusion import find_result
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
+from bot.domain.incident import Severity, severity_of
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.reproduction import REPRODUCTION, word
 from bot.errors import Reason, Refused
 from bot.ports.desk import Ask
 from bot.ports.drafter import ModelJob, StoreStep
-from bot.ports.model import ModelClient, ModelPlace
+from bot.ports.model import Errand, ModelClient, ModelPlace, OnTry, Priority
 from bot.ports.workspace import Checkout
 from bot.worker.library import Library
 from bot.worker.linting import lint_patch
@@ -39,7 +40,7 @@ from bot.worker.syntax import inspect
 from bot.worker.tools import Tools
 from bot.worker.trial import Trial
 
-OpenModel = Callable[[ModelPlace], AbstractAsyncContextManager[ModelClient]]
+OpenModel = Callable[[ModelPlace, Errand, OnTry], AbstractAsyncContextManager[ModelClient]]
 
 
 class ModelDrafting:
@@ -49,9 +50,9 @@ class ModelDrafting:
         self._tools = tools
         self._open_model = open_model
 
-    async def draft(self, job: ModelJob, store: StoreStep, ask: Ask) -> None:
+    async def draft(self, job: ModelJob, store: StoreStep, *, ask: Ask, on_try: OnTry) -> None:
         workshop = await Workshop.open(job.job, self._tools, ask, has_people=job.has_people)
-        async with self._open_model(job.place) as model:
+        async with self._open_model(job.place, errand_of(job.job), on_try) as model:
             proposes = job.profile.mode is Mode.PATCH and not job.job.questions
             agent = Agent(
                 model=model,
@@ -61,6 +62,14 @@ class ModelDrafting:
                 append=store,
             )
             await agent.run(job.job.run, job.steps, workshop.write_task)
+
+
+def errand_of(job: Job) -> Errand:
+    """Return what comes first where the model server is full: what woke somebody, then who waits for an answer."""
+    priority = Priority.QUESTION if job.questions else Priority.TRIAGE
+    if severity_of(job.labels) is Severity.CRITICAL:
+        priority = Priority.PAGING
+    return Errand(incident=job.incident, priority=priority)
 
 
 class Workshop:

@@ -15,6 +15,7 @@ from bot.domain.transcript import Step
 from bot.errors import Reason
 from bot.ports.desk import Question, Told
 from bot.ports.drafter import ModelJob
+from bot.ports.model import ModelTry
 
 MAX_FRAME: Final = 64 * 1024 * 1024
 
@@ -96,6 +97,14 @@ class AskFront:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelAsked:
+    """Worker to front: a request went to a model server, and ended like this."""
+
+    call: int
+    tried: ModelTry
+
+
+@dataclass(frozen=True, kw_only=True)
 class CIRead:
     """Worker to front: what the log shows failing."""
 
@@ -115,7 +124,7 @@ class Ended:
 
 
 Order = Investigate | Draft | ReadCI | StepStored | FrontTold | Cancel
-Answer = StageDone | StepTaken | AskFront | CIRead | Ended
+Answer = StageDone | StepTaken | AskFront | ModelAsked | CIRead | Ended
 
 
 @dataclass(frozen=True, kw_only=True)

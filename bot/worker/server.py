@@ -13,6 +13,7 @@ from bot.ports.desk import Question, Told
 from bot.ports.drafter import Drafter
 from bot.ports.faults import reach
 from bot.ports.investigator import CIReader, Investigator
+from bot.ports.model import ModelTry
 from bot.worker.messages import (
     ANSWERS,
     ORDERS,
@@ -25,6 +26,7 @@ from bot.worker.messages import (
     Ended,
     FrontTold,
     Investigate,
+    ModelAsked,
     Order,
     ReadCI,
     StageDone,
@@ -65,6 +67,7 @@ class _Desk:
         self._unstored: dict[int, asyncio.Future[Step]] = {}
         self._numbers = count(1)
         self._unanswered: dict[int, asyncio.Future[Told]] = {}
+        self._tries: dict[int, list[ModelTry]] = {}
 
     def take(self, order: Order) -> None:
         if isinstance(order, Cancel):
@@ -90,8 +93,12 @@ class _Desk:
     async def _work(self, order: Investigate | Draft | ReadCI) -> None:
         try:
             if isinstance(order, Draft):
+                tries = self._tries.setdefault(order.call, [])
                 await self._drafter.draft(
-                    order.job, lambda step: self._store(order.call, step), lambda asked: self._ask(order.call, asked)
+                    order.job,
+                    lambda step: self._store(order.call, step),
+                    ask=lambda asked: self._ask(order.call, asked),
+                    on_try=tries.append,
                 )
             elif isinstance(order, ReadCI):
                 failure = await self._ci_reader.read_ci(order.log, workflow=order.workflow)
@@ -100,20 +107,26 @@ class _Desk:
                 async for result in self._investigator.investigate(order.job):
                     reach("worker.stage")
                     await self._send(_report(order.call, result))
-            await self._send(Ended(call=order.call))
+            await self._end(Ended(call=order.call))
         except NightshiftError as error:
-            await self._send(_say_why(order.call, error))
+            await self._end(_say_why(order.call, error))
         except Exception as error:
             log.exception("job_crashed", call=order.call)
-            await self._send(Ended(call=order.call, reason=Reason.SERVER_ERROR, text=type(error).__name__))
+            await self._end(Ended(call=order.call, reason=Reason.SERVER_ERROR, text=type(error).__name__))
         finally:
             self._jobs.pop(order.call, None)
             self._unstored.pop(order.call, None)
+            self._tries.pop(order.call, None)
+
+    async def _end(self, ended: Ended) -> None:
+        await self._tell_tries(ended.call)
+        await self._send(ended)
 
     async def _store(self, call: int, step: Step) -> Step:
         """Hand a row to the front process and wait until it says how it is stored."""
         reach("worker.step")
         self._unstored[call] = asyncio.get_running_loop().create_future()
+        await self._tell_tries(call)
         await self._send(StepTaken(call=call, step=step))
         return await self._unstored[call]
 
@@ -129,6 +142,12 @@ class _Desk:
             return Told(fault=f"the bot did not answer within {ASK_SECONDS:g} s")
         finally:
             del self._unanswered[number]
+
+    async def _tell_tries(self, call: int) -> None:
+        """Say how the model servers did since the last time: it goes with the next thing that is said of the run."""
+        tries = self._tries.get(call, [])
+        while tries:
+            await self._send(ModelAsked(call=call, tried=tries.pop(0)))
 
     async def _send(self, answer: Answer) -> None:
         async with self._lock:

@@ -39,6 +39,10 @@ class Settings:
     idle_seconds: float = 60.0
 
 
+class Slow(Unavailable):
+    """The answer was still coming when the time for it was over."""
+
+
 class Client:
     """`bot.ports.model.ModelClient` over one connection pool; close it at the end."""
 
@@ -66,10 +70,21 @@ class Client:
 
     async def complete(self, request: bytes, *, on_delta: OnDelta | None = None, deadline: float) -> Completion:
         """See the port. Tries once."""
+        return await self.attempt(request, on_delta=on_delta, deadline=deadline, request_id=uuid4().hex)
+
+    async def attempt(
+        self, request: bytes, *, on_delta: OnDelta | None = None, deadline: float, request_id: str
+    ) -> Completion:
+        """Send one request under an id of its own. Raises `Slow` where words came, and the time was up."""
+        answer, whole = Answer(on_delta), asyncio.timeout_at(deadline)
         try:
-            async with asyncio.timeout_at(deadline), self._post(request) as response:
-                return await self._read(response, Answer(on_delta))
+            async with whole, self._post(request, request_id) as response:
+                return await self._read(response, answer)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Unavailable("The model server cannot be reached (no connection)", Reason.UNREACHABLE) from error
         except TimeoutError as error:
+            if whole.expired() and answer.has_begun:
+                raise Slow("The model's answer was not finished in time", Reason.TIMEOUT) from error
             raise _silent() from error
         except aiohttp.InvalidURL as error:
             raise Rejected("NIGHTSHIFT_MODEL_URL is not an address", Reason.BAD_INPUT) from error
@@ -86,9 +101,9 @@ class Client:
         return {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
 
     @asynccontextmanager
-    async def _post(self, request: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _post(self, request: bytes, request_id: str) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send, and close the connection whatever happens before the answer's end: that stops the work there."""
-        headers = {"Content-Type": "application/json", "X-Request-ID": uuid4().hex, "Accept-Encoding": "identity"}
+        headers = {"Content-Type": "application/json", "X-Request-ID": request_id, "Accept-Encoding": "identity"}
         headers |= self._authorization()
         async with asyncio.timeout(self._settings.first_seconds):
             response = await self._open().post(

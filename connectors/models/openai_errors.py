@@ -25,6 +25,8 @@ _OVERFLOW: Final = re.compile(
 _BUSY: Final = re.compile(
     r"queue is full|higher priority request|no[_ ]available[_ ]workers|waiting timeout|overloaded", re.IGNORECASE
 )
+#: A gateway says this of a model that it does not know, and of one whose workers are not there yet.
+_NO_WORKER: Final = re.compile(r"no worker available for|no_workers|no_models_available", re.IGNORECASE)
 _NOT_ALLOWED: Final = frozenset({401, 403})
 _FULL: Final = frozenset({408, 503, 529})
 _RETRY: Final = frozenset({408, 409, 425, 429})
@@ -71,6 +73,8 @@ def make_error(text: str, code: int | None, wait: float | None = None) -> Nights
     said = f": {_clean(text)}" if text.strip() else ""
     if _OVERFLOW.search(text):
         return LimitReached(f"The conversation is too long for the model{said}", Reason.TOO_LARGE)
+    if _NO_WORKER.search(text):
+        return Unavailable(f"The model server has no worker for this model{said}", Reason.SERVER_ERROR, wait)
     if code is not None and code < 500 and code not in _RETRY and not _BUSY.search(text):
         return _final(code, said)
     what, reason = "failed", Reason.SERVER_ERROR

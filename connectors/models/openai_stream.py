@@ -128,6 +128,11 @@ class Answer:
         self._usage = Usage()
         self._failure: NightshiftError | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Say whether any of it has come."""
+        return self._size > 0 or bool(self._calls)
+
     def take(self, data: str) -> bool:
         """Take one event's data; True when the stream says that it is over."""
         if data.strip() == "[DONE]":

@@ -27,14 +27,16 @@ async def watch(place: ModelPlace) -> Readings:
     headers = {"Authorization": f"Bearer {place.api_key}"} if place.api_key else {}
     timeout = aiohttp.ClientTimeout(total=SECONDS, sock_connect=CONNECT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
-        asker = _Asker(session, place)
+        asker = Asker(session, place)
         models = await asker.fetch(f"{base}/models")
-        info, metrics = await asyncio.gather(asker.attempt(f"{root}/server_info"), asker.attempt(f"{root}/metrics"))
+        info, metrics = await asyncio.gather(asker.read_info(), asker.attempt(f"{root}/metrics"))
     samples = tuple(_samples(metrics.decode("utf-8", "replace")))
-    return Readings(models=tuple(_names(models)), version=_version(info), samples=samples)
+    return Readings(models=tuple(read_names(models)), version=_version(info), samples=samples)
 
 
-class _Asker:
+class Asker:
+    """Reads from one server, within limits."""
+
     def __init__(self, session: aiohttp.ClientSession, place: ModelPlace) -> None:
         self._session, self._place = session, place
         self._ssl = trust(place.ca_file)
@@ -63,6 +65,11 @@ class _Asker:
             return b""
         return body if status == 200 else b""
 
+    async def read_info(self) -> bytes:
+        """Return what sglang says about itself; a gateway hands on the older of the two addresses alone."""
+        root = endpoint(self._place.url).removesuffix(f"/v1{PATH}")
+        return await self.attempt(f"{root}/server_info") or await self.attempt(f"{root}/get_server_info")
+
     async def _get(self, url: str) -> tuple[int, bytes]:
         proxy = self._place.proxy or None
         async with self._session.get(url, proxy=proxy, ssl=self._ssl, allow_redirects=False) as response:
@@ -75,8 +82,9 @@ class _Asker:
             return response.status, b"".join(parts)
 
 
-def _names(body: bytes) -> Iterator[str]:
-    listed = _table(body).get("data")
+def read_names(body: bytes) -> Iterator[str]:
+    """Yield the models that `/v1/models` lists."""
+    listed = read_table(body).get("data")
     for entry in listed if isinstance(listed, list) else []:
         name = entry.get("id") if isinstance(entry, dict) else None
         if isinstance(name, str) and name:
@@ -84,7 +92,7 @@ def _names(body: bytes) -> Iterator[str]:
 
 
 def _version(body: bytes) -> str:
-    version = _table(body).get("version")
+    version = read_table(body).get("version")
     return _plain(version, 40) if isinstance(version, str) else ""
 
 
@@ -93,7 +101,8 @@ def _plain(text: str, limit: int) -> str:
     return "".join(sign for sign in text[:limit] if sign.isprintable())
 
 
-def _table(body: bytes) -> dict[str, Any]:
+def read_table(body: bytes) -> dict[str, Any]:
+    """Return a JSON object from outside, an empty one for whatever else it is."""
     try:
         value = load_json(body)
     except ValueError:

@@ -393,6 +393,7 @@ async def test_a_server_that_is_gone_or_speaks_nonsense_counts_nothing():
 
 @pytest.mark.parametrize("more", [{"reasoning_tokens": 7}, {"completion_tokens_details": {"reasoning_tokens": 7}}])
 async def test_tokens_of_thinking_are_told_in_two_ways(more):
-    told = event({"id": "c1", "choices": [], "usage": usage_body(1, 9, None) | more})
+    usage = {"prompt_tokens": 1, "completion_tokens": 9, "total_tokens": 10}
+    told = event({"id": "c1", "choices": [], "usage": usage | more})
     answer = await ask(Stream(pieces=(chunk({"content": "x"}), chunk({}, "stop"), told, DONE)))
     assert answer.usage.reasoning == 7

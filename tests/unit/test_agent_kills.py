@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from bot.agent.loop import Agent, Head
-from bot.agent.tools import Toolbox
+from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import fold
 from bot.domain.transcript import EndReason, Step, StepKind
 from bot.ports.model import ModelPlace

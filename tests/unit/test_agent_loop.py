@@ -99,15 +99,27 @@ async def test_the_state_of_stored_rows_is_the_state_of_the_run():
         fold([*shop.rows[:3], *shop.rows[4:]])
 
 
-async def test_busy_servers_are_asked_again_and_then_the_phase_is_told():
-    busy = Unavailable("busy", Reason.OVERLOADED)
-    shop = world(busy, busy, *GOOD)
+async def test_failing_servers_are_asked_again_and_then_the_phase_is_told():
+    broken = Unavailable("broken", Reason.SERVER_ERROR)
+    shop = world(broken, broken, *GOOD)
     assert (await shop.run()).ended is EndReason.DONE
     assert shop.slept == [0.5, 2.0]
-    shop = world(busy, busy, busy)
+    shop = world(broken, broken, broken)
     with pytest.raises(Unavailable):
         await shop.run()
     assert [row.kind for row in shop.rows] == [StepKind.TASK]
+
+
+async def test_a_full_server_is_waited_for_longer_than_it_says_and_a_minute_at_most():
+    full = Unavailable("full", Reason.OVERLOADED)
+    shop = world(full, full, full, Unavailable("full", Reason.RATE_LIMITED, 1.0), *GOOD)
+    assert (await shop.run()).ended is EndReason.DONE
+    assert shop.slept[:3] == [0.5, 2.0, 8.0]
+    assert shop.slept[3] > 1.0
+    shop = world(*[full] * 20)
+    with pytest.raises(Unavailable):
+        await shop.run()
+    assert sum(shop.slept) <= 60
 
 
 async def test_silence_and_long_waits_are_not_sat_out_here():

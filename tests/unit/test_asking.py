@@ -50,7 +50,7 @@ class Asked:
         self.requests.append(request)
         return self.script.pop(0)
 
-    async def draft(self, job, store):
+    async def draft(self, job, store, *, ask, on_try):
         assert job.has_people
         agent = Agent(model=self, tools=Toolbox(self.hands), head=Head(PLACE, Budget()), budget=Budget(), append=store)
         await agent.run(RUN, job.steps, lambda: "Mend it.")

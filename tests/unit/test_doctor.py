@@ -14,13 +14,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bot.bootstrap import checks_outside, checks_state
+from bot.bootstrap import checks_model, checks_outside, checks_state
 from bot.bootstrap.checks import Found
 from bot.bootstrap.checks_outside import check_chat
 from bot.bootstrap.doctor import Report, _check_address, _check_people, _clean, examine
 from bot.settings import Settings
 from bot.store.database import lock_state
 from bot.store.inbox import Inbox
+from connectors.models import openai_facts
+from tests.model_server import CONTRACT, stream_of
 from tests.worldkit import FixedClock, alert, group, make_store, make_world
 
 SECRET = "hunter2-hunter2-hunter2"
@@ -257,17 +259,23 @@ def serve(status: int = 200, body: str = '{"data": [{"id": "qwen"}]}', date: dat
     async def answer(request):
         await asyncio.sleep(wait)
         headers = {"Date": format_datetime(date, usegmt=True)} if date else {}
-        return web.Response(status=status, text=f"{body} {request.headers.get('Authorization', '')}", headers=headers)
+        text = body if "data" in body else f"{body} {request.headers.get('Authorization', '')}"
+        return web.Response(status=status, text=text, headers=headers)
+
+    async def call(request):
+        assert '"report"' in await request.text()
+        return web.Response(text="".join(stream_of(CONTRACT, 1, 9)), content_type="text/event-stream")
 
     app = web.Application()
     app.router.add_get("/v1/models", answer)
     app.router.add_get("/", answer)
+    app.router.add_post("/v1/chat/completions", call)
     return TestServer(app)
 
 
 class TestTheModel:
     async def test_none_is_well(self, state):
-        found = only(await checks_outside.check_model(settings(state)))
+        found = only(await checks_model.check_model(settings(state)))
         assert (found.is_ok, "works without" in found.text) == (True, True)
 
     @pytest.mark.parametrize(
@@ -284,18 +292,18 @@ class TestTheModel:
     async def test_what_it_answers(self, state, server, name, is_ok):
         async with server:
             told = settings(state, model={"url": str(server.make_url("/")), "name": name, "api_key": SECRET})
-            found = only(await checks_outside.check_model(told))
+            found = only(await checks_model.check_model(told))
         assert found.is_ok is is_ok
         assert SECRET not in str(found)
 
     async def test_one_that_hangs_is_left_soon(self, state, monkeypatch):
-        monkeypatch.setattr(checks_outside, "MODEL_SECONDS", 0.05)
+        monkeypatch.setattr(openai_facts, "SECONDS", 0.05)
         async with serve(wait=0.3) as server:
             told = settings(state, model={"url": str(server.make_url("/v1"))})
-            assert not only(await checks_outside.check_model(told)).is_ok
+            assert not only(await checks_model.check_model(told)).is_ok
 
     async def test_one_that_is_down(self, state):
-        assert not only(await checks_outside.check_model(settings(state, model={"url": "http://127.0.0.1:1"}))).is_ok
+        assert not only(await checks_model.check_model(settings(state, model={"url": "http://127.0.0.1:1"}))).is_ok
 
     @pytest.mark.parametrize(("minutes", "is_ok"), [(0, True), (5, False), (-5, False)])
     async def test_its_date_is_held_against_our_clock(self, state, minutes, is_ok):

@@ -92,7 +92,7 @@ class Stored:
         self.places = []
         monkeypatch.setattr(command, "open_model", self.open)
 
-    def open(self, place):
+    def open(self, place, errand, on_try):
         self.places.append(place)
         self.opened = ScriptedModel(script=self.model.script)
         return nullcontext(self.opened)

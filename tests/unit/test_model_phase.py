@@ -10,7 +10,8 @@ from bot.domain.spending import Budgets, DayLimits
 from bot.domain.transcript import Budget, EndReason
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Rejected, Unavailable
-from bot.ports.model import ModelPlace
+from bot.metrics import MODEL_OPEN, MODEL_REQUESTS
+from bot.ports.model import ModelPlace, ModelTry, TryResult
 from bot.services import modelling, paging
 from tests.agent_world import AgentWorld, ScriptedModel, say
 from tests.worldkit import World, alert, group, make_world
@@ -24,9 +25,12 @@ class Script:
     def __init__(self, act) -> None:
         self._act = act
         self.jobs = []
+        self.tries = ()
 
-    async def draft(self, job, store, ask) -> None:
+    async def draft(self, job, store, *, ask, on_try) -> None:
         self.jobs.append(job)
+        for one in self.tries:
+            on_try(one)
         await self._act(job, store)
 
 
@@ -86,6 +90,19 @@ async def test_a_server_that_is_down_queues_the_next_try(world):
     await phase.run(args(world))
     assert f"{RUN}:1" in world.phases.keys("model")
     assert world.texts("model_waits")[0].startswith("The model server does not answer. The result without the model")
+
+
+async def test_requests_are_counted_by_the_server_s_configured_address(world):
+    phase, script = phase_of(world, finish)
+    script.tries = [
+        ModelTry(server=0, result=TryResult.BUSY),
+        ModelTry(server=0, result=TryResult.FAILED, is_open=True),
+        ModelTry(server=7, result=TryResult.ANSWERED),
+    ]
+    before = MODEL_REQUESTS.labels(server="gpu", result="failed")._value.get()
+    await phase.run(args(world))
+    assert MODEL_REQUESTS.labels(server="gpu", result="failed")._value.get() == before + 1
+    assert MODEL_OPEN.labels(server="gpu")._value.get() == 1
 
 
 async def test_a_refusal_is_told(world):

@@ -31,7 +31,7 @@ class Script:
     def __init__(self, text: str = "It began at 03:10, app.log:8.", why: EndReason = EndReason.DONE) -> None:
         self.text, self.why, self.down, self.jobs = text, why, False, []
 
-    async def draft(self, job, store, ask) -> None:
+    async def draft(self, job, store, *, ask, on_try) -> None:
         self.jobs.append(job.job)
         if self.down:
             raise Unavailable("The model server does not answer", Reason.TIMEOUT)

@@ -60,7 +60,7 @@ class Steered:
             raise answer
         return answer
 
-    async def draft(self, job, store, ask):
+    async def draft(self, job, store, *, ask, on_try) -> None:
         toolbox = Toolbox(self.agent_world.hands())
         agent = Agent(model=self, tools=toolbox, head=Head(PLACE, Budget()), budget=Budget(), append=store)
         await agent.run(RUN, job.steps, lambda: "Mend it.")

@@ -100,7 +100,7 @@ async def test_the_run_asks_at_that_effort_and_keeps_it(world):
     jobs = []
 
     class Script:
-        async def draft(self, job, store) -> None:
+        async def draft(self, job, store, *, ask, on_try) -> None:
             jobs.append(job)
             raise Rejected("enough", Reason.NOT_FOUND)
 

@@ -21,7 +21,7 @@ from bot.domain.transcript import Budget
 from bot.errors import LimitReached, NightshiftError, Reason, Refused, Rejected, Unavailable
 from bot.ports.desk import AlikeWanted, PlaybookWanted, RunsWanted, Told
 from bot.ports.drafter import ModelJob
-from bot.ports.model import ModelPlace
+from bot.ports.model import ModelPlace, ModelTry, TryResult
 from bot.worker import client as module
 from bot.worker import server
 from bot.worker.client import WorkerClient
@@ -38,6 +38,7 @@ from bot.worker.messages import (
     Ended,
     FrontTold,
     Investigate,
+    ModelAsked,
     OrderFrame,
     ReadCI,
     StageDone,
@@ -59,6 +60,8 @@ JOB = Job(
 )
 MODEL_JOB = ModelJob(job=JOB, place=ModelPlace(url="http://gpu", name="m"), budget=Budget())
 COLLECTED = Collected(records=(), requests=(), evidence=(), lines_read=3, notes=("hunter2 was logged",))
+FULL = ModelTry(server=0, result=TryResult.BUSY)
+BROKEN = ModelTry(server=1, result=TryResult.FAILED, is_open=True)
 SUSPECTED = Suspected(head=BASE, suspects=())
 DRAFTED = Drafted(base=BASE, patch=b"\x00\xff\xfe not text", title="t", culprit=None)
 
@@ -131,6 +134,12 @@ async def until_gone(pid: int) -> None:
 
 
 class TestAnswers:
+    async def test_of_model_servers_are_handed_on(self):
+        told = []
+        async with worker("say", frame(ModelAsked(call=1, tried=BROKEN)), frame(Ended(call=1))) as client:
+            await client.draft(MODEL_JOB, None, ask=None, on_try=told.append)
+        assert [(one.server, one.result.value, one.is_open) for one in told] == [(1, "failed", True)]
+
     async def test_come_back_in_order_cleaned_of_secrets(self):
         said = [StageDone(call=1, collected=COLLECTED), StageDone(call=1, drafted=DRAFTED), Ended(call=1)]
         async with worker("say", *map(frame, said)) as client:
@@ -172,7 +181,7 @@ class TestAnswers:
             return Told(fault="there is none")
 
         async with worker("say", frame(asking), frame(Ended(call=1))) as client:
-            await client.draft(MODEL_JOB, None, ask)
+            await client.draft(MODEL_JOB, None, ask=ask, on_try=print)
         assert asked == [PlaybookWanted(name="[redacted]")]
 
     async def test_to_more_questions_than_an_honest_run_has_are_refused(self, monkeypatch):
@@ -185,7 +194,7 @@ class TestAnswers:
 
         questions = [frame(AskFront(call=1, number=n, question=AlikeWanted(text="x"))) for n in range(5)]
         async with worker("say", *questions, frame(Ended(call=1))) as client:
-            await client.draft(MODEL_JOB, None, ask)
+            await client.draft(MODEL_JOB, None, ask=ask, on_try=print)
         assert len(asked) == 2
 
     async def test_are_none_to_a_question_outside_of_a_model_s_run(self):
@@ -349,7 +358,12 @@ class Scripted:
         finally:
             self.running.discard(job.run)
 
-    async def draft(self, job: ModelJob, store, ask) -> None:
+    async def draft(self, job: ModelJob, store, *, ask, on_try) -> None:
+        """Be a drafter too: with a second model two tries, then no answer."""
+        if job.place.second is not None:
+            on_try(FULL)
+            on_try(BROKEN)
+            raise Unavailable("The model server failed", Reason.SERVER_ERROR)
         self.told = await asyncio.gather(ask(AlikeWanted(text="one")), ask(RunsWanted(shas=(BASE,))))
 
     async def read_ci(self, log: CILog, *, workflow: str = "") -> CIFailure | None:
@@ -410,6 +424,15 @@ class TestTheWorkersSide:
         said = [await far.answer() for _ in range(3)]
         assert said[-1] == Ended(call=4)
         assert "did not answer" in far.scripted.told[0].fault
+
+    async def test_requests_to_model_servers_are_told_before_the_end(self, far):
+        place = ModelPlace(url="http://gpu", name="m", second=ModelPlace(url="http://other", name="small"))
+        await far.order(Draft(call=5, job=ModelJob(job=JOB, place=place, budget=Budget())))
+        assert [await far.answer() for _ in range(3)] == [
+            ModelAsked(call=5, tried=FULL),
+            ModelAsked(call=5, tried=BROKEN),
+            Ended(call=5, reason=Reason.SERVER_ERROR, text="The model server failed", may_retry=True),
+        ]
 
     async def test_a_ci_log_is_read_against_the_green_one(self, far):
         log = CILog(ci="cloud", sha=BASE, text="=== tests ===\nwell\nKeyError: 'rate'\n", green={"tests": "well"})

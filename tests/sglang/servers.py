@@ -1,0 +1,128 @@
+"""Starts real SGLang servers on the CPU, and real smg in front of them; `make test-sglang` installs both first."""
+
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.bootstrap.front import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".sglang"
+PYTHON = HOME / "venv" / "bin" / "python"
+SMG = HOME / "smg" / "bin" / "smg"
+MODEL = HOME / "model"
+NAME = "tiny"
+KEY = "key-of-the-tests"
+ADMIN = "admin-key-of-the-tests"
+RUNNING = QUEUED = 2
+START_SECONDS = 400.0
+STOP_SECONDS = 30.0
+CPU = [
+    *("--device", "cpu", "--attention-backend", "torch_native", "--sampling-backend", "pytorch"),
+    *("--disable-overlap-schedule", "--mem-fraction-static", "0.1", "--max-total-tokens", "65536"),
+    *("--constrained-json-disable-any-whitespace", "--enable-metrics", "--enable-cache-report"),
+    *("--enable-priority-scheduling", "--default-priority-value", "0", "--random-seed", "7"),
+    *("--max-running-requests", str(RUNNING), "--max-queued-requests", str(QUEUED)),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """A running server."""
+
+    url: str
+    process: subprocess.Popen
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def need_environment() -> None:
+    """Skip where nothing is installed."""
+    if not PYTHON.exists() or not SMG.exists():
+        pytest.skip("no SGLang here: `make test-sglang` installs it (1.6 GB, some minutes)")
+
+
+@contextmanager
+def serve_sglang(parser: str = "qwen", more: Sequence[str] = ()) -> Iterator[Live]:
+    """Serve the made model with a parser of tool calls until the block ends."""
+    if not (MODEL / "model.safetensors").exists():
+        documents = sorted((ROOT / "docs").glob("*.md"))
+        subprocess.run([PYTHON, ROOT / "tests/sglang/make_model.py", MODEL, *documents], check=True)
+    port = free_port("127.0.0.1")
+    argv = [PYTHON, "-m", "sglang.launch_server", "--model-path", MODEL, "--served-model-name", NAME, *CPU]
+    argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--admin-api-key", ADMIN]
+    argv += ["--tool-call-parser", parser, "--reasoning-parser", "qwen3", *more]
+    own = {
+        "PYTHONPATH": str(ROOT / "tests/sglang/standins"),
+        "SGLANG_USE_CPU_ENGINE": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    with _running(argv, own, f"{parser}-{port}", f"http://127.0.0.1:{port}", "/ready") as live:
+        yield live
+
+
+@contextmanager
+def serve_smg(workers: Sequence[Live], more: Sequence[str] = ()) -> Iterator[Live]:
+    """Serve the gateway as `nightshift model plan` starts it."""
+    port, metrics = free_port("127.0.0.1"), free_port("127.0.0.1")
+    argv = [SMG, "launch", "--worker-urls", *(worker.url for worker in workers), "--policy", "cache_aware"]
+    argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--disable-circuit-breaker"]
+    argv += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(metrics), *more]
+    ready = "/readiness" if workers else "/liveness"
+    with _running(argv, {}, f"smg-{port}", f"http://127.0.0.1:{port}", ready) as live:
+        yield live
+
+
+@contextmanager
+def _running(argv: Sequence[object], own: dict[str, str], name: str, url: str, ready: str) -> Iterator[Live]:
+    log = HOME / f"{name}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [str(word) for word in argv],
+            stdout=out,
+            stderr=out,
+            env={**os.environ, **own},
+            start_new_session=True,
+            cwd=ROOT,
+        )
+    live = Live(url=url, process=process)
+    try:
+        _wait(lambda: _answers(url + ready), process, log)
+        yield live
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                live.kill()
+    log.unlink()  # kept where something went wrong
+
+
+def _wait(is_ready: Callable[[], bool], process: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while not is_ready():
+        if process.poll() is not None or time.monotonic() > until:
+            raise AssertionError(f"{log} ends: {log.read_text(errors='replace')[-2_000:]}")
+        time.sleep(0.5)
+
+
+def _answers(url: str) -> bool:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {KEY}"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status == 200
+    except (OSError, urllib.error.URLError):
+        return False
