@@ -80,7 +80,7 @@ class Lives:
 
 
 def without_times(rows: list[Step]) -> list[tuple]:
-    bodies = [{k: v for k, v in json.loads(row.body).items() if k != "seconds"} for row in rows]
+    bodies = [{k: v for k, v in json.loads(row.body).items() if k not in {"seconds", "gpu_seconds"}} for row in rows]
     return [(row.seq, row.kind, row.key, body) for row, body in zip(rows, bodies, strict=True)]
 
 
