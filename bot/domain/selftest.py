@@ -1,0 +1,159 @@
+"""A self-test: what counts as a silent failure of a tool or of the model, and what a whole test says.
+
+A silent failure is one that ends no run: the model gets an answer, and it is no use.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from math import ceil
+
+REFUSALS = ("Not done: ", "There is no tool ", "Nothing more may be read")
+UNANSWERED = "no answer within"
+UNRUN = "could not be run to its end"
+
+
+class Fault(StrEnum):
+    """What was wrong with an answer. Those from NO_CALL on are of the model."""
+
+    EMPTY = "empty"
+    CUT = "nothing but a cut"
+    TOO_LONG = "too long"
+    ERROR = "an error"
+    TIME_OUT = "time-out"
+    MISSING = "without what was asked for"
+    UNSTEADY = "another answer"
+    SECRET = "a secret in it"  # noqa: S105 -- words
+    NO_CALL = "no tool call"
+    BAD_CALL = "malformed call"
+    LEAK = "call in text"
+    FINISH = "cut off"
+    NO_END = "no conclusion"
+    SILENT = "no answer"
+    REPLAY = "replay differs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fair:
+    """What a fair answer is: at most `limit` bytes, none of `secrets` in it, `holds` in it. The tool adds `cut` to what
+    it cuts. With `may_refuse` a refusal is fair: there may rightly be nothing."""
+
+    limit: int
+    cut: str
+    secrets: Collection[str] = ()
+    holds: str = ""
+    may_refuse: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """One failure, with the call that shows it again. `tool` is "model" where the model failed."""
+
+    service: str
+    tool: str
+    arguments: str
+    fault: Fault
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolLine:
+    """How one tool did, over all services. Times are in milliseconds."""
+
+    tool: str
+    calls: int
+    failures: int
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLine:
+    """How the model did: `first` are the milliseconds to its first token, `whole` to its last, of each answer. `same`
+    of `requests` were the same bytes when the runs were replayed."""
+
+    runs: int
+    answers: int
+    calls: int
+    failures: int
+    first: tuple[float, ...]
+    whole: tuple[float, ...]
+    cached: tuple[int | None, ...]
+    requests: int
+    same: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTest:
+    """A whole test. `model` is None where none was asked, and `has_model` says whether one is configured."""
+
+    services: tuple[str, ...]
+    tools: tuple[ToolLine, ...]
+    failures: tuple[Failure, ...]
+    model: ModelLine | None
+    has_model: bool
+    seconds: float
+
+    @property
+    def is_well(self) -> bool:
+        return not self.failures
+
+
+def judge_answer(answer: str, fair: Fair) -> tuple[Fault, str] | None:
+    """Return what is wrong with an answer, and why, the worst first; None where it is fair."""
+    if any(secret in answer for secret in fair.secrets if len(secret) >= _LEAST_SECRET):
+        return Fault.SECRET, "one of the configured secrets stands in the answer"
+    size = _judge_size(answer, fair)
+    if size:
+        return size
+    if answer.startswith(REFUSALS) or UNRUN in answer.split("\n", 1)[0]:
+        return _judge_refusal(answer, fair)
+    if fair.holds and fair.holds not in answer:
+        return Fault.MISSING, f"{fair.holds[:120]!r} is not in: {_begin(answer)}"
+    return None
+
+
+_LEAST_SECRET = 6
+"""Shorter ones stand in ordinary text by chance."""
+
+
+def _judge_size(answer: str, fair: Fair) -> tuple[Fault, str] | None:
+    size = len(answer.encode("utf-8", "replace"))
+    if size > fair.limit + len(fair.cut.encode()):
+        return Fault.TOO_LONG, f"{size:,} bytes; at most {fair.limit:,}"
+    if not answer.strip():
+        return Fault.EMPTY, "the answer is empty"
+    return None if answer.removesuffix(fair.cut).strip() else (Fault.CUT, "all of the answer was cut")
+
+
+def _judge_refusal(answer: str, fair: Fair) -> tuple[Fault, str] | None:
+    if UNANSWERED in answer:
+        return Fault.TIME_OUT, _begin(answer)
+    return None if fair.may_refuse else (Fault.ERROR, _begin(answer))
+
+
+def _begin(answer: str) -> str:
+    return " ".join(answer.split())[:200]
+
+
+def find_percentile(values: Sequence[float], percent: float) -> float:
+    """Return the smallest value that so many per cent of all do not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)] if ordered else 0.0
+
+
+def note_cache(prompts: Sequence[int], cached: Sequence[int | None]) -> str:
+    """Say in words where the answers of one run do not find their beginning in the server's cache. It fails nothing: a
+    server may have no cache, or not say."""
+    if len(cached) < 2:
+        return ""
+    told = [count for count in cached if count is not None]
+    if len(told) < len(cached):
+        return "the server does not say how much of a prompt it had in its cache"
+    if not any(told[1:]):
+        return f"nothing of {prompts[-1]:,} prompt tokens was cached: the server keeps no prefix, or forgets it"
+    if any(later < earlier for earlier, later in pairwise(told[1:])):
+        return f"cached tokens shrink within a run ({', '.join(f'{count:,}' for count in told)})"
+    return ""
