@@ -172,9 +172,10 @@ def _plan_sandbox(hands: Hands, sources: Sources) -> Iterator[Planned]:
 
 
 def find_harmless_edit(sources: Sources, paths: Sequence[str]) -> dict[str, str]:
-    """Return an edit that adds a comment to the end of the smallest file that can have one; empty where none can."""
-    sizes = sorted((len(sources.raw(name) or b""), name) for name in sources.names)
-    for size, name in sizes:
+    """Return an edit that adds a comment to the end of the smallest program that can have one, else of
+    a document; empty where none can."""
+    sizes = [(name.endswith(".md"), len(sources.raw(name) or b""), name) for name in sources.names]
+    for _, size, name in sorted(sizes):
         comment = COMMENTS.get(PurePosixPath(name).suffix)
         allowed = not paths or any(name == path or name.startswith(f"{path.rstrip('/')}/") for path in paths)
         if comment and allowed and 0 < size <= MAX_EDITED:

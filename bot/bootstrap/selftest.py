@@ -17,6 +17,7 @@ from typing import Final
 from bot.agent.exercise import UNCALLED
 from bot.agent.redaction import load_redactor
 from bot.agent.tools import TOOLS
+from bot.bootstrap.ci import spool_folder
 from bot.bootstrap.log_sources import make_opener
 from bot.bootstrap.metric_source import open_metrics
 from bot.bootstrap.platforms import make_platforms
@@ -154,7 +155,7 @@ async def _open_ground(settings: Settings, rules: Rulebook) -> AsyncIterator[_Gr
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nightshift-selftest-")))
         store = stack.enter_context(open_empty_store(folder))
-        platforms = make_platforms(settings)
+        platforms = make_platforms(_spare_folder(settings, folder))
         stack.push_async_callback(platforms.close)
         worker = await make_tools()
         metrics = open_metrics(settings)
@@ -176,3 +177,10 @@ async def _open_ground(settings: Settings, rules: Rulebook) -> AsyncIterator[_Gr
             has_metrics=metrics is not None,
         )
         yield _Ground(handlers=handlers, store=store, rules=rules, folder=folder, place=place)
+
+
+def _spare_folder(settings: Settings, folder: Path) -> Settings:
+    """Let the local CI make its folder in ours where it has none yet: a question alone would make it."""
+    if spool_folder(settings).exists():
+        return settings
+    return settings.model_copy(update={"server": settings.server.model_copy(update={"ci_dir": folder / "ci"})})

@@ -27,8 +27,7 @@ def selftest_main(arguments: Sequence[str], default: Path) -> int:
     chosen = _make_parser().parse_args(arguments)
     named = chosen.config or os.environ.get("NIGHTSHIFT_CONFIG")
     order = Order(calls=chosen.calls, service=chosen.service, use_model=chosen.use_model)
-    configure_logs(None)
-    logging.getLogger().setLevel(logging.WARNING)
+    _quiet_logs()
     try:
         test = run_selftest(load_settings(Path(named) if named else default if default.exists() else None), order)
     except ConfigError:
@@ -39,6 +38,12 @@ def selftest_main(arguments: Sequence[str], default: Path) -> int:
     text = json.dumps(selftest_as_json(test), indent=2) + "\n" if chosen.as_json else show_selftest(test)
     sys.stdout.write(text)
     return tell_code(test, uses_model=order.use_model)
+
+
+def _quiet_logs() -> None:
+    """Keep standard output for the report, and standard error for what is worth a warning."""
+    configure_logs(None)
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 def tell_code(test: SelfTest, *, uses_model: bool) -> int:

@@ -100,6 +100,7 @@ class ServiceTest:
             secrets=self._place.secrets,
             holds=planned.holds,
             may_refuse=planned.may_refuse,
+            tells_unread=planned.tool in LIVE,
         )
         wrong = judge_answer(answer, fair)
         if wrong:

@@ -3,15 +3,20 @@
 A silent failure is one that ends no run: the model gets an answer, and it is no use.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from math import ceil
+from typing import Final
 
-REFUSALS = ("Not done: ", "There is no tool ", "Nothing more may be read")
-UNANSWERED = "no answer within"
-UNRUN = "could not be run to its end"
+REFUSALS: Final = ("Not done: ", "There is no tool ", "Nothing more may be read")
+UNANSWERED: Final = "no answer within"
+UNRUN: Final = "could not be run to its end"
+_UNREAD: Final = re.compile(r"^(?:\(|Releases \().{1,500} could not be read: .*", re.MULTILINE)
+_LEAST_SECRET: Final = 6
+"""Shorter ones stand in ordinary text by chance."""
 
 
 class Fault(StrEnum):
@@ -37,13 +42,15 @@ class Fault(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Fair:
     """What a fair answer is: at most `limit` bytes, none of `secrets` in it, `holds` in it. The tool adds `cut` to what
-    it cuts. With `may_refuse` a refusal is fair: there may rightly be nothing."""
+    it cuts. With `may_refuse` a refusal is fair: there may rightly be nothing. With `tells_unread` a line of it may say
+    that a part of its source could not be read."""
 
     limit: int
     cut: str
     secrets: Collection[str] = ()
     holds: str = ""
     may_refuse: bool = False
+    tells_unread: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +117,12 @@ def judge_answer(answer: str, fair: Fair) -> tuple[Fault, str] | None:
         return size
     if answer.startswith(REFUSALS) or UNRUN in answer.split("\n", 1)[0]:
         return _judge_refusal(answer, fair)
+    unread = _UNREAD.search(answer) if fair.tells_unread and not fair.may_refuse else None
+    if unread:
+        return Fault.ERROR, unread[0][:200]
     if fair.holds and fair.holds not in answer:
         return Fault.MISSING, f"{fair.holds[:120]!r} is not in: {_begin(answer)}"
     return None
-
-
-_LEAST_SECRET = 6
-"""Shorter ones stand in ordinary text by chance."""
 
 
 def _judge_size(answer: str, fair: Fair) -> tuple[Fault, str] | None:
