@@ -16,8 +16,6 @@ from bot.domain.reproduction import REPRODUCTION
 from bot.errors import Refused
 from bot.ports.desk import PlaybookWanted, RunsWanted
 
-UNCALLED: Final = ("ask_user", "sub_agent", "todo")
-"""Tools that speak to people or to a model: a self-test does not call them."""
 LIVE: Final = frozenset({"ci_log", "ci_status", "deploys", "metrics", "query_logs", "read_log", "similar_incidents"})
 """Tools whose sources may change while they are asked."""
 COMMENTS: Final = {

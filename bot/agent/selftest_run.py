@@ -8,7 +8,7 @@ from typing import Final
 from bot.agent.arguments import read_arguments
 from bot.agent.replay import Asked, Called, Match, Replay
 from bot.agent.tools import TOOLS
-from bot.domain.selftest import Fault
+from bot.domain.selftest import Fault, Wrong
 from bot.domain.transcript import EndReason
 from bot.errors import Refused
 from bot.ports.model import Completion, Finish, ModelClient, OnDelta
@@ -52,19 +52,19 @@ class TimedModel:
         return completion
 
 
-def judge_run(replay: Replay, sent: Sequence[Sent]) -> Iterator[tuple[Fault, str]]:
-    """Yield what is wrong with a run, and how that shows."""
+def judge_run(replay: Replay, sent: Sequence[Sent]) -> Iterator[Wrong]:
+    """Yield what is wrong with a run."""
     called = [event for event in replay.events if isinstance(event, Called)]
     if not called:
-        yield Fault.NO_CALL, "it was asked for two calls and made none"
+        yield Wrong(fault=Fault.NO_CALL, why="it was asked for two calls and made none")
     for call in called:
         why = _find_call_fault(call)
         if why:
-            yield Fault.BAD_CALL, f"{call.name[:60]}({call.arguments[:200]}): {why}"
+            yield Wrong(fault=Fault.BAD_CALL, why=f"{call.name[:60]}({call.arguments[:200]}): {why}")
     for asked in replay.requests:
         yield from _judge_answer(asked)
     if replay.ended is not EndReason.DONE:
-        yield Fault.NO_END, replay.text[:200] or "the run did not end"
+        yield Wrong(fault=Fault.NO_END, why=replay.text[:200] or "the run did not end")
     yield from _judge_replay(replay, sent)
 
 
@@ -80,22 +80,25 @@ def _find_call_fault(call: Called) -> str:
     return ""
 
 
-def _judge_answer(asked: Asked) -> Iterator[tuple[Fault, str]]:
+def _judge_answer(asked: Asked) -> Iterator[Wrong]:
     where = f"answer {asked.number}"
     if asked.has_leaked:
-        yield Fault.LEAK, f"{where} has a tool call in its text: the server's tool parser does not fit the model"
+        yield Wrong(
+            fault=Fault.LEAK,
+            why=f"{where} has a call in its text: the server's tool parser does not fit",
+        )
     if asked.finish == Finish.LENGTH:
-        yield Fault.FINISH, f"{where} ended at its limit of tokens"
+        yield Wrong(fault=Fault.FINISH, why=f"{where} ended at its limit of tokens")
     elif not asked.calls and not asked.text.strip() and not asked.has_leaked:
-        yield Fault.EMPTY, f"{where} has neither a call nor a word"
+        yield Wrong(fault=Fault.EMPTY, why=f"{where} has neither a call nor a word")
 
 
-def _judge_replay(replay: Replay, sent: Sequence[Sent]) -> Iterator[tuple[Fault, str]]:
+def _judge_replay(replay: Replay, sent: Sequence[Sent]) -> Iterator[Wrong]:
     if replay.broken:
-        yield Fault.REPLAY, replay.broken
+        yield Wrong(fault=Fault.REPLAY, why=replay.broken)
     elif count_same(replay, sent) < max(len(sent), len(replay.requests)):
         why = next((asked.request.why for asked in replay.requests if asked.request.match is not Match.SAME), "")
-        yield Fault.REPLAY, why or "the bytes made from the rows are not those that were sent"
+        yield Wrong(fault=Fault.REPLAY, why=why or "the bytes made from the rows are not those that were sent")
 
 
 def count_same(replay: Replay, sent: Sequence[Sent]) -> int:

@@ -14,7 +14,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from bot.agent.exercise import UNCALLED
 from bot.agent.redaction import load_redactor
 from bot.agent.tools import TOOLS
 from bot.bootstrap.ci import spool_folder
@@ -31,7 +30,7 @@ from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Job
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce
-from bot.domain.selftest import SelfTest, ToolLine, find_percentile
+from bot.domain.selftest import UNCALLED, SelfTest, ToolLine, find_percentile
 from bot.engine.handlers import Handlers
 from bot.engine.tools import Tools
 from bot.errors import Reason, Refused
@@ -76,7 +75,7 @@ async def examine(settings: Settings, order: Order) -> SelfTest:
             if not await test.run(share, ground.handlers.equip) or model is None:
                 continue
             for _ in range(_count_runs(order.calls, number, len(names))):
-                await model.run(await test.renew(), ground.place, tally)
+                await model.run(test, ground.place, tally)
     return SelfTest(
         services=tuple(names),
         tools=tuple(_tell_tools(tally)),

@@ -9,7 +9,7 @@ from bot.agent.replay import replay_run
 from bot.agent.selftest_run import STEPS, TASK, Sent, TimedModel, count_same, judge_run
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import redact_step
-from bot.bootstrap.selftest_tools import Place, Tally
+from bot.bootstrap.selftest_tools import Place, ServiceTest, Tally
 from bot.bootstrap.worker import open_model
 from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.reasoning import Reasoning
@@ -48,8 +48,8 @@ class ModelTest:
         limited = replace(profile.limit(budget), steps=STEPS, seconds=min(budget.seconds, SECONDS))
         return cls(place=replace(place, extra=extra, reasoning_field=reasoning.field), profile=profile, budget=limited)
 
-    async def run(self, workshop: Workshop, place: Place, tally: Tally) -> None:
-        """Let the model work once. Where it does not answer, that is the failure, and what it did before is judged."""
+    async def run(self, test: ServiceTest, place: Place, tally: Tally) -> None:
+        """Let the model work once, with a service's tools. Where it does not answer, that is the failure."""
         name = f"selftest:{self.runs + 1}"
         rows, broken = list[Step](), ""
 
@@ -59,18 +59,18 @@ class ModelTest:
 
         sent: list[Sent] = []
         try:
+            workshop = await test.renew()
             async with open_model(self.place) as model:
                 sent = await self._work(model, name, workshop, store)
         except NightshiftError as error:
             broken = str(error)
         self.runs += 1
-        service = workshop.hands.job.service.name
         if broken:
-            self._fail(tally, service, Fault.SILENT, place.redact(broken)[:400])
+            self._fail(tally, test.service, Fault.SILENT, place.redact(broken)[:400])
             return
         replay = replay_run(name, rows)
-        for fault, why in judge_run(replay, sent):
-            self._fail(tally, service, fault, place.redact(why)[:400])
+        for wrong in judge_run(replay, sent):
+            self._fail(tally, test.service, wrong.fault, place.redact(wrong.why)[:400])
         cached = [asked.cached for asked in replay.requests]
         note = note_cache([asked.prompt for asked in replay.requests], cached)
         self.notes |= {note: None} if note else {}

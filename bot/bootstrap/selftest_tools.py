@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from time import monotonic
 from typing import Final
 
 from bot.agent.exercise import LIVE, Planned, plan_calls, take_turns
 from bot.agent.tools.toolbox import CUT, MAX_ANSWER, Toolbox
 from bot.domain.investigation import Job, Suspected
-from bot.domain.selftest import Failure, Fair, Fault, judge_answer
+from bot.domain.selftest import Failure, Fair, Fault, Wrong, judge_answer
 from bot.errors import NightshiftError
 from bot.ports.desk import Desk
 from bot.worker.drafting import Workshop
@@ -52,26 +53,30 @@ class ServiceTest:
         self._workshop: Workshop | None = None
         self._seen: dict[tuple[str, str], str] = {}
 
+    @property
+    def service(self) -> str:
+        return self._job.service.name
+
     async def run(self, calls: int, equip: Callable[[Job], Awaitable[Job]]) -> bool:
-        """Make so many calls. What cannot be opened is a failure of the repository, and nothing is called then."""
+        """Make so many calls. What cannot be opened is a failure of the repository, and nothing more is called then."""
         try:
             self._job = await equip(self._job)
-            workshop = await self.renew()
-            head = Suspected(head=workshop.hands.head, suspects=())
-            self._job = replace(self._job, done=(head,))  # the same commit in every turn
-            plan = await plan_calls(workshop.hands, has_metrics=self._place.has_metrics)
+            await self._take_turns(calls)
         except _BROKEN as error:
             self._fail(Planned(tool=REPOSITORY, arguments=""), Fault.ERROR, f"{type(error).__name__}: {error}")
             return False
-        before = 0
-        for number, (turn, planned) in enumerate(take_turns(plan)):
-            if number >= calls:
-                break
+        return True
+
+    async def _take_turns(self, calls: int) -> None:
+        workshop = await self.renew()
+        head = Suspected(head=workshop.hands.head, suspects=())
+        self._job = replace(self._job, done=(head,))  # the same commit in every turn
+        before, plan = 0, await plan_calls(workshop.hands, has_metrics=self._place.has_metrics)
+        for turn, planned in islice(take_turns(plan), calls):
             if turn != before:
                 await self.renew()
                 before = turn
             await self._try(planned)
-        return True
 
     async def renew(self) -> Workshop:
         """Open what the tools stand on anew; nothing of it was read."""
@@ -81,19 +86,25 @@ class ServiceTest:
 
     async def _try(self, planned: Planned) -> None:
         began = monotonic()
-        answer, broken = "", ""
+        answer = await self._ask(planned)
+        self._tally.times.setdefault(planned.tool, []).append((monotonic() - began) * 1000)
+        wrong = answer if isinstance(answer, Wrong) else self._judge(planned, answer)
+        if wrong is None and not planned.once:
+            wrong = await self._compare(planned, str(answer))
+        if wrong:
+            self._fail(planned, wrong.fault, wrong.why)
+
+    async def _ask(self, planned: Planned) -> str | Wrong:
+        """Return the answer, or how the tool broke."""
         try:
             async with asyncio.timeout(ONCE_SECONDS if planned.once else SECONDS):
-                answer = await self._call(planned)
+                return await self._call(planned)
         except TimeoutError:
-            broken = Fault.TIME_OUT.value
+            return Wrong(fault=Fault.TIME_OUT, why="it came to no end")
         except _BROKEN as error:
-            broken = f"{type(error).__name__}: {error}"
-        self._tally.times.setdefault(planned.tool, []).append((monotonic() - began) * 1000)
-        if broken:
-            fault = Fault.TIME_OUT if broken == Fault.TIME_OUT else Fault.ERROR
-            self._fail(planned, fault, broken)
-            return
+            return Wrong(fault=Fault.ERROR, why=f"{type(error).__name__}: {error}")
+
+    def _judge(self, planned: Planned, answer: str) -> Wrong | None:
         fair = Fair(
             limit=MAX_ANSWER,
             cut=CUT,
@@ -102,11 +113,7 @@ class ServiceTest:
             may_refuse=planned.may_refuse,
             tells_unread=planned.tool in LIVE,
         )
-        wrong = judge_answer(answer, fair)
-        if wrong:
-            self._fail(planned, *wrong)
-        elif not planned.once:
-            await self._compare(planned, answer)
+        return judge_answer(answer, fair)
 
     async def _call(self, planned: Planned) -> str:
         """Return the answer as the model would read it: redacted on both sides."""
@@ -115,23 +122,23 @@ class ServiceTest:
         result = await toolbox.call(planned.tool, planned.arguments, (), room=MAX_ANSWER)
         return self._place.redact(result.text)
 
-    async def _compare(self, planned: Planned, answer: str) -> None:
+    async def _compare(self, planned: Planned, answer: str) -> Wrong | None:
         """Hold an answer against the one before. Where its source lives, a third that is like the second excuses it."""
         key = (planned.tool, planned.arguments)
         before = self._seen.setdefault(key, answer)
         if before == answer:
-            return
+            return None
         self._seen[key] = answer
         if planned.tool in LIVE:
             await self.renew()
-            if await self._call(planned) == answer:
-                return
-        self._fail(planned, Fault.UNSTEADY, _find_difference(before, answer))
+            if await self._ask(planned) == answer:
+                return None
+        return Wrong(fault=Fault.UNSTEADY, why=_find_difference(before, answer))
 
     def _fail(self, planned: Planned, fault: Fault, why: str) -> None:
         said = self._place.redact(" ".join(why.split())[:400])
         arguments = self._place.redact(planned.arguments)
-        failure = Failure(service=self._job.service.name, tool=planned.tool, arguments=arguments, fault=fault, why=said)
+        failure = Failure(service=self.service, tool=planned.tool, arguments=arguments, fault=fault, why=said)
         self._tally.failures.append(failure)
 
 

@@ -11,6 +11,8 @@ from itertools import pairwise
 from math import ceil
 from typing import Final
 
+UNCALLED: Final = ("ask_user", "sub_agent", "todo")
+"""Tools that speak to people or to a model: a self-test does not call them."""
 REFUSALS: Final = ("Not done: ", "There is no tool ", "Nothing more may be read")
 UNANSWERED: Final = "no answer within"
 UNRUN: Final = "could not be run to its end"
@@ -51,6 +53,14 @@ class Fair:
     holds: str = ""
     may_refuse: bool = False
     tells_unread: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrong:
+    """What is wrong, and how that shows."""
+
+    fault: Fault
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,36 +118,38 @@ class SelfTest:
         return not self.failures
 
 
-def judge_answer(answer: str, fair: Fair) -> tuple[Fault, str] | None:
-    """Return what is wrong with an answer, and why, the worst first; None where it is fair."""
+def judge_answer(answer: str, fair: Fair) -> Wrong | None:
+    """Return what is wrong with an answer, the worst first; None where it is fair."""
     if any(secret in answer for secret in fair.secrets if len(secret) >= _LEAST_SECRET):
-        return Fault.SECRET, "one of the configured secrets stands in the answer"
+        return Wrong(fault=Fault.SECRET, why="one of the configured secrets stands in the answer")
     size = _judge_size(answer, fair)
     if size:
         return size
-    if answer.startswith(REFUSALS) or UNRUN in answer.split("\n", 1)[0]:
+    if answer.startswith((*REFUSALS, f"{fair.holds} {UNRUN}")):
         return _judge_refusal(answer, fair)
     unread = _UNREAD.search(answer) if fair.tells_unread and not fair.may_refuse else None
     if unread:
-        return Fault.ERROR, unread[0][:200]
+        return Wrong(fault=Fault.ERROR, why=unread[0][:200])
     if fair.holds and fair.holds not in answer:
-        return Fault.MISSING, f"{fair.holds[:120]!r} is not in: {_begin(answer)}"
+        return Wrong(fault=Fault.MISSING, why=f"{fair.holds[:120]!r} is not in: {_begin(answer)}")
     return None
 
 
-def _judge_size(answer: str, fair: Fair) -> tuple[Fault, str] | None:
+def _judge_size(answer: str, fair: Fair) -> Wrong | None:
     size = len(answer.encode("utf-8", "replace"))
     if size > fair.limit + len(fair.cut.encode()):
-        return Fault.TOO_LONG, f"{size:,} bytes; at most {fair.limit:,}"
+        return Wrong(fault=Fault.TOO_LONG, why=f"{size:,} bytes; at most {fair.limit:,}")
     if not answer.strip():
-        return Fault.EMPTY, "the answer is empty"
-    return None if answer.removesuffix(fair.cut).strip() else (Fault.CUT, "all of the answer was cut")
+        return Wrong(fault=Fault.EMPTY, why="the answer is empty")
+    if not answer.removesuffix(fair.cut).strip():
+        return Wrong(fault=Fault.CUT, why="all of the answer was cut")
+    return None
 
 
-def _judge_refusal(answer: str, fair: Fair) -> tuple[Fault, str] | None:
+def _judge_refusal(answer: str, fair: Fair) -> Wrong | None:
     if UNANSWERED in answer:
-        return Fault.TIME_OUT, _begin(answer)
-    return None if fair.may_refuse else (Fault.ERROR, _begin(answer))
+        return Wrong(fault=Fault.TIME_OUT, why=_begin(answer))
+    return None if fair.may_refuse else Wrong(fault=Fault.ERROR, why=_begin(answer))
 
 
 def _begin(answer: str) -> str:

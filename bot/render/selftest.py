@@ -5,13 +5,12 @@ from dataclasses import asdict
 from textwrap import wrap
 from typing import Any, Final
 
-from bot.domain.selftest import ModelLine, SelfTest, find_percentile
+from bot.domain.selftest import UNCALLED, ModelLine, SelfTest, find_percentile
 from bot.domain.unseen import make_harmless
 from bot.render.words import write_count, write_list
 
 JSON_VERSION: Final = 1
 COLUMNS: Final = 80
-UNCALLED: Final = "Not called: ask_user, todo (they speak to people), sub_agent (it needs a model)."
 _ROW: Final = "{:<20}{:>8}{:>10}{:>12}{:>12}"
 
 
@@ -22,7 +21,14 @@ def show_selftest(test: SelfTest) -> str:
         _ROW.format(each.tool, each.calls, each.failures, _time(each.p50, each.calls), _time(each.p95, each.calls))
         for each in test.tools
     ]
-    lines += ["", *_fold(UNCALLED), "", *_show_model(test), "", *_show_failures(test)]
+    lines += [
+        "",
+        *_fold(f"Not called: {write_list(UNCALLED)}. They speak to people, or to a model."),
+        "",
+        *_show_model(test),
+        "",
+        *_show_failures(test),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -101,7 +107,7 @@ def selftest_as_json(test: SelfTest) -> dict[str, Any]:
             }
             for each in test.tools
         ],
-        "not_called": ["ask_user", "sub_agent", "todo"],
+        "not_called": list(UNCALLED),
         "failures": [asdict(failure) for failure in test.failures],
         "has_model": test.has_model,
         "model": model,

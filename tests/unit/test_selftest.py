@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from bot.agent.exercise import UNCALLED, Planned, find_harmless_edit, plan_calls, take_turns
+from bot.agent.exercise import Planned, find_harmless_edit, plan_calls, take_turns
 from bot.agent.replay import replay_run
 from bot.agent.selftest_run import Sent, TimedModel, count_same, judge_run
 from bot.agent.sources import Sources
@@ -15,6 +15,7 @@ from bot.agent.tools.toolbox import CUT, MAX_ANSWER, Toolbox
 from bot.bootstrap.selftest import _count_runs
 from bot.bootstrap.selftest_options import tell_code
 from bot.domain.selftest import (
+    UNCALLED,
     Failure,
     Fair,
     Fault,
@@ -36,7 +37,7 @@ FAIR = Fair(limit=MAX_ANSWER, cut=CUT, secrets=(SECRET, "abc"))
 
 def fault_of(answer: str, fair: Fair = FAIR) -> Fault | None:
     wrong = judge_answer(answer, fair)
-    return wrong[0] if wrong else None
+    return wrong.fault if wrong else None
 
 
 class TestAnAnswer:
@@ -51,7 +52,6 @@ class TestAnAnswer:
             ("x" * (MAX_ANSWER + len(CUT.encode()) + 1), Fault.TOO_LONG),
             ("Not done: the server refused", Fault.ERROR),
             ("There is no tool 'lst'. Did you mean list?", Fault.ERROR),
-            ("tests could not be run to its end at aaaa (0.1 s)\n", Fault.ERROR),
             ("Not done: no answer within 30 s", Fault.TIME_OUT),
             (f"token={SECRET}", Fault.SECRET),
             (f"Not done: {SECRET} is wrong", Fault.SECRET),
@@ -68,6 +68,11 @@ class TestAnAnswer:
     def test_has_to_hold_what_was_asked_for(self):
         assert fault_of("No line matches.", Fair(limit=99, cut=CUT, holds="app.py:")) is Fault.MISSING
         assert fault_of("app.py:1: a", Fair(limit=99, cut=CUT, holds="app.py:")) is None
+
+    def test_of_a_check_that_was_not_run_fails_and_one_of_a_red_check_does_not(self):
+        fair = Fair(limit=999, cut=CUT, holds="tests")
+        assert fault_of("tests could not be run to its end at aaaa (0.1 s)\n", fair) is Fault.ERROR
+        assert fault_of("tests FAILS at aaaa (0.1 s)\nit could not be run to its end", fair) is None
 
     def test_fails_where_a_part_of_a_configured_source_could_not_be_read(self):
         told = "({app=shop} could not be read: 401)\n1 of 1 lines match\napp.log:1  ok"
@@ -172,7 +177,7 @@ async def judge(*script) -> list[Fault]:
     replay = replay_run("INC-1:1", world.rows)
     assert count_same(replay, timed.sent) == len(timed.sent)
     assert all(0 <= each.first <= each.whole for each in timed.sent)
-    return [fault for fault, _ in judge_run(replay, timed.sent)]
+    return [wrong.fault for wrong in judge_run(replay, timed.sent)]
 
 
 class TestARunOfTheModel:
@@ -203,10 +208,10 @@ class TestARunOfTheModel:
         changed = [*world.rows[:2], replace(row, body=row.body.replace("shop", "shed")), *world.rows[3:]]
         assert changed != world.rows
         replay = replay_run("INC-1:1", changed)
-        assert [fault for fault, _ in judge_run(replay, timed.sent)] == [Fault.REPLAY]
+        assert [wrong.fault for wrong in judge_run(replay, timed.sent)] == [Fault.REPLAY]
         assert count_same(replay, timed.sent) == 1
         other = [timed.sent[0], Sent(body=b"{}", first=0, whole=0), timed.sent[2]]
-        assert Fault.REPLAY in {fault for fault, _ in judge_run(replay_run("INC-1:1", world.rows), other)}
+        assert Fault.REPLAY in {wrong.fault for wrong in judge_run(replay_run("INC-1:1", world.rows), other)}
 
 
 # What is said ---------------------------------------------------------------------------------------------------------
