@@ -40,6 +40,7 @@ Config = Annotated[
     typer.Option("--config", "-c", help="The configuration file.", envvar="NIGHTSHIFT_CONFIG", show_default=False),
 ]
 DEFAULT_CONFIG = Path("nightshift.toml")
+_PASSED_ON: Final = {"ignore_unknown_options": True, "help_option_names": ["--no-such-help"]}
 connect.add_commands(connect_app, DEFAULT_CONFIG)
 
 
@@ -242,6 +243,14 @@ def doctor(config: Config = None, as_json: Annotated[bool, typer.Option("--json"
     sys.exit(0 if report.is_well else 1)
 
 
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
+def selftest(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Call every tool of the agent and the model as a run would, and say what fails without a word."""
+    from bot.bootstrap.selftest_options import selftest_main  # noqa: PLC0415 -- keeps --help fast
+
+    sys.exit(selftest_main(options or [], DEFAULT_CONFIG))
+
+
 @app.command()
 def backup(
     file: Annotated[Path, typer.Argument(help="Where to write it; the file must not exist.")], config: Config = None
@@ -290,9 +299,6 @@ def sandbox_run(
     if not command:
         _fail("give a command after --, for example: nightshift sandbox-run -- python3 -V", 2)
     sys.exit(run_in_sandbox(command, tree=tree, seconds=seconds))
-
-
-_PASSED_ON: Final = {"ignore_unknown_options": True, "help_option_names": ["--no-such-help"]}
 
 
 @app.command(context_settings=_PASSED_ON, add_help_option=False)

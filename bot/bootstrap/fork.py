@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bot.agent.fork import Asked, Fork, fork_run
 from bot.agent.loop import Head
 from bot.agent.profiles import make_head, recall_profile
+from bot.bootstrap.model_place import find_place
 from bot.bootstrap.named_files import read_named
 from bot.bootstrap.replay import ReplayReport, read_stored
 from bot.bootstrap.replay_text import StoredRun
@@ -18,7 +19,6 @@ from bot.domain.agent_profile import AgentProfile
 from bot.domain.letters import decode_text
 from bot.domain.transcript import Budget
 from bot.domain.unseen import make_harmless
-from bot.domain.wellformed import fault_of_web_address
 from bot.errors import Reason, Refused
 from bot.ports.model import Errand, ModelPlace
 from bot.render.words import write_line
@@ -40,7 +40,9 @@ class ForkOrder:
 def fork_stored(settings: Settings, name: str, order: ForkOrder, *, as_json: bool) -> ReplayReport:
     """Fork the run called `name`. Raises `Refused` where that cannot be, `Unavailable` where no model answers."""
     stored = read_stored(settings, name)
-    place = _find_place(settings, order)
+    place = find_place(settings, order.model_url)
+    if place is None:
+        raise Refused("No model is configured; name one with --model-url.", Reason.NOT_FOUND)
     prompt = decode_text(read_named(order.prompt, most=MAX_PROMPT)).strip() if order.prompt else None
     if not stored.steps:
         raise Refused(f"No model worked on {stored.run}, so there is nothing to fork.", Reason.NOT_FOUND)
@@ -54,22 +56,6 @@ def fork_stored(settings: Settings, name: str, order: ForkOrder, *, as_json: boo
 async def _ask(stored: StoredRun, step: int, place: ModelPlace, head: Head, budget: Budget) -> Fork:
     async with open_model(place, Errand(), lambda _tried: None) as model:
         return await fork_run(stored.steps, at=step, model=model, head=head, budget=budget)
-
-
-def _find_place(settings: Settings, order: ForkOrder) -> ModelPlace:
-    configured = settings.model_place()
-    if not order.model_url:
-        if configured is None:
-            raise Refused("No model is configured; name one with --model-url.", Reason.NOT_FOUND)
-        return configured
-    fault = fault_of_web_address(order.model_url)
-    if fault:
-        raise Refused(f"--model-url {fault}", Reason.BAD_INPUT)
-    if configured is None or order.model_url in configured.urls:
-        known = configured or ModelPlace(url="", name=settings.model.name)
-        return replace(known, url=order.model_url, others=(), second=None)
-    # the configured key is for the configured server alone
-    return replace(configured, url=order.model_url, api_key="", others=(), second=None)
 
 
 def _write(stored: StoredRun, fork: Fork) -> Iterator[str]:

@@ -24,6 +24,7 @@ from bot.bootstrap.memory import settle, share_one_heap
 from bot.bootstrap.metric_source import open_metrics
 from bot.bootstrap.model import make_model_phases
 from bot.bootstrap.platforms import LOCAL, Platforms, make_platforms
+from bot.bootstrap.repositories import open_git
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
 from bot.bootstrap.state import State, open_state
 from bot.bootstrap.stopping import ignore_signals, listen_for_stop
@@ -65,8 +66,6 @@ from bot.worker.client import WorkerClient
 from bot.worker.messages import Answer, StepTaken
 from connectors.alerts import alertmanager
 from connectors.hooks import signed
-from connectors.workspaces.git import Git
-from connectors.workspaces.git import Settings as GitSettings
 
 log = structlog.get_logger(__name__)
 STOP_SECONDS = 5
@@ -114,11 +113,6 @@ def _sources(settings: Settings) -> dict[str, AlertSource]:
     sender = settings.sender("alertmanager")
     own = alertmanager.Settings(token=sender.token, username=sender.username, password=sender.password)
     return {"alertmanager": alertmanager.Source(own)}
-
-
-def _git(settings: Settings) -> Git:
-    tokens = {host: token.get_secret_value() for host, token in settings.git.tokens.items()}
-    return Git(GitSettings(tokens=tokens, proxy=settings.git.proxy, ca_file=settings.git.ca_file))
 
 
 def _worker(settings: Settings, redactor: Redactor, stack: contextlib.AsyncExitStack) -> WorkerClient:
@@ -274,7 +268,7 @@ def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
         open_log=make_opener(core.settings),
         metrics=open_metrics(core.settings),
         ci_reader=worker if isinstance(worker, CIReader) else None,
-        workspaces=_git(core.settings),
+        workspaces=open_git(core.settings),
         ci=platforms.ci,
         forges=platforms.forges,
         folder=core.settings.server.state_dir.absolute(),

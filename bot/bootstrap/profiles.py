@@ -7,10 +7,10 @@ from typing import Final
 
 from bot.agent.profiles import known_names
 from bot.bootstrap.model_profiles import find_reasoning
-from bot.domain.agent_profile import AgentProfile, Mode, name_nearest, read_profile
+from bot.domain.agent_profile import AgentProfile, Known, Mode, name_nearest, read_profile
 from bot.domain.playbook import Playbook
 from bot.domain.reasoning import Reasoning
-from bot.errors import ConfigError, Problem, Refused
+from bot.errors import ConfigError, Problem, Reason, Refused
 from bot.settings import Settings
 
 FOLDER: Final = "agents"
@@ -24,17 +24,39 @@ def load_profiles(folders: Sequence[Path], approvers: Collection[str]) -> Mappin
     known, problems = known_names(sorted(approvers)), list[Problem]()
     found: dict[str, AgentProfile] = {}
     for path in paths:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(Problem(where=str(path), what=f"cannot be read: {type(error).__name__}"))
-            continue
-        profile, faults = read_profile(path.stem, text, known)
-        problems += [Problem(where=str(path), what=fault) for fault in faults]
+        profile, wrong = _read_file(path, known)
+        problems += wrong
         if profile is not None:
             found[profile.name] = profile
     if problems:
         raise ConfigError(problems)
+    return found
+
+
+def _read_file(path: Path, known: Known) -> tuple[AgentProfile | None, Sequence[Problem]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return None, [Problem(where=str(path), what=f"cannot be read: {type(error).__name__}")]
+    profile, faults = read_profile(path.stem, text, known)
+    return profile, [Problem(where=str(path), what=fault) for fault in faults]
+
+
+def find_profile(named: str, folders: Sequence[Path], approvers: Collection[str]) -> AgentProfile:
+    """Return the profile that somebody names, or whose file (`*.toml`) they name. Raises `ConfigError` with all that is
+    wrong with it, `Refused` where there is none, or it is for questions."""
+    if named.endswith(".toml"):
+        found, problems = _read_file(Path(named), known_names(sorted(approvers)))
+        if problems:
+            raise ConfigError(list(problems))
+    else:
+        profiles = load_profiles(folders, approvers)
+        found = profiles.get(named)
+        if found is None:
+            raise Refused(f"There is no profile {name_nearest(named, sorted(profiles))}", Reason.NOT_FOUND)
+    assert found is not None
+    if found.mode is Mode.QUESTION:
+        raise Refused(f'The profile "{found.name}" is for questions; there is none here.', Reason.BAD_INPUT)
     return found
 
 

@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine as Database
@@ -70,6 +71,17 @@ def read_store(settings: Settings) -> Iterator[SqlStore]:
     """Open the store for reading, whether Nightshift runs or not. Raises `Refused` where there is none."""
     engine = open_for_reading(settings)
     try:
+        yield SqlStore(engine, SystemClock(), _NoPhases)
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def open_empty_store(folder: Path) -> Iterator[SqlStore]:
+    """Make a store of its own, for a command that leaves nothing behind: no phase and no effect follows from it."""
+    engine = open_engine(f"sqlite:///{folder / STORE_FILE}")
+    try:
+        migrate(engine)
         yield SqlStore(engine, SystemClock(), _NoPhases)
     finally:
         engine.dispose()

@@ -59,7 +59,8 @@ _STAGES: Final = ("collect", "suspect", "confirm", "draft", "verify")
 class Case:
     """What somebody has in hand. `run` is the check that is red, `suite` what must stay green, `good` a commit that
     was well, `setup` the command that fills a toolchain, `prometheus` a server of metrics, `config` the bot's
-    configuration; each may be empty. With `use_model` the model that is named drafts where nothing else holds."""
+    configuration, `model_url` a model's server, `profile` how it works; each may be empty. With `use_model` the model
+    that is named drafts where nothing else holds."""
 
     repository: Path
     logs: tuple[Path, ...]
@@ -70,6 +71,8 @@ class Case:
     good: str = ""
     prometheus: str = ""
     config: Path | None = None
+    model_url: str = ""
+    profile: str = ""
     commits: int = 250
     seconds: int = 300
     as_json: bool = False
@@ -123,7 +126,7 @@ async def _look_into(case: Case, last: Stage) -> Report:
     alert = _read_alert(case.alert) if case.alert else None
     commands = _read_commands(case)
     named = load_settings(case.config) if case.config else None
-    model = find_model(named) if case.use_model else None
+    model = find_model(named, url=case.model_url, profile=case.profile) if case.use_model else None
     answer: ModelAnswer | None = None
     seconds: dict[str, float] = {}
     results: list[StageResult] = []

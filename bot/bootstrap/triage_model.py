@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bot.agent.transcript import fold
+from bot.bootstrap.model_place import find_place
+from bot.bootstrap.profiles import find_efforts, find_profile
 from bot.bootstrap.worker import open_model
+from bot.domain.agent_profile import AgentProfile
 from bot.domain.investigation import Drafted, Job
+from bot.domain.reasoning import Reasoning
 from bot.domain.transcript import Budget, Conclusion, EndReason, Step
-from bot.errors import NightshiftError
+from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.desk import Ask
 from bot.ports.drafter import ModelJob
 from bot.ports.model import ModelPlace
@@ -25,34 +29,50 @@ _URL: Final = f"{ENV_PREFIX}MODEL_URL"
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Where the model answers, and what one run of it may use."""
+    """Where the model answers, what one run of it may use, and how it works."""
 
     place: ModelPlace
     budget: Budget
+    profile: AgentProfile = field(default_factory=AgentProfile)
 
     @property
     def secrets(self) -> Sequence[str]:
         return [self.place.api_key] if self.place.api_key else []
 
 
-def find_model(named: Settings | None = None) -> Model | None:
-    """Return the model that the environment or a configuration names, None where none does. Raises `ConfigError`."""
-    if named is None and not os.environ.get(_URL, "").strip():
+def find_model(named: Settings | None = None, *, url: str = "", profile: str = "") -> Model | None:
+    """Return the model that an option, the environment or a configuration names, None where none does.
+
+    Raises `ConfigError`, and `Refused` where the options name nothing that could be used.
+    """
+    if named is None and not url and not os.environ.get(_URL, "").strip():
+        if profile:
+            raise Refused("--profile is for a model; name one with --model-url.", Reason.BAD_INPUT)
         return None
     settings = named or load_settings(None)
-    place = settings.model_place()
-    return Model(place=place, budget=settings.model_budget()) if place else None
+    place = find_place(settings, url)
+    if place is None:
+        return None
+    if not profile:
+        return Model(place=place, budget=settings.model_budget())
+    chosen = find_profile(profile, settings.playbook_dirs, settings.approval_policy().approvers)
+    asked = settings.model_copy(update={"model_url": place.url})
+    reasoning = find_efforts(asked, {chosen.name: chosen}).get(chosen.name, Reasoning())
+    extra = reasoning.add_to(place.extra, chosen.effort)
+    return Model(
+        place=replace(place, extra=extra, reasoning_field=reasoning.field),
+        budget=settings.model_budget(),
+        profile=chosen,
+    )
 
 
 async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float, ask: Ask) -> ModelAnswer:
     """Let the model draft for so many seconds at most, on what the stages found. Says in words where it could not."""
     if seconds < LEAST_SECONDS:
         return ModelAnswer(fault="no time was left to ask the model")
-    budget = replace(
-        model.budget,
-        seconds=min(model.budget.seconds, seconds),
-        answer_seconds=min(model.budget.answer_seconds, seconds),
-    )
+    limits = model.profile.limit(model.budget)
+    most = {"seconds": min(limits.seconds, seconds), "answer_seconds": min(limits.answer_seconds, seconds)}
+    profile = replace(model.profile, limits={**model.profile.limits, **most})
     rows: list[Step] = []
 
     async def store(step: Step) -> Step:
@@ -62,7 +82,7 @@ async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float, ask
     drafting = ModelDrafting(tools=tools, open_model=open_model)
     fault = ""
     try:
-        model_job = ModelJob(job=job, place=model.place, budget=budget)
+        model_job = ModelJob(job=job, place=model.place, budget=model.budget, profile=profile)
         await drafting.draft(model_job, store, ask=ask, on_try=lambda _tried: None)
     except NightshiftError as error:
         fault = f"the model could not be asked: {tools.clean(str(error), 300)}"

@@ -33,6 +33,10 @@ def triage_main(arguments: Sequence[str]) -> int:
         metavar="FILE",
         help="the bot's: names the model, the Prometheus and the service's queries (else only variables do)",
     )
+    parser.add_argument("--model-url", default="", metavar="URL", help="a model's server, asked where no patch holds")
+    parser.add_argument(
+        "--profile", default="", metavar="NAME|FILE", help="how the model works: an agent's profile, or a TOML file"
+    )
     parser.add_argument("--seconds", type=within(*SECONDS), default=300, metavar="N", help="time for all of it")
     parser.add_argument(
         "--no-model",

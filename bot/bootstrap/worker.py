@@ -45,9 +45,10 @@ async def _prepare(service: Service, folder: Path) -> Path | None:
     return await prepare_toolchain(service.setup, folder / TOOLCHAINS, service.name)
 
 
-async def _serve(descriptor: int) -> None:
+async def make_tools() -> Tools:
+    """Return what the worker works with: real tools, and a redactor that knows no secret of this installation."""
     redactor = load_redactor([], os.urandom(32))
-    tools = Tools(
+    return Tools(
         log_source=open_file,
         workspaces=Git(),
         sandbox=await choose_sandbox(),
@@ -55,6 +56,10 @@ async def _serve(descriptor: int) -> None:
         redact_lines=redactor.redact_lines,
         prepare_toolchain=_prepare,
     )
+
+
+async def _serve(descriptor: int) -> None:
+    tools = await make_tools()
     with socket.socket(fileno=descriptor) as channel:
         channel.setblocking(False)
         drafting = ModelDrafting(tools=tools, open_model=open_model)

@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
+from bot.bootstrap.triage_model import find_model
 from bot.bootstrap.triage_options import triage_main
+from bot.errors import NightshiftError
+from bot.settings import Settings
 from tests.model_server import Raw, Say, serve_model
 from tests.unit.test_mend import Repository
 
@@ -77,3 +81,56 @@ async def test_a_model_that_refuses_leaves_the_result_without_it(shop, capsys, m
     assert code == 3
     assert said["model"]["fault"].startswith("the model could not be asked: ")
     assert said["patch"] is None
+
+
+SAYS = 'mode = "triage"\nprompt = "Say WHY in German."\n\n[limits]\nsteps = 7\n'
+
+
+async def test_an_option_names_the_model_and_the_profile_that_it_works_by(shop, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("NIGHTSHIFT_MODEL_URL", raising=False)
+    profile = tmp_path / "german.toml"
+    profile.write_text(SAYS)
+    async with serve_model([Say(text="Der Satz fehlt.")]) as server:
+        code, said = await triage(shop, capsys, "--model-url", server.url, "--profile", str(profile))
+        request = json.loads(server.seen[0])
+    assert (code, said["model"]["said"], said["patch"]) == (3, "Der Satz fehlt.", None)
+    assert "Say WHY in German." in request["messages"][0]["content"]
+    assert "propose_patch" not in {tool["function"]["name"] for tool in request["tools"]}
+
+
+class TestTheProfile:
+    def test_is_named_as_in_a_playbook(self):
+        model = find_model(url="http://gpu:30000", profile="triage")
+        assert (model.place.url, model.profile.name, model.profile.mode.value) == (
+            "http://gpu:30000",
+            "triage",
+            "triage",
+        )
+
+    def test_sets_limits_and_how_long_the_model_thinks(self, tmp_path):
+        settings = Settings(model={"profile": "mistral-medium-3.5"})
+        file = tmp_path / "short.toml"
+        file.write_text('mode = "patch"\neffort = "high"\n[limits]\nsteps = 7\n')
+        model = find_model(settings, url="http://gpu:30000", profile=str(file))
+        assert (model.profile.limit(model.budget).steps, "reasoning_effort" in model.place.extra) == (7, True)
+
+    @pytest.mark.parametrize(
+        ("named", "url", "why"),
+        [
+            ("patsh", "http://gpu:30000", 'no profile "patsh"; did you mean "patch"'),
+            ("question", "http://gpu:30000", "is for questions"),
+            ("gone.toml", "http://gpu:30000", "gone.toml"),
+            ("patch", "gpu", "--model-url"),
+            ("patch", "", "name one with --model-url"),
+        ],
+    )
+    def test_that_cannot_be_used_is_refused(self, named, url, why, monkeypatch):
+        monkeypatch.delenv("NIGHTSHIFT_MODEL_URL", raising=False)
+        with pytest.raises(NightshiftError, match=re.escape(why)):
+            find_model(url=url, profile=named)
+
+    def test_gives_the_configured_key_to_the_configured_server_alone(self, monkeypatch):
+        monkeypatch.setenv("NIGHTSHIFT_MODEL_URL", "http://own:30000")
+        monkeypatch.setenv("NIGHTSHIFT_MODEL_API_KEY", KEY)
+        assert find_model().place.api_key == KEY
+        assert find_model(url="http://other:30000").place.api_key == ""

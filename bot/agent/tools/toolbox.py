@@ -14,6 +14,8 @@ from bot.domain.transcript import Proposal
 from bot.errors import LimitReached, Refused, Rejected, Unavailable
 
 MAX_ANSWER: Final = 14_000
+CUT: Final = "\n… cut here; ask for less"
+"""What stands behind an answer that was longer than it may be."""
 
 
 class Toolbox:
@@ -59,4 +61,4 @@ class Toolbox:
         """Clean once more whatever a tool put together, and bound it."""
         safe = defuse(self._hands.clean(text))
         raw = safe.encode("utf-8", "replace")
-        return safe if len(raw) <= limit else raw[:limit].decode("utf-8", "ignore") + "\n… cut here; ask for less"
+        return safe if len(raw) <= limit else raw[:limit].decode("utf-8", "ignore") + CUT
