@@ -1,0 +1,121 @@
+"""Images that people post in a chat: named by its connector, fetched from the service itself and from nowhere else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from bot.domain.chat import Said
+from bot.domain.image import MAX_BYTES, Attachment
+from bot.errors import Reason, Rejected, Unavailable
+from bot.ports.chat import ImageSource
+from connectors.chat.fetching import Way, fetch, origin_of
+from connectors.chat.slack import Connector as Slack
+from tests.contract.chat_suite import RecordingInbox, card
+from tests.contract.test_chat_slack import ANA, PLACE, SlackRig, settings
+from tests.images import PNG
+from tests.slack_server import CHAT, SlackServer
+
+
+@pytest.fixture
+async def far() -> AsyncIterator[str]:
+    """Return the address of a server of files."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        name = request.path.strip("/")
+        if name == "elsewhere":
+            return web.Response(status=302, headers={"Location": "/small"})
+        if name == "slow":
+            await asyncio.sleep(5)
+        return web.Response(body=b"x" * MAX_BYTES * 2 if name == "large" else PNG, status=503 if name == "ill" else 200)
+
+    app = web.Application()
+    app.router.add_get("/{name}", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+async def test_a_file_is_read_to_its_end_or_to_the_limit(far: str) -> None:
+    way = Way(service="X", origins={far})
+    assert await fetch(f"{far}/small", way) == PNG
+    assert len(await fetch(f"{far}/large", way)) == MAX_BYTES + 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd",
+        "{far}0/small",
+        "http://user@{host}/small",
+        "https://{host}/small",
+        "http://{host}\\@evil.example/small",
+        "//{host}/small",
+        "",
+    ],
+)
+async def test_no_other_address_is_asked(far: str, url: str) -> None:
+    address = url.format(far=far, host=far.removeprefix("http://"))
+    with pytest.raises(Rejected) as refusal:
+        await fetch(address, Way(service="X", origins={far}))
+    assert refusal.value.reason is Reason.NOT_ALLOWED
+
+
+async def test_nobody_is_followed_and_faults_have_names(far: str) -> None:
+    way = Way(service="X", origins={far}, seconds=0.2)
+    with pytest.raises(Rejected, match="answered 302"):
+        await fetch(f"{far}/elsewhere", way)
+    with pytest.raises(Unavailable, match="answered 503"):
+        await fetch(f"{far}/ill", way)
+    with pytest.raises(Unavailable, match="in time"):
+        await fetch(f"{far}/slow", way)
+    gone = "http://127.0.0.1:1"
+    with pytest.raises(Unavailable, match="cannot be fetched"):
+        await fetch(f"{gone}/small", Way(service="X", origins={gone}))
+
+
+def test_an_origin_is_scheme_host_and_port() -> None:
+    assert origin_of("https://Files.example/a?b#c") == "https://files.example"
+    assert origin_of("http://127.0.0.1:8080/a") == "http://127.0.0.1:8080"
+    assert {origin_of(url) for url in ("ftp://a/b", "https://a@b/c", "https://a:x/", "https:///a", "//a/b")} == {""}
+
+
+# Slack ----------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+async def slack() -> AsyncIterator[tuple[SlackServer, Slack]]:
+    world = SlackServer()
+    async with TestServer(world.app()) as server:
+        world.url = str(server.make_url("")).rstrip("/")
+        world.posted["F1"] = (f"{world.url}/files/F1", PNG)
+        yield world, Slack(settings(world.url), PLACE)
+    assert world.violations == []
+
+
+async def test_slack_names_a_screenshot_in_a_thread(slack: tuple[SlackServer, Slack]) -> None:
+    world, connector = slack
+    inbox, rig = RecordingInbox(), SlackRig(world, connector)
+    listening = asyncio.create_task(connector.run(inbox))
+    ref = await connector.post(CHAT, card(), "k", None)
+    files = [{"id": "F1", "name": "cpu\u202e.png", "mimetype": "image/png", "size": len(PNG)}, "?", {"size": "x"}]
+    about = {"type": "message", "subtype": "file_share", "channel": CHAT, "user": ANA, "ts": "2.0"}
+    await rig.happen({**about, "thread_ts": ref, "text": "<@UBOT>", "files": files})
+    (said,) = await inbox.wait(1)
+    listening.cancel()
+    await asyncio.wait({listening})
+    assert isinstance(said, Said)
+    assert said.attachments[0] == Attachment(name="cpu<U+202E>.png", media_type="image/png", size=len(PNG), ref="F1")
+    assert (said.text, said.is_addressed, len(said.attachments)) == ("", True, 2)
+
+
+async def test_slack_s_files_are_fetched_with_the_token_from_slack_alone(slack: tuple[SlackServer, Slack]) -> None:
+    world, connector = slack
+    assert isinstance(connector, ImageSource)
+    assert await connector.fetch_image("F1") == PNG
+    world.posted["F2"] = ("http://169.254.169.254/secrets", PNG)
+    with pytest.raises(Rejected, match="lies elsewhere"):
+        await connector.fetch_image("F2")
+    world.fault = (200, {}, {"ok": False, "error": "missing_scope"})
+    with pytest.raises(Rejected, match="missing_scope"):
+        await connector.fetch_image("F1")
