@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bot.domain.image import MAX_BYTES
+from bot.domain.image import MAX_BYTES, Attachment
+from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected, Unavailable
 
 
@@ -20,8 +21,18 @@ class Way:
     origins: Collection[str]
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxy: str | None = None
-    trust: ssl.SSLContext | None = None
+    ca_file: str = ""
     seconds: float = 10.0
+
+
+def describe(name: object, media_type: object, size: object, ref: object) -> Attachment:
+    """Return what a service says of a file, whatever it sent."""
+    return Attachment(
+        name=make_harmless(str(name or "file")).replace("\n", " ")[:80],
+        media_type=str(media_type or "").partition(";")[0].strip().lower()[:80],
+        size=size if isinstance(size, int) else 0,
+        ref=str(ref or "")[:1_000],
+    )
 
 
 def origin_of(url: str) -> str:
@@ -41,13 +52,20 @@ async def fetch(url: str, way: Way) -> bytes:
     if not url.isprintable() or "\\" in url or origin_of(url) not in way.origins:
         raise Rejected(f"{way.service} names a file that lies elsewhere; it is not fetched.", Reason.NOT_ALLOWED)
     try:
-        async with asyncio.timeout(way.seconds), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(way.seconds), aiohttp.ClientSession(trust_env=True) as session:
             return await _get(session, _rebuild(url), way)
     except TimeoutError as error:
         raise Unavailable(f"{way.service} did not send the file in time.", Reason.TIMEOUT) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         text = f"{way.service}'s file cannot be fetched: {type(error).__name__}."
         raise Unavailable(text, Reason.UNREACHABLE) from error
+
+
+def _trust(ca_file: str) -> ssl.SSLContext | bool:
+    try:
+        return ssl.create_default_context(cafile=ca_file) if ca_file else True
+    except (OSError, ssl.SSLError) as error:
+        raise Rejected(f"the CA file {ca_file} cannot be used", Reason.BAD_INPUT) from error
 
 
 def _rebuild(url: str) -> str:
@@ -61,7 +79,7 @@ async def _get(session: aiohttp.ClientSession, url: str, way: Way) -> bytes:
         url,
         headers=way.headers,
         proxy=way.proxy,
-        ssl=way.trust or True,
+        ssl=_trust(way.ca_file),
         allow_redirects=False,
     )
     async with asked as answer:

@@ -11,6 +11,10 @@ from bot.domain.chat import Said
 from bot.domain.image import MAX_BYTES, Attachment
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ImageSource
+from connectors.chat.discord import Connector as Discord
+from connectors.chat.discord import Settings as DiscordSettings
+from connectors.chat.discord.payloads import Written
+from connectors.chat.discord.reading import Place, Reader
 from connectors.chat.fetching import Way, fetch, origin_of
 from connectors.chat.slack import Connector as Slack
 from tests.contract.chat_suite import RecordingInbox, card
@@ -119,3 +123,30 @@ async def test_slack_s_files_are_fetched_with_the_token_from_slack_alone(slack: 
     world.fault = (200, {}, {"ok": False, "error": "missing_scope"})
     with pytest.raises(Rejected, match="missing_scope"):
         await connector.fetch_image("F1")
+
+
+# Discord --------------------------------------------------------------------------------------------------------------
+def test_discord_names_what_was_posted_with_a_mention() -> None:
+    posted = {"filename": "cpu.png", "content_type": "image/png", "size": 9, "url": "https://cdn.discordapp.com/a?ex=1"}
+    written = {"id": "1", "channel_id": "500", "author": {"id": "7"}, "timestamp": "2026-11-28T06:00:00+00:00"}
+    reader = Reader(channel="discord", allowed=frozenset({500}), me="42")
+    place = Place(channel=600, parent=500, incident="INC-7")
+    heard = reader.read_words(
+        Written.model_validate({**written, "content": "<@42>", "mentions": [{"id": "42"}], "attachments": [posted]}),
+        place,
+    )
+    assert heard is not None
+    assert isinstance(heard.event, Said)
+    (shown,) = heard.event.attachments
+    assert (shown.name, shown.media_type, shown.size, shown.ref) == ("cpu.png", "image/png", 9, posted["url"])
+    assert reader.read_words(Written.model_validate({**written, "attachments": [posted]}), place) is None
+
+
+async def test_discord_s_files_are_fetched_from_its_files_alone(far: str) -> None:
+    token = f"{'M' * 24}.{'g' * 6}.{'A' * 38}"
+    connector = Discord(DiscordSettings.model_validate({"token": token, "chat": 500, "cdn_url": far}), PLACE)
+    assert isinstance(connector, ImageSource)
+    assert await connector.fetch_image(f"{far}/small?ex=1&is=2&hm=3") == PNG
+    for url in ("https://cdn.discordapp.com.evil.example/small", "http://127.0.0.1:1/small"):
+        with pytest.raises(Rejected, match="lies elsewhere"):
+            await connector.fetch_image(url)

@@ -6,8 +6,7 @@ from urllib.parse import urlsplit
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.image import Attachment
-from bot.domain.unseen import make_harmless
-from connectors.chat.fetching import Way, fetch, origin_of
+from connectors.chat.fetching import Way, describe, fetch, origin_of
 from connectors.chat.slack.api import named_faults
 from connectors.chat.slack.settings import Settings
 
@@ -19,13 +18,7 @@ def read_files(event: dict[str, Any]) -> tuple[Attachment, ...]:
     files = event.get("files")
     found = [one for one in files if isinstance(one, dict)] if isinstance(files, list) else []
     return tuple(
-        Attachment(
-            name=make_harmless(str(one.get("name") or "file")).replace("\n", " ")[:80],
-            media_type=str(one.get("mimetype", ""))[:80],
-            size=one["size"] if isinstance(one.get("size"), int) else 0,
-            ref=str(one.get("id", ""))[:40],
-        )
-        for one in found[:_MOST]
+        describe(one.get("name"), one.get("mimetype"), one.get("size"), one.get("id")) for one in found[:_MOST]
     )
 
 
@@ -42,7 +35,7 @@ async def fetch_file(client: AsyncWebClient, settings: Settings, ref: str) -> by
         origins={origin_of(settings.url), beside},
         headers={"Authorization": f"Bearer {settings.bot_token.get_secret_value()}"},
         proxy=client.proxy,
-        trust=client.ssl,
+        ca_file=settings.ca_file,
         seconds=settings.answer_seconds,
     )
     return await fetch(url, way)
