@@ -17,10 +17,14 @@ from connectors.chat.discord.payloads import Written
 from connectors.chat.discord.reading import Place, Reader
 from connectors.chat.fetching import Way, fetch, origin_of
 from connectors.chat.slack import Connector as Slack
+from connectors.chat.telegram import Connector as Telegram
+from connectors.chat.telegram import Settings as TelegramSettings
 from tests.contract.chat_suite import RecordingInbox, card
 from tests.contract.test_chat_slack import ANA, PLACE, SlackRig, settings
 from tests.images import PNG
 from tests.slack_server import CHAT, SlackServer
+from tests.telegram_server import CHAT as GROUP
+from tests.telegram_server import TOKEN, TelegramServer
 
 
 @pytest.fixture
@@ -150,3 +154,49 @@ async def test_discord_s_files_are_fetched_from_its_files_alone(far: str) -> Non
     for url in ("https://cdn.discordapp.com.evil.example/small", "http://127.0.0.1:1/small"):
         with pytest.raises(Rejected, match="lies elsewhere"):
             await connector.fetch_image(url)
+
+
+# Telegram -------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+async def telegram() -> AsyncIterator[tuple[TelegramServer, Telegram]]:
+    world = TelegramServer()
+    async with TestServer(world.app()) as server:
+        given = {"token": TOKEN, "chat": GROUP, "url": str(server.make_url("")).rstrip("/"), "poll_seconds": 1}
+        connector = Telegram(TelegramSettings.model_validate(given), PLACE)
+        yield world, connector
+        await connector.close()
+    assert world.violations == []
+
+
+async def test_telegram_names_pictures_and_files_that_answer_the_bot(
+    telegram: tuple[TelegramServer, Telegram],
+) -> None:
+    world, connector = telegram
+    inbox = RecordingInbox()
+    ref = await connector.post(str(GROUP), card(), "k", None)
+    listening = asyncio.create_task(connector.run(inbox))
+    under = world.messages[int(ref.partition("m")[2])]
+    sizes = [{"file_id": f"P{n}", "file_unique_id": f"u{n}", "width": n, "height": n, "file_size": n} for n in (1, 2)]
+    await world.say("", under=under, photo=sizes, caption="@nobody what is this?")
+    await world.say("", photo=sizes)
+    file = {"file_id": "D1", "file_unique_id": "u", "file_name": "a.webp", "mime_type": "image/webp", "file_size": 3}
+    await world.say("", under=under, document=file)
+    first, second = await inbox.wait(2)
+    listening.cancel()
+    await asyncio.wait({listening})
+    assert isinstance(first, Said)
+    assert isinstance(second, Said)
+    assert first.attachments == (Attachment(name="photo.jpg", media_type="image/jpeg", size=2, ref="P2"),)
+    assert (first.text, first.incident) == ("@nobody what is this?", "INC-7")
+    assert second.attachments == (Attachment(name="a.webp", media_type="image/webp", size=3, ref="D1"),)
+    assert (second.text, second.incident) == ("", "INC-7")
+
+
+async def test_telegram_s_files_are_fetched_from_telegram_alone(telegram: tuple[TelegramServer, Telegram]) -> None:
+    world, connector = telegram
+    assert isinstance(connector, ImageSource)
+    world.posted = {"P1": ("photos/file_1.jpg", PNG), "P2": ("/etc/hostname", PNG), "P3": ("../../secret", PNG)}
+    assert await connector.fetch_image("P1") == PNG
+    for ref in ("P2", "P3"):
+        with pytest.raises(Rejected):
+            await connector.fetch_image(ref)
