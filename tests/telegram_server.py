@@ -96,7 +96,7 @@ class TelegramServer:
         return app
 
     async def _download(self, request: web.Request) -> web.Response:
-        found = {path: data for path, data in self.posted.values()}.get(request.match_info["path"])
+        found = dict(self.posted.values()).get(request.match_info["path"])
         is_known = request.match_info["token"] == TOKEN and found is not None
         return web.Response(body=found) if is_known else web.Response(status=404)
 

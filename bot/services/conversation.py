@@ -175,6 +175,8 @@ def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
         return ""
     if _is_for_the_model(work, said, person):
         return _tell_model(work, said, person, rules)
+    if said.incident is None and not words:
+        raise Refused("Which incident is this about? Post it in answer to a message of its.", Reason.BAD_INPUT)
     if said.incident is None or said.text.strip().startswith("/"):
         raise Refused(f'"{said.text.strip()[:60]}" is not a command.\n{HELP}', Reason.BAD_INPUT)
     showing = choose_images(work, said, person, "", sees=rules.profile(Mode.QUESTION.value).name in rules.seeing)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
@@ -19,12 +20,16 @@ from connectors.chat.fetching import Way, fetch, origin_of
 from connectors.chat.slack import Connector as Slack
 from connectors.chat.telegram import Connector as Telegram
 from connectors.chat.telegram import Settings as TelegramSettings
+from connectors.chat.whatsapp import Connector as WhatsApp
+from connectors.chat.whatsapp.reading import Typed, read
 from tests.contract.chat_suite import RecordingInbox, card
 from tests.contract.test_chat_slack import ANA, PLACE, SlackRig, settings
+from tests.contract.test_chat_whatsapp import settings as whatsapp_settings
 from tests.images import PNG
 from tests.slack_server import CHAT, SlackServer
 from tests.telegram_server import CHAT as GROUP
 from tests.telegram_server import TOKEN, TelegramServer
+from tests.whatsapp_server import WhatsAppServer
 
 
 @pytest.fixture
@@ -200,3 +205,30 @@ async def test_telegram_s_files_are_fetched_from_telegram_alone(telegram: tuple[
     for ref in ("P2", "P3"):
         with pytest.raises(Rejected):
             await connector.fetch_image(ref)
+
+
+# WhatsApp -------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["image", "document"])
+def test_whatsapp_names_pictures_and_files(kind: str) -> None:
+    held = {"id": "M1", "mime_type": "image/png; codecs=x", "caption": "and this?"}
+    now = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
+    message = {"from": "15550001", "id": "wamid.1", "timestamp": str(int(now.timestamp())), "type": kind, kind: held}
+    value = {"metadata": {"phone_number_id": "1"}, "messages": [message]}
+    (typed,) = read({"entry": [{"changes": [{"field": "messages", "value": value}]}]}, "1", now)
+    assert isinstance(typed, Typed)
+    assert typed.files == (Attachment(name=kind, media_type="image/png", ref="M1"),)
+    assert typed.text == "and this?"
+
+
+async def test_whatsapp_s_files_are_fetched_with_the_token_from_whatsapp_alone() -> None:
+    world = WhatsAppServer()
+    async with TestServer(world.app()) as server:
+        connector = WhatsApp(whatsapp_settings(server), PLACE)
+        assert isinstance(connector, ImageSource)
+        world.posted = {"M1": (str(server.make_url("/media/M1")), PNG), "M2": ("http://127.0.0.1:1/media/M2", PNG)}
+        assert await connector.fetch_image("M1") == PNG
+        with pytest.raises(Rejected, match="lies elsewhere"):
+            await connector.fetch_image("M2")
+        with pytest.raises(Rejected, match="no id"):
+            await connector.fetch_image("../secrets")
+        await connector.close()
