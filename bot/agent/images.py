@@ -4,6 +4,7 @@ What a request is made of is a function of the rows and of the bytes with those 
 restart and in a replay.
 """
 
+import asyncio
 import base64
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -68,7 +69,7 @@ class Album:
             named = list_named(message)
             if named and message not in self._filled:
                 images = {sha256: await self._fetch(sha256) for sha256 in named}
-                self._filled[message] = fill_in(message, images)
+                self._filled[message] = await asyncio.to_thread(fill_in, message, images)  # megabytes
         return [self._filled.get(message, message) for message in messages] if self._filled else messages
 
 

@@ -9,12 +9,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from bot.agent.cleaning import redact_value
 from bot.agent.fork import fork_run
 from bot.agent.images import Album
 from bot.agent.loop import Agent, Head
+from bot.agent.redaction import load_redactor
 from bot.agent.replay import Match, replay_run
 from bot.agent.said import read_images
 from bot.agent.tools.toolbox import Toolbox
+from bot.bootstrap.profiles import find_seeing
+from bot.domain.agent_profile import AgentProfile
 from bot.domain.chat import Said
 from bot.domain.image import Attachment
 from bot.domain.oncall import Role
@@ -26,7 +30,9 @@ from bot.errors import Reason, Unavailable
 from bot.ports.desk import ImageWanted, Told
 from bot.ports.model import ModelPlace
 from bot.services import modelling, questions
+from bot.settings import Settings
 from bot.worker.drafting import fetch_image
+from bot.worker.messages import ANSWERS, AnswerFrame, AskFront
 from tests.agent_world import AgentWorld, ScriptedModel, say
 from tests.images import PNG
 from tests.worldkit import alert, group, make_world
@@ -84,7 +90,8 @@ class Gallery:
         return answer
 
     async def draft(self, job, store, ask):
-        toolbox = Toolbox(AgentWorld(model=ScriptedModel(script=[])).hands())
+        hands = replace(AgentWorld(model=ScriptedModel(script=[])).hands(), has_people=True)
+        toolbox = Toolbox(hands)
         agent = Agent(model=self, tools=toolbox, head=Head(PLACE, Budget()), budget=Budget(), append=store)
         agent.album = Album(partial(fetch_image, ask))
         await agent.run(self.run_id, job.steps, lambda: "Mend it.")
@@ -240,6 +247,35 @@ async def test_an_image_with_a_question_is_shown_with_it(gallery):
     gallery.run_id = asked.data["run"]
     await gallery.run()
     assert gallery.told()[0]["text"] == f"Shown with the question:\n{LABEL}"
+
+
+def test_the_profiles_of_models_say_who_sees():
+    def seeing(**model):
+        settings = Settings(_env_file=None, model={"url": "http://gpu", **model})
+        profiles = {"patch": AgentProfile(), "big": AgentProfile(name="big", model="moonshotai/Kimi-K2.6")}
+        return find_seeing(settings, profiles)
+
+    assert seeing(profile="mistral-medium-3.5") == {"patch", "big"}
+    assert seeing(profile="deepseek-v4-flash") == {"big"}
+    assert seeing(name="mistralai/Mistral-Medium-3.5-128B") == {"patch", "big"}
+    assert find_seeing(Settings(_env_file=None), {"patch": AgentProfile()}) == frozenset()
+
+
+def test_digests_pass_the_socket_and_the_redaction_as_they_are():
+    redactor = load_redactor(["hunter2-hunter2"], b"k" * 32)
+    asked = AnswerFrame(answer=AskFront(call=1, number=2, question=ImageWanted(sha256=DIGEST)))
+    assert redact_value(ANSWERS.validate_json(ANSWERS.dump_json(asked)), redactor.redact) == asked
+    assert redactor.redact(LABEL) == LABEL
+
+
+async def test_an_image_with_the_answer_to_a_question_is_shown_too(gallery):
+    gallery.script = [say("", ("ask_user", {"question": "Which pool?", "answers": ["a", "b"]})), *gallery.script]
+    await gallery.run()
+    assert gallery.say("the second", image()).ok
+    await gallery.run()
+    answered = json.loads(gallery.requests[1])["messages"][-1]
+    assert (answered["role"], "the second" in answered["content"]) == ("tool", True)
+    assert gallery.told(2)[0]["text"] == f"Ada Lovelace showed the model cpu.png\n{LABEL}"
 
 
 def test_the_oldest_images_go_when_there_are_too_many(gallery, monkeypatch):
