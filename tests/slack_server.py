@@ -29,6 +29,7 @@ REQUIRED = {
     "views.publish": {"user_id", "view"},
     "conversations.replies": {"channel", "ts"},
     "conversations.history": {"channel"},
+    "files.info": {"file"},
     "files.getUploadURLExternal": {"filename", "length"},
     "files.completeUploadExternal": {"files", "channel_id", "thread_ts"},
 }
@@ -46,6 +47,8 @@ class SlackServer:
         self.messages: dict[str, JSON] = {}
         self.files: list[tuple[str, str, str]] = []
         self.told: list[str] = []
+        self.posted: dict[str, tuple[str, bytes]] = {}
+        """What people posted: where Slack says that it lies, and its bytes."""
         self.homes: dict[str, JSON] = {}
         self.view: JSON = {}
         self.fault: tuple[int, dict[str, str], JSON] | None = None
@@ -64,6 +67,7 @@ class SlackServer:
         app = web.Application()
         app.router.add_route("*", "/api/{method}", self._call)
         app.router.add_post("/upload/{id}", self._upload)
+        app.router.add_get("/files/{id}", self._download)
         app.router.add_post("/respond", self._respond)
         app.router.add_get("/socket", self._socket)
         return app
@@ -116,6 +120,11 @@ class SlackServer:
         name = self._uploads[request.match_info["id"]][0]
         self._uploads[request.match_info["id"]] = (name, (await request.read()).decode())
         return web.Response(text="OK")
+
+    async def _download(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {BOT_TOKEN}":
+            return web.Response(status=302, headers={"Location": "/sign-in"})
+        return web.Response(body=self.posted[request.match_info["id"]][1])
 
     async def _call(self, request: web.Request) -> web.Response:
         if self.fault is not None and request.match_info["method"] != "apps.connections.open":
@@ -207,6 +216,9 @@ class SlackServer:
 
     def _listed(self, stamps: list[str]) -> list[JSON]:
         return [{"ts": ts, "metadata": read(self.messages[ts]["metadata"])} for ts in stamps]
+
+    def _on_files_info(self, values: JSON) -> JSON:
+        return {"file": {"id": values["file"], "url_private": self.posted[values["file"]][0]}}
 
     def _on_files_getuploadurlexternal(self, values: JSON) -> JSON:
         self._count += 1

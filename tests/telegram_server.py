@@ -84,13 +84,21 @@ class TelegramServer:
     confirmed: int = 0
     answered: list[int] = field(default_factory=list)
     limits: Limits | None = None
+    posted: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    """What people posted: where it lies, and its bytes."""
     _next: int = 100
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=60 * 1024 * 1024)
         app.router.add_post("/bot{token}/{method}", self._serve)
+        app.router.add_get("/file/bot{token}/{path:.*}", self._download)
         return app
+
+    async def _download(self, request: web.Request) -> web.Response:
+        found = dict(self.posted.values()).get(request.match_info["path"])
+        is_known = request.match_info["token"] == TOKEN and found is not None
+        return web.Response(body=found) if is_known else web.Response(status=404)
 
     async def _serve(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
@@ -136,6 +144,11 @@ class TelegramServer:
         return (
             {"status": "administrator", "user": BOT, **rights} if self.is_forum else {"status": "member", "user": BOT}
         )
+
+    def _get_file(self, given: dict[str, Any]) -> dict[str, Any]:
+        path, data = self.posted[given["file_id"]]
+        about = {"file_id": given["file_id"], "file_unique_id": "u", "file_size": len(data)}
+        return {**about, "file_path": path}
 
     def _set_my_commands(self, given: dict[str, Any]) -> bool:
         for command in given["commands"]:

@@ -83,6 +83,8 @@ class WhatsAppServer:
     hook: str = ""
     answered: list[int] = field(default_factory=list)
     limits: Limits | None = None
+    posted: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    """What people sent: where WhatsApp says that it lies, and its bytes."""
     _files: dict[str, str] = field(default_factory=dict)
     _next: int = 100
     _last: bytes = b""
@@ -90,6 +92,8 @@ class WhatsAppServer:
     def app(self) -> web.Application:
         app = web.Application(client_max_size=100 * 1024 * 1024)
         app.router.add_get(f"/v23.0/{PHONE}", self._describe)
+        app.router.add_get("/v23.0/{media}", self._locate)
+        app.router.add_get("/media/{media}", self._download)
         app.router.add_post(f"/v23.0/{PHONE}/messages", self._messages)
         app.router.add_post(f"/v23.0/{PHONE}/media", self._media)
         app.router.add_post(f"/v23.0/{PHONE}/conversational_automation", self._automation)
@@ -103,6 +107,15 @@ class WhatsAppServer:
         return web.json_response(
             {"id": PHONE, "display_phone_number": "+1 555-000-0001", "verified_name": "Nightshift"}
         )
+
+    async def _locate(self, request: web.Request) -> web.Response:
+        if refused := _check_token(request):
+            return refused
+        address, data = self.posted[request.match_info["media"]]
+        return web.json_response({"url": address, "mime_type": "image/png", "file_size": len(data)})
+
+    async def _download(self, request: web.Request) -> web.Response:
+        return _check_token(request) or web.Response(body=self.posted[request.match_info["media"]][1])
 
     async def _messages(self, request: web.Request) -> web.Response:
         if refused := _check_token(request):

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+from bot.agent.images import IMAGE_TOKENS, count_images
 from bot.agent.transcript import State
 
 KEPT_ANSWERS: Final = 6
@@ -31,7 +32,7 @@ def estimate_tokens(state: State, opening: int) -> int:
     """
     fresh = state.messages[state.counted_messages :]
     size = sum(map(len, fresh)) + (0 if state.counted_messages else opening)
-    return state.counted_tokens + math.ceil(size / BYTES_PER_TOKEN)
+    return state.counted_tokens + math.ceil(size / BYTES_PER_TOKEN) + IMAGE_TOKENS * count_images(fresh)
 
 
 def plan_stubs(state: State) -> Mapping[int, str]:

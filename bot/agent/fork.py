@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bot.agent.images import Album
 from bot.agent.loop import Agent, Head
 from bot.agent.tools.tool import ToolResult
 from bot.agent.transcript import State, advance, call_signature
@@ -79,7 +80,9 @@ class _KnownAnswers:
         return found
 
 
-async def fork_run(rows: Sequence[Step], *, at: int, model: ModelClient, head: Head, budget: Budget) -> Fork:
+async def fork_run(
+    rows: Sequence[Step], *, at: int, model: ModelClient, head: Head, budget: Budget, album: Album | None = None
+) -> Fork:
     """Ask the model again from answer `at` (from 1) on. Raises `Refused` where the run has no such answer."""
     places = [number for number, row in enumerate(rows) if row.kind is StepKind.MODEL]
     if not 1 <= at <= len(places):
@@ -92,6 +95,7 @@ async def fork_run(rows: Sequence[Step], *, at: int, model: ModelClient, head: H
 
     known = _KnownAnswers(_collect(rows), proposes=not is_question(rows[0].run))
     agent = Agent(model=model, tools=known, head=head, budget=budget, append=keep)
+    agent.album = album or agent.album
     stopped = ""
     try:
         await agent.run(rows[0].run, tuple(kept), lambda: "")

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from bot.agent.budget import find_limit, leave_for_helper, reading_left
 from bot.agent.context import estimate_tokens, plan_stubs, scale_tokens
 from bot.agent.guard import find_leak
+from bot.agent.images import IMAGE_TOKENS, Album, count_images, leave_out
 from bot.agent.prompts import read_system
 from bot.agent.tools import TOOLS
 from bot.agent.tools.tool import Tool, ToolResult
@@ -147,6 +148,7 @@ class Agent:
         self._digest = RunningDigest(head.text)
         self._sent_at = 0.0
         self.pace = Pace()
+        self.album = Album()
 
     async def run(self, run: str, rows: Iterable[Step], task: Callable[[], str]) -> State:
         """Go on from the rows to the run's end, or to a question that people have to answer. `task` writes the first
@@ -252,7 +254,8 @@ class Agent:
         if tokens <= limit:
             return None
         if isinstance(self._model, TokenCounter):
-            tokens = await self._model.count_tokens(self._head.request(state.messages)) or tokens
+            counted = await self._model.count_tokens(self._head.request(leave_out(state.messages)))
+            tokens = counted + IMAGE_TOKENS * count_images(state.messages) if counted else tokens
         stubs = plan_stubs(state) if tokens > limit else {}
         if not stubs:
             return None
@@ -263,7 +266,8 @@ class Agent:
 
     async def _ask(self, state: State, write: Rows) -> State:
         clock = asyncio.get_running_loop().time
-        began, request = clock(), self._head.request(state.messages)
+        messages = await self.album.fill(state.messages)
+        began, request = clock(), self._head.request(messages)
         try:
             completion = await self.query(request)
         except LimitReached as error:
@@ -271,7 +275,7 @@ class Agent:
         leak = find_leak(completion.text)
         if leak >= 0:
             completion = replace(completion, text=completion.text[:leak])
-        digest = self._digest.of(state.messages)
+        digest = self._digest.of(messages)
         answer = Answer(
             completion=completion,
             asked_with=digest,

@@ -1,11 +1,13 @@
 """A run again without a model: what was asked, byte for byte, what came back, what was done, from its rows alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
+from bot.agent.images import fill_in
 from bot.agent.transcript import (
     Message,
     PendingCall,
@@ -19,7 +21,9 @@ from bot.agent.transcript import (
 from bot.domain.run_account import tell_compaction
 from bot.domain.spending import Spent
 from bot.domain.transcript import EndReason, Step, StepKind
+from bot.errors import Unavailable
 
+_NO_IMAGES: Final[Mapping[str, bytes]] = MappingProxyType({})
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
@@ -33,7 +37,10 @@ class Match(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request made again. `recorded` is the digest of what was sent; `why` says what is wrong with the match."""
+    """A request made again. `recorded` is the digest of what was sent; `why` says what is wrong with the match.
+
+    In `body` images stand by their digests; `sha256` is of the bytes with the images in them.
+    """
 
     body: bytes
     sha256: str
@@ -119,9 +126,20 @@ class Replay:
         return not self.broken and all(asked.request.match is not Match.DIFFERS for asked in self.requests)
 
 
-def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What requests are made of besides the rows: how they may begin, and the images by digest."""
+
+    openings: tuple[str, ...]
+    images: Mapping[str, bytes]
+
+
+def replay_run(
+    run: str, rows: Sequence[Step], *, opening: str = "", images: Mapping[str, bytes] = _NO_IMAGES
+) -> Replay:
     """Go through a run's rows. `opening` is what the present configuration begins requests with: it stands in for
-    one that was not recorded, and explains a run that was resumed after a change. Raises nothing over bad rows."""
+    one that was not recorded, and explains a run that was resumed after a change; `images` are those stored, by digest.
+    Raises nothing over bad rows."""
     state, events, broken = State(), list[Event](), ""
     recorded = ""
     for row in rows:
@@ -130,7 +148,7 @@ def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
             following = advance(state, row)
             recorded = read_opening(body) if row.kind is StepKind.TASK else recorded
             openings = tuple(dict.fromkeys(text for text in (recorded, opening) if text))
-            events += _tell(state, following, row, body, openings)
+            events += _tell(state, following, row, body, _Known(openings=openings, images=images))
             events += [
                 Told(seq=row.seq, kind=StepKind.NOTE, text=_text(one["content"])) for one in body.get("said", ())
             ]
@@ -151,16 +169,16 @@ def replay_run(run: str, rows: Sequence[Step], *, opening: str = "") -> Replay:
     )
 
 
-def _tell(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> list[Event]:
+def _tell(before: State, after: State, row: Step, body: Message, known: _Known) -> list[Event]:
     if row.kind is StepKind.HELPER:
         inner, state = unwrap(row), before.helper or State()
-        told = _tell(state, after.helper or state, inner, body["row"]["body"], openings)
+        told = _tell(state, after.helper or state, inner, body["row"]["body"], known)
         placed = [replace(event, seq=row.seq) for event in told]
         return [replace(event, kind=row.kind) if isinstance(event, Told) else event for event in placed]
     if row.kind in {StepKind.TASK, StepKind.NOTE, StepKind.ASK, StepKind.COMPACT}:
         return [Told(seq=row.seq, kind=row.kind, text=_tell_words(row, body))]
     if row.kind is StepKind.MODEL:
-        return [_tell_answer(before, after, row, body, openings)]
+        return [_tell_answer(before, after, row, body, known)]
     if row.kind is StepKind.TOOL:
         return [_tell_call(before.pending[0], row, body)]
     if row.kind is StepKind.PATCH:
@@ -179,12 +197,12 @@ def _tell_words(row: Step, body: Message) -> str:
     return f"{_text(body['question'])} [{offered}]"
 
 
-def _tell_answer(before: State, after: State, row: Step, body: Message, openings: Sequence[str]) -> Asked:
+def _tell_answer(before: State, after: State, row: Step, body: Message, known: _Known) -> Asked:
     usage, message = body["usage"], body["message"]
     return Asked(
         seq=row.seq,
         number=after.spent.steps,
-        request=_make_request(before, str(body.get("asked_with", "")), openings),
+        request=_make_request(before, str(body.get("asked_with", "")), known),
         text=_text(message["content"]),
         reasoning=_text(message.get("reasoning_content") or message.get("reasoning") or body.get("reasoning", "")),
         calls=len(after.pending),
@@ -216,13 +234,18 @@ def _text(value: object) -> str:
     return value
 
 
-def _make_request(state: State, recorded: str, openings: Sequence[str]) -> Request:
+def _make_request(state: State, recorded: str, known: _Known) -> Request:
     """Build the request that the state leads to, with the opening whose bytes were sent if there is one."""
+    openings = known.openings
     if not openings:
         why = "how its requests began was not recorded, or was redacted; configure the model to compare"
         return Request(body=b"", sha256="", recorded=recorded, why=why)
     bodies = [build_request(opening, state.messages) for opening in openings]
-    digests = [digest_of(body) for body in bodies]
+    try:
+        sent = [fill_in(message, known.images) for message in state.messages]
+    except Unavailable as error:
+        return Request(body=bodies[0], sha256="", recorded=recorded, why=f"it cannot be compared: {error}")
+    digests = [digest_of(build_request(opening, sent)) for opening in openings]
     if not recorded:
         why = "the digest of what was sent was not recorded"
         return Request(body=bodies[0], sha256=digests[0], why=why)

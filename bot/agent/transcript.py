@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from bot.agent.images import write_said
 from bot.domain.ask import Inquiry
 from bot.domain.investigation import Verified
 from bot.domain.spending import Spent
@@ -26,7 +27,7 @@ Message = dict[str, Any]
 
 _VERIFIED: Final[TypeAdapter[Verified]] = TypeAdapter(Verified)
 _AS_THEY_ARE: Final = frozenset(
-    {"patch", "base", "role", "type", "finish", "id", "tool_call_id", "head", "asked_with", "key"}
+    {"patch", "base", "role", "type", "finish", "id", "tool_call_id", "head", "asked_with", "key", "sha256"}
 )
 
 
@@ -159,7 +160,7 @@ def advance(state: State, row: Step) -> State:
     body = json.loads(row.body)
     following = replace(state, seq=state.seq + 1, refused=str(body.get("refused", "")))
     if "message" in body:
-        told = [body["message"], *({"role": "user", "content": said["content"]} for said in body.get("said", ()))]
+        told = [body["message"], *map(write_said, body.get("said", ()))]
         sent = [dump(message).encode("utf-8", "replace") for message in told]
         following = replace(following, messages=(*state.messages, *sent))
     return _BY_KIND[row.kind](following, row, body)
@@ -449,25 +450,6 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
-
-
-# What people say meanwhile --------------------------------------------------------------------------------------------
-def add_said(step: Step, said: Sequence[tuple[str, str]]) -> Step:
-    """Return the row with what people said, as (key, text): user turns that follow its message."""
-    body = json.loads(step.body)
-    return replace(step, body=dump(body | {"said": [{"key": key, "content": text} for key, text in said]}))
-
-
-def takes_said(state: State, step: Step) -> bool:
-    """Say whether a user turn may follow the row: no call is left without its answer then."""
-    if step.kind is StepKind.MODEL:
-        return not json.loads(step.body)["message"].get("tool_calls")
-    return step.kind in {StepKind.TASK, StepKind.NOTE} or (step.kind is StepKind.TOOL and len(state.pending) == 1)
-
-
-def list_said(rows: Iterable[Step]) -> frozenset[str]:
-    """Return the keys of what people said that the rows hold."""
-    return frozenset(said["key"] for row in rows for said in json.loads(row.body).get("said", ()))
 
 
 # Redaction ------------------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from bot.engine.dispatcher import Channel
+from bot.engine.tools import FetchImage, cannot_fetch
 from bot.errors import ConfigError, Problem
 from bot.ports.board import Board
-from bot.ports.chat import ChatConnector, ChatPlace
+from bot.ports.chat import ChatConnector, ChatPlace, ImageSource
 from bot.ports.work import Store
 from bot.settings import ChannelSettings, Settings, explain
 
@@ -50,6 +51,17 @@ def make_channels(
     if problems:
         raise ConfigError(problems)
     return channels
+
+
+def make_fetch(channels: Sequence[Channel]) -> FetchImage:
+    """Return what fetches an image from the channel that it was posted in."""
+    sources = {one.name: one.connector for one in channels if isinstance(one.connector, ImageSource)}
+
+    async def fetch(channel: str, ref: str) -> bytes:
+        source = sources.get(channel)
+        return await (source.fetch_image(ref) if source else cannot_fetch(channel, ref))
+
+    return fetch
 
 
 def say_missing(kind: str, error: ModuleNotFoundError) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.agent.fork import Asked, Fork, fork_run
+from bot.agent.images import Album
 from bot.agent.loop import Head
 from bot.agent.profiles import make_head, recall_profile
 from bot.bootstrap.model_place import find_place
@@ -54,8 +55,11 @@ def fork_stored(settings: Settings, name: str, order: ForkOrder, *, as_json: boo
 
 
 async def _ask(stored: StoredRun, step: int, place: ModelPlace, head: Head, budget: Budget) -> Fork:
+    async def fetch(sha256: str) -> bytes:
+        return stored.images.get(sha256, b"")
+
     async with open_model(place, Errand(), lambda _tried: None) as model:
-        return await fork_run(stored.steps, at=step, model=model, head=head, budget=budget)
+        return await fork_run(stored.steps, at=step, model=model, head=head, budget=budget, album=Album(fetch))
 
 
 def _write(stored: StoredRun, fork: Fork) -> Iterator[str]:

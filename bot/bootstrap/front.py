@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import structlog
 
 from bot.agent.cleaning import redact_value
 from bot.agent.redaction import Redactor
-from bot.bootstrap.chat import WEB, make_channels
+from bot.bootstrap.chat import WEB, make_channels, make_fetch
 from bot.bootstrap.contacts import make_contacts
 from bot.bootstrap.log_sources import make_opener
 from bot.bootstrap.logs import configure_logs, redact_logs
@@ -189,7 +189,7 @@ async def _start(core: _Core, outside: Outside, stack: contextlib.AsyncExitStack
     sessions = Sessions(store=SqlSessions(store), clock=core.clock)
 
     worker = outside.investigator or _worker(settings, core.redactor, stack)
-    tools = _tools(core, worker, platforms)
+    tools = replace(_tools(core, worker, platforms), fetch_image=make_fetch(channels))
     handlers = Handlers(store, rules, tools)
     model = make_model_phases(
         settings, store=store, rules=rules, redactor=core.redactor, drafter=worker, handlers=handlers

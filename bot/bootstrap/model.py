@@ -32,6 +32,7 @@ def make_model_phases(
         redact=redactor.redact,
         localize=handlers.equip,
         desk=handlers.desk,
+        fetch_image=handlers.fetch_image,
         patience=settings.model.patience,
         together=settings.model.together,
         budgets=budgets,

@@ -182,10 +182,17 @@ def find_profile(name: str) -> ModelProfile:
 def find_reasoning(profile: str, model: str) -> Reasoning:
     """Return how a model thinks: after the profile of that name or path, else after one whose repository is the model's
     name; where there is none nothing is known. Raises `Refused`, or `ConfigError` on faults."""
+    known = find_known(profile, model)
+    return known.reasoning if known else Reasoning()
+
+
+def find_known(profile: str, model: str) -> ModelProfile | None:
+    """Return the profile of that name or path, else the one whose repository is the model's name. Raises `Refused`, or
+    `ConfigError` on faults."""
     if profile:
-        return find_profile(profile).reasoning
+        return find_profile(profile)
     known = (find_profile(name) for name in list_models())
-    return next((each.reasoning for each in known if each.repository.lower() == model.lower()), Reasoning())
+    return next((each for each in known if each.repository.lower() == model.lower()), None)
 
 
 def load_gpus() -> tuple[Gpu, ...]:

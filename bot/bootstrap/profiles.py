@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.agent.profiles import known_names
-from bot.bootstrap.model_profiles import find_reasoning
+from bot.bootstrap.model_profiles import find_known, find_reasoning
 from bot.domain.agent_profile import AgentProfile, Known, Mode, name_nearest, read_profile
 from bot.domain.playbook import Playbook
 from bot.domain.reasoning import Reasoning
@@ -94,3 +94,15 @@ def find_efforts(settings: Settings, profiles: Mapping[str, AgentProfile]) -> Ma
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def find_seeing(settings: Settings, profiles: Mapping[str, AgentProfile]) -> frozenset[str]:
+    """Return the profiles whose model sees images, as far as its profile is known; those that `find_efforts` takes."""
+    place = settings.model_place()
+    if place is None:
+        return frozenset()
+    own = settings.model.profile
+    models = {profile.name: profile.model or place.name for profile in profiles.values()}
+    known = {model: find_known(own if model == place.name else "", model) for model in {*models.values()}}
+    seeing = {model for model, found in known.items() if found and found.has_vision}
+    return frozenset(name for name, model in models.items() if model in seeing)

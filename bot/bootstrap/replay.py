@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bot.agent.profiles import make_head, recall_profile
 from bot.agent.replay import Asked, Called, Event, Proposed, Replay, Told, replay_run
+from bot.agent.said import read_images
 from bot.bootstrap.replay_text import StoredRun, write_run, write_stages
 from bot.bootstrap.state import read_store
 from bot.domain.agent_profile import AgentProfile
@@ -39,7 +40,7 @@ def replay_stored(settings: Settings, name: str, *, as_json: bool, with_requests
     if not stored.steps:
         text = _dump(_stages_as_json(stored)) if as_json else "\n".join(write_stages(stored))
         return ReplayReport(ok=True, text=text)
-    replay = replay_run(stored.run, stored.steps, opening=_read_opening(settings, stored.steps))
+    replay = replay_run(stored.run, stored.steps, opening=_read_opening(settings, stored.steps), images=stored.images)
     if as_json:
         text = _dump(_as_json(stored, replay, with_requests=with_requests))
     else:
@@ -61,12 +62,19 @@ def read_stored(settings: Settings, name: str) -> StoredRun:
             incident = work.incidents.get(asked["incident"].upper())
             run = f"{incident.id}:{asked['number'] or incident.runs}"
             steps, stages = work.transcripts.of(run), work.investigations.of(run)
+            images = work.images.of(incident.id, read_images(steps))
         with open_session(store.engine) as session:
             stage_times, step_times = read_times(session, run)
     if int(asked["number"] or 1) > incident.runs and not steps and not stages:
         raise Refused(f"{incident.id} has {write_count(incident.runs, 'run')}; there is no {run}.", Reason.NOT_FOUND)
     return StoredRun(
-        incident=incident, run=run, steps=steps, stages=stages, stage_times=stage_times, step_times=step_times
+        incident=incident,
+        run=run,
+        steps=steps,
+        stages=stages,
+        stage_times=stage_times,
+        step_times=step_times,
+        images=images,
     )
 
 

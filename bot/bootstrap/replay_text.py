@@ -1,7 +1,7 @@
 """A replayed run in words, for a terminal. All of it may be hostile: nothing is printed as it came."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -31,6 +31,7 @@ class StoredRun:
     stages: tuple[StageResult, ...]
     stage_times: Mapping[str, datetime]
     step_times: Mapping[int, datetime]
+    images: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def write_run(stored: StoredRun, replay: Replay, *, with_requests: bool) -> list[str]:

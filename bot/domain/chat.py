@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from bot.domain.image import Attachment
+
 NOBODY: Final = "anonymous"
 """The account of whoever hides behind a group or a channel: it is never a person's."""
 SVG: Final = "image/svg+xml"
@@ -173,7 +175,8 @@ class Press:
 class Said:
     """A person typed a command or a sentence, perhaps in an incident's thread.
 
-    What is not `is_addressed` may be meant for colleagues: only a command in it is for us.
+    What is not `is_addressed` may be meant for colleagues: only a command in it is for us. `attachments` are files that
+    were posted with it, which nobody has fetched yet.
     """
 
     event: str
@@ -183,6 +186,7 @@ class Said:
     incident: str | None = None
     said_at: datetime
     is_addressed: bool = True
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

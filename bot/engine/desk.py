@@ -5,6 +5,7 @@ secrets that only this process knows, and changes nothing.
 """
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -27,6 +28,7 @@ from bot.ports.desk import (
     AlikeWanted,
     ChangesWanted,
     CILogWanted,
+    ImageWanted,
     LogsWanted,
     MetricsWanted,
     PlaybookText,
@@ -65,6 +67,7 @@ class FrontDesk(PhaseWork):
             ChangesWanted: self._list_changes,
             AlikeWanted: self._list_alike,
             PlaybookWanted: self._read_playbook,
+            ImageWanted: self._read_image,
         }
 
     async def answer(self, job: Job, question: Question) -> Told:
@@ -140,6 +143,13 @@ class FrontDesk(PhaseWork):
         incident = await self._in_unit(lambda w: w.incidents.get(job.incident))
         text = await asyncio.to_thread(render_text, found, incident)
         return Told(playbooks=await self._redact((PlaybookText(name=found.name, title=found.title, text=text),)))
+
+    async def _read_image(self, job: Job, wanted: ImageWanted) -> Told:
+        """Images are not redacted: whoever posted one showed it to the model."""
+        found = await self._in_unit(lambda w: w.images.of(job.incident, (wanted.sha256,)))
+        if wanted.sha256 not in found:
+            raise Refused(f"the image {wanted.sha256[:12]}… is not stored any more", Reason.NOT_FOUND)
+        return Told(image=base64.b64encode(found[wanted.sha256]).decode("ascii"))
 
     async def _redact(self, value: T) -> T:
         """Redact in a thread: it may be megabytes."""

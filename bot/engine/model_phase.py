@@ -15,7 +15,8 @@ import structlog
 from bot.agent.loop import BUSY_SECONDS, TRIES
 from bot.agent.marks import keep_profile
 from bot.agent.profiles import recall_profile
-from bot.agent.transcript import Rows, add_said, fold, list_said, redact_step, takes_said
+from bot.agent.said import add_said, list_said, takes_said
+from bot.agent.transcript import Rows, fold, redact_step
 from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.ask import Inquiry
 from bot.domain.investigation import Job
@@ -23,9 +24,10 @@ from bot.domain.reasoning import Reasoning
 from bot.domain.spending import Budgets
 from bot.domain.todo import wrote_todo
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
+from bot.engine.images import Gallery
 from bot.engine.phases import Phase
 from bot.engine.spending import Spending, end_of
-from bot.engine.tools import UnitWork
+from bot.engine.tools import FetchImage, UnitWork, cannot_fetch
 from bot.errors import Reason, Refused, Unavailable
 from bot.metrics import MODEL_OPEN, MODEL_REQUESTS, MODEL_RUNS, MODEL_TOKENS
 from bot.ports.desk import Desk, Question, Told
@@ -57,6 +59,7 @@ class ModelTools:
     redact: Callable[[str], str]
     localize: Callable[[Job], Awaitable[Job]]
     desk: Desk | None = None
+    fetch_image: FetchImage = cannot_fetch
     patience: float = 3600.0
     together: int = 2
     budgets: Budgets = field(default_factory=Budgets)
@@ -94,6 +97,7 @@ class ModelPhase(UnitWork):
         self._heard: dict[str, frozenset[str]] = {}
         self._hints: dict[str, tuple[Hint, ...]] = {}
         hold = timedelta(seconds=tools.budget.answer_seconds * TRIES + BUSY_SECONDS)
+        self._gallery = Gallery(store, rules, fetch=tools.fetch_image, redact=tools.redact)
         self._spending = Spending(store, tools.budgets, hold=hold)
 
     def phase(self) -> Phase:
@@ -270,7 +274,9 @@ class ModelPhase(UnitWork):
         rows = await self._in_unit(lambda w: w.transcripts.of(step.run))
         if not takes_said(fold(rows), step):
             return step
-        return add_said(step, [(hint.key, self._tools.redact(hint.text)) for hint in hints])
+        incident, profile = step.run.partition(":")[0], self._profiles.get(step.run)
+        sees = profile is not None and profile.name in self._rules.seeing
+        return add_said(step, [await self._gallery.show(incident, hint, sees=sees) for hint in hints])
 
     async def _failed(self, args: Mapping[str, str], why: str) -> None:
         MODEL_RUNS.labels(result="failed").inc()

@@ -1,7 +1,7 @@
 """The outside, as the phases need it."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from bot.domain.ci import CIRequest, Trigger
 from bot.domain.service import LogPlace
 from bot.engine.commit_news import CommitNews
-from bot.errors import Reason, Refused
+from bot.errors import Reason, Refused, Rejected
 from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.forge import Forge
 from bot.ports.investigator import CIReader, Investigator
@@ -25,6 +25,14 @@ from bot.services.rulebook import Rulebook
 T = TypeVar("T")
 Args = Mapping[str, str]
 SLOWER: Final = 1.5
+
+
+FetchImage = Callable[[str, str], Awaitable[bytes]]
+"""Fetches what was posted in a channel, by its reference there. Raises `Unavailable` or `Rejected`."""
+
+
+async def cannot_fetch(channel: str, _ref: str) -> bytes:
+    raise Rejected(f"no image can be fetched from {channel}", Reason.NOT_FOUND)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +59,7 @@ class Tools:
     ci_reader: CIReader | None = None
     open_log: Callable[[LogPlace], LogSource] | None = None
     metrics: MetricSource | None = None
+    fetch_image: FetchImage = cannot_fetch
 
     def pauses(self, ci: str) -> Iterator[float]:
         """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""

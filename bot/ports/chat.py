@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bot.domain.chat import ChatLimits, Message, Press, Reply, Said, Undelivered
 from bot.ports.http import Webhook
@@ -67,6 +67,17 @@ class ChatPlace:
     name: str
     accounts: Mapping[str, str] = field(default_factory=dict)
     memory: ChatMemory | None = None
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """What a `ChatConnector` may also be: one that fetches what people posted."""
+
+    async def fetch_image(self, ref: str) -> bytes:
+        """Return the bytes of an `Attachment`, `MAX_BYTES` and one at most. Its address is the service's own, whatever
+        `ref` says. Raises `Unavailable` or `Rejected`. May be repeated.
+        """
+        ...
 
 
 class ChatConnector(Protocol):

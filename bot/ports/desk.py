@@ -74,7 +74,17 @@ class PlaybookWanted:
     name: str
 
 
-Question = LogsWanted | MetricsWanted | RunsWanted | CILogWanted | ChangesWanted | AlikeWanted | PlaybookWanted
+@dataclass(frozen=True, kw_only=True)
+class ImageWanted:
+    """The bytes of an image that people posted about the run's incident."""
+
+    kind: Literal["image"] = "image"
+    sha256: str
+
+
+Question = (
+    LogsWanted | MetricsWanted | RunsWanted | CILogWanted | ChangesWanted | AlikeWanted | PlaybookWanted | ImageWanted
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +98,10 @@ class PlaybookText:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """The answer: what was asked for, bounded and redacted, or with `fault` why nothing can be said, in words."""
+    """The answer: what was asked for, bounded and redacted, or with `fault` why nothing can be said, in words.
+
+    `image` is in base64.
+    """
 
     logs: tuple[LogRead, ...] = ()
     metrics: tuple[MetricRead, ...] = ()
@@ -97,6 +110,7 @@ class Told:
     changes: tuple[Happened, ...] = ()
     alike: tuple[Alike, ...] = ()
     playbooks: tuple[PlaybookText, ...] = ()
+    image: str = ""
     fault: str = ""
 
 

@@ -370,6 +370,19 @@ class ModelSpend(Protocol):
         ...
 
 
+class Images(Protocol):
+    """Images that people posted about an incident, by the digest of their bytes. The oldest of all are forgotten beyond
+    `MAX_STORED` bytes."""
+
+    def put(self, incident: str, sha256: str, data: bytes) -> None:
+        """Keep an image. May be repeated."""
+        ...
+
+    def of(self, incident: str, digests: Sequence[str]) -> Mapping[str, bytes]:
+        """Return by their digests those that are kept."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. `now` is fixed for its whole length."""
 
@@ -394,6 +407,7 @@ class UnitOfWork(Protocol):
     account_links: AccountLinks
     link_codes: LinkCodes
     model_spend: ModelSpend
+    images: Images
 
 
 class Store(Protocol):

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
+from bot.domain.agent_profile import Mode
 from bot.domain.approval import Vote
 from bot.domain.chat import Press, Reply, Said
 from bot.domain.ci import CIRun
 from bot.domain.oncall import Person, Role, plan_page
 from bot.domain.order import read_order
+from bot.domain.playbook import choose_playbook
 from bot.domain.presses import ButtonPress, Verb, parse_press
 from bot.domain.subject import Subject
 from bot.domain.urgency import sort_by_urgency
@@ -18,6 +20,7 @@ from bot.services.asking import find_waiting, press_answer, say_answer
 from bot.services.changing import ask_changes
 from bot.services.contacts import promise_test
 from bot.services.dispatch import look_again, order_again
+from bot.services.images import choose_images
 from bot.services.linking import HOW, answer_link, is_link
 from bot.services.merging import order_merge
 from bot.services.modelling import cancel_model
@@ -162,22 +165,36 @@ def _say(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
     """Read a command, or a question in the thread of an incident. A command's slash is optional, and so is the
     incident's id inside its thread."""
     words = said.text.strip().removeprefix("/").split()
-    if not words:
+    if not words and not said.attachments:
         return HELP
-    group, verb, *rest = [words[0].lower(), words[1].lower() if len(words) > 1 else "", *words[2:]]
+    group, verb, *_ = [*(word.lower() for word in words[:2]), "", ""]
     command = _COMMANDS.get((group, verb))
     if command is not None:
-        return command(work, said, person, rest, rules)
+        return command(work, said, person, words[2:], rules)
     if not said.is_addressed:
         return ""
     if _is_for_the_model(work, said, person):
-        asked = find_waiting(work, str(said.incident))
-        if asked is not None:
-            return say_answer(work, asked, person.id, said.text, rules)
-        return steer(work, str(said.incident), person.id, said.text, rules)
+        return _tell_model(work, said, person, rules)
+    if said.incident is None and not words:
+        raise Refused("Which incident is this about? Post it in answer to a message of its.", Reason.BAD_INPUT)
     if said.incident is None or said.text.strip().startswith("/"):
         raise Refused(f'"{said.text.strip()[:60]}" is not a command.\n{HELP}', Reason.BAD_INPUT)
-    return ask_question(work, said.incident, person.id, said.text, rules)
+    showing = choose_images(work, said, person, "", sees=rules.profile(Mode.QUESTION.value).name in rules.seeing)
+    return ask_question(work, said.incident, person.id, said.text, rules, showing=showing)
+
+
+def _tell_model(work: UnitOfWork, said: Said, person: Person, rules: Rulebook) -> str:
+    """Answer the question that waits, else steer; images are shown to the model with either."""
+    incident = str(said.incident)
+    playbook = choose_playbook(rules.playbooks, work.incidents.get(incident).labels)
+    sees = playbook is not None and playbook.agent in rules.seeing
+    showing = choose_images(work, said, person, find_listening(work, incident), sees=sees)
+    asked = find_waiting(work, incident)
+    if asked is None or not said.text.strip():
+        return steer(work, incident, person.id, said.text, rules, showing=showing)
+    if showing.taken:
+        steer(work, incident, person.id, "", rules, showing=showing)
+    return showing.end(say_answer(work, asked, person.id, said.text, rules))
 
 
 def _is_for_the_model(work: UnitOfWork, said: Said, person: Person) -> bool:

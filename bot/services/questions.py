@@ -16,6 +16,7 @@ from bot.domain.transcript import Conclusion, EndReason
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
+from bot.services.images import NOTHING, Showing
 from bot.services.modelling import FIRST_WAIT, LONGEST_WAIT, PHASE, ModelArgs
 from bot.services.rulebook import Rulebook
 from bot.services.triage import describe_job
@@ -35,7 +36,9 @@ def is_question(run: str) -> bool:
     return _MARK in run
 
 
-def ask_question(work: UnitOfWork, incident: str, person: str, text: str, rules: Rulebook) -> str:
+def ask_question(
+    work: UnitOfWork, incident: str, person: str, text: str, rules: Rulebook, *, showing: Showing = NOTHING
+) -> str:
     """Let the model answer a question about an incident, open or not. Raises `Refused`."""
     question = read_question(text)
     if not rules.has_model:
@@ -47,11 +50,11 @@ def ask_question(work: UnitOfWork, incident: str, person: str, text: str, rules:
     if sum(not tell_answer(work, event) for event in asked) >= MAX_WAITING:
         raise Refused(f"{MAX_WAITING} questions wait for their answers already. Ask again then.", Reason.CONFLICT)
     run = f"{current.run}{_MARK}{len(asked) + 1}"
-    data = {"run": run, "number": str(len(asked) + 1), "question": question}
+    data = {"run": run, "number": str(len(asked) + 1), "question": question, **showing.data}
     work.timeline.append(incident, ASKED, person, f"{rules.name_of(person)} asked: {question}", data)
     args = {"incident": incident, "run": run, "attempt": "0", "since": work.now.isoformat()}
     work.phases.enqueue(PHASE, run, args)
-    return "The model is looking it up. The answer comes here."
+    return showing.end("The model is looking it up. The answer comes here.")
 
 
 def list_questions(work: UnitOfWork, incident: str) -> list[TimelineEvent]:

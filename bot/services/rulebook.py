@@ -19,7 +19,7 @@ from bot.domain.service import Service
 @dataclass(frozen=True, kw_only=True)
 class Rulebook:
     """People, services, routes and policies. `channels` are all chat channels, for what no route claims; `reasoning`
-    says how the model of each of the agent's profiles thinks."""
+    says how the model of each of the agent's profiles thinks, `seeing` names those whose model sees images."""
 
     roster: Roster
     services: Mapping[str, Service]
@@ -35,6 +35,7 @@ class Rulebook:
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
     profiles: Mapping[str, AgentProfile] = field(default_factory=dict)
     reasoning: Mapping[str, Reasoning] = field(default_factory=dict)
+    seeing: frozenset[str] = frozenset()
 
     def profile(self, name: str) -> AgentProfile:
         """Return a profile of the agent; what has none of its own works with all tools."""

@@ -27,6 +27,7 @@ from bot.ports.work import (
     Drafts,
     Effects,
     GreenLogs,
+    Images,
     Incidents,
     Investigations,
     LinkCodes,
@@ -41,6 +42,7 @@ from bot.ports.work import (
     UnitOfWork,
 )
 from bot.store.green_logs import SqlGreenLogs
+from bot.store.images import SqlImages
 from bot.store.incidents import SqlAlerts, SqlIncidents, SqlInvestigations
 from bot.store.leases import FileTaken, SqlTaken
 from bot.store.linking import SqlAccountLinks, SqlLinkCodes
@@ -55,7 +57,7 @@ from bot.store.trouble import as_unavailable
 from bot.store.turn import Turn
 
 BUSY_MS = 10_000
-NEWEST = "0008"
+NEWEST = "0009"
 VERSION_TABLE = "nightshift_version"
 
 
@@ -148,6 +150,7 @@ class SqlUnit:
     account_links: AccountLinks
     link_codes: LinkCodes
     model_spend: ModelSpend
+    images: Images
 
 
 def _unit(session: Session, now: datetime, phases: Phases, member: Member | None) -> SqlUnit:
@@ -173,6 +176,7 @@ def _unit(session: Session, now: datetime, phases: Phases, member: Member | None
         account_links=SqlAccountLinks(session),
         link_codes=SqlLinkCodes(session, now),
         model_spend=SqlModelSpend(session, now),
+        images=SqlImages(session, now),
     )
 
 

@@ -156,6 +156,17 @@ class GreenLogRow(SQLModel, table=True):
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class ImageRow(SQLModel, table=True):
+    """An image that people posted about an incident."""
+
+    __tablename__ = "image"
+    incident: str = Field(primary_key=True)
+    sha256: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UTCTime, index=True)
+    size: int = _count()
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
 class EffectRow(SQLModel, table=True):
     __tablename__ = "effect"
     __table_args__ = (Index("effect_open", "state", "target", "seq"),)

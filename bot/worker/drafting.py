@@ -4,12 +4,15 @@ The worker has no store: each row goes to the front process, and the run goes on
 """
 
 import asyncio
+import base64
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bot.agent.briefing import write_task
+from bot.agent.images import Album
 from bot.agent.inspecting import MAX_UNPARSED, Edited, Inspection, Linted
 from bot.agent.logs import Logs
 from bot.agent.loop import Agent
@@ -24,8 +27,8 @@ from bot.domain.evidence import CheckRun
 from bot.domain.incident import Severity, severity_of
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.reproduction import REPRODUCTION, word
-from bot.errors import Reason, Refused
-from bot.ports.desk import Ask
+from bot.errors import Reason, Refused, Unavailable
+from bot.ports.desk import Ask, ImageWanted
 from bot.ports.drafter import ModelJob, StoreStep
 from bot.ports.model import Errand, ModelClient, ModelPlace, OnTry, Priority
 from bot.ports.workspace import Checkout
@@ -61,6 +64,7 @@ class ModelDrafting:
                 budget=job.profile.limit(job.budget),
                 append=store,
             )
+            agent.album = Album(partial(fetch_image, ask))
             await agent.run(job.job.run, job.steps, workshop.write_task)
 
 
@@ -70,6 +74,18 @@ def errand_of(job: Job) -> Errand:
     if severity_of(job.labels) is Severity.CRITICAL:
         priority = Priority.PAGING
     return Errand(incident=job.incident, priority=priority)
+
+
+async def fetch_image(ask: Ask, sha256: str) -> bytes:
+    """Return an image's bytes from the front process. Raises `Unavailable`."""
+    told = await ask(ImageWanted(sha256=sha256))
+    try:
+        data = base64.b64decode(told.image, validate=True)
+    except ValueError:
+        data = b""
+    if not data:
+        raise Unavailable(told.fault or "the image cannot be read", Reason.NOT_FOUND)
+    return data
 
 
 class Workshop:

@@ -15,7 +15,7 @@ ROW: Final = re.compile(
     r"^\| (?P<boundary>[a-z ]+) \| `(?P<file>[\w/]+)\.py::(?P<name>\w+)` \| (?P<count>\d+) \|", re.M
 )
 ROWS: Final = [match.groupdict() for match in ROW.finditer(TEXT)]
-BOUNDARIES: Final = {"webhook", "press", "diff", "log", "metric", "model answer", "configuration", "playbook"}
+BOUNDARIES: Final = {"webhook", "press", "diff", "log", "metric", "image", "model answer", "configuration", "playbook"}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['file']}::{row['name']}")

@@ -148,7 +148,10 @@ def test_a_name_that_is_of_no_use_or_taken_is_refused(set_up: Setting, place: Pa
 def test_slack_names_the_scopes_that_are_missing(set_up: Setting) -> None:
     server = SlackServer()
     server.fault = (200, {"X-OAuth-Scopes": "chat:write,commands"}, {"ok": True, "user": "nightshift"})
-    with served(server.app()) as url, pytest.raises(Refused, match="channels:history, files:write, groups:history"):
+    with (
+        served(server.app()) as url,
+        pytest.raises(Refused, match="channels:history, files:read, files:write, groups:history"),
+    ):
         set_up("slack", Person(slack_server.BOT_TOKEN), is_patient=False, url=f"{url}/api")
 
 

@@ -337,6 +337,7 @@ class TestChatSlack(ChatContract):
         assert set(manifest["oauth_config"]["scopes"]["bot"]) == {
             "chat:write",
             "commands",
+            "files:read",
             "files:write",
             "channels:history",
             "groups:history",

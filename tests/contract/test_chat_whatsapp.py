@@ -200,6 +200,19 @@ class TestChatWhatsApp(ChatContract):
     def idle(self, served: TestServer) -> Connector:
         return Connector(settings(served), PLACE)
 
+    async def test_a_picture_in_answer_to_a_message_comes_with_its_incident(
+        self, rig: WhatsAppRig, inbox: RecordingInbox
+    ) -> None:
+        ref = await self._post(rig, card())
+        under = {"context": {"from": PHONE, "id": rig.parts(ref)[0].id}}
+        await rig.server.deliver_message(
+            ANA, {"type": "image", "image": {"id": "M1", "mime_type": "image/png"}, **under}
+        )
+        (said,) = await inbox.wait(1)
+        assert isinstance(said, Said)
+        assert [(one.ref, one.media_type) for one in said.attachments] == [("M1", "image/png")]
+        assert (said.text, said.incident) == ("", "INC-7")
+
     async def test_a_change_is_told_in_answer_to_the_message(self, rig: WhatsAppRig) -> None:
         ref = await self._post(rig, card())
         head = rig.parts(ref)[0]

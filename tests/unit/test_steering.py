@@ -6,8 +6,8 @@ import pytest
 
 from bot.agent.loop import Agent, Head
 from bot.agent.replay import Match, replay_run
+from bot.agent.said import list_said
 from bot.agent.tools.toolbox import Toolbox
-from bot.agent.transcript import list_said
 from bot.domain.transcript import Budget
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Unavailable

@@ -35,7 +35,7 @@ def test_a_place_is_taken_once_and_no_place_is_left_out(tmp_path):
 
 LATER = (
     "step", "green_log", "told_change", "past_incident", "past_text", "account_link", "link_code", "wrong_code",
-    "model_spend",
+    "model_spend", "image",
 )  # fmt: skip
 """Tables that the first version did not have."""
 

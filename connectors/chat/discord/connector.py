@@ -26,6 +26,7 @@ from connectors.chat.discord.payloads import Interaction
 from connectors.chat.discord.reading import PING, Reader
 from connectors.chat.discord.settings import Settings
 from connectors.chat.discord.writer import Writer
+from connectors.chat.fetching import Way, fetch, origin_of
 
 LIMITS: Final = ChatLimits(
     text=4096,
@@ -67,6 +68,15 @@ class Connector:
     async def edit(self, channel: str, message: Message, ref: str) -> None:  # noqa: ARG002 -- one channel
         self._learn(message)
         await self._writer.edit(message, ref)
+
+    async def fetch_image(self, ref: str) -> bytes:
+        """`bot.ports.chat.ImageSource`: the file's address, which must be one of Discord's files."""
+        own = self._settings
+        origins = {origin_of(own.cdn_url)}
+        way = Way(
+            service="Discord", origins=origins, proxy=own.proxy or None, ca_file=own.ca_file, seconds=own.answer_seconds
+        )
+        return await fetch(ref, way)
 
     async def run(self, inbox: ChatInbox) -> None:
         """Listen until cancelled; that ends the connections. An event counts as received once the inbox has it."""

@@ -72,6 +72,15 @@ class Interaction(_Part):
         return who.id if who is not None else ""
 
 
+class Posted(_Part):
+    """A file of a message. Its address is signed, and good for a day."""
+
+    filename: str = ""
+    content_type: str | None = None
+    size: int = 0
+    url: str = Field(default="", max_length=1_000)
+
+
 class Written(_Part):
     """A message that somebody wrote."""
 
@@ -81,4 +90,5 @@ class Written(_Part):
     author: User
     webhook_id: Snowflake | None = None
     mentions: tuple[User, ...] = ()
+    attachments: tuple[Posted, ...] = Field(default=(), max_length=10)
     timestamp: datetime

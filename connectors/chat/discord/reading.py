@@ -5,7 +5,7 @@ Presses and words count from allowed channels and their threads alone.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from bot.domain.chat import Press, Said
 from connectors.chat.discord.commands import ID, write_text
 from connectors.chat.discord.components import read_button, read_modal, read_values
 from connectors.chat.discord.payloads import Data, Interaction, Written
+from connectors.chat.fetching import describe
 
 PING, COMMAND, PRESSED, SUGGEST, FILLED = 1, 2, 3, 4, 5
 _MAX_TEXT: Final = 4000
@@ -85,7 +86,7 @@ class Reader:
             return Answered(text=_NOT_HERE)
         if given.type == COMMAND:
             options = {option.name: str(option.value or "") for option in data.options}
-            return self._say(given.id, given.account, write_text(data.name, options), place, now)
+            return Handed(event=self._say(given.id, given.account, write_text(data.name, options), place, now))
         return self._read_press(given, data, now)
 
     def read_words(self, written: Written, place: Place) -> Handed | None:
@@ -95,7 +96,11 @@ class Reader:
         if not is_person or not is_to_us or not self.is_allowed(place):
             return None
         text = re.sub(rf"<@!?{re.escape(self.me)}>", "", written.content).strip()
-        return self._say(written.id, written.author.id, text, place, written.timestamp) if text else None
+        files = tuple(describe(one.filename, one.content_type, one.size, one.url) for one in written.attachments)
+        if not text and not files:
+            return None
+        said = self._say(written.id, written.author.id, text, place, written.timestamp)
+        return Handed(event=replace(said, attachments=files))
 
     def is_allowed(self, place: Place) -> bool:
         return place.channel in self.allowed or place.parent in self.allowed
@@ -119,8 +124,8 @@ class Reader:
         )
         return Handed(event=press)
 
-    def _say(self, event: str, account: str, text: str, place: Place, at: datetime) -> Handed:
-        said = Said(
+    def _say(self, event: str, account: str, text: str, place: Place, at: datetime) -> Said:
+        return Said(
             event=event,
             channel=self.channel,
             account=account,
@@ -128,7 +133,6 @@ class Reader:
             incident=place.incident,
             said_at=at,
         )
-        return Handed(event=said)
 
     def _read_typing(self, data: Data, place: Place) -> Typing | None:
         focused = next((option for option in data.options if option.focused), None)

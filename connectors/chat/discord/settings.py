@@ -26,6 +26,7 @@ class Settings(BaseModel):
     public_key: str = ""
     url: WebAddress = "https://discord.com/api/v10"
     gateway_url: SocketAddress = "wss://gateway.discord.gg/"
+    cdn_url: WebAddress = "https://cdn.discordapp.com"
     answer_seconds: float = Field(default=10.0, gt=0, le=25)
     proxy: ProxyAddress = ""
     ca_file: str = ""

@@ -21,6 +21,7 @@ from connectors.chat.pace import Pace
 from connectors.chat.slack.api import make_app, make_client, make_socket, named_faults
 from connectors.chat.slack.blocks import Rendered, render
 from connectors.chat.slack.events import Listeners
+from connectors.chat.slack.files import fetch_file
 from connectors.chat.slack.settings import Settings
 from connectors.chat.slack.signature import is_signed
 
@@ -78,6 +79,10 @@ class Connector:
                 metadata=_metadata(message, ""),
             )
         await self._attach(message, shown.rest, ref)
+
+    async def fetch_image(self, ref: str) -> bytes:
+        """`bot.ports.chat.ImageSource`; the app needs the scope `files:read`."""
+        return await fetch_file(self._client, self._settings, ref)
 
     async def run(self, inbox: ChatInbox) -> None:
         """Listen over Socket Mode until cancelled. Each event is acknowledged once the inbox has it."""

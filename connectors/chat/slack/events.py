@@ -19,12 +19,14 @@ from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.chat import ChatInbox
 from connectors.chat.slack.api import named_faults
 from connectors.chat.slack.blocks import read_value, render_answer, render_form, render_home
+from connectors.chat.slack.files import read_files
 from connectors.chat.slack.settings import Settings
 
 Ack = Callable[[], Awaitable[object]]
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
 COMMANDS: Final = ("/incident", "/oncall", "/patch", "/ci", "/link")
+_WORDS: Final = (None, "", "file_share")
 _TOGETHER: Final = 3
 """Blocks of an answer in one message: Slack takes five messages for one press or command."""
 _NOT_HERE: Final = Reply(text="Nightshift takes nothing from this channel. Nothing was done.", ok=False)
@@ -93,7 +95,7 @@ class Listeners:
 
     async def said(self, ack: Ack, body: Json, event: Json) -> None:
         """What people write in the thread of an incident: a command, or what mentions us."""
-        strange = event.get("bot_id") or event.get("subtype") or not event.get("user") or not event.get("thread_ts")
+        strange = event.get("bot_id") or event.get("subtype") not in _WORDS or not _is_in_thread(event)
         place, thread = str(event.get("channel", "")), str(event.get("thread_ts", ""))
         incident = None
         if not strange and place == self._chat:
@@ -102,7 +104,7 @@ class Listeners:
         if incident is not None:
             text, mentions_us = _take_mention(body, str(event.get("text", "")))
             said = self._make_said(body["event_id"], event["user"], unescape(text), incident)
-            reply = await self._hand_in(replace(said, is_addressed=mentions_us))
+            reply = await self._hand_in(replace(said, is_addressed=mentions_us, attachments=read_files(event)))
             if reply.text:
                 self._later(_whisper(self._client, place, event["user"], thread, reply))
         await ack()
@@ -229,6 +231,10 @@ def _take_mention(body: Json, text: str) -> tuple[str, bool]:
     us = str(_dig(authorizations[0], "user_id") or "") if isinstance(authorizations, list) and authorizations else ""
     mention = f"<@{us}>"
     return (text.replace(mention, " ").strip(), True) if us and mention in text else (text, False)
+
+
+def _is_in_thread(event: Json) -> bool:
+    return bool(event.get("user") and event.get("thread_ts"))
 
 
 def _dig(value: object, *names: str) -> Any:  # noqa: ANN401 -- whatever Slack sent

@@ -12,7 +12,7 @@ from connectors.chat.slack.api import make_client, named_faults
 from connectors.chat.slack.connector import Connector
 from connectors.chat.slack.settings import Settings
 
-SCOPES: Final = frozenset({"chat:write", "commands", "files:write", "channels:history", "groups:history"})
+SCOPES: Final = frozenset({"chat:write", "commands", "files:read", "files:write", "channels:history", "groups:history"})
 _BLANK: Final = {"chat": "C00", "bot_token": "xoxb-none"}
 _IN_WHEEL: Final = Path(__file__).with_name("manifest.yaml")
 _IN_CHECKOUT: Final = Path(__file__).parents[3] / "infra" / "slack-manifest.yaml"

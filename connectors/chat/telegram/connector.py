@@ -17,6 +17,7 @@ from bot.domain.chat import ChatLimits, Form, Message
 from bot.errors import NightshiftError, Reason, Rejected
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest
+from connectors.chat.fetching import Way, fetch, origin_of
 from connectors.chat.telegram.api import MovedError, call, make_bot
 from connectors.chat.telegram.listener import Listener
 from connectors.chat.telegram.polling import KINDS, Polling
@@ -70,6 +71,20 @@ class Connector:
     async def edit(self, channel: str, message: Message, ref: str) -> None:  # noqa: ARG002 -- one group
         self._learn(message)
         await self._writer.edit(message, ref)
+
+    async def fetch_image(self, ref: str) -> bytes:
+        """`bot.ports.chat.ImageSource`: Telegram says where the file lies, and that is below its own address."""
+        own = self._settings
+        file = await call(self._bot.get_file(ref))
+        origins = {origin_of(own.url)}
+        way = Way(
+            service="Telegram",
+            origins=origins,
+            proxy=own.proxy or None,
+            ca_file=own.ca_file,
+            seconds=own.answer_seconds,
+        )
+        return await fetch(file.file_path or "", way)
 
     async def run(self, inbox: ChatInbox) -> None:
         """Listen until cancelled; that ends the connections. The offset moves only past updates that the inbox has."""

@@ -13,6 +13,8 @@ from telegram import CallbackQuery, InlineKeyboardMarkup, Update
 from telegram import Message as Received
 
 from bot.domain.chat import NOBODY, Press, Said
+from bot.domain.image import Attachment
+from connectors.chat.fetching import describe
 from connectors.chat.telegram.keyboard import Answered, Asks, read_data, read_note
 from connectors.chat.telegram.markup import read_incident
 
@@ -133,8 +135,12 @@ class Reader:
     def _read_message(self, number: int, message: Received) -> Event | None:
         if message.migrate_to_chat_id is not None:
             return Migrated(old=message.chat.id, new=message.migrate_to_chat_id)
-        text = message.text or ""
-        if not text or message.from_user is None or (message.from_user.is_bot and message.sender_chat is None):
+        text = _words_of(message)
+        if (
+            not (text or _files_of(message))
+            or message.from_user is None
+            or (message.from_user.is_bot and message.sender_chat is None)
+        ):
             return None
         account = NOBODY if message.sender_chat is not None else str(message.from_user.id)
         is_allowed = message.chat.id in self.allowed
@@ -151,24 +157,24 @@ class Reader:
         """Return the press that waited for this answer, None where it answers no question of ours."""
         asked = self._ours(message)
         note = read_note(asked.text or "", self.secret) if asked is not None else None
-        if asked is None or note is None:
+        if asked is None or note is None or not _words_of(message):
             return None
         press = Press(
             event=event,
             channel=self.channel,
             account=account,
             button=note[1],
-            values={note[0]: (message.text or "")[:_MAX_TEXT]},
+            values={note[0]: _words_of(message)[:_MAX_TEXT]},
             pressed_at=message.date,
         )
         return Pressed(press=press, query="", place=_place(message), question=asked.message_id)
 
     def _read_words(self, event: str, message: Received, account: str, command: str | None) -> Spoken | None:
         """Return what was said to the bot: a command, or words in reply to it or with its name."""
-        text = command
-        if text is None and not (message.text or "").startswith("/") and self._is_addressed(message):
-            text = re.sub(rf"@{re.escape(self.name)}\b", "", message.text or "", flags=re.IGNORECASE).strip()
-        if not text:
+        text, words, files = command, _words_of(message), _files_of(message)
+        if text is None and not words.startswith("/") and self._is_addressed(message):
+            text = re.sub(rf"@{re.escape(self.name)}\b", "", words, flags=re.IGNORECASE).strip()
+        if text is None or not (text or files):
             return None
         said = Said(
             event=event,
@@ -177,6 +183,7 @@ class Reader:
             text=text,
             incident=_incident_of(message),
             said_at=message.date,
+            attachments=files,
         )
         return Spoken(said=said, place=_place(message))
 
@@ -187,7 +194,7 @@ class Reader:
         return f"/{match['name'].lower()}{match['rest']}".strip()
 
     def _is_addressed(self, message: Received) -> bool:
-        text = (message.text or "").lower()
+        text = _words_of(message).lower()
         return message.chat.type == "private" or f"@{self.name.lower()}" in text or self._ours(message) is not None
 
     def _ours(self, message: Received) -> Received | None:
@@ -196,6 +203,19 @@ class Reader:
         if asked is None or asked.forum_topic_created is not None or asked.from_user is None:
             return None
         return asked if asked.from_user.id == self.me else None
+
+
+def _words_of(message: Received) -> str:
+    return message.text or message.caption or ""
+
+
+def _files_of(message: Received) -> tuple[Attachment, ...]:
+    """Return the picture or the file of a message; of a picture's sizes the largest."""
+    if message.photo:
+        photo = message.photo[-1]
+        return (describe("photo.jpg", "image/jpeg", photo.file_size, photo.file_id),)
+    file = message.document
+    return (describe(file.file_name, file.mime_type, file.file_size, file.file_id),) if file is not None else ()
 
 
 def _incident_of(message: Received) -> str | None:

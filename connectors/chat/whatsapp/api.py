@@ -10,6 +10,7 @@ from typing import Any, Final
 import aiohttp
 
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
+from connectors.chat.fetching import Way, fetch, origin_of
 from connectors.chat.whatsapp.settings import Settings
 
 WINDOW_CLOSED: Final = 131047
@@ -21,6 +22,7 @@ _UNKNOWN_PERSON: Final = frozenset({131026, 131030, 131021})
 _REVOKED: Final = frozenset({0, 190})
 _FORBIDDEN: Final = frozenset({3, 10, 368, 131005, 131031, 131042, 131045, *range(200, 300)})
 _TEMPLATE: Final = range(132000, 132100)
+_MEDIA: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _DELAY: Final = re.compile(r"[0-9]{1,5}")
 
 
@@ -63,6 +65,22 @@ class Api:
             raise Unavailable("WhatsApp's answer names no file.", Reason.SERVER_ERROR)
         return number
 
+    async def fetch(self, media: str) -> bytes:
+        """Return what a person sent: WhatsApp says where it lies, and that is at WhatsApp."""
+        if not _MEDIA.fullmatch(media):
+            raise Rejected("This is no id of WhatsApp's media.", Reason.BAD_INPUT)
+        own = self._settings
+        told = await self._ask("GET", f"{own.url}/{media}")
+        way = Way(
+            service="WhatsApp",
+            origins={origin_of(own.url), origin_of(own.media_url)},
+            headers={"Authorization": f"Bearer {own.token.get_secret_value()}"},
+            proxy=own.proxy or None,
+            ca_file=own.ca_file,
+            seconds=own.answer_seconds,
+        )
+        return await fetch(str(told.get("url", "")), way)
+
     async def register(self, commands: Mapping[str, str]) -> None:
         """Offer the commands where people type."""
         named = [{"command_name": name, "command_description": text} for name, text in commands.items()]
@@ -79,8 +97,10 @@ class Api:
             self._session = None
 
     async def _call(self, method: str, path: str, **sent: Any) -> dict[str, Any]:  # noqa: ANN401 -- aiohttp's own options
+        return await self._ask(method, f"{self._settings.url}/{self._settings.phone_number_id}{path}", **sent)
+
+    async def _ask(self, method: str, url: str, **sent: Any) -> dict[str, Any]:  # noqa: ANN401 -- as above
         session = await self._open()
-        url = f"{self._settings.url}/{self._settings.phone_number_id}{path}"
         try:
             async with session.request(
                 method,

@@ -12,10 +12,10 @@ from typing import Final
 import structlog
 
 from bot.domain.chat import ChatLimits, Message
-from bot.errors import NightshiftError, Rejected, Unavailable
+from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest
-from connectors.chat.whatsapp.api import Api
+from connectors.chat.whatsapp.api import Api, ClosedError
 from connectors.chat.whatsapp.listener import Listener
 from connectors.chat.whatsapp.memory import Memory
 from connectors.chat.whatsapp.numbers import accounts_of, numbers_of
@@ -69,6 +69,13 @@ class Connector:
     async def edit(self, channel: str, message: Message, ref: str) -> None:  # noqa: ARG002 -- one number
         await self._remember()
         await self._writer.edit(message, ref, now=datetime.now(UTC))
+
+    async def fetch_image(self, ref: str) -> bytes:
+        """`bot.ports.chat.ImageSource`."""
+        try:
+            return await self._api.fetch(ref)
+        except ClosedError as error:
+            raise Rejected(f"WhatsApp refused: {error}", Reason.NOT_ALLOWED) from error
 
     async def run(self, inbox: ChatInbox) -> None:  # noqa: ARG002 -- the webhook has it
         """Offer the commands where people type, and wait: WhatsApp calls us. Cancelling ends the connections."""

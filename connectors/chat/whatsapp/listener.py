@@ -90,7 +90,7 @@ class Listener:
             if self._may_answer(event):
                 self._later(self._writer.answer(f"Your account: {account}", event.number, event.id), unless=event.id)
             return
-        question = self._pop_question(event)
+        question = self._pop_question(event) if event.text else None
         shown = asks_to_show(text)
         if question is not None and text.lower() == "cancel":
             self._later(self._writer.answer("Nothing was done.", event.number, event.id), unless=event.id)
@@ -98,7 +98,7 @@ class Listener:
             await self._hand_in(self._press(event, question.button, {question.field: event.text}), event, inbox)
         elif shown is not None:
             await self._show(event, Shows(incident=shown), inbox)
-        elif text:
+        elif text or event.files:
             await self._say(event, text, incident, inbox)
 
     def _pop_question(self, event: Typed) -> Question | None:
@@ -132,7 +132,13 @@ class Listener:
     async def _say(self, event: Tapped | Typed, text: str, incident: str | None, inbox: ChatInbox) -> None:
         account = self._accounts.get(event.number, event.number)
         said = Said(
-            event=event.id, channel=self._channel, account=account, text=text, incident=incident, said_at=event.at
+            event=event.id,
+            channel=self._channel,
+            account=account,
+            text=text,
+            incident=incident,
+            said_at=event.at,
+            attachments=event.files if isinstance(event, Typed) else (),
         )
         await self._hand_in(said, event, inbox)
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from bot.domain.image import Attachment
 from bot.domain.nesting import is_nested_deeper
 from bot.errors import Reason, Rejected
+from connectors.chat.fetching import describe
 
 MAX_DEPTH: Final = 20
 KEPT: Final = timedelta(days=8)
@@ -34,13 +36,15 @@ class Tapped:
 
 @dataclass(frozen=True, kw_only=True)
 class Typed:
-    """Words. `under` is the message of ours that they answer to, "" where there is none."""
+    """Words, or a picture or a file with them. `under` is the message of ours that they answer to, "" where there is
+    none."""
 
     id: str
     number: str
     at: datetime
     text: str
     under: str = ""
+    files: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,10 @@ def _read_message(message: Mapping[str, Any], now: datetime) -> Tapped | Typed |
     under = found if isinstance(found, str) else ""
     if kind == "text" and isinstance(held.get("body"), str):
         return Typed(id=str(name), number=str(number), at=at, text=held["body"][:_MAX_TEXT], under=under)
+    if kind in {"image", "document"}:
+        text = str(held.get("caption") or "")[:_MAX_TEXT]
+        files = (describe(held.get("filename") or kind, held.get("mime_type"), 0, held.get("id")),)
+        return Typed(id=str(name), number=str(number), at=at, text=text, under=under, files=files)
     choice, label = _read_choice(str(kind), held)
     if not isinstance(choice, str) or not isinstance(label, str):
         return None

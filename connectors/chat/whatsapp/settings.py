@@ -28,6 +28,7 @@ class Settings(BaseModel):
     news_template: str = Field(default="nightshift_news", pattern=r"^[a-z0-9_]{1,512}$")
     template_language: str = Field(default="en", pattern=r"^[a-z]{2,3}(_[A-Za-z]{2,4})?$")
     url: WebAddress = "https://graph.facebook.com/v23.0"
+    media_url: WebAddress = "https://lookaside.fbsbx.com"
     answer_seconds: float = Field(default=10.0, gt=0, le=25)
     proxy: ProxyAddress = ""
     ca_file: str = ""
