@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bot.agent.loop import Agent, Head
-from bot.agent.tools import Toolbox, ToolResult
+from bot.agent.tools.tool import ToolResult
+from bot.agent.tools.toolbox import Toolbox
 from bot.domain.transcript import Budget, Proposal, Step
 from bot.ports.clock import SystemClock
 from bot.ports.model import ModelPlace

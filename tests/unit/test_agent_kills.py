@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from bot.agent.loop import Agent, Head
-from bot.agent.tools import Toolbox
+from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import fold
 from bot.domain.transcript import EndReason, Step, StepKind
 from bot.ports.model import ModelPlace
@@ -80,7 +80,8 @@ class Lives:
 
 
 def without_times(rows: list[Step]) -> list[tuple]:
-    bodies = [{k: v for k, v in json.loads(row.body).items() if k != "seconds"} for row in rows]
+    times = {"seconds", "gpu_seconds"}
+    bodies = [{k: v for k, v in json.loads(row.body).items() if k not in times} for row in rows]
     return [(row.seq, row.kind, row.key, body) for row, body in zip(rows, bodies, strict=True)]
 
 

@@ -140,7 +140,7 @@ class Script:
     def __init__(self) -> None:
         self.jobs = []
 
-    async def draft(self, job, store) -> None:
+    async def draft(self, job, store, ask) -> None:
         self.jobs.append(job)
         write, rows = Rows(RUN), list(job.steps)
         if not rows:

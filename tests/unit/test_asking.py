@@ -50,7 +50,7 @@ class Asked:
         self.requests.append(request)
         return self.script.pop(0)
 
-    async def draft(self, job, store):
+    async def draft(self, job, store, ask):
         assert job.has_people
         agent = Agent(model=self, tools=Toolbox(self.hands), head=Head(PLACE, Budget()), budget=Budget(), append=store)
         await agent.run(RUN, job.steps, lambda: "Mend it.")
@@ -238,7 +238,7 @@ class Killed(BaseException):
     """As after kill -9: nothing below catches it."""
 
 
-DEATHS = 60
+DEATHS = 70
 """More than there are points on the way; those that are not reached change nothing."""
 SAMPLE = (2, 7, 9, 12, 16)
 

@@ -16,7 +16,7 @@ from bot.services.run_story import of_step
 from tests.agent_world import FILES, AgentWorld, ScriptedModel, propose, say
 from tests.worldkit import NOW
 
-LIMIT = 6_000
+LIMIT = 8_000
 FILE = "".join(f"line {number} of a long file\n" for number in range(150))
 WORLD = FILES | {f"f{number}.txt": FILE for number in range(40)}
 
