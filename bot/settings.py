@@ -107,6 +107,7 @@ class Settings(BaseSettings):
     model_api_key: SecretStr | None = None
     limits: LimitSettings = LimitSettings()
     playbook_dirs: tuple[Path, ...] = ()
+    general_playbook: bool = True
 
     @classmethod
     def settings_customise_sources(

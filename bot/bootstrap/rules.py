@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path
@@ -31,6 +32,8 @@ def read_secret_file(path: Path) -> str:
 def load_rules(settings: Settings) -> Rulebook:
     policy = settings.approval_policy()
     playbooks, profiles = _load_agent(settings.playbook_dirs, policy.approvers)
+    if not settings.general_playbook:
+        playbooks = tuple(playbook for playbook in playbooks if not (playbook.otherwise and playbook.is_shipped))
     return Rulebook(
         roster=settings.roster(),
         services=settings.service_map(),
@@ -86,7 +89,7 @@ def load_playbooks(folders: tuple[Path, ...]) -> tuple[Playbook, ...]:
         except (Refused, OSError, UnicodeDecodeError) as error:
             problems.append(Problem(where=str(path), what=str(error)))
             continue
-        found[playbook.name] = playbook
+        found[playbook.name] = replace(playbook, is_shipped=path in shipped)
     if problems:
         raise ConfigError(problems)
     return tuple(found.values())

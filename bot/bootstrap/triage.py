@@ -268,7 +268,7 @@ def _plan_job(
 
 def _choose_playbook(case: Case, labels: Mapping[str, str]) -> Playbook:
     """Return the playbook that fits the alert, with the check that was named in the place of its reproduction."""
-    chosen = choose_playbook(load_playbooks(()), labels)
+    chosen = choose_playbook([each for each in load_playbooks(()) if not each.otherwise], labels)
     plain = Playbook(name="triage", title="Triage from the terminal", when={})
     return replace(
         chosen or plain,

@@ -105,7 +105,7 @@ def _blame(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Finding]
         yield Finding(
             claim=f"{name_commit(first.commit, suspects)} is the first suspect{why}",
             evidence=(*_add_commit(first.commit, suspects, ledger, kind), *runs),
-            confidence=INCONCLUSIVE if runs or not first.reasons else LIKELY,
+            confidence=INCONCLUSIVE if runs or not first.reasons or kind is Reproduce.LOG else LIKELY,
             refuted_by="the failure going on with that commit reverted",
             next=_look_next(confirmed, suspects),
         )

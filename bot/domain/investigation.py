@@ -201,6 +201,13 @@ class Job:
     is_first_look: bool = False
 
     @property
+    def reproduce(self) -> Reproduce:
+        """Return what is run: what the playbook says, or what the log showed where the playbook leaves it to that."""
+        said = self.playbook.reproduce
+        shown = next((result.reproduce for result in reversed(self.done) if isinstance(result, Collected)), said)
+        return shown if said is Reproduce.LOG else said
+
+    @property
     def log_span(self) -> tuple[datetime, datetime]:
         """Return the time to read: around the alert's start, and never past what can have been written yet."""
         since = self.alert_started_at - timedelta(seconds=self.playbook.look_back)

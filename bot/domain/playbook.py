@@ -45,7 +45,8 @@ _APPROVAL = frozenset({"quorum", "expiry"})
 
 @dataclass(frozen=True, kw_only=True)
 class Playbook:
-    """One playbook. `when` maps label names to the regular expressions that must all match (RE2, whole value).
+    """One playbook. `when` maps label names to the regular expressions that must all match (RE2, whole value); with
+    `otherwise` it answers every alert that no other does. `is_shipped` ones give way to people's own.
 
     `look_back` and `look_ahead` are seconds around the alert's start in which logs are read;
     `history` is how many commits are looked at; `seconds` bounds the whole investigation. Something is shown within
@@ -81,15 +82,24 @@ class Playbook:
     agent: str = "patch"
     tools: tuple[str, ...] = ()
     approval: Mapping[str, str] = field(default_factory=dict)
+    otherwise: bool = False
+    is_shipped: bool = False
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return all(Matcher(label=label, pattern=pattern).matches(labels) for label, pattern in self.when.items())
 
 
 def choose_playbook(playbooks: Sequence[Playbook], labels: Mapping[str, str]) -> Playbook | None:
-    """Return the matching playbook that asks for most labels, by name where two ask for as many; None if none match."""
+    """Return the matching playbook that asks for most labels; None if none match.
+
+    Where two ask for as many, people's own comes first, then the first by name. One for what no other answers is last.
+    """
     matching = [playbook for playbook in playbooks if playbook.matches(labels)]
-    return min(matching, key=lambda playbook: (-len(playbook.when), playbook.name), default=None)
+    return min(matching, key=_rank, default=None)
+
+
+def _rank(playbook: Playbook) -> tuple[bool, int, bool, str]:
+    return playbook.otherwise, -len(playbook.when), playbook.is_shipped, playbook.name
 
 
 def parse_playbook(text: str) -> Playbook:
@@ -131,15 +141,15 @@ def _line_of(head: Sequence[str], key: str) -> int:
 
 def _check(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield (key, what is wrong), most basic first."""
-    known = {each.name for each in fields(Playbook)} - {"text"}
+    known = {each.name for each in fields(Playbook)} - {"text", "is_shipped"}
     for key in values:
         if key not in known:
             yield key, f"unknown key {key[:MAX_SAID]!r}; known are {', '.join(sorted(known))}"
-    for key in ("name", "title", "when"):
+    for key in ("name", "title"):
         if key not in values:
             yield key, f"the head needs {key!r}"
     yield from _check_texts(values)
-    yield from _check_when(values.get("when"))
+    yield from _check_which(values)
     for key, (least, most) in _RANGES.items():
         value = values.get(key, least)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -185,6 +195,19 @@ def _check_texts(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield "approval", f"approval is a table that knows {', '.join(sorted(_APPROVAL))}"
     elif not all(isinstance(value, str) for value in approval.values()):
         yield "approval", "the values of approval must be texts in quotes"
+
+
+def _check_which(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with which alerts it answers."""
+    otherwise = values.get("otherwise", False)
+    if not isinstance(otherwise, bool):
+        yield "otherwise", "otherwise must be true or false"
+    elif otherwise and "when" in values:
+        yield "otherwise", "a playbook has [when] or otherwise, not both: one answers what no other [when] does"
+    elif not otherwise and "when" not in values:
+        yield "when", "the head needs 'when', or otherwise = true to answer every alert that no other playbook does"
+    elif not otherwise:
+        yield from _check_when(values["when"])
 
 
 def _check_when(when: object) -> Iterator[tuple[str, str]]:
@@ -241,4 +264,5 @@ def _build(values: Mapping[str, object], text: str) -> Playbook:
         agent=str(values.get("agent", Playbook.agent)),
         tools=texts("tools", ()),
         approval=table("approval"),
+        otherwise=values.get("otherwise") is True,
     )

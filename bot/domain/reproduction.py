@@ -10,12 +10,13 @@ REPRODUCTION: Final = "reproduction"
 
 
 class Reproduce(StrEnum):
-    """What a playbook runs to tell a bad commit from a good one."""
+    """What a playbook runs to tell a bad commit from a good one; with "log" the log says which of the others it is."""
 
     REQUEST = "request"
     START = "start"
     SLOW = "slow"
     CHECK = "check"
+    LOG = "log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,14 @@ _WORDINGS: Final[Mapping[Reproduce, Wording]] = {
         works="passes",
         succeeds="passes",
         relapse="the same check failing",
+    ),
+    Reproduce.LOG: Wording(
+        trial="failure that the log shows",
+        running="running what the log shows",
+        fails="fails",
+        works="works",
+        succeeds="is gone",
+        relapse="the same error in the log",
     ),
 }
 

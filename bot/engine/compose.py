@@ -29,7 +29,7 @@ from bot.render.links import Links, link_to
 from bot.render.milestones import list_milestones
 from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
-from bot.render.playbook import render_text
+from bot.render.playbook import name_playbook, render_text
 from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
@@ -155,6 +155,8 @@ class Composer:
             running = _say_waiting(results) or _next_stage(results)
         notes = [note for note in (_tell_model(work, incident), _tell_revert(work, incident)) if note]
         notes += list_todo(modelling.find_plan(work, incident))
+        playbook = choose_playbook(self._rules.playbooks, incident.labels)
+        notes += [name_playbook(playbook)] if playbook else []
         pause = find_pause(work, incident.id) if running else None
         running = None if pause else running
         message = render_status(incident, results, running=running, failed=failed, now=work.now, notes=notes)

@@ -68,3 +68,8 @@ def _collect(pieces: Iterable[str]) -> str:
         if length > MAX_TEXT:
             break
     return "".join(kept)
+
+
+def name_playbook(playbook: Playbook) -> str:
+    """Say in one line by which playbook an incident is investigated."""
+    return f"playbook: {playbook.name}{', as no other answers this alert' if playbook.otherwise else ''}"

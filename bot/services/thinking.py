@@ -5,6 +5,7 @@ from bot.domain.playbook import choose_playbook
 from bot.domain.reasoning import Effort, Reasoning
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
+from bot.services.asking import find_waiting
 from bot.services.modelling import QUEUED, is_wanted, start_wished
 from bot.services.pause import require_running
 from bot.services.rulebook import Rulebook
@@ -44,6 +45,8 @@ def think_harder(work: UnitOfWork, incident: str, person: str, rules: Rulebook) 
         raise Refused("No model is configured, so nobody can think harder.", Reason.NOT_FOUND)
     if not current.is_open:
         raise Refused(f"{incident} is resolved; there is nothing to think about any more.", Reason.STALE)
+    if find_waiting(work, current.id) is not None:
+        raise Refused("The model waits for an answer to its question. Answer that first.", Reason.CONFLICT)
     if find_listening(work, current.id):
         raise Refused("The model is still at work. Press again when it has answered.", Reason.CONFLICT)
     require_running(work, incident)

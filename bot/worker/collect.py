@@ -16,6 +16,7 @@ from bot.worker.changes import tell_changes
 from bot.worker.ci_log import add_ci_log
 from bot.worker.metrics import add_metrics
 from bot.worker.reading import plan_query, read_places
+from bot.worker.shown import read_kind
 from bot.worker.tools import Tools
 
 MAX_RECORDS = 20
@@ -60,8 +61,9 @@ def _read_logs(job: Job, tools: Tools) -> Collected:
 
 def _sort_out(job: Job, lines: Sequence[LogLine], notes: list[str], span: str) -> Collected:
     """Find in the lines what the playbook's kind of reproduction needs, and the errors in any case."""
-    kind, playbook = job.playbook.reproduce, job.playbook
+    playbook = job.playbook
     found = tuple(find_records(lines))
+    kind = read_kind(job, lines, found[:MAX_RECORDS])
     pieces: list[tuple[str, str, str]] = []
     requests: tuple[FailingRequest, ...] = ()
     began_at = None
@@ -83,7 +85,7 @@ def _sort_out(job: Job, lines: Sequence[LogLine], notes: list[str], span: str) -
         requests = tuple(find_failing_requests(lines, records))[:MAX_REQUESTS]
         if records and not requests:
             notes.append("no failing request that could be sent again was found in the logs")
-    if lines and not records and kind in {Reproduce.REQUEST, Reproduce.START}:
+    if lines and not records and kind in {Reproduce.REQUEST, Reproduce.START, Reproduce.LOG}:
         notes.append(f"no error among {len(lines):,} log lines {span}")
     pieces += [("error", record.cite, _tell(record)) for record in records]
     if kind is Reproduce.REQUEST:

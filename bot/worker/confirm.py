@@ -46,7 +46,7 @@ async def confirm(
     sought = await seek(bench, requests, commits[0].sha, job=job)
     trial = sought.trial
     if trial is None:
-        kind = job.playbook.reproduce
+        kind = job.reproduce
         return Confirmed(culprit=None, request=None, runs=bench.runs, how=sought.why, reproduce=kind), None
     scores = {suspect.commit: suspect.score for suspect in suspects}
     links = [Link(sha=commit.sha, parents=commit.parents) for commit in commits]

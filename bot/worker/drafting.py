@@ -150,7 +150,7 @@ class Workshop:
             return await self._bench.run(Trial(check=name), self._head)
         trial = await self._get_trial()
         if trial is None:
-            raise Refused(f"no {word(self._job.playbook.reproduce).trial} could be reproduced", Reason.NOT_FOUND)
+            raise Refused(f"no {word(self._job.reproduce).trial} could be reproduced", Reason.NOT_FOUND)
         return await self._bench.run(trial, self._head)
 
     async def _inspect(self, edited: Edited) -> Inspection:

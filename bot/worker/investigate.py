@@ -195,8 +195,9 @@ class _Case:
 
     @property
     def _aimed(self) -> Job:
-        """The job, with the check that CI's log names in the place of what the alert's labels say."""
-        return aim(self._job, self._get(Collected).ci_job)
+        """The job with what was read, and the check that CI's log names in the place of what the alert's labels say."""
+        collected = self._get(Collected)
+        return replace(aim(self._job, collected.ci_job), done=(*self._job.done, collected))
 
     async def _read_check(self, head: str) -> tuple[ErrorRecord, ...]:
         """Return the errors that the failing check prints: they take the place of errors in a log."""
@@ -229,7 +230,7 @@ class _Case:
 
     async def _draft(self) -> Drafted:
         suspected = self._get(Suspected)
-        kind = self._job.playbook.reproduce
+        kind = self._aimed.reproduce
         confirmed, commits = self._get(Confirmed), await self._get_commits()
         target = choose_target(confirmed, suspected.suspects, commits, kind=kind)
         bench, trial = await self._prepare(), await self._get_trial()

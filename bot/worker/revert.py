@@ -51,12 +51,13 @@ def choose_target(
 ) -> Target:
     """Return the commit to revert: the culprit, or a suspect far ahead of the others where nothing could be run.
 
-    A check that is not red, or not always, is never reason enough to revert a commit on suspicion.
+    A check that is not red, or not always, is never reason enough to revert a commit on suspicion, nor is an alert that
+    no playbook knows and whose log shows nothing to run.
     """
     subjects = {commit.sha: commit.subject for commit in commits}
     if confirmed.culprit:
         return Target(commit=confirmed.culprit, subject=subjects.get(confirmed.culprit, confirmed.culprit[:12]))
-    judged = kind is Reproduce.CHECK or any(
+    judged = kind in {Reproduce.CHECK, Reproduce.LOG} or any(
         run.verdict is Check.RED or (run.verdict is Check.GREEN and run.name == REPRODUCTION) for run in confirmed.runs
     )
     first = suspects[0] if suspects else None

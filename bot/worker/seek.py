@@ -11,6 +11,7 @@ from bot.domain.reproduction import REPRODUCTION, Reproduce, say_seconds
 from bot.errors import Rejected, Unavailable
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench
+from bot.worker.shown import find_same_error
 from bot.worker.trial import Bounds, Timing, Trial
 
 SOMETIMES: Final = 5
@@ -39,7 +40,10 @@ async def seek(bench: Bench, requests: Sequence[FailingRequest], head: str, *, j
     """Look for a red trial. What was run already is not run again."""
     if bench.fault:
         return Sought(trial=None, why=f"nothing was run: {bench.fault}")
-    kind = job.playbook.reproduce
+    kind = job.reproduce
+    if kind is Reproduce.LOG:
+        trial, why = await find_same_error(bench, head, job)
+        return Sought(trial=trial, why=why)
     if kind is Reproduce.CHECK:
         return await _seek_check(bench, head, job.labels)
     if kind is Reproduce.REQUEST:

@@ -89,7 +89,7 @@ class Gallery:
             raise answer
         return answer
 
-    async def draft(self, job, store, ask):
+    async def draft(self, job, store, *, ask, on_try):
         hands = replace(AgentWorld(model=ScriptedModel(script=[])).hands(), has_people=True)
         toolbox = Toolbox(hands)
         agent = Agent(model=self, tools=toolbox, head=Head(PLACE, Budget()), budget=Budget(), append=store)

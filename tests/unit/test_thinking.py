@@ -7,13 +7,14 @@ import pytest
 
 from bot.bootstrap.model_profiles import find_profile
 from bot.domain.agent_profile import AgentProfile
+from bot.domain.ask import Inquiry
 from bot.domain.transcript import Budget
 from bot.engine.compose import Composer
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Rejected
 from bot.ports.model import ModelPlace
 from bot.render.links import Links
-from bot.services import modelling, paging
+from bot.services import asking, modelling, paging
 from tests.unit.test_services_modelling import RUN, answer
 from tests.worldkit import World, alert, group, make_world
 
@@ -55,6 +56,19 @@ def test_it_is_offered_when_the_model_has_answered_as_long_as_there_is_more(worl
     end(world, f"{RUN}+h2", line="newest")
     assert labels(world) == []
     assert "as hard as it can" in world.press("think:INC-1").text
+
+
+def test_while_the_model_waits_for_an_answer_it_is_not_offered_and_says_what_to_do(world):
+    args = modelling.ModelArgs(incident="INC-1", run=RUN, attempt=0, since=world.clock.now())
+    with world.unit() as work:
+        asking.ask_people(work, args, Inquiry(key="1.0", question="Which?", answers=("a", "b")), world.rules)
+    assert labels(world) == []
+    refused = world.press("think:INC-1")
+    assert (refused.ok, refused.text) == (False, "The model waits for an answer to its question. Answer that first.")
+    assert world.press("answer:INC-1:1.2").ok
+    assert "still at work" in world.press("think:INC-1").text
+    end(world)
+    assert labels(world) == ["Think harder"]
 
 
 def test_it_stands_in_the_timeline_with_who_asked(world):

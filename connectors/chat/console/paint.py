@@ -6,7 +6,7 @@ from typing import Final
 
 from bot.domain.chat import Block, Bullets, Button, Code, Fields, Link, Message, Paragraph, Tone
 from bot.domain.unseen import make_harmless
-from connectors.chat.console.plain import break_hard, fit, measure, wrap_words
+from connectors.chat.console.plain import break_verbatim, fit, measure, wrap_words
 
 SMALLEST: Final = 24
 _LABEL: Final = 16
@@ -115,9 +115,9 @@ def _block(block: Block, room: int, ink: Ink) -> Iterator[str]:
         for item in block.items:
             text = make_harmless(item)
             text = text if text.startswith(_OWN_BULLETS) else f"• {text}"
-            first, *rest = wrap_words(text[2:], room - 2)
-            yield text[:2] + first
-            yield from (f"  {line}" for line in rest)
+            first, *rest = wrap_words(text[2:], room - 2, most=room)
+            yield from [text[:2] + first] if measure(first) <= room - 2 else [text[:1], first]
+            yield from _set_in(rest, room)
     elif isinstance(block, Code):
         yield from paint_code(block.text, block.language, room, ink)
 
@@ -125,7 +125,7 @@ def _block(block: Block, room: int, ink: Ink) -> Iterator[str]:
 def paint_code(text: str, language: str, room: int, ink: Ink) -> Iterator[str]:
     """Yield verbatim lines, set in by two; a line too long goes on after "↳"."""
     for line in make_harmless(text).split("\n"):
-        first, *rest = break_hard(line, room - 4)
+        first, *rest = break_verbatim(line, room - 4)
         code = _colour_of(line) if language == "diff" else ""
         yield "  " + (ink.style(first, code) if code else first)
         yield from ("  " + ink.dim("↳ ") + (ink.style(piece, code) if code else piece) for piece in rest)
@@ -148,10 +148,15 @@ def _table(items: Sequence[tuple[str, str]], room: int, ink: Ink) -> Iterator[st
         lines = wrap_words(value, room - column - 2)
         if measure(label) > column or any(measure(word) > room - column - 2 for word in value.split()):
             yield from (ink.dim(line) for line in wrap_words(label, room))
-            yield from (f"  {line}" for line in wrap_words(value, room - 2))
+            yield from _set_in(wrap_words(value, room - 2, most=room), room)
             continue
         yield f"{ink.dim(label)}{' ' * (column - measure(label))}  {lines[0]}"
         yield from (f"{' ' * column}  {line}" for line in lines[1:])
+
+
+def _set_in(lines: Sequence[str], room: int) -> Iterator[str]:
+    """Set lines in by two; an address that fills the whole line stays where it is."""
+    return (f"  {line}" if measure(line) <= room - 2 else line for line in lines)
 
 
 def name_buttons(buttons: Mapping[str, Button]) -> list[tuple[str, str]]:
