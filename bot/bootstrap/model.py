@@ -32,6 +32,7 @@ def make_model_phases(
         redact=redactor.redact,
         localize=handlers.equip,
         desk=handlers.desk,
+        far_tools=handlers.far_tools,
         patience=settings.model.patience,
         together=settings.model.together,
         budgets=budgets,

@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from bot.agent.cleaning import redact_value
+from bot.agent.profiles import recall_far_tools
 from bot.domain.ci_jobs import plain_log
 from bot.domain.ci_log import CILog, is_commit
 from bot.domain.investigation import Job
@@ -28,6 +29,7 @@ from bot.ports.desk import (
     ChangesWanted,
     CILogWanted,
     LogsWanted,
+    MCPWanted,
     MetricsWanted,
     PlaybookText,
     PlaybookWanted,
@@ -65,6 +67,7 @@ class FrontDesk(PhaseWork):
             ChangesWanted: self._list_changes,
             AlikeWanted: self._list_alike,
             PlaybookWanted: self._read_playbook,
+            MCPWanted: self._call_tool,
         }
 
     async def answer(self, job: Job, question: Question) -> Told:
@@ -140,6 +143,13 @@ class FrontDesk(PhaseWork):
         incident = await self._in_unit(lambda w: w.incidents.get(job.incident))
         text = await asyncio.to_thread(render_text, found, incident)
         return Told(playbooks=await self._redact((PlaybookText(name=found.name, title=found.title, text=text),)))
+
+    async def _call_tool(self, job: Job, wanted: MCPWanted) -> Told:
+        """Call a tool that the run's first row says it was given: the worker's word is not enough."""
+        if self._tools.far_tools is None:
+            raise Refused("no server of tools is configured", Reason.NOT_FOUND)
+        given = recall_far_tools(await self._in_unit(lambda w: w.transcripts.of(job.run)))
+        return Told(far=await self._tools.far_tools.call(wanted, given))
 
     async def _redact(self, value: T) -> T:
         """Redact in a thread: it may be megabytes."""

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from bot.domain.ci import CIRequest, Trigger
 from bot.domain.service import LogPlace
 from bot.engine.commit_news import CommitNews
+from bot.engine.far_tools import FarToolShelf
 from bot.errors import Reason, Refused
 from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.forge import Forge
@@ -33,7 +34,8 @@ class Tools:
 
     A run is asked about every `poll_seconds` at first, then less and less often, down to what `longest_poll` says of
     its CI; `dispatch_patience` is how long an order without an answer is looked for. Without a `ci_reader` a red run is
-    told with the end of its log; without `open_log` only logs in files are read, without `metrics` nobody is asked.
+    told with the end of its log; without `open_log` only logs in files are read, without `metrics` nobody is
+    asked, without `far_tools` no tool of another server is there.
     """
 
     investigator: Investigator
@@ -51,6 +53,7 @@ class Tools:
     ci_reader: CIReader | None = None
     open_log: Callable[[LogPlace], LogSource] | None = None
     metrics: MetricSource | None = None
+    far_tools: FarToolShelf | None = None
 
     def pauses(self, ci: str) -> Iterator[float]:
         """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""

@@ -14,6 +14,7 @@ from bot.domain.happened import Happened
 from bot.domain.investigation import Job, LogRead
 from bot.domain.metric import MetricRead
 from bot.domain.past import Alike
+from bot.ports.tool_server import FarAnswer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,19 @@ class PlaybookWanted:
     name: str
 
 
-Question = LogsWanted | MetricsWanted | RunsWanted | CILogWanted | ChangesWanted | AlikeWanted | PlaybookWanted
+@dataclass(frozen=True, kw_only=True)
+class MCPWanted:
+    """What a tool of another server answers, which this run was told of. `arguments` are a JSON object."""
+
+    kind: Literal["mcp"] = "mcp"
+    server: str
+    tool: str
+    arguments: str
+
+
+Question = (
+    LogsWanted | MetricsWanted | RunsWanted | CILogWanted | ChangesWanted | AlikeWanted | PlaybookWanted | MCPWanted
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +110,7 @@ class Told:
     changes: tuple[Happened, ...] = ()
     alike: tuple[Alike, ...] = ()
     playbooks: tuple[PlaybookText, ...] = ()
+    far: FarAnswer | None = None
     fault: str = ""
 
 
