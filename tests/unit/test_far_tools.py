@@ -14,6 +14,7 @@ from bot.agent.profiles import choose_tools, known_names, make_head, recall_far_
 from bot.agent.tools.far import make_far_tool, offer_tool
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import Rows, State
+from bot.bootstrap import checks_tools
 from bot.bootstrap.tool_servers import make_shelf
 from bot.domain.agent_profile import AgentProfile, read_profile
 from bot.domain.far_tool import FarTool, FarTools, Listed, ToolPolicy, find_wrong_names
@@ -327,3 +328,23 @@ class TestSettings:
         with pytest.raises(ConfigError, match='install Nightshift with the extra "mcp"'):
             make_shelf(Settings(mcp={"shop": {"url": "http://x/mcp"}}), same)
         assert make_shelf(Settings(), same) is None
+
+
+class TestTheDoctor:
+    @pytest.mark.parametrize(
+        ("listed", "error", "is_ok", "text"),
+        [
+            ((ORDERS, Listed(name="x")), None, True, "answers; 1 of its 2 tools may be used"),
+            ((Listed(name="orders"),), None, False, "orders does not say that it only reads"),
+            ((), None, False, "orders is not there"),
+            ((), Unavailable("shop did not answer", Reason.TIMEOUT), False, "shop did not answer"),
+        ],
+    )
+    async def test_each_server_is_asked_for_what_is_listed(self, monkeypatch, listed, error, is_ok, text):
+        monkeypatch.setattr(checks_tools, "open_tool_servers", lambda _settings: {"shop": Server(*listed, error=error)})
+        settings = Settings(mcp={"shop": {"url": "http://x/mcp", "tools": ["orders"]}})
+        (found,) = await checks_tools.check_tool_servers(settings)
+        assert (found.is_ok, found.text) == (is_ok, text)
+
+    async def test_no_server_is_no_line(self):
+        assert await checks_tools.check_tool_servers(Settings()) == []

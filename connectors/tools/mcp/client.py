@@ -105,7 +105,7 @@ class Connector:
             return Rejected(f"{self._name} cannot be started ({type(cause).__name__})", Reason.NOT_FOUND)
         if isinstance(cause, ValidationError | ValueError):
             return Rejected(f"{self._name} gave an answer that MCP does not know", Reason.SERVER_ERROR)
-        if isinstance(cause, MCPError) and cause.code != types.CONNECTION_CLOSED:
+        if isinstance(cause, MCPError) and not _is_end(cause):
             return Rejected(f"{self._name} refused: {_one_line(cause.message)}", Reason.BAD_INPUT)
         words = f": {said.text}" if said.text else ""
         return Unavailable(f"{self._name} ended before it answered{words}", Reason.SERVER_ERROR)
@@ -120,6 +120,11 @@ def _explain_web(name: str, web: Web) -> NightshiftError:
     if web.status == 429 or web.status >= 500:
         return Unavailable(text, Reason.SERVER_ERROR)
     return Rejected(text, Reason.BAD_INPUT)
+
+
+def _is_end(error: MCPError) -> bool:
+    """Say whether the SDK made this error itself because the session ended; servers use its code for other things."""
+    return error.code == types.CONNECTION_CLOSED and error.message.startswith(("Connection closed", "SSE stream"))
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -178,7 +183,7 @@ def _name_block(block: types.ContentBlock) -> str:
     if isinstance(block, types.EmbeddedResource):
         return _one_line(f"a file ({block.resource.mime_type or 'of unknown kind'})")
     if isinstance(block, types.ImageContent | types.AudioContent):
-        size = len(block.data) * 3 // 4
+        size = len(block.data) * 3 // 4 - block.data[-2:].count("=")
         return _one_line(f"{block.type} ({block.mime_type}, {size:,} bytes)")
     return "something that is no text"
 
