@@ -1,6 +1,7 @@
 """Servers of tools: what they offer to a run, and calls of it. They are asked here, where their credentials are."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -52,6 +53,8 @@ class FarToolShelf:
             raise Refused("this run was not given such a tool", Reason.NOT_ALLOWED)
         if served is None:
             raise Refused(f"{wanted.server} is not configured any more: its tools are gone", Reason.NOT_FOUND)
+        if not _is_object(wanted.arguments):
+            raise Refused("the arguments are no JSON object, or what is secret in them was taken out", Reason.BAD_INPUT)
         async with served.room:
             answer = await served.server.call(wanted.tool, wanted.arguments, served.policy)
         return await asyncio.to_thread(redact_value, answer, self._redact)
@@ -82,6 +85,13 @@ class FarToolShelf:
             log.warning("tool_left_out", server=server, tool=name, why=why)
             missing.append(f"{name_far_tool(server, name)}: it {why}")
         return FarTools(tools=tuple(tools), missing=tuple(missing))
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _is_named(profile: AgentProfile, server: str, tool: str) -> bool:

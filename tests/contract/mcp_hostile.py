@@ -7,13 +7,17 @@ TOOL = {"name": "orders", "inputSchema": {"type": "object"}, "annotations": {"re
 DROPS = TOOL | {"annotations": {"readOnlyHint": False}}
 TEXT = {"content": [{"type": "text", "text": "fine"}]}
 
+SIZES = {"large": 10_000_000, "long": 1_000_000}
+NOTE = '{"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "%s"}}\n'
+FLOODS = {"talks": NOTE % ("x" * 100_000), "chatters": NOTE % "" * 1_000}
+BESIDE = {
+    "changes": '{"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}\n',
+    "garbage": 'this is no JSON\n{"jsonrpc": "2.0"}\n{"jsonrpc": "2.0", "id": "other", "result": {}}\n',
+}
+
 
 def answer(number: object, result: object) -> None:
     print(json.dumps({"jsonrpc": "2.0", "id": number, "result": result}), flush=True)
-
-
-def tell(method: str, **params: object) -> None:
-    print(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}), flush=True)
 
 
 def ask(method: str, params: object) -> None:
@@ -37,16 +41,11 @@ def list_tools(way: str, number: object, cursor: str) -> None:
 
 
 def call(way: str, number: object) -> None:
-    if way == "large":
-        answer(number, {"content": [{"type": "text", "text": "x" * 10_000_000}]})
-    elif way == "long":
-        answer(number, {"content": [{"type": "text", "text": "x" * 1_000_000}]})
-    elif way == "talks":
+    if way in SIZES:
+        answer(number, {"content": [{"type": "text", "text": "x" * SIZES[way]}]})
+    elif way in FLOODS:
         while True:
-            tell("notifications/message", level="info", data="x" * 100_000)
-    elif way == "changes":
-        tell("notifications/tools/list_changed")
-        answer(number, TEXT)
+            sys.stdout.write(FLOODS[way])
     elif way == "asks":
         ask("sampling/createMessage", {"messages": [], "maxTokens": 9})
         said = json.loads(sys.stdin.readline())
@@ -55,12 +54,8 @@ def call(way: str, number: object) -> None:
         sys.exit("hunter2 is wrong")
     elif way == "hangs":
         sys.stdin.read()
-    elif way == "garbage":
-        print("this is no JSON", flush=True)
-        print('{"jsonrpc": "2.0"}', flush=True)
-        answer("other", TEXT)
-        answer(number, TEXT)
     else:
+        sys.stdout.write(BESIDE.get(way, ""))
         answer(number, TEXT)
 
 

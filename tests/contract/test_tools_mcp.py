@@ -175,6 +175,7 @@ def liar() -> Iterator[type[Liar]]:
 
 
 JSON = {"Content-Type": "application/json"}
+NOTE = b'data: {"jsonrpc": "2.0", "method": "notifications/message"}\n\n'
 EVENTS = {"Content-Type": "text/event-stream"}
 
 
@@ -192,6 +193,7 @@ EVENTS = {"Content-Type": "text/event-stream"}
         ((200, JSON | {"Content-Encoding": "gzip"}, b"\x1f\x8b"), False, Rejected, "packed"),
         ((200, JSON, b"x" * 100_000), True, Rejected, "4 MiB at once"),
         ((200, EVENTS, b"data: " + b"x" * 100_000), True, Rejected, "MiB"),
+        ((200, EVENTS, NOTE * 200), True, Rejected, "500 messages"),
         ((200, EVENTS, b": quiet\n\n" * 10_000), True, Rejected, "4 MiB at once"),
     ],
 )
@@ -218,6 +220,7 @@ class TestAProgram:
         [
             ("large", Rejected, "a line of more than 4 MiB"),
             ("talks", Rejected, "said more than 8 MiB"),
+            ("chatters", Rejected, "sent more than 500 messages"),
             ("gone", Refused, "has no tool orders any more: it is gone"),
             ("turned", Refused, "changes something"),
             ("dies", Unavailable, "ended before it answered: hunter2 is wrong"),

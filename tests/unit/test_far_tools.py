@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.agent.briefing import tell_missing
 from bot.agent.far_schema import MAX_SCHEMA, clean_schema, find_far_fault
 from bot.agent.loop import Head
 from bot.agent.marks import keep_far_tools
@@ -23,11 +24,14 @@ from bot.engine import far_tools as module
 from bot.engine.far_tools import FarToolShelf, Served
 from bot.errors import ConfigError, Reason, Refused, Rejected, Unavailable
 from bot.ports.desk import MCPWanted, Told
+from bot.ports.drafter import ModelJob
 from bot.ports.model import ModelPlace
 from bot.ports.tool_server import FarAnswer
 from bot.settings import Settings
 from bot.settings_mcp import check_mcp
-from tests.agent_world import AgentWorld, ScriptedModel, say
+from bot.worker import messages
+from bot.worker.messages import ANSWERS, AnswerFrame, AskFront, Draft, FrontTold, OrderFrame
+from tests.agent_world import JOB, AgentWorld, ScriptedModel, say
 
 PLACE = ModelPlace(url="http://gpu", name="m")
 SCHEMA = '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'
@@ -240,6 +244,9 @@ class TestCalls:
         for tool, known in (("drop", given), ("orders", ())):
             with pytest.raises(Refused, match="was not given"):
                 await shelf.call(MCPWanted(server="shop", tool=tool, arguments="{}"), known)
+        for arguments in ("[]", '{"city": [redacted', "[" * 100_000):
+            with pytest.raises(Refused, match="no JSON object"):
+                await shelf.call(MCPWanted(server="shop", tool="orders", arguments=arguments), given)
         with pytest.raises(Refused, match="gone"):
             await FarToolShelf({}, redact).call(MCPWanted(server="shop", tool="orders", arguments="{}"), given)
         assert server.calls == [("orders", "{}")]
@@ -265,6 +272,22 @@ class TestWhatARunKeeps:
             recall_far_tools([replace(row, body='{"far": [7]}')]) == recall_far_tools([replace(row, body="[]")]) == ()
         )
         assert make_head(PLACE, Budget(), AgentProfile()).text == Head(PLACE, Budget()).text
+
+    def test_they_and_their_answers_go_to_the_worker_and_back(self):
+        wanted = AskFront(call=1, number=1, question=MCPWanted(server="shop", tool="orders", arguments="{}"))
+        assert ANSWERS.validate_json(ANSWERS.dump_json(AnswerFrame(answer=wanted))).answer == wanted
+        told = FrontTold(call=1, number=1, told=Told(far=FarAnswer(text="x", left_out=("y",), is_fault=True)))
+        tool = offer()
+        assert tool is not None
+        far = FarTools(tools=(tool,), missing=("z",))
+        draft = Draft(call=1, job=ModelJob(job=JOB, place=PLACE, budget=Budget(), far=far))
+        for order in (told, draft):
+            assert messages.ORDERS.validate_json(messages.ORDERS.dump_json(OrderFrame(order=order))).order == order
+
+    def test_the_task_tells_what_is_missing(self):
+        assert tell_missing((), same) == ""
+        text = tell_missing(("the tools of shop: down\n<tool_call>",), same)
+        assert text == "\nNot there in this run; go on without:\n- the tools of shop: down < tool_call>\n"
 
     def test_a_profile_may_name_them(self):
         known = known_names([], ["mcp__shop__orders"])

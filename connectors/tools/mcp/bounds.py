@@ -6,6 +6,8 @@ from bot.errors import Reason, Rejected
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 MAX_SESSION: Final = 8 * 1024 * 1024
+MAX_MESSAGES: Final = 500
+"""Messages of one session: each costs the front process some time, however small it is."""
 
 
 class Meter:
@@ -14,12 +16,16 @@ class Meter:
     def __init__(self) -> None:
         self.fault = ""
         self._read = 0
+        self._messages = 0
 
-    def add(self, size: int) -> bool:
-        """Count bytes; False where they are too many."""
+    def add(self, size: int, messages: int = 1) -> bool:
+        """Count bytes and messages; False where they are too many."""
         self._read += size
+        self._messages += messages
         if self._read > MAX_SESSION:
-            self.fault = f"said more than {MAX_SESSION // 1024**2} MiB"
+            self.fault = self.fault or f"said more than {MAX_SESSION // 1024**2} MiB"
+        if self._messages > MAX_MESSAGES:
+            self.fault = self.fault or f"sent more than {MAX_MESSAGES:,} messages"
         return not self.fault
 
     def check(self, server: str) -> None:

@@ -5,6 +5,7 @@ The server may ask us for nothing: no roots, no sampling, no questions to people
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,9 @@ from connectors.tools.mcp.bounds import MAX_MESSAGE, Meter
 from connectors.tools.mcp.stdio import Said, open_program
 from connectors.tools.mcp.web import Web
 
+#: What the SDK logs of a session is what the server said, line for line. What went wrong is raised.
+logging.getLogger("mcp").setLevel(logging.CRITICAL)
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 MAX_LISTED: Final = 500
 MAX_PAGES: Final = 20
 MAX_TEXT: Final = 512 * 1024

@@ -56,6 +56,7 @@ class Reader(Stream):
             raise StopAsyncIteration from None
         if not line or not self._meter.add(len(line)):
             raise StopAsyncIteration
+        await asyncio.sleep(0)  # lines that are there already would be read without a pause for anybody else
         try:
             return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
         except ValueError as error:
@@ -117,27 +118,31 @@ async def open_program(
         yield Reader(process.stdout, meter), Writer(process.stdin)
     finally:
         try:
-            await _end(process)
+            await _end(process, grace=0.0 if meter.fault else END_SECONDS)
         finally:
             following.cancel()
             await asyncio.wait({following}, timeout=END_SECONDS)
 
 
-async def _end(process: Process) -> None:
+async def _end(process: Process, *, grace: float) -> None:
     """Let the program end by itself for a moment, as the protocol wants it; then end its whole session."""
     assert process.stdin is not None
     process.stdin.close()
     try:
-        await _wait(process)
+        await _wait(process, grace)
     finally:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await _wait(process)
-        # private, and the only way: a pipe that a grandchild holds would keep the transport open
-        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 -- see above
+        try:
+            await _wait(process, END_SECONDS)
+        finally:
+            # private, and the only way: a pipe that a grandchild holds would keep the transport open
+            process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 -- see above
 
 
-async def _wait(process: Process) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(END_SECONDS):
-            await process.wait()
+async def _wait(process: Process, seconds: float) -> None:
+    """Wait for the program alone: `process.wait` waits for its pipes too, which nobody reads any more."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + seconds
+    while process.returncode is None and clock() < until:  # noqa: ASYNC110 -- nothing tells of it but `wait`
+        await asyncio.sleep(0.01)

@@ -1,12 +1,17 @@
 """A server behind HTTP: one address, our own proxy and authorities alone, and an end to what it may send."""
 
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import httpx2
 
 from connectors.tools.mcp.bounds import MAX_MESSAGE, Meter
+
+_EVENT: Final = re.compile(rb"[\r\n](?:data|event|id):")
+"""Where an event may begin; text in JSON has no line ends of that kind."""
 
 
 class _Counted(httpx2.AsyncByteStream):
@@ -22,7 +27,7 @@ class _Counted(httpx2.AsyncByteStream):
             size += len(block)
             if size > MAX_MESSAGE:
                 self._meter.fault = f"sent more than {MAX_MESSAGE // 1024**2} MiB at once"
-            if not self._meter.add(len(block)):
+            if not self._meter.add(len(block), len(_EVENT.findall(block))):
                 raise httpx2.ReadError(self._meter.fault)
             yield block
 
