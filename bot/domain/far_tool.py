@@ -10,7 +10,7 @@ MAX_NAME: Final = 64
 """Characters of a name that every model server takes."""
 MAX_TOOLS: Final = 32
 """Tools of one server in a run: each costs prompt in every request."""
-_SERVER: Final = re.compile(r"[a-z][a-z0-9-]{0,23}")
+_SERVER: Final = re.compile(r"(?=.{1,24}\Z)[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*")
 _TOOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -81,7 +81,7 @@ def name_far_tool(server: str, tool: str) -> str:
 def find_wrong_names(server: str, tools: Iterable[str]) -> Iterator[str]:
     """Yield what is wrong with the names of a server and the tools that are named of it."""
     if not _SERVER.fullmatch(server):
-        yield "is no name for a server: small letters, digits and -, at most 24"
+        yield "is no name for a server: small letters and digits, single - and _ between them, at most 24"
         return
     known = dict[str, str]()
     for tool in tools:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.bootstrap.tool_servers import make_shelf
+from bot.domain.agent_profile import AgentProfile
 from bot.domain.far_tool import ToolPolicy
 from bot.errors import NightshiftError, Reason, Refused, Rejected, Unavailable
+from bot.ports.desk import MCPWanted
+from bot.settings import Settings as AllSettings
 
 pytest.importorskip("mcp", reason="the extra mcp is not installed")
 
@@ -138,6 +142,18 @@ class TestOverHTTP:
         with pytest.raises(Unavailable) as caught:
             await Connector("shop", Settings(url="http://127.0.0.1:9/mcp")).list_tools()
         assert caught.value.reason is Reason.UNREACHABLE
+
+
+async def test_a_configured_server_is_asked_for_a_run_and_called_for_it(site):
+    way = {"url": site.url, "token": "open sesame", "ca_file": str(site.authority.ca_file)}
+    settings = AllSettings(mcp={"shop": way | {"tools": ["orders", "drop", "nothing"]}})
+    shelf = make_shelf(settings, lambda text: text.replace("Rome", "[redacted]"))
+    assert shelf is not None
+    found = await shelf.list_for(AgentProfile())
+    assert [tool.name for tool in found.tools] == ["mcp__shop__orders"]
+    assert [text.partition(":")[0] for text in found.missing] == ["mcp__shop__drop", "mcp__shop__nothing"]
+    wanted = MCPWanted(server="shop", tool="orders", arguments='{"city": "Rome"}')
+    assert (await shelf.call(wanted, found.tools)).text == "[redacted] 0\n[redacted] 1"
 
 
 class Liar(BaseHTTPRequestHandler):

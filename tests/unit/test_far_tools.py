@@ -311,6 +311,8 @@ class TestSettings:
             ("shop", ["a" * 60], "too long"),
             ("shop", [f"t{n}" for n in range(40)], "more than"),
             ("shop", ["orders.list", "get-it"], ""),
+            ("my_shop-2", ["a"], ""),
+            ("s" * 25, ["a"], "no name for a server"),
         ],
     )
     def test_names_that_no_model_can_call_are_told(self, server, tools, fault):
