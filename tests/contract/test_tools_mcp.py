@@ -123,6 +123,11 @@ class TestOverHTTP:
         with pytest.raises(Rejected, match="status 401: look at its token"):
             await reach(site, token=SecretStr("wrong")).list_tools()
 
+    @pytest.mark.parametrize("wrong", [{"ca_file": "/nowhere/ca.pem"}, {"proxy": "socks9://x"}])
+    async def test_a_way_that_is_no_way_is_final(self, site, wrong):
+        with pytest.raises(Rejected, match="shop: its proxy or ca_file cannot be used"):
+            await reach(site, **wrong).list_tools()
+
     async def test_an_authority_that_is_not_named_is_not_trusted(self, site):
         with pytest.raises(Unavailable, match="cannot be reached"):
             await reach(site, ca_file="").list_tools()

@@ -80,7 +80,7 @@ class Connector:
         try:
             async with asyncio.timeout(self._settings.seconds), AsyncExitStack() as stack:
                 if self._settings.url:
-                    web = Web(proxy=self._settings.proxy, ca_file=self._settings.ca_file, meter=meter)
+                    web = Web(self._name, proxy=self._settings.proxy, ca_file=self._settings.ca_file, meter=meter)
                     token = self._settings.token.get_secret_value() if self._settings.token else ""
                     http = await stack.enter_async_context(web.open(token, self._settings.seconds))
                     transport = streamable_http_client(

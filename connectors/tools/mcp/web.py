@@ -8,6 +8,7 @@ from typing import Final
 
 import httpx2
 
+from bot.errors import Reason, Rejected
 from connectors.tools.mcp.bounds import MAX_MESSAGE, Meter
 
 _EVENT: Final = re.compile(rb"[\r\n](?:data|event|id):")
@@ -48,10 +49,11 @@ class _Bounded(httpx2.AsyncBaseTransport):
         try:
             response = await self._inner.handle_async_request(request)
         except httpx2.HTTPError as error:
-            self.error = self.error or error
+            self.error = error
             raise
-        if response.status_code >= 400 and request.method == "POST":
-            self.status = response.status_code
+        if request.method == "POST":  # what a session begins with may be refused: the newest answer counts
+            self.error = None
+            self.status = response.status_code if response.status_code >= 400 else 0
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             self._meter.fault = "sent something packed, which was not asked for"
             await response.aclose()
@@ -65,11 +67,15 @@ class _Bounded(httpx2.AsyncBaseTransport):
 
 
 class Web:
-    """How a server is reached; `fault` says what went wrong on the way."""
+    """How a server is reached. Raises `Rejected` where the proxy or the authorities cannot be used."""
 
-    def __init__(self, *, proxy: str, ca_file: str, meter: Meter) -> None:
-        context = ssl.create_default_context(cafile=ca_file or None)
-        inner = httpx2.AsyncHTTPTransport(verify=context, proxy=proxy or None, trust_env=False)
+    def __init__(self, name: str, *, proxy: str, ca_file: str, meter: Meter) -> None:
+        try:
+            context = ssl.create_default_context(cafile=ca_file or None)
+            inner = httpx2.AsyncHTTPTransport(verify=context, proxy=proxy or None, trust_env=False)
+        except (OSError, ValueError, httpx2.InvalidURL) as error:
+            what = f"{name}: its proxy or ca_file cannot be used ({type(error).__name__})"
+            raise Rejected(what, Reason.BAD_INPUT) from error
         self._bounded = _Bounded(inner, meter)
 
     @asynccontextmanager
@@ -82,7 +88,7 @@ class Web:
 
     @property
     def status(self) -> int:
-        """The last status from 400 that a message got; 0 where there was none."""
+        """The status of the newest answer, from 400 on; else 0."""
         return self._bounded.status
 
     @property
