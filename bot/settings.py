@@ -43,6 +43,7 @@ from bot.settings_budgets import check_budgets
 from bot.settings_connections import add_variables
 from bot.settings_contacts import build_contacts, check_contacts, list_secrets
 from bot.settings_logs import check_logs
+from bot.settings_mcp import check_mcp, list_mcp_secrets
 from bot.settings_metrics import build_metrics, check_metrics
 from bot.settings_model import build_place, check_model, list_addresses
 from bot.settings_rollout import check_rollout
@@ -53,6 +54,7 @@ from bot.settings_sections import (
     GitSettings,
     HookSettings,
     LimitSettings,
+    MCPSettings,
     ModelSettings,
     PersonSettings,
     RouteSettings,
@@ -98,6 +100,7 @@ class Settings(BaseSettings):
     channels: dict[str, ChannelSettings] = {}
     connections: dict[str, ConnectionSettings] = {}
     hooks: dict[str, HookSettings] = {}
+    mcp: dict[str, MCPSettings] = {}
     approval: ApprovalSettings = ApprovalSettings()
     git: GitSettings = GitSettings()
     model: ModelSettings = ModelSettings()
@@ -191,10 +194,12 @@ class Settings(BaseSettings):
         found += [*self.git.tokens.values(), *(hook.secret for hook in self.hooks.values())]
         outside = [secret for connection in self.connections.values() for secret in connection.secrets()]
         outside += [secret for channel in self.channels.values() for secret in channel.secrets()]
+        outside += list_mcp_secrets(self.mcp)
         outside += [secret for person in self.people.values() for secret in list_secrets(person.contacts)]
         addresses = [service.repository for service in self.services.values()]
         addresses += [address for hook in self.hooks.values() for address in (hook.url, hook.proxy)]
         addresses += [*list_addresses(self.model), *(self.model_url or "", self.model_urls or ""), self.git.proxy]
+        addresses += [address for server in self.mcp.values() for address in (server.url, server.proxy)]
         addresses += [self.database_url.get_secret_value()] if self.database_url else []
         passwords = [text for address in addresses for text in _passwords_in(address)]
         return (*(secret.get_secret_value() for secret in found if secret), *outside, *dict.fromkeys(passwords))
@@ -323,6 +328,7 @@ def _cross_check(settings: Settings) -> Iterator[Problem]:
     for name, hook in settings.hooks.items():
         yield from _problem(f"hooks.{name}", fault_of_name(name))
         yield from _problem(f"hooks.{name}.url", fault_of_web_address(hook.url))
+    yield from check_mcp(settings.mcp)
     yield from _check_database(settings)
     yield from check_model(settings.model, settings.model_place())
     yield from check_budgets(settings.model.budgets, settings.services)

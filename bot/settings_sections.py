@@ -169,6 +169,21 @@ class HookSettings(Section):
     ca_file: str = ""
 
 
+class MCPSettings(Section):
+    """A server of tools: a program (`command`), or an address (`url`). Nothing of it is used but `tools` that say that
+    they only read, and `unmarked` ones that say nothing. `env` names variables that the program gets."""
+
+    command: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    url: str = ""
+    token: SecretStr | None = None
+    proxy: str = ""
+    ca_file: str = ""
+    tools: tuple[str, ...] = ()
+    unmarked: tuple[str, ...] = ()
+    seconds: float = Field(default=20.0, gt=0, le=25)
+
+
 class GitSettings(Section):
     """How remotes are reached. `tokens` maps a host to "token" or "user:token"; they never leave the front process."""
 

@@ -172,11 +172,13 @@ lock() {
     export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-1}"
     compile requirements.txt
     compile requirements-logs.txt --extra logs -c requirements.txt
+    compile requirements-mcp.txt --extra mcp -c requirements.txt
     chats='--extra apprise --extra discord --extra slack --extra telegram'
     # shellcheck disable=SC2086 -- several words
     compile requirements-chat.txt $chats -c requirements.txt
     # shellcheck disable=SC2086
-    compile requirements-dev.txt --extra logs $chats --group dev -c requirements-logs.txt -c requirements-chat.txt
+    compile requirements-dev.txt --extra logs --extra mcp $chats --group dev \
+        -c requirements-logs.txt -c requirements-chat.txt -c requirements-mcp.txt
 }
 
 case ${1:-} in

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bot.agent.far_schema import find_far_fault, usage_of
 from bot.agent.transcript import parse_object
 from bot.errors import Reason, Refused
 
@@ -44,19 +45,24 @@ class Param:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolSpec:
-    """A tool as the model is told of it."""
+    """A tool as the model is told of it. What another server takes stands in `far`, a JSON schema, not in `params`."""
 
     name: str
     about: str
     params: tuple[Param, ...] = field(default_factory=tuple)
+    far: Mapping[str, Any] | None = None
 
     def schema(self) -> dict[str, Any]:
-        function = {"name": self.name, "description": self.about, "parameters": object_schema(self.params)}
-        return {"type": "function", "function": function}
+        parameters = object_schema(self.params) if self.far is None else self.far
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.about, "parameters": parameters},
+        }
 
     def usage(self) -> str:
         """Return how to call it, on one line."""
         shown = [f"{param.name}{'' if param.is_required else '?'}: {_SAID[param.kind]}" for param in self.params]
+        shown += usage_of(self.far) if self.far is not None else []
         return f"{self.name}({', '.join(shown)})"
 
 
@@ -77,7 +83,7 @@ def read_arguments(spec: ToolSpec, arguments: str) -> dict[str, Any]:
         raise _wrong(spec, f"the arguments are not JSON: {str(error)[:120]}") from error
     if not isinstance(given, dict):
         raise _wrong(spec, "the arguments are no JSON object")
-    fault = _find_fault(spec.params, given)
+    fault = _find_fault(spec.params, given) if spec.far is None else find_far_fault(spec.far, given)
     if fault:
         raise _wrong(spec, fault)
     return given

@@ -12,6 +12,7 @@ from bot.domain.feedback import MAX_WISH, FeedbackKind
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
 from bot.domain.reproduction import word
 
+MAX_MISSING: Final = 20
 MAX_TASK: Final = 24_000
 MAX_PIECES: Final = 8
 MAX_PIECE: Final = 1_800
@@ -65,6 +66,14 @@ def write_task(job: Job, *, head: str, checks: Sequence[str], clean: Callable[[s
     }
     text = defuse(clean(render_task(facts)))
     return text if len(text) <= MAX_TASK else text[:MAX_TASK] + "\n… cut here\n"
+
+
+def tell_missing(missing: Sequence[str], clean: Callable[[str], str]) -> str:
+    """Return what follows the task where tools of other servers are not there as they should be."""
+    if not missing:
+        return ""
+    lines = (f"- {' '.join(text.split())[:400]}" for text in missing[:MAX_MISSING])
+    return defuse(clean("\n".join(("\nNot there in this run; go on without:", *lines, ""))))
 
 
 def _shorten(piece: Evidence) -> str:

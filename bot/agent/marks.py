@@ -1,10 +1,12 @@
 """What the front process adds to a row before it stores it, beside what people said."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from bot.agent.transcript import dump
 from bot.domain.agent_profile import AgentProfile
+from bot.domain.far_tool import FarTool
 from bot.domain.transcript import Step
 
 
@@ -17,3 +19,9 @@ def keep_profile(step: Step, profile: AgentProfile) -> Step:
     """Return the row of a task with the run's profile: the run goes on with it whatever becomes of its file."""
     kept = {"name": profile.name, "digest": profile.digest, "values": asdict(profile)}
     return replace(step, body=dump(json.loads(step.body) | {"profile": kept}))
+
+
+def keep_far_tools(step: Step, far: Sequence[FarTool]) -> Step:
+    """Return the row of a task with the run's tools of other servers: it goes on with these, come what may."""
+    kept = {"far": [asdict(tool) for tool in far]} if far else {}
+    return replace(step, body=dump(json.loads(step.body) | kept))

@@ -10,36 +10,46 @@ from pydantic import TypeAdapter, ValidationError
 from bot.agent.loop import Head
 from bot.agent.prompts import read_system
 from bot.agent.tools import TOOLS
+from bot.agent.tools.far import make_far_tool
 from bot.agent.tools.tool import Tool
 from bot.agent.transcript import read_opening
 from bot.domain.agent_profile import AgentProfile, Known, Mode
+from bot.domain.far_tool import FarTool
 from bot.domain.transcript import Budget, Step, StepKind
 from bot.ports.model import ModelPlace
 
 _PROFILE: Final[TypeAdapter[AgentProfile]] = TypeAdapter(AgentProfile)
+_FAR: Final[TypeAdapter[tuple[FarTool, ...]]] = TypeAdapter(tuple[FarTool, ...])
 
 
-def known_names(approvers: Sequence[str]) -> Known:
-    """Return what a profile may name."""
-    names = sorted(tool.name for tool in TOOLS)
+def known_names(approvers: Sequence[str], far: Sequence[str] = ()) -> Known:
+    """Return what a profile may name; `far` are the names of tools of other servers."""
+    names = sorted([*(tool.name for tool in TOOLS), *far])
     return Known(tools=names, proposing=[tool.name for tool in TOOLS if tool.proposes], approvers=approvers)
 
 
-def choose_tools(profile: AgentProfile) -> tuple[Tool, ...]:
+def choose_tools(profile: AgentProfile, far: Sequence[FarTool] = ()) -> tuple[Tool, ...]:
     """Return the tools of a run. In the mode triage none that proposes exists, whatever the profile names."""
-    named = [tool for tool in TOOLS if not profile.tools or tool.name in profile.tools]
+    all_tools = (*TOOLS, *map(make_far_tool, far))
+    named = [tool for tool in all_tools if not profile.tools or tool.name in profile.tools]
     return tuple(tool for tool in named if profile.mode is not Mode.TRIAGE or not tool.proposes)
 
 
 def make_head(
-    place: ModelPlace, budget: Budget, profile: AgentProfile, *, steps: Sequence[Step] = (), system: str | None = None
+    place: ModelPlace,
+    budget: Budget,
+    profile: AgentProfile,
+    *,
+    steps: Sequence[Step] = (),
+    system: str | None = None,
+    far: Sequence[FarTool] = (),
 ) -> Head:
     """Return the beginning of a run's requests. A run that goes on keeps the very bytes that it began with, unless
-    another model is to answer now."""
+    another model is to answer now. `far` are its tools of other servers."""
     own = read_system() if system is None else system
     text = f"{own}\n\n{profile.prompt}" if profile.prompt and system is None else own
     named = replace(place, name=profile.model or place.name)
-    head = Head(named, profile.limit(budget), choose_tools(profile), system=text)
+    head = Head(named, profile.limit(budget), choose_tools(profile, far), system=text)
     opening = read_opening(json.loads(steps[0].body)) if steps and steps[0].kind is StepKind.TASK else ""
     if opening and _read_model(opening) == named.name:
         head.text = opening
@@ -54,6 +64,14 @@ def recall_profile(steps: Sequence[Step]) -> AgentProfile | None:
         return profile if profile.digest == stored["digest"] else None
     except (ValidationError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
+
+
+def recall_far_tools(steps: Sequence[Step]) -> tuple[FarTool, ...]:
+    """Return the tools of other servers that a run began with."""
+    try:
+        return _FAR.validate_python(json.loads(steps[0].body).get("far", ()))
+    except (ValidationError, ValueError, AttributeError, IndexError, RecursionError):
+        return ()
 
 
 def _read_model(opening: str) -> str:

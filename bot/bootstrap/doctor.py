@@ -34,6 +34,7 @@ from bot.bootstrap.checks_state import (
     check_running,
     check_store,
 )
+from bot.bootstrap.checks_tools import check_tool_servers
 from bot.bootstrap.rules import load_rules
 from bot.errors import ConfigError, NightshiftError
 from bot.services.approval import MIN_CHANNELS
@@ -57,6 +58,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("ci", check_ci),
     ("chat", check_chat),
     ("contacts", check_contacts),
+    ("mcp", check_tool_servers),
     ("model", check_model),
     ("network", check_networks),
 )

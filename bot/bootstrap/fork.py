@@ -10,7 +10,7 @@ from typing import Any, Final
 from bot.agent.fork import Asked, Fork, fork_run
 from bot.agent.images import Album
 from bot.agent.loop import Head
-from bot.agent.profiles import make_head, recall_profile
+from bot.agent.profiles import make_head, recall_far_tools, recall_profile
 from bot.bootstrap.model_place import find_place
 from bot.bootstrap.named_files import read_named
 from bot.bootstrap.replay import ReplayReport, read_stored
@@ -48,7 +48,7 @@ def fork_stored(settings: Settings, name: str, order: ForkOrder, *, as_json: boo
     if not stored.steps:
         raise Refused(f"No model worked on {stored.run}, so there is nothing to fork.", Reason.NOT_FOUND)
     profile = recall_profile(stored.steps) or AgentProfile()
-    head = make_head(place, settings.model_budget(), profile, system=prompt)
+    head = make_head(place, settings.model_budget(), profile, system=prompt, far=recall_far_tools(stored.steps))
     fork = asyncio.run(_ask(stored, order.step, place, head, profile.limit(settings.model_budget())))
     text = json.dumps(_as_json(stored, fork), indent=2) if as_json else "\n".join(_write(stored, fork))
     return ReplayReport(ok=True, text=text)

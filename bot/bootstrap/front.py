@@ -28,6 +28,7 @@ from bot.bootstrap.repositories import open_git
 from bot.bootstrap.rules import load_rules, make_redactor, read_secret_file
 from bot.bootstrap.state import State, open_state
 from bot.bootstrap.stopping import ignore_signals, listen_for_stop
+from bot.bootstrap.tool_servers import make_shelf
 from bot.engine.accounts import AccountBook
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer
@@ -267,6 +268,7 @@ def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
         investigator=worker,
         open_log=make_opener(core.settings),
         metrics=open_metrics(core.settings),
+        far_tools=make_shelf(core.settings, core.redactor.redact),
         ci_reader=worker if isinstance(worker, CIReader) else None,
         workspaces=open_git(core.settings),
         ci=platforms.ci,

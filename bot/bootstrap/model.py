@@ -33,6 +33,7 @@ def make_model_phases(
         localize=handlers.equip,
         desk=handlers.desk,
         fetch_image=handlers.fetch_image,
+        far_tools=handlers.far_tools,
         patience=settings.model.patience,
         together=settings.model.together,
         budgets=budgets,

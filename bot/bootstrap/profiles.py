@@ -16,12 +16,15 @@ from bot.settings import Settings
 FOLDER: Final = "agents"
 
 
-def load_profiles(folders: Sequence[Path], approvers: Collection[str]) -> Mapping[str, AgentProfile]:
-    """Read all profiles; one's own win where names are equal. Raises `ConfigError` with all that is wrong."""
+def load_profiles(
+    folders: Sequence[Path], approvers: Collection[str], far: Collection[str] = ()
+) -> Mapping[str, AgentProfile]:
+    """Read all profiles; one's own win where names are equal. `far` are names of tools of other servers. Raises
+    `ConfigError` with all that is wrong."""
     shipped = [Path(str(entry)) for entry in (resources.files("playbooks") / FOLDER).iterdir()]
     paths = sorted(path for path in shipped if path.suffix == ".toml")
     paths += [path for folder in folders for path in sorted((folder / FOLDER).glob("*.toml"))]
-    known, problems = known_names(sorted(approvers)), list[Problem]()
+    known, problems = known_names(sorted(approvers), sorted(far)), list[Problem]()
     found: dict[str, AgentProfile] = {}
     for path in paths:
         profile, wrong = _read_file(path, known)

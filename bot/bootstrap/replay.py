@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from bot.agent.profiles import make_head, recall_profile
+from bot.agent.profiles import make_head, recall_far_tools, recall_profile
 from bot.agent.replay import Asked, Called, Event, Proposed, Replay, Told, replay_run
 from bot.agent.said import read_images
 from bot.bootstrap.replay_text import StoredRun, write_run, write_stages
@@ -83,7 +83,7 @@ def _read_opening(settings: Settings, steps: Sequence[Step]) -> str:
     place = settings.model_place()
     try:
         profile = recall_profile(steps) or AgentProfile()
-        return make_head(place, settings.model_budget(), profile).text if place else ""
+        return make_head(place, settings.model_budget(), profile, far=recall_far_tools(steps)).text if place else ""
     except Rejected:
         return ""
 

@@ -16,6 +16,7 @@ from bot.errors import ConfigError, Problem, Refused
 from bot.render.playbook import check_text
 from bot.services.rulebook import Rulebook
 from bot.settings import Settings
+from bot.settings_mcp import list_far_names
 
 KEY_BYTES = 32
 
@@ -31,7 +32,7 @@ def read_secret_file(path: Path) -> str:
 
 def load_rules(settings: Settings) -> Rulebook:
     policy = settings.approval_policy()
-    playbooks, profiles = _load_agent(settings.playbook_dirs, policy.approvers)
+    playbooks, profiles = _load_agent(settings.playbook_dirs, policy.approvers, list_far_names(settings.mcp))
     if not settings.general_playbook:
         playbooks = tuple(playbook for playbook in playbooks if not (playbook.otherwise and playbook.is_shipped))
     return Rulebook(
@@ -56,7 +57,7 @@ def load_rules(settings: Settings) -> Rulebook:
 
 
 def _load_agent(
-    folders: tuple[Path, ...], approvers: tuple[str, ...]
+    folders: tuple[Path, ...], approvers: tuple[str, ...], far: tuple[str, ...]
 ) -> tuple[tuple[Playbook, ...], Mapping[str, AgentProfile]]:
     """Read playbooks and profiles. Raises `ConfigError` with all that is wrong with both."""
     problems, playbooks, profiles = list[Problem](), tuple[Playbook, ...](), dict[str, AgentProfile]()
@@ -65,7 +66,7 @@ def _load_agent(
     except ConfigError as error:
         problems += error.problems
     try:
-        profiles |= load_profiles(folders, approvers)
+        profiles |= load_profiles(folders, approvers, far)
         problems += check_profiles(playbooks, profiles)
     except ConfigError as error:
         problems += error.problems

@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from bot.agent.cleaning import redact_value
+from bot.agent.profiles import recall_far_tools
 from bot.domain.ci_jobs import plain_log
 from bot.domain.ci_log import CILog, is_commit
 from bot.domain.investigation import Job
@@ -30,6 +31,7 @@ from bot.ports.desk import (
     CILogWanted,
     ImageWanted,
     LogsWanted,
+    MCPWanted,
     MetricsWanted,
     PlaybookText,
     PlaybookWanted,
@@ -68,6 +70,7 @@ class FrontDesk(PhaseWork):
             AlikeWanted: self._list_alike,
             PlaybookWanted: self._read_playbook,
             ImageWanted: self._read_image,
+            MCPWanted: self._call_tool,
         }
 
     async def answer(self, job: Job, question: Question) -> Told:
@@ -150,6 +153,13 @@ class FrontDesk(PhaseWork):
         if wanted.sha256 not in found:
             raise Refused(f"the image {wanted.sha256[:12]}… is not stored any more", Reason.NOT_FOUND)
         return Told(image=base64.b64encode(found[wanted.sha256]).decode("ascii"))
+
+    async def _call_tool(self, job: Job, wanted: MCPWanted) -> Told:
+        """Call a tool that the run's first row says it was given: the worker's word is not enough."""
+        if self._tools.far_tools is None:
+            raise Refused("no server of tools is configured", Reason.NOT_FOUND)
+        given = recall_far_tools(await self._in_unit(lambda w: w.transcripts.of(job.run)))
+        return Told(far=await self._tools.far_tools.call(wanted, given))
 
     async def _redact(self, value: T) -> T:
         """Redact in a thread: it may be megabytes."""

@@ -44,6 +44,7 @@ class Handlers(PhaseWork):
         self._green = GreenLogs(store, rules, tools)
         self.desk = FrontDesk(store, rules, tools)
         self.fetch_image = tools.fetch_image
+        self.far_tools = tools.far_tools
         self._investigating = Investigating(store, rules, tools, localize=self.localize)
         self._rolling_back = RollingBack(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}

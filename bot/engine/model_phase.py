@@ -3,7 +3,7 @@ anything, and ends as soon as nobody needs its answer."""
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -13,17 +13,19 @@ from typing import Protocol
 import structlog
 
 from bot.agent.loop import BUSY_SECONDS, TRIES
-from bot.agent.marks import keep_profile
-from bot.agent.profiles import recall_profile
+from bot.agent.marks import keep_far_tools, keep_profile
+from bot.agent.profiles import recall_far_tools, recall_profile
 from bot.agent.said import add_said, list_said, takes_said
 from bot.agent.transcript import Rows, fold, redact_step
 from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.ask import Inquiry
+from bot.domain.far_tool import FarTools
 from bot.domain.investigation import Job
 from bot.domain.reasoning import Reasoning
 from bot.domain.spending import Budgets
 from bot.domain.todo import wrote_todo
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
+from bot.engine.far_tools import FarToolShelf
 from bot.engine.images import Gallery
 from bot.engine.phases import Phase
 from bot.engine.spending import Spending, end_of
@@ -50,7 +52,7 @@ QUESTION, PATCH = Mode.QUESTION.value, Mode.PATCH.value
 @dataclass(frozen=True, kw_only=True)
 class ModelTools:
     """What the phase needs. `localize` puts copies in the place of a repository and logs that lie elsewhere. Without a
-    `desk` the run's tools are told that nothing can be asked for."""
+    `desk` the run's tools are told that nothing can be asked for; without `far_tools` no other server has any."""
 
     drafter: Drafter
     place: ModelPlace
@@ -60,6 +62,7 @@ class ModelTools:
     localize: Callable[[Job], Awaitable[Job]]
     desk: Desk | None = None
     fetch_image: FetchImage = cannot_fetch
+    far_tools: FarToolShelf | None = None
     patience: float = 3600.0
     together: int = 2
     budgets: Budgets = field(default_factory=Budgets)
@@ -94,6 +97,7 @@ class ModelPhase(UnitWork):
         super().__init__(store, rules)
         self._tools = tools
         self._profiles: dict[str, AgentProfile] = {}
+        self._far: dict[str, FarTools] = {}
         self._heard: dict[str, frozenset[str]] = {}
         self._hints: dict[str, tuple[Hint, ...]] = {}
         hold = timedelta(seconds=tools.budget.answer_seconds * TRIES + BUSY_SECONDS)
@@ -189,13 +193,14 @@ class ModelPhase(UnitWork):
             profile=profile,
             steps=steps,
             has_people=not questions.is_question(args.run),
+            far=await self._list_far_tools(profile, steps),
         )
         refused = await asyncio.to_thread(self._spending.begin, args.run, job.service.name, steps)
         if refused:
             await asyncio.to_thread(modelling.record_step, self._store, end_of(steps, refused))
             await asyncio.to_thread(self._spending.end, args.run)
             return await self._read_conclusion(args.run)
-        self._profiles[args.run] = profile
+        self._profiles[args.run], self._far[args.run] = profile, model_job.far
         answer = partial(self._answer, job)
         drafting = tools.drafter.draft(model_job, self._store_step, ask=answer, on_try=self._count_try)
         task = asyncio.create_task(drafting, name=f"model {args.run}")
@@ -212,6 +217,7 @@ class ModelPhase(UnitWork):
             self._heard.pop(args.run, None)
             self._hints.pop(args.run, None)
             self._profiles.pop(args.run, None)
+            self._far.pop(args.run, None)
             await asyncio.to_thread(self._spending.end, args.run)
         state = fold(await self._in_unit(lambda w: w.transcripts.of(args.run)))
         return state.waits or state.conclusion
@@ -233,6 +239,13 @@ class ModelPhase(UnitWork):
         is_wished = base_run(job.run) != job.run
         return self._rules.profile(PATCH) if is_wished and named.mode is Mode.TRIAGE else named
 
+    async def _list_far_tools(self, profile: AgentProfile, steps: Sequence[Step]) -> FarTools:
+        """Return the tools of other servers: those that the run began with, else what there is now."""
+        shelf = self._tools.far_tools
+        if steps or shelf is None:
+            return FarTools(tools=recall_far_tools(steps))
+        return await shelf.list_for(profile)
+
     async def _answer(self, job: Job, question: Question) -> Told:
         desk = self._tools.desk
         return await desk.answer(job, question) if desk else Told(fault="nothing can be asked for here")
@@ -243,6 +256,7 @@ class ModelPhase(UnitWork):
         _count(clean)
         if clean.kind is StepKind.TASK:
             clean = keep_profile(clean, self._profiles[step.run])
+            clean = keep_far_tools(clean, self._far[step.run].tools)
         clean = await asyncio.to_thread(self._spending.take, clean)
         stored = await asyncio.to_thread(modelling.record_step, self._store, clean)
         self._heard[step.run] = self._heard.get(step.run, frozenset()) | list_said([stored])

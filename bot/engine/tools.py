@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from bot.domain.ci import CIRequest, Trigger
 from bot.domain.service import LogPlace
 from bot.engine.commit_news import CommitNews
+from bot.engine.far_tools import FarToolShelf
 from bot.errors import Reason, Refused, Rejected
 from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.forge import Forge
@@ -41,7 +42,8 @@ class Tools:
 
     A run is asked about every `poll_seconds` at first, then less and less often, down to what `longest_poll` says of
     its CI; `dispatch_patience` is how long an order without an answer is looked for. Without a `ci_reader` a red run is
-    told with the end of its log; without `open_log` only logs in files are read, without `metrics` nobody is asked.
+    told with the end of its log; without `open_log` only logs in files are read, without `metrics` nobody is
+    asked, without `far_tools` no tool of another server is there.
     """
 
     investigator: Investigator
@@ -60,6 +62,7 @@ class Tools:
     open_log: Callable[[LogPlace], LogSource] | None = None
     metrics: MetricSource | None = None
     fetch_image: FetchImage = cannot_fetch
+    far_tools: FarToolShelf | None = None
 
     def pauses(self, ci: str) -> Iterator[float]:
         """Yield how long to wait between two questions: longer and longer, as long as this CI is to be asked seldom."""

@@ -14,6 +14,7 @@ from bot.domain.happened import Happened
 from bot.domain.investigation import Job, LogRead
 from bot.domain.metric import MetricRead
 from bot.domain.past import Alike
+from bot.ports.tool_server import FarAnswer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +83,26 @@ class ImageWanted:
     sha256: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class MCPWanted:
+    """What a tool of another server answers, which this run was told of. `arguments` are a JSON object."""
+
+    kind: Literal["mcp"] = "mcp"
+    server: str
+    tool: str
+    arguments: str
+
+
 Question = (
-    LogsWanted | MetricsWanted | RunsWanted | CILogWanted | ChangesWanted | AlikeWanted | PlaybookWanted | ImageWanted
+    LogsWanted
+    | MetricsWanted
+    | RunsWanted
+    | CILogWanted
+    | ChangesWanted
+    | AlikeWanted
+    | PlaybookWanted
+    | ImageWanted
+    | MCPWanted
 )
 
 
@@ -111,6 +130,7 @@ class Told:
     alike: tuple[Alike, ...] = ()
     playbooks: tuple[PlaybookText, ...] = ()
     image: str = ""
+    far: FarAnswer | None = None
     fault: str = ""
 
 

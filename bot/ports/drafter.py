@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from bot.domain.agent_profile import AgentProfile
+from bot.domain.far_tool import FarTools
 from bot.domain.investigation import Job
 from bot.domain.transcript import Budget, Step
 from bot.ports.desk import Ask
@@ -18,7 +19,7 @@ StoreStep = Callable[[Step], Awaitable[Step]]
 class ModelJob:
     """One run of the model: the investigation with all its results, the profile, and the rows of the run so far.
 
-    `has_people` says that somebody is there to be asked something.
+    `has_people` says that somebody is there to be asked something; `far` are the tools of other servers.
     """
 
     job: Job
@@ -27,6 +28,7 @@ class ModelJob:
     steps: tuple[Step, ...] = ()
     profile: AgentProfile = field(default_factory=AgentProfile)
     has_people: bool = False
+    far: FarTools = field(default_factory=FarTools)
 
 
 @runtime_checkable

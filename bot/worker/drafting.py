@@ -5,13 +5,13 @@ The worker has no store: each row goes to the front process, and the run goes on
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bot.agent.briefing import write_task
+from bot.agent.briefing import tell_missing, write_task
 from bot.agent.images import Album
 from bot.agent.inspecting import MAX_UNPARSED, Edited, Inspection, Linted
 from bot.agent.logs import Logs
@@ -59,13 +59,13 @@ class ModelDrafting:
             proposes = job.profile.mode is Mode.PATCH and not job.job.questions
             agent = Agent(
                 model=model,
-                tools=Toolbox(workshop.hands, choose_tools(job.profile), proposes=proposes),
-                head=make_head(job.place, job.budget, job.profile, steps=job.steps),
+                tools=Toolbox(workshop.hands, choose_tools(job.profile, job.far.tools), proposes=proposes),
+                head=make_head(job.place, job.budget, job.profile, steps=job.steps, far=job.far.tools),
                 budget=job.profile.limit(job.budget),
                 append=store,
             )
             agent.album = Album(partial(fetch_image, ask))
-            await agent.run(job.job.run, job.steps, workshop.write_task)
+            await agent.run(job.job.run, job.steps, lambda: workshop.write_task(job.far.missing))
 
 
 def errand_of(job: Job) -> Errand:
@@ -130,8 +130,10 @@ class Workshop:
         head = head or await checkout.resolve(job.service.branch)
         return cls(job, tools, checkout, head=head, ask=ask, has_people=has_people)
 
-    def write_task(self) -> str:
-        return write_task(self._job, head=self._head, checks=self.hands.checks, clean=self._tools.sanitize)
+    def write_task(self, missing: Sequence[str] = ()) -> str:
+        """Write the first message; `missing` are tools that should be there and are not."""
+        task = write_task(self._job, head=self._head, checks=self.hands.checks, clean=self._tools.sanitize)
+        return task + tell_missing(missing, self._tools.sanitize)
 
     async def _get_sources(self) -> Sources:
         if self._sources is None:

@@ -16,6 +16,7 @@ from bot.ports.metrics import MetricSource
 from bot.ports.model import ModelClient
 from bot.ports.pager import Pager
 from bot.ports.sandbox import Sandbox
+from bot.ports.tool_server import ToolServer
 from bot.ports.workspace import Workspaces
 from tests.architecture.sources import ROOT, place, python_files
 
@@ -29,6 +30,7 @@ PORTS: Final = {
     "models": ModelClient,
     "pagers": Pager,
     "sandboxes": Sandbox,
+    "tools": ToolServer,
     "workspaces": Workspaces,
 }
 

@@ -15,7 +15,10 @@ from tests.architecture.sources import PRODUCT, ROOT, parse, place, python_files
 
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OWN: Final = {"bot", "connectors", "tests", "playbooks"}
-LOCKS: Final = ("requirements.txt", "requirements-logs.txt", "requirements-chat.txt", "requirements-dev.txt")
+LOCKS: Final = (
+    "requirements.txt", "requirements-logs.txt", "requirements-chat.txt", "requirements-mcp.txt",
+    "requirements-dev.txt",
+)  # fmt: skip
 #: Called by the Makefile and by tests as programs, or plugged in by name; never imported.
 PROGRAMS: Final = {"hatchling", "import-linter", "mypy", "pytest-asyncio", "pytest-xdist", "ruff", "flask"}
 
@@ -37,6 +40,8 @@ EXTRA: Final = _ASKED - set(SERVERS)
 SDK_FOLDERS: Final = {
     "apprise": "connectors/pagers/",
     "discord-py": "connectors/chat/discord/",
+    "httpx2": "connectors/tools/mcp/",
+    "mcp": "connectors/tools/mcp/",
     "python-telegram-bot": "connectors/chat/telegram/",
     "slack-bolt": "connectors/chat/slack/",
     "slack-sdk": "connectors/chat/slack/",
@@ -120,13 +125,15 @@ def test_every_locked_package_has_hashes_and_names_no_place(lock: str) -> None:
 
 
 def test_the_lock_files_hold_what_is_declared_and_agree() -> None:
-    run, logs, chat, dev = (
+    run, logs, chat, mcp, dev = (
         dict(re.findall(r"(?m)^([a-z0-9.-]+)==(\S+)", (ROOT / lock).read_text(encoding="utf-8"))) for lock in LOCKS
     )
     assert set(run) >= RUN
     assert set(logs) >= RUN | {"polars"}
-    assert set(chat) >= RUN | EXTRA - {"polars"}
+    assert set(chat) >= RUN | EXTRA - {"polars", "httpx2", "mcp"}
+    assert set(mcp) >= RUN | {"httpx2", "mcp"}
     assert not set(run) & EXTRA, "an extra must not weigh on everybody"
     assert set(dev) >= RUN | EXTRA | DEV
     assert {name: (version, logs.get(name)) for name, version in run.items() if logs.get(name) != version} == {}
+    assert {name: (version, mcp.get(name)) for name, version in run.items() if mcp.get(name) != version} == {}
     assert {name: (version, dev.get(name)) for name, version in run.items() if dev.get(name) != version} == {}

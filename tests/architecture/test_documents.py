@@ -20,7 +20,7 @@ REGISTRIES: Final = (
 TOP: Final = {
     ".ci", ".env.example", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "bot", "connectors",
     "docs", "infra", "playbooks", "pyproject.toml", "requirements-chat.txt", "requirements-dev.txt",
-    "requirements-logs.txt", "requirements.txt", "tests",
+    "requirements-logs.txt", "requirements-mcp.txt", "requirements.txt", "tests",
 }  # fmt: skip
 
 

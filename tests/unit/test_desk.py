@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.agent.marks import keep_far_tools
+from bot.agent.transcript import Rows, State
 from bot.domain.ci import CIRun, CIState
 from bot.domain.evidence import LogLine
+from bot.domain.far_tool import FarTool, ToolPolicy
 from bot.domain.happened import Happened, WhatKind
 from bot.domain.investigation import Job
 from bot.domain.metric import MetricQuery, MetricRead, Series
@@ -17,6 +20,7 @@ from bot.domain.service import LogPlace, Service
 from bot.domain.told_change import ToldChange
 from bot.engine import desk as module
 from bot.engine.desk import FrontDesk
+from bot.engine.far_tools import FarToolShelf, Served
 from bot.engine.tools import Tools
 from bot.errors import Reason, Unavailable
 from bot.ports.desk import (
@@ -24,6 +28,7 @@ from bot.ports.desk import (
     ChangesWanted,
     CILogWanted,
     LogsWanted,
+    MCPWanted,
     MetricsWanted,
     PlaybookWanted,
     RunsWanted,
@@ -31,11 +36,17 @@ from bot.ports.desk import (
 )
 from bot.ports.logs import LogQuery
 from bot.ports.metrics import MetricAnswer, MetricQuestion
+from bot.ports.tool_server import FarAnswer
+from bot.services import modelling
 from tests.worldkit import NOW, PLAYBOOK, World, alert, group, make_rules, make_world, quiet  # noqa: F401 -- fixture
 
 SHA = "c" * 40
 LOKI = LogPlace(kind="loki", query='{app="hunter2"}')
 HOUR = timedelta(hours=1)
+
+
+def redact(text: str) -> str:
+    return text.replace("hunter2", "[redacted]")
 
 
 class FarLog:
@@ -84,7 +95,7 @@ class Office:
         given = {"open_log": lambda _place: self.log, "metrics": self.meter, "ci": {"cloud": self.ci}} | parts
         tools = Tools(
             investigator=None, workspaces=None, folder=Path("/nowhere"),
-            redact=lambda text: text.replace("hunter2", "[redacted]"), **given,
+            redact=redact, **given,
         )  # fmt: skip
         self.desk = FrontDesk(world.store, world.rules, tools)
         service = Service(name="checkout", repository="/srv/git/checkout.git", logs=(LOKI,), ci="cloud")
@@ -205,3 +216,19 @@ class TestWhatIsRefused:
         assert (await office.ask(RunsWanted(shas=(SHA,)))).fault == "CI does not answer [redacted]"
         monkeypatch.setattr(module, "SECONDS", 0.0)
         assert (await office.ask(PlaybookWanted(name="http-5xx"))).fault == "no answer within 0 s"
+
+
+async def test_a_tool_of_another_server_is_called_only_where_the_run_was_given_it(office):
+    class Server:
+        async def call(self, tool, arguments, policy):
+            return FarAnswer(text=f"{tool} {arguments} hunter2")
+
+    shelf = FarToolShelf({"shop": Served(server=Server(), policy=ToolPolicy(tools=("orders",)))}, redact)
+    wanted = MCPWanted(server="shop", tool="orders", arguments="{}")
+    assert (await office.ask(wanted)).fault == "no server of tools is configured"
+    office = Office(office.world, far_tools=shelf)
+    assert (await office.ask(wanted)).fault == "this run was not given such a tool"
+    task = Rows("INC-1:1").task(State(), "It fails", "head")
+    given = FarTool(server="shop", tool="orders", about="", schema="{}")
+    modelling.record_step(office.world.store, keep_far_tools(task, (given,)))
+    assert (await office.ask(wanted)).far == FarAnswer(text="orders {} [redacted]")

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.agent.profiles import recall_far_tools
 from bot.agent.transcript import Rows, fold
+from bot.domain.far_tool import Listed, ToolPolicy
 from bot.domain.spending import Budgets, DayLimits
 from bot.domain.transcript import Budget, EndReason
+from bot.engine.far_tools import FarToolShelf, Served
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Rejected, Unavailable
 from bot.metrics import MODEL_OPEN, MODEL_REQUESTS
@@ -166,3 +169,32 @@ async def test_a_used_up_day_posts_what_was_found_and_names_the_limit(world):
     (told,) = world.texts("model_ended")
     assert "today's budget of 150 answer tokens for all services is used up" in told
     assert told.endswith("So far it says: Thought 2.")
+
+
+async def test_a_run_keeps_the_tools_of_other_servers_that_it_began_with(world):
+    class Server:
+        name, listed = "shop", (Listed(name="orders", about="hunter2", reads_only=True),)
+
+        async def list_tools(self):
+            return self.listed
+
+    async def begin(job, store) -> None:
+        if not job.steps:
+            await store(Rows(RUN).task(fold(()), "It fails", "head"))
+        raise Unavailable("the model is down", Reason.UNREACHABLE)
+
+    server = Server()
+    served = Served(server=server, policy=ToolPolicy(tools=("orders", "stock")))
+    shelf = FarToolShelf({"shop": served}, lambda text: text.replace("hunter2", "[redacted]"))
+    phase, script = phase_of(world, begin, far_tools=shelf)
+    await phase.run(args(world))
+    server.listed = (Listed(name="stock", reads_only=True),)
+    await phase.run(args(world))
+    first, second = script.jobs
+    assert [tool.name for tool in first.far.tools] == ["mcp__shop__orders"]
+    assert first.far.missing == ("mcp__shop__stock: it is not there",)
+    assert second.far.tools == first.far.tools, "whatever the server offers by now"
+    with world.unit() as work:
+        rows = work.transcripts.of(RUN)
+    assert recall_far_tools(rows) == first.far.tools
+    assert "hunter2" not in rows[0].body

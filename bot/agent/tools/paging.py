@@ -13,8 +13,9 @@ MAX_LINE: Final = 1_000
 PAGE_PARAM: Final = Param(name="page", about="Which page of a long answer, from 1.", kind="integer", most=10_000)
 
 
-def show_page(text: str, page: int, clean: Callable[[str], str]) -> str:
-    """Return one page of a text. It is cleaned whole: what is secret may run over many lines.
+def show_page(text: str, page: int, clean: Callable[[str], str], *, by: str = PAGE_PARAM.name) -> str:
+    """Return one page of a text. It is cleaned whole: what is secret may run over many lines. `by` is the argument that
+    turns pages.
 
     Raises `Refused` where there is no such page.
     """
@@ -24,7 +25,7 @@ def show_page(text: str, page: int, clean: Callable[[str], str]) -> str:
     shown = "\n".join(pages[page - 1])
     if len(pages) == 1:
         return shown
-    more = f"; page={page + 1} goes on" if page < len(pages) else ", the last"
+    more = f"; {by}={page + 1} goes on" if page < len(pages) else ", the last"
     return f"{shown}\n… page {page} of {len(pages)}{more}"
 
 
