@@ -33,6 +33,12 @@ CPU = [
     *("--enable-priority-scheduling", "--default-priority-value", "0", "--random-seed", "7"),
     *("--max-running-requests", str(RUNNING), "--max-queued-requests", str(QUEUED)),
 ]
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT / "tests/sglang/standins"),
+    "SGLANG_USE_CPU_ENGINE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +69,7 @@ def serve_sglang(parser: str = "qwen", more: Sequence[str] = ()) -> Iterator[Liv
     argv = [PYTHON, "-m", "sglang.launch_server", "--model-path", MODEL, "--served-model-name", NAME, *CPU]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--admin-api-key", ADMIN]
     argv += ["--tool-call-parser", parser, "--reasoning-parser", "qwen3", *more]
-    own = {
-        "PYTHONPATH": str(ROOT / "tests/sglang/standins"),
-        "SGLANG_USE_CPU_ENGINE": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    with _running(argv, own, f"{parser}-{port}", f"http://127.0.0.1:{port}", "/ready") as live:
+    with _running(argv, ENVIRONMENT, f"{parser}-{port}", f"http://127.0.0.1:{port}", "/ready") as live:
         yield live
 
 
