@@ -49,7 +49,8 @@ TEMPLATE = """\
 {% elif messages[0].role == 'system' %}<|im_start|>system
 {{ messages[0].content }}<|im_end|>
 {% endif %}{%- for m in messages %}{% if m.role == 'system' %}{% continue %}{% endif %}<|im_start|>{{ m.role }}
-{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content or '' }}\
+{% if m.reasoning_content and not drop_thinking %}<think>{{ m.reasoning_content }}</think>{% endif %}\
+{{ m.content or '' }}\
 {% for call in m.tool_calls or [] %}
 <tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -19,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".sglang"
 PYTHON = HOME / "venv" / "bin" / "python"
 SMG = HOME / "smg" / "bin" / "smg"
-MODEL = HOME / "model"
+MAKE_MODEL = ROOT / "tests/sglang/make_model.py"
+MODEL = HOME / f"model-{crc32(MAKE_MODEL.read_bytes()):08x}"
 NAME = "tiny"
 KEY = "key-of-the-tests"
 ADMIN = "admin-key-of-the-tests"
@@ -64,7 +66,7 @@ def serve_sglang(parser: str = "qwen", more: Sequence[str] = ()) -> Iterator[Liv
     """Serve the made model with a parser of tool calls until the block ends."""
     if not (MODEL / "model.safetensors").exists():
         documents = sorted((ROOT / "docs").glob("*.md"))
-        subprocess.run([PYTHON, ROOT / "tests/sglang/make_model.py", MODEL, *documents], check=True)
+        subprocess.run([PYTHON, MAKE_MODEL, MODEL, *documents], check=True)
     port = free_port("127.0.0.1")
     argv = [PYTHON, "-m", "sglang.launch_server", "--model-path", MODEL, "--served-model-name", NAME, *CPU]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--admin-api-key", ADMIN]
