@@ -78,6 +78,8 @@ CONFIG = {
 SCORES = {"<|im_end|>": 5.2, "</think>": 5.8, '"': 4.5, "}": 4.5, '"}': 4.5, '"}}': 4.5}
 SPACES = ("Ġ", "Ċ", "ĉ", "č")
 NEVER = -10.0
+#: Below the signs of templates: a call's number would never end, and "<" would spell each sign letter by letter.
+RARER = -15.0
 
 
 def score(token: str, chance: random.Random) -> float:
@@ -85,7 +87,7 @@ def score(token: str, chance: random.Random) -> float:
         return SCORES[token]
     if token in {*SPECIAL, *OF_PARSERS} or any(space in token for space in SPACES):
         return NEVER
-    return chance.gauss(0, 1)
+    return RARER if token.isdigit() or token.startswith("<") else chance.gauss(0, 1)
 
 
 def weights(tokens: list[str], size: int) -> dict[str, torch.Tensor]:

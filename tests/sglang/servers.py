@@ -26,6 +26,8 @@ NAME = "tiny"
 KEY = "key-of-the-tests"
 ADMIN = "admin-key-of-the-tests"
 RUNNING = QUEUED = 2
+#: SGLang starts this parser of calls with no other parser of thinking.
+REASONING = {"deepseekv4": "deepseek-v4"}
 START_SECONDS = 400.0
 STOP_SECONDS = 30.0
 CPU = [
@@ -70,7 +72,7 @@ def serve_sglang(parser: str = "qwen", more: Sequence[str] = ()) -> Iterator[Liv
     port = free_port("127.0.0.1")
     argv = [PYTHON, "-m", "sglang.launch_server", "--model-path", MODEL, "--served-model-name", NAME, *CPU]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--admin-api-key", ADMIN]
-    argv += ["--tool-call-parser", parser, "--reasoning-parser", "qwen3", *more]
+    argv += ["--tool-call-parser", parser, "--reasoning-parser", REASONING.get(parser, "qwen3"), *more]
     with _running(argv, ENVIRONMENT, f"{parser}-{port}", f"http://127.0.0.1:{port}", "/ready") as live:
         yield live
 
