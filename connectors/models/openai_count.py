@@ -13,7 +13,8 @@ from connectors.models.openai_errors import load_json
 
 SECONDS: Final = 5.0
 MAX_BYTES: Final = 16 * 1024 * 1024
-_PARTS: Final = ("model", "messages", "tools")
+_PARTS: Final = ("model", "messages", "tools", "tool_choice", "reasoning_effort", "chat_template_kwargs")
+"""What of a request its template sees: some templates leave out earlier thinking, others tools, as these say."""
 
 
 @dataclass(kw_only=True)

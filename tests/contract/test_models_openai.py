@@ -371,9 +371,11 @@ async def test_the_tokens_of_a_prompt_are_counted_by_the_server():
             "max_tokens": 9,
             "tools": [],
             "messages": [{"role": "user", "content": "ä"}],
+            "chat_template_kwargs": {"preserve_thinking": True},
         }
         assert await client.count_tokens(json.dumps(body).encode()) == 41_000
-        assert json.loads(server.counted[0]) == {name: body[name] for name in ("model", "messages", "tools")}
+        counted = ("model", "messages", "tools", "chat_template_kwargs")
+        assert json.loads(server.counted[0]) == {name: body[name] for name in counted}
 
 
 async def test_a_server_that_counts_nothing_is_asked_once():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connectors.models import openai_contract
+from connectors.models import openai_contract, openai_count
 from tests.sglang.servers import need_environment, serve_sglang
 
 
@@ -17,3 +17,4 @@ def sglang():
 def patient(monkeypatch):
     """Give a call the time that it takes on a CPU with other work."""
     monkeypatch.setattr(openai_contract, "CALL_SECONDS", 120.0)
+    monkeypatch.setattr(openai_count, "SECONDS", 60.0)

@@ -49,7 +49,8 @@ TEMPLATE = """\
 {% elif messages[0].role == 'system' %}<|im_start|>system
 {{ messages[0].content }}<|im_end|>
 {% endif %}{%- for m in messages %}{% if m.role == 'system' %}{% continue %}{% endif %}<|im_start|>{{ m.role }}
-{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content or '' }}\
+{% if m.reasoning_content and not drop_thinking %}<think>{{ m.reasoning_content }}</think>{% endif %}\
+{{ m.content or '' }}\
 {% for call in m.tool_calls or [] %}
 <tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
@@ -77,6 +78,8 @@ CONFIG = {
 SCORES = {"<|im_end|>": 5.2, "</think>": 5.8, '"': 4.5, "}": 4.5, '"}': 4.5, '"}}': 4.5}
 SPACES = ("Ġ", "Ċ", "ĉ", "č")
 NEVER = -10.0
+#: Below the signs of templates: a call's number would never end, and "<" would spell each sign letter by letter.
+RARER = -15.0
 
 
 def score(token: str, chance: random.Random) -> float:
@@ -84,7 +87,7 @@ def score(token: str, chance: random.Random) -> float:
         return SCORES[token]
     if token in {*SPECIAL, *OF_PARSERS} or any(space in token for space in SPACES):
         return NEVER
-    return chance.gauss(0, 1)
+    return RARER if token.isdigit() or token.startswith("<") else chance.gauss(0, 1)
 
 
 def weights(tokens: list[str], size: int) -> dict[str, torch.Tensor]:

@@ -5,12 +5,14 @@ What names a machine or a moment is replaced, and the middle of a long answer is
 
 import asyncio
 import json
+import os
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.sglang.gateway import lose_worker
-from tests.sglang.servers import KEY, NAME, ROOT, Live, serve_sglang, serve_smg
+from tests.sglang.servers import ENVIRONMENT, KEY, NAME, PYTHON, ROOT, Live, serve_sglang, serve_smg
 from tests.sglang.shapes import CHAT, GATEWAY_SHAPES, SHAPES, Shape, full, talk
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -85,6 +87,21 @@ async def record_smg(live: Live, workers: list[Live]) -> dict:
     return {"version": "1.13.0", "shapes": shapes, "models": models}
 
 
+def record_options() -> str:
+    """Return what `--help` lists: a line for each option, with its other names and its choices."""
+    argv = [PYTHON, "-m", "sglang.launch_server", "--help"]
+    wide = {**os.environ, **ENVIRONMENT, "COLUMNS": "200"}
+    told = subprocess.run(argv, env=wide, check=True, capture_output=True, text=True).stdout
+    listed = re.findall(r"^  (-\S.*)$", told.partition("\noptions:\n")[2], re.MULTILINE)
+    return "".join(f"{_as_line(one.partition('  ')[0])}\n" for one in listed)
+
+
+def _as_line(option: str) -> str:
+    choices = re.search(r"\{[^}]*\}", option)
+    names = re.findall(r"(?<!\S)--[a-z0-9][\w-]*", option)
+    return ", ".join(names) + (f" {choices[0]}" if choices else "")
+
+
 def write(name: str, found: dict) -> None:
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     for forbidden in (str(ROOT), str(Path.home()), KEY):
@@ -94,6 +111,7 @@ def write(name: str, found: dict) -> None:
 
 
 def main() -> None:
+    (RECORDED / "options.txt").write_text(record_options())
     with serve_sglang() as first:
         write("sglang", asyncio.run(record_sglang(first)))
         with serve_sglang() as second, serve_smg([first, second]) as gateway:

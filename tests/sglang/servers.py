@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -19,11 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".sglang"
 PYTHON = HOME / "venv" / "bin" / "python"
 SMG = HOME / "smg" / "bin" / "smg"
-MODEL = HOME / "model"
+MAKE_MODEL = ROOT / "tests/sglang/make_model.py"
+MODEL = HOME / f"model-{crc32(MAKE_MODEL.read_bytes()):08x}"
 NAME = "tiny"
 KEY = "key-of-the-tests"
 ADMIN = "admin-key-of-the-tests"
 RUNNING = QUEUED = 2
+#: SGLang starts this parser of calls with no other parser of thinking.
+REASONING = {"deepseekv4": "deepseek-v4"}
 START_SECONDS = 400.0
 STOP_SECONDS = 30.0
 CPU = [
@@ -33,6 +37,12 @@ CPU = [
     *("--enable-priority-scheduling", "--default-priority-value", "0", "--random-seed", "7"),
     *("--max-running-requests", str(RUNNING), "--max-queued-requests", str(QUEUED)),
 ]
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT / "tests/sglang/standins"),
+    "SGLANG_USE_CPU_ENGINE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +68,12 @@ def serve_sglang(parser: str = "qwen", more: Sequence[str] = ()) -> Iterator[Liv
     """Serve the made model with a parser of tool calls until the block ends."""
     if not (MODEL / "model.safetensors").exists():
         documents = sorted((ROOT / "docs").glob("*.md"))
-        subprocess.run([PYTHON, ROOT / "tests/sglang/make_model.py", MODEL, *documents], check=True)
+        subprocess.run([PYTHON, MAKE_MODEL, MODEL, *documents], check=True)
     port = free_port("127.0.0.1")
     argv = [PYTHON, "-m", "sglang.launch_server", "--model-path", MODEL, "--served-model-name", NAME, *CPU]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--admin-api-key", ADMIN]
-    argv += ["--tool-call-parser", parser, "--reasoning-parser", "qwen3", *more]
-    own = {
-        "PYTHONPATH": str(ROOT / "tests/sglang/standins"),
-        "SGLANG_USE_CPU_ENGINE": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    with _running(argv, own, f"{parser}-{port}", f"http://127.0.0.1:{port}", "/ready") as live:
+    argv += ["--tool-call-parser", parser, "--reasoning-parser", REASONING.get(parser, "qwen3"), *more]
+    with _running(argv, ENVIRONMENT, f"{parser}-{port}", f"http://127.0.0.1:{port}", "/ready") as live:
         yield live
 
 

@@ -22,6 +22,18 @@ from tests.sglang.shapes import CHAT, SHAPES, TOOL, ask, body_of, busy, full, lo
 
 pytestmark = pytest.mark.sglang
 SECONDS = 120.0
+TALK = [
+    {"role": "user", "content": "What broke?"},
+    {
+        "role": "assistant",
+        "content": "I look.",
+        "reasoning_content": "The log of the shop says it.",
+        "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "read_log", "arguments": '{"service": "api"}'}}
+        ],
+    },
+    {"role": "tool", "tool_call_id": "a", "content": "ERROR: no space left on device"},
+]
 
 
 def place_of(live, **more):
@@ -141,13 +153,17 @@ async def test_two_incidents_share_system_text_and_tools(sglang):
     assert answer.usage.cached >= common - 10  # the template's opening of the answer is not common
 
 
-async def test_the_tokenizer_counts_what_the_server_counts(sglang):
-    request = ask(max_tokens=2, tools=[TOOL])
-    async with talk(sglang.url) as server, client_of(sglang) as client:
-        _, _, body = await server.post("/v1/tokenize", {key: request[key] for key in ("model", "messages", "tools")})
+@pytest.mark.parametrize("more", [{}, {"tools": [TOOL]}, {"chat_template_kwargs": {"drop_thinking": True}}])
+async def test_a_prompt_is_counted_before_it_is_sent_as_it_is_afterwards(sglang, more):
+    """Also where what a request says makes its template leave something out."""
+    request = ask(messages=TALK, max_tokens=2) | more
+    async with client_of(sglang) as client:
+        told = await client.count_tokens(json.dumps(request).encode())
+        whole = await client.count_tokens(json.dumps(ask(messages=TALK)).encode())
         answer = await client.complete(json.dumps(request).encode(), deadline=deadline())
-    assert json.loads(body)["count"] == answer.usage.prompt
-    assert answer.finish is Finish.LENGTH
+    print("counted", told, "prompt tokens", answer.usage.prompt, "without options", whole)
+    assert told == answer.usage.prompt
+    assert (told == whole) is not bool(more)
 
 
 async def test_a_run_that_goes_on_while_others_work_is_answered(sglang):

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import re
 import sys
 import types
 from pathlib import Path
@@ -10,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from bot.bootstrap.model_commands import Launch, Wish, run_launch
-from bot.bootstrap.model_profiles import PLACE
-from bot.domain.model_launch import OPTIONS, SGLANG
+from bot.bootstrap.model_profiles import PLACE, find_profile, list_models, load_gpus
+from bot.domain.model_launch import OPTIONS, SGLANG, build_flags
+from bot.domain.model_plan import Ask, make_plan
 from bot.errors import Refused
 
-HELP = Path(__file__).resolve().parents[3] / "shared" / "samples" / "sglang" / "help.txt"
+#: Each option of sglang with its choices, written by `make record-sglang`.
+HELP = Path(__file__).resolve().parents[1] / "sglang" / "recorded" / "options.txt"
 WISH = Wish(gpus="4xH100", model="mistral-medium-3.5", context=40_960, concurrency=1, cache="bf16")
 HERE = Launch(host="127.0.0.1", port=30_000, python="")
 
@@ -118,8 +119,23 @@ def test_a_python_that_is_not_there_is_named():
         run_launch(WISH, Launch(host="127.0.0.1", port=1, python="/no/python"))
 
 
-def test_every_option_of_ours_is_in_the_recorded_help():
-    if not HELP.is_file():
-        pytest.skip("no recorded --help of sglang here")
-    text = HELP.read_text(encoding="utf-8")
-    assert set(re.findall(r"--[a-z0-9-]+", text)) >= OPTIONS, SGLANG
+def read_help():
+    """Return the choices of each option of the real sglang; none where it takes anything."""
+    choices = {}
+    for line in HELP.read_text(encoding="utf-8").splitlines():
+        names, _, some = line.partition(" {")
+        choices |= dict.fromkeys(names.split(", "), some.removesuffix("}").split(",") if some else [])
+    return choices
+
+
+def test_every_option_of_ours_is_one_of_sglangs():
+    assert set(read_help()) >= OPTIONS, SGLANG
+
+
+@pytest.mark.parametrize("model", list_models())
+@pytest.mark.parametrize("cache_bytes", [1, 2])
+def test_every_line_says_what_sglang_lets_choose(model, cache_bytes):
+    choices, profile = read_help(), find_profile(model)
+    plans = [make_plan(profile, Ask(gpu=gpu, gpus=8, nodes=2, cache_bytes=cache_bytes)) for gpu in load_gpus()]
+    flags = {flag for plan in plans for flag in build_flags(plan)}
+    assert not [flag for flag in flags if choices[flag.name] and flag.value not in choices[flag.name]]
