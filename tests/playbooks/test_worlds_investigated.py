@@ -56,7 +56,8 @@ async def test_a_world_is_mended(recipe, tmp_path):
     assert collected.records[0].count == 10
     assert world.culprit in [suspect.commit for suspect in suspected.suspects[:3]]
     assert confirmed.culprit == world.culprit, confirmed.how
-    assert drafted.title == f'Revert "{world.culprit_subject}"'
+    words = "Revert part of" if drafted.scope == "part" else "Revert"
+    assert drafted.title == f'{words} "{world.culprit_subject}"'
     assert {change.path for change in parse_patch(drafted.patch).files} <= set(world.culprit_files)
     assert bool(drafted.notes) is not world.whole_revert
     assert verified.is_verified, verified.notes

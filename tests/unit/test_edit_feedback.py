@@ -127,7 +127,7 @@ async def test_edits_that_do_not_parse_go_back_a_few_times_and_then_the_sandbox_
         run="INC-1:1", incident="INC-1", service=bench.service, playbook=bench.playbook, title="T",
         alert_started_at=NOON, now=NOON, folder="/nowhere",
     )  # fmt: skip
-    workshop = Workshop(job, bench.tools, Checkout(""), head=BASE, has_people=False)
+    workshop = Workshop(job, bench.tools, Checkout(""), head=BASE, ask=None, has_people=False)
     edited = {"a.py": (b"x = 1\n", b"x = (\n")}
     seen = [await workshop.hands.inspect(edited) for _ in range(MAX_UNPARSED + 1)]
     assert [each.is_refused for each in seen] == [True] * MAX_UNPARSED + [False]
