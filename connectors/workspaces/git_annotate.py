@@ -1,6 +1,5 @@
 """Reads what two commits have between them, and who wrote a file's lines."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -30,7 +29,7 @@ class _Beginning:
 async def read_diff(repo: Repo, old: str, new: str, path: str) -> str:
     """Return the diff between two commits, of one path or of all."""
     _check_path(path)
-    old, new = await asyncio.gather(resolve(repo, old), resolve(repo, new))
+    old, new = await resolve(repo, old), await resolve(repo, new)
     sink = _Beginning()
     args = (
         "diff-tree", "-r", "--numstat", "-p", "-M", "--no-color", "--no-ext-diff", "--no-textconv",
