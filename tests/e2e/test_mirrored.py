@@ -65,6 +65,7 @@ class Mirrored:
             await self.whatsapp.world.say("/oncall who", number.removeprefix("+"))
 
     async def _acknowledge(self) -> None:
+        await _until(lambda: bool(self.rung), "the phone has rung")
         others = (self.slack, self.discord, self.whatsapp)
         late = [self._find(chat, "ack", "ben") for chat in others]
         await self._find(self.telegram, "ack", "ana")()
