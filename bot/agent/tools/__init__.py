@@ -16,7 +16,7 @@ from bot.agent.tools.logs import QUERY_LOGS, READ_LOG
 from bot.agent.tools.memory import LOAD_PLAYBOOK, SIMILAR_INCIDENTS
 from bot.agent.tools.metrics import METRICS
 from bot.agent.tools.patches import PROPOSE_PATCH
-from bot.agent.tools.people import ASK_USER, TODO
+from bot.agent.tools.people import ASK_USER, TO_DO_LIST
 from bot.agent.tools.tool import Tool
 
 TOOLS: Final[tuple[Tool, ...]] = (
@@ -39,6 +39,6 @@ TOOLS: Final[tuple[Tool, ...]] = (
     RUN_CHECK,
     SIMILAR_INCIDENTS,
     SUB_AGENT,
-    TODO,
+    TO_DO_LIST,
 )
 """All of them; a run may be given fewer. One that a service has no source for is there all the same, and says so."""

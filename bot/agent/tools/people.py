@@ -38,7 +38,7 @@ ASK_USER: Final = Tool(
     do=_ask_user,
     reads=False,
 )
-TODO: Final = Tool(
+TO_DO_LIST: Final = Tool(
     spec=ToolSpec(
         name="todo",
         about="Show people your plan, and how far you are. Each call gives the whole list anew. Not needed for less "
