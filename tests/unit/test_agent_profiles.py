@@ -17,12 +17,12 @@ from bot.domain.agent_profile import AgentProfile, Mode, read_profile
 from bot.domain.approval_policy import ApprovalPolicy, Scope
 from bot.domain.run_account import tell_profile
 from bot.domain.transcript import Budget, EndReason
-from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import ConfigError, Reason, Unavailable
 from bot.ports.model import ModelPlace
 from bot.services import modelling
 from bot.services.why import read_account, write_account, write_file
 from tests.agent_world import AgentWorld, ScriptedModel, propose, say
+from tests.model_phase_kit import make_model_phase
 from tests.worldkit import PLAYBOOK, World, alert, group, make_world
 
 PLACE = ModelPlace(url="http://gpu", name="m")
@@ -151,18 +151,7 @@ class Script:
 
 
 def phase_of(world: World, script, **profiles: AgentProfile):
-    async def localize(job):
-        return job
-
-    tools = ModelTools(
-        drafter=script,
-        place=PLACE,
-        budget=Budget(),
-        folder=Path("/nowhere"),
-        redact=lambda text: text,
-        localize=localize,
-    )
-    return ModelPhase(world.store, replace(world.rules, profiles=profiles), tools).phase()
+    return make_model_phase(world, script, rules=replace(world.rules, profiles=profiles)).phase()
 
 
 async def test_a_run_that_is_taken_up_after_an_edit_keeps_its_profile_and_shows_it(world):

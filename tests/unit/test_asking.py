@@ -17,7 +17,6 @@ from bot.domain.incident import RunState
 from bot.domain.run_progress import fold_progress
 from bot.domain.transcript import Budget
 from bot.engine.compose import Composer
-from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Refused
 from bot.ports.model import ModelPlace
 from bot.render.links import Links
@@ -25,6 +24,7 @@ from bot.services import asking, modelling, paging
 from bot.services.run_story import read_story
 from bot.web.run_page import describe_run
 from tests.agent_world import AgentWorld, ScriptedModel, say
+from tests.model_phase_kit import make_model_phase
 from tests.worldkit import make_world
 
 RUN = "INC-1:1"
@@ -58,18 +58,8 @@ class Asked:
     async def run(self, number=0):
         """Do the phase that was queued as the number-th."""
 
-        async def localize(job):
-            return job
-
-        tools = ModelTools(
-            drafter=self,
-            place=PLACE,
-            budget=Budget(),
-            folder=self.world.path,
-            redact=lambda text: text.replace("hunter2", "[x]"),
-            localize=localize,
-        )
-        await ModelPhase(self.world.store, self.world.rules, tools).phase().run(self.queued[number].args)
+        phase = make_model_phase(self.world, self, folder=self.world.path)
+        await phase.phase().run(self.queued[number].args)
 
     @property
     def queued(self):

@@ -25,7 +25,6 @@ from bot.domain.oncall import Role
 from bot.domain.transcript import Budget
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.desk import FrontDesk
-from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Unavailable
 from bot.ports.desk import ImageWanted, Told
 from bot.ports.model import ModelPlace
@@ -35,6 +34,7 @@ from bot.worker.drafting import fetch_image
 from bot.worker.messages import ANSWERS, AnswerFrame, AskFront
 from tests.agent_world import AgentWorld, ScriptedModel, say
 from tests.images import PNG
+from tests.model_phase_kit import make_model_phase
 from tests.worldkit import alert, group, make_world
 
 RUN, PLACE = "INC-1:1", ModelPlace(url="http://gpu:30000", name="m")
@@ -97,21 +97,17 @@ class Gallery:
         await agent.run(self.run_id, job.steps, lambda: "Mend it.")
 
     async def run(self):
-        async def localize(job):
-            return job
-
-        tools = ModelTools(
-            drafter=self,
-            place=PLACE,
-            budget=Budget(),
+        args = {"incident": "INC-1", "run": self.run_id, "attempt": "0", "since": self.world.clock.now().isoformat()}
+        phase = make_model_phase(
+            self.world,
+            self,
+            rules=self.rules,
             folder=self.world.path,
             redact=lambda text: text.replace("hunter2", "[x]"),
-            localize=localize,
             desk=FrontDesk(self.world.store, self.rules, SimpleNamespace(redact=str)),
             fetch_image=self.fetch,
         )
-        args = {"incident": "INC-1", "run": self.run_id, "attempt": "0", "since": self.world.clock.now().isoformat()}
-        await ModelPhase(self.world.store, self.rules, tools).phase().run(args)
+        await phase.phase().run(args)
 
     @property
     def rows(self):

@@ -1,7 +1,6 @@
 """The phase around a scripted drafter: it proposes, waits, stops when nobody needs it, and yields to another worker."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -9,14 +8,14 @@ from bot.agent.profiles import recall_far_tools
 from bot.agent.transcript import Rows, fold
 from bot.domain.far_tool import Listed, ToolPolicy
 from bot.domain.spending import Budgets, DayLimits
-from bot.domain.transcript import Budget, EndReason
+from bot.domain.transcript import EndReason
 from bot.engine.far_tools import FarToolShelf, Served
-from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Rejected, Unavailable
 from bot.metrics import MODEL_OPEN, MODEL_REQUESTS
-from bot.ports.model import ModelPlace, ModelTry, TryResult
+from bot.ports.model import ModelTry, TryResult
 from bot.services import modelling, paging
 from tests.agent_world import AgentWorld, ScriptedModel, say
+from tests.model_phase_kit import make_model_phase
 from tests.worldkit import World, alert, group, make_world
 
 RUN = "INC-1:1"
@@ -53,20 +52,8 @@ def world(tmp_path) -> World:
 
 
 def phase_of(world: World, act, **more):
-    async def localize(job):
-        return job
-
     script = Script(act)
-    tools = ModelTools(
-        drafter=script,
-        place=ModelPlace(url="http://gpu", name="m"),
-        budget=Budget(),
-        folder=Path("/nowhere"),
-        redact=lambda text: text.replace("hunter2", "[redacted]"),
-        localize=localize,
-        **more,
-    )
-    return ModelPhase(world.store, world.rules, tools).phase(), script
+    return make_model_phase(world, script, **more).phase(), script
 
 
 def args(world: World) -> dict:

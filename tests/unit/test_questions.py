@@ -1,20 +1,18 @@
 """Questions in an incident's thread: who may ask what, what the model gets, and how the answer comes back."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from bot.agent.briefing import write_task
 from bot.agent.transcript import Rows, fold
-from bot.domain.transcript import Budget, EndReason
+from bot.domain.transcript import EndReason
 from bot.engine.compose import Composer
-from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Unavailable
-from bot.ports.model import ModelPlace
 from bot.render.links import Links
 from bot.services import paging, questions
 from bot.services.run_story import read_story
+from tests.model_phase_kit import make_model_phase
 from tests.worldkit import World, make_rules, make_world
 
 RUN = "INC-1:1?1"
@@ -40,20 +38,8 @@ class Script:
         await store(write.end(fold(rows), self.why, self.text))
 
 
-async def localize(job):
-    return job
-
-
 def phase_of(world: World, script: Script):
-    tools = ModelTools(
-        drafter=script,
-        place=ModelPlace(url="http://gpu", name="m"),
-        budget=Budget(),
-        folder=Path("/nowhere"),
-        redact=lambda text: text.replace("hunter2", "[redacted]"),
-        localize=localize,
-    )
-    return ModelPhase(world.store, world.rules, tools).phase()
+    return make_model_phase(world, script).phase()
 
 
 async def work_off(world: World, script: Script) -> None:

@@ -9,11 +9,11 @@ from bot.agent.replay import Match, replay_run
 from bot.agent.said import list_said
 from bot.agent.tools.toolbox import Toolbox
 from bot.domain.transcript import Budget
-from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Unavailable
 from bot.ports.model import ModelPlace
 from bot.services import modelling
 from tests.agent_world import AgentWorld, ScriptedModel, say
+from tests.model_phase_kit import make_model_phase
 from tests.worldkit import alert, group, make_world
 
 RUN, HINT = "INC-1:1", "look at redis first"
@@ -36,18 +36,7 @@ class Steered:
         self.script = [say("", READ, ("grep", {"pattern": "x"})), say("No patch can help."), say("No patch can help.")]
 
     def make_phase(self):
-        async def localize(job):
-            return job
-
-        tools = ModelTools(
-            drafter=self,
-            place=PLACE,
-            budget=Budget(),
-            folder=self.world.path,
-            redact=lambda text: text.replace("hunter2", "[x]"),
-            localize=localize,
-        )
-        return ModelPhase(self.world.store, self.world.rules, tools)
+        return make_model_phase(self.world, self, folder=self.world.path)
 
     async def complete(self, request, *, on_delta=None, deadline):
         self.requests.append(request)

@@ -1,20 +1,18 @@
 """Think harder: one press starts another run at the next effort, audited, and never two at a time."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from bot.bootstrap.model_profiles import find_profile
 from bot.domain.agent_profile import AgentProfile
 from bot.domain.ask import Inquiry
-from bot.domain.transcript import Budget
 from bot.engine.compose import Composer
-from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.errors import Reason, Rejected
 from bot.ports.model import ModelPlace
 from bot.render.links import Links
 from bot.services import asking, modelling, paging
+from tests.model_phase_kit import make_model_phase
 from tests.unit.test_services_modelling import RUN, answer
 from tests.worldkit import World, alert, group, make_world
 
@@ -118,18 +116,8 @@ async def test_the_run_asks_at_that_effort_and_keeps_it(world):
             jobs.append(job)
             raise Rejected("enough", Reason.NOT_FOUND)
 
-    async def localize(job):
-        return job
-
-    tools = ModelTools(
-        drafter=Script(),
-        place=ModelPlace(url="http://gpu", name="m", extra='{"priority": 10}'),
-        budget=Budget(),
-        folder=Path("/nowhere"),
-        redact=lambda text: text,
-        localize=localize,
-    )
-    phase = ModelPhase(world.store, world.rules, tools).phase()
+    place = ModelPlace(url="http://gpu", name="m", extra='{"priority": 10}')
+    phase = make_model_phase(world, Script(), place=place).phase()
     with pytest.raises(Rejected):
         await phase.run(dict(world.phases.of("model")[-1].args))
     (job,) = jobs
