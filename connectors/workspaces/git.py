@@ -3,7 +3,6 @@
 Works with every server that speaks git over file, http, https or ssh. Configuration name: "git".
 """
 
-import asyncio
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from bot.ports.workspace import BlamedLine, Checkout, Commit, CommitPlan, Revert
 from connectors.workspaces.git_annotate import read_blame, read_diff
 from connectors.workspaces.git_binary import show_binaries
 from connectors.workspaces.git_clone import open_clone
-from connectors.workspaces.git_commands import Repo, Settings
+from connectors.workspaces.git_commands import Repo, Settings, side_by_side
 from connectors.workspaces.git_history import (
     check_ref,
     is_full_id,
@@ -76,7 +75,7 @@ class GitCheckout:
     async def revert(
         self, culprit: str, base: str, *, binary_paths: Sequence[str] = (), is_finer: bool = False
     ) -> RevertDraft | None:
-        commits = await asyncio.gather(self.resolve(culprit), self.resolve(base))
+        commits = await side_by_side(self.resolve(culprit), self.resolve(base))
         limits = PatchLimits(
             bytes=self._repo.settings.patch_bytes, files=1, lines=1_000_000, binary_paths=tuple(binary_paths)
         )

@@ -6,7 +6,7 @@ from typing import Final
 
 from bot.errors import Reason, Rejected
 from bot.ports.workspace import BlamedLine
-from connectors.workspaces.git_commands import Call, Repo, run_git
+from connectors.workspaces.git_commands import Call, Repo, run_git, side_by_side
 from connectors.workspaces.git_history import resolve
 
 MAX_DIFF: Final = 512 * 1024
@@ -29,7 +29,7 @@ class _Beginning:
 async def read_diff(repo: Repo, old: str, new: str, path: str) -> str:
     """Return the diff between two commits, of one path or of all."""
     _check_path(path)
-    old, new = await resolve(repo, old), await resolve(repo, new)
+    old, new = await side_by_side(resolve(repo, old), resolve(repo, new))
     sink = _Beginning()
     args = (
         "diff-tree", "-r", "--numstat", "-p", "-M", "--no-color", "--no-ext-diff", "--no-textconv",

@@ -9,14 +9,16 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from bot.errors import Reason, Rejected, Unavailable
 from connectors.workspaces.git_faults import explain
 
+A = TypeVar("A")
+B = TypeVar("B")
 EMPTY_TREE: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _CHUNK: Final = 256 * 1024
 _ERROR_BYTES: Final = 32 * 1024
@@ -169,6 +171,16 @@ async def run_git(call: Call) -> Output:
         said = f"{output.text}\n{output.err}" if call.args[0] == "push" else output.err
         raise explain(call.args[0], said, is_remote=call.remote, secrets=call.secrets)
     return output
+
+
+async def side_by_side(one: Coroutine[None, None, A], two: Coroutine[None, None, B]) -> tuple[A, B]:
+    """Run two commands at once. Where one fails the other is ended: nobody would wait for it any more."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = group.create_task(one), group.create_task(two)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return tasks[0].result(), tasks[1].result()
 
 
 async def _finish(process: asyncio.subprocess.Process, call: Call) -> Output:

@@ -1,6 +1,5 @@
 """Reads names and history: refs to SHAs, and commits with their files and bounded diffs."""
 
-import asyncio
 import re
 import secrets
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Final
 from bot.domain.rollback import Release
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.workspace import Commit
-from connectors.workspaces.git_commands import Call, Repo, run_git
+from connectors.workspaces.git_commands import Call, Repo, run_git, side_by_side
 
 _REF: Final = re.compile(r"[A-Za-z0-9_@\u0080-\U0010ffff][^\x00-\x20\x7f~^:?*\[\\]*")
 _FULL_ID: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -56,13 +55,13 @@ async def resolve(repo: Repo, ref: str) -> str:
 async def read_log(repo: Repo, head: str, limit: int) -> Sequence[Commit]:
     """Return commits newest first. Two commands, side by side, however many commits there are."""
     start = await resolve(repo, head)
-    commits, diffs = await asyncio.gather(_read_commits(repo, (start,), limit), _read_diffs(repo, start, limit))
+    commits, diffs = await side_by_side(_read_commits(repo, (start,), limit), _read_diffs(repo, start, limit))
     return [replace(commit, diff=diffs.get(commit.sha, "")) for commit in commits]
 
 
 async def read_between(repo: Repo, old: str, new: str, limit: int) -> Sequence[Commit]:
     """Return what `new` has and `old` has not, newest first."""
-    old, new = await asyncio.gather(resolve(repo, old), resolve(repo, new))
+    old, new = await side_by_side(resolve(repo, old), resolve(repo, new))
     return await _read_commits(repo, (new, f"^{old}"), limit)
 
 

@@ -10,6 +10,7 @@ from bot.domain.patch import PatchLimits, parse_patch
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports import faults
 from connectors.workspaces.git import Git, Settings
+from connectors.workspaces.git_commands import side_by_side
 from connectors.workspaces.git_remote import check_remote
 from tests.contract.git_origin import Origin, serve_git
 from tests.contract.workspace_suite import (
@@ -296,3 +297,20 @@ async def test_a_revert_follows_a_file_to_its_name_of_today(tmp_path, origin):
         await checkout.read(tree, "shop.py") == text.replace("broken", "line 10").replace("line 25", "other").encode()
     )
     assert await checkout.read(tree, "app.py") is None
+
+
+async def test_of_two_commands_at_once_none_goes_on_when_the_other_fails():
+    ended = []
+
+    async def go_on():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("the other")
+
+    async def fail():
+        raise Rejected("no such commit", Reason.NOT_FOUND)
+
+    with pytest.raises(Rejected, match="no such commit"):
+        await side_by_side(go_on(), fail())
+    assert ended == ["the other"]
