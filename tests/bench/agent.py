@@ -60,7 +60,11 @@ async def measure(folder: Path) -> list[Row]:
         note(f"{what}: CPU per step / memory", f"{show(crowd.cpu_ms)} ms / {crowd.memory_mb:.0f} MB"),
         within("P5", f"{what}: longest pieces on the event loop, p99", crowd.slice_p99_ms, 5, "ms CPU"),
         at_least(
-            "P4", f"prompt kept from one step to the next, least of {STEPS}", 100 * prompts.least["ours"], 95, "%"
+            "P4",
+            f"prompt kept from one step to the next (nothing is shortened here), least of {STEPS}",
+            100 * prompts.least["ours"],
+            95,
+            "%",
         ),
         *(
             note(f"… peer {name}", f"{show(100 * prompts.least[who])} %")

@@ -30,7 +30,14 @@ async def main(url: str, folder: Path, steps: int, runs: int, parked: int, slice
     migrate(engine)
     store = SqlStore(engine, SystemClock(), lambda _session: None)
     redactor = load_redactor(["own-secret-of-the-benchmark"], b"k" * 32)
-    budget = Budget(steps=steps + 10, prompt_tokens=LOTS, cached_tokens=LOTS, completion_tokens=LOTS, tool_bytes=LOTS)
+    budget = Budget(
+        steps=steps + 10,
+        prompt_tokens=LOTS,
+        cached_tokens=LOTS,
+        completion_tokens=LOTS,
+        tool_bytes=LOTS,
+        context_tokens=LOTS,
+    )
     files = {"shop/cart.py": (folder / "cart.py").read_text()}
 
     def add(step: Step) -> Step:
