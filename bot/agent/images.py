@@ -65,11 +65,9 @@ class Album:
 
     async def fill(self, messages: Sequence[bytes]) -> Sequence[bytes]:
         """Return the messages as they are sent. Raises `Unavailable` where an image cannot be had."""
-        for message in messages:
-            named = list_named(message)
-            if named and message not in self._filled:
-                images = {sha256: await self._fetch(sha256) for sha256 in named}
-                self._filled[message] = await asyncio.to_thread(fill_in, message, images)  # megabytes
+        for message in [one for one in messages if one.startswith(_HOLDS) and one not in self._filled]:
+            images = {sha256: await self._fetch(sha256) for sha256 in list_named(message)}
+            self._filled[message] = await asyncio.to_thread(fill_in, message, images)  # megabytes
         return [self._filled.get(message, message) for message in messages] if self._filled else messages
 
 
