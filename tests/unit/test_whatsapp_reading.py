@@ -37,7 +37,12 @@ def test_what_people_write_and_send_besides():
     (said,) = recorded("message", "text")
     assert isinstance(said, Typed)
     assert (said.number, said.text, said.under) == ("972987654321", "Body Text", "")
-    assert recorded("message", "image") == []
+    (pictured,) = recorded("message", "image")
+    assert isinstance(pictured, Typed)
+    assert (pictured.text, [(file.media_type, file.ref) for file in pictured.files]) == (
+        "",
+        [("image/jpeg", "65463453")],
+    )
 
 
 def test_what_became_of_our_messages():
