@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from bot.agent.inspecting import Edited, Inspection, Linted
 from bot.agent.logs import Logs
-from bot.agent.loop import Agent, Head, Pace
+from bot.agent.loop import Agent, Head
+from bot.agent.patience import Pace
 from bot.agent.sources import Sources
 from bot.agent.tools.tool import Hands
 from bot.agent.tools.toolbox import Toolbox

@@ -7,17 +7,17 @@ run that was killed goes on where it was and repeats at most the one call of the
 
 import asyncio
 import json
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from bot.agent.budget import find_limit, leave_for_helper, reading_left
 from bot.agent.context import estimate_tokens, plan_stubs, scale_tokens
 from bot.agent.guard import find_leak
 from bot.agent.images import IMAGE_TOKENS, Album, count_images, leave_out
+from bot.agent.patience import Pace, Patience
 from bot.agent.prompts import read_system
-from bot.agent.tools import TOOLS
+from bot.agent.tools.every import TOOLS
 from bot.agent.tools.tool import Tool, ToolResult
 from bot.agent.transcript import (
     Answer,
@@ -38,11 +38,6 @@ from bot.domain.transcript import MAX_HELPERS, Budget, EndReason, Proposal, Step
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.model import Completion, ModelClient, ModelPlace, TokenCounter
 
-TRIES: Final = 3
-FIRST_WAIT: Final = 0.5
-LONGEST_WAIT: Final = 10.0
-BUSY_SECONDS: Final = 60.0
-BUSY: Final = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED})
 MAX_NOTES: Final = 3
 MAX_REPEATS: Final = 5
 LOW: Final = 3
@@ -88,40 +83,6 @@ def _read_extra(text: str) -> dict[str, Any]:
     if not isinstance(extra, dict) or _OURS & extra.keys():
         raise Rejected(f"model.extra must be an object without {', '.join(sorted(_OURS))}", Reason.BAD_INPUT)
     return extra
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How the loop waits between tries."""
-
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    jitter: Callable[[], float] = random.random
-
-
-class Patience:
-    """How long one question waits before it is asked again. What waits longer is put off by whoever runs the agent."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._wait = FIRST_WAIT
-        self._busy = 0.0
-
-    def wait_after(self, error: Unavailable, jitter: float) -> float | None:
-        """Return the seconds to wait, None where the question is given up. `jitter` is a number from 0 to 1.
-
-        A server that is full is waited for, longer than it says, so that not all come back at once; only failures
-        are counted.
-        """
-        pause = max(self._wait * jitter, error.retry_after or 0.0)
-        if error.reason in BUSY:
-            pause = self._wait * (1 + jitter) / 2 + (error.retry_after or 0.0)
-            self._busy += pause
-            is_over = self._busy > BUSY_SECONDS
-        else:
-            self._failures += 1
-            is_over = self._failures >= TRIES or error.reason is Reason.TIMEOUT
-        self._wait = min(self._wait * 4, LONGEST_WAIT)
-        return None if is_over or (error.retry_after or 0.0) > LONGEST_WAIT else pause
 
 
 class Tools(Protocol):

@@ -3,29 +3,17 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
-
-from pydantic import TypeAdapter, ValidationError
 
 from bot.agent.loop import Head
 from bot.agent.prompts import read_system
-from bot.agent.tools import TOOLS
+from bot.agent.tools.every import TOOLS
 from bot.agent.tools.far import make_far_tool
 from bot.agent.tools.tool import Tool
 from bot.agent.transcript import read_opening
-from bot.domain.agent_profile import AgentProfile, Known, Mode
+from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.far_tool import FarTool
 from bot.domain.transcript import Budget, Step, StepKind
 from bot.ports.model import ModelPlace
-
-_PROFILE: Final[TypeAdapter[AgentProfile]] = TypeAdapter(AgentProfile)
-_FAR: Final[TypeAdapter[tuple[FarTool, ...]]] = TypeAdapter(tuple[FarTool, ...])
-
-
-def known_names(approvers: Sequence[str], far: Sequence[str] = ()) -> Known:
-    """Return what a profile may name; `far` are the names of tools of other servers."""
-    names = sorted([*(tool.name for tool in TOOLS), *far])
-    return Known(tools=names, proposing=[tool.name for tool in TOOLS if tool.proposes], approvers=approvers)
 
 
 def choose_tools(profile: AgentProfile, far: Sequence[FarTool] = ()) -> tuple[Tool, ...]:
@@ -54,24 +42,6 @@ def make_head(
     if opening and _read_model(opening) == named.name:
         head.text = opening
     return head
-
-
-def recall_profile(steps: Sequence[Step]) -> AgentProfile | None:
-    """Return the profile that a run began with; None where it is not stored, or is not what was stored."""
-    try:
-        stored = json.loads(steps[0].body)["profile"]
-        profile = _PROFILE.validate_python(stored["values"])
-        return profile if profile.digest == stored["digest"] else None
-    except (ValidationError, ValueError, KeyError, TypeError, IndexError, RecursionError):
-        return None
-
-
-def recall_far_tools(steps: Sequence[Step]) -> tuple[FarTool, ...]:
-    """Return the tools of other servers that a run began with."""
-    try:
-        return _FAR.validate_python(json.loads(steps[0].body).get("far", ()))
-    except (ValidationError, ValueError, AttributeError, IndexError, RecursionError):
-        return ()
 
 
 def _read_model(opening: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from bot.agent.fork import Asked, Fork, fork_run
 from bot.agent.images import Album
 from bot.agent.loop import Head
-from bot.agent.profiles import make_head, recall_far_tools, recall_profile
+from bot.agent.profiles import make_head
+from bot.agent.recall import recall_far_tools, recall_profile
 from bot.bootstrap.model_place import find_place
 from bot.bootstrap.named_files import read_named
 from bot.bootstrap.replay import ReplayReport, read_stored

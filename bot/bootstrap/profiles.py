@@ -5,9 +5,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from bot.agent.profiles import known_names
 from bot.bootstrap.model_profiles import find_known, find_reasoning
-from bot.domain.agent_profile import AgentProfile, Known, Mode, name_nearest, read_profile
+from bot.domain.agent_profile import AgentProfile, Known, Mode, known_names, name_nearest, read_profile
 from bot.domain.playbook import Playbook
 from bot.domain.reasoning import Reasoning
 from bot.errors import ConfigError, Problem, Reason, Refused

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from bot.agent.profiles import make_head, recall_far_tools, recall_profile
+from bot.agent.profiles import make_head
+from bot.agent.recall import recall_far_tools, recall_profile
 from bot.agent.replay import Asked, Called, Event, Proposed, Replay, Told, replay_run
 from bot.agent.said import read_images
 from bot.bootstrap.replay_text import StoredRun, write_run, write_stages

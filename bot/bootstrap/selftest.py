@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Final
 
 from bot.agent.redaction import load_redactor
-from bot.agent.tools import TOOLS
+from bot.agent.tools.every import TOOLS
 from bot.bootstrap.ci import spool_folder
 from bot.bootstrap.log_sources import make_opener
 from bot.bootstrap.metric_source import open_metrics

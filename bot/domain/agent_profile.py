@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from bot.domain.reasoning import Effort
+from bot.domain.tool_name import PROPOSING, ToolName
 from bot.domain.transcript import Budget
 
 MAX_PROFILE: Final = 64 * 1024
@@ -66,6 +67,11 @@ class Known:
     tools: Sequence[str]
     proposing: Sequence[str]
     approvers: Sequence[str]
+
+
+def known_names(approvers: Sequence[str], far: Sequence[str] = ()) -> Known:
+    """Return what a profile may name; `far` are the names of tools of other servers."""
+    return Known(tools=sorted([*ToolName, *far]), proposing=sorted(PROPOSING), approvers=approvers)
 
 
 def read_profile(name: str, text: str, known: Known) -> tuple[AgentProfile | None, tuple[str, ...]]:

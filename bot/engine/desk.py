@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from bot.agent.cleaning import redact_value
-from bot.agent.profiles import recall_far_tools
+from bot.agent.recall import recall_far_tools
 from bot.domain.ci_jobs import plain_log
 from bot.domain.ci_log import CILog, is_commit
 from bot.domain.investigation import Job

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from bot.agent.cleaning import redact_value
-from bot.agent.tools.far import offer_tool
+from bot.agent.far_offer import offer_tool
 from bot.domain.agent_profile import AgentProfile
 from bot.domain.far_tool import FarTool, FarTools, Listed, ToolPolicy, name_far_tool
 from bot.errors import NightshiftError, Reason, Refused

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import structlog
 
-from bot.agent.loop import BUSY_SECONDS, TRIES
 from bot.agent.marks import keep_far_tools, keep_profile
-from bot.agent.profiles import recall_far_tools, recall_profile
+from bot.agent.patience import BUSY_SECONDS, TRIES
+from bot.agent.recall import recall_far_tools, recall_profile
 from bot.agent.said import add_said, list_said, takes_said
 from bot.agent.transcript import Rows, fold, redact_step
 from bot.domain.agent_profile import AgentProfile, Mode

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from bot.agent.loop import MAX_NOTES, Head
-from bot.agent.tools import TOOLS
+from bot.agent.tools.every import TOOLS
 from bot.agent.transcript import fold
 from bot.domain.evidence import Check
 from bot.domain.investigation import Verified

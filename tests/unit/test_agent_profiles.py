@@ -8,14 +8,16 @@ import pytest
 
 from bot.agent.loop import Head
 from bot.agent.marks import keep_profile
-from bot.agent.profiles import choose_tools, known_names, make_head, recall_profile
-from bot.agent.tools import TOOLS
+from bot.agent.profiles import choose_tools, make_head
+from bot.agent.recall import recall_profile
+from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import Rows, State, fold
 from bot.bootstrap.profiles import check_profiles, load_profiles
-from bot.domain.agent_profile import AgentProfile, Mode, read_profile
+from bot.domain.agent_profile import AgentProfile, Mode, known_names, read_profile
 from bot.domain.approval_policy import ApprovalPolicy, Scope
 from bot.domain.run_account import tell_profile
+from bot.domain.tool_name import PROPOSING, ToolName
 from bot.domain.transcript import Budget, EndReason
 from bot.errors import ConfigError, Reason, Unavailable
 from bot.ports.model import ModelPlace
@@ -204,3 +206,8 @@ def test_a_playbook_names_a_profile_that_there_is():
         'no profile "tirage"; did you mean "triage"?',
         '"question" is for questions, not for investigations',
     ]
+
+
+def test_profiles_may_name_the_tools_that_there_are():
+    assert {tool.name for tool in TOOLS} == set(ToolName)
+    assert {tool.name for tool in TOOLS if tool.proposes} == PROPOSING

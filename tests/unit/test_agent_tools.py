@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bot.agent.arguments import read_arguments
-from bot.agent.tools import TOOLS
+from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import MAX_ANSWER, Toolbox
 from bot.domain.evidence import LogLine
 from bot.errors import Refused

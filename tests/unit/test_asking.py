@@ -10,7 +10,7 @@ import pytest
 
 from bot.agent.loop import Agent, Head
 from bot.agent.replay import Match, replay_run
-from bot.agent.tools import TOOLS
+from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import Toolbox
 from bot.domain.ask import MAX_ANSWER, MAX_ASKS, MAX_QUESTION, Inquiry, bound_ask, choose_answer, read_ask
 from bot.domain.incident import RunState

@@ -8,16 +8,18 @@ from dataclasses import replace
 import pytest
 
 from bot.agent.briefing import tell_missing
+from bot.agent.far_offer import offer_tool
 from bot.agent.far_schema import MAX_SCHEMA, clean_schema, find_far_fault
 from bot.agent.loop import Head
 from bot.agent.marks import keep_far_tools
-from bot.agent.profiles import choose_tools, known_names, make_head, recall_far_tools
-from bot.agent.tools.far import make_far_tool, offer_tool
+from bot.agent.profiles import choose_tools, make_head
+from bot.agent.recall import recall_far_tools
+from bot.agent.tools.far import make_far_tool
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import Rows, State
 from bot.bootstrap import checks_tools
 from bot.bootstrap.tool_servers import make_shelf
-from bot.domain.agent_profile import AgentProfile, read_profile
+from bot.domain.agent_profile import AgentProfile, known_names, read_profile
 from bot.domain.far_tool import FarTool, FarTools, Listed, ToolPolicy, find_wrong_names
 from bot.domain.transcript import Budget
 from bot.engine import far_tools as module

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bot.agent.profiles import recall_far_tools
+from bot.agent.recall import recall_far_tools
 from bot.agent.transcript import Rows, fold
 from bot.domain.far_tool import Listed, ToolPolicy
 from bot.domain.spending import Budgets, DayLimits

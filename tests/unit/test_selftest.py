@@ -10,7 +10,7 @@ from bot.agent.exercise import Planned, find_harmless_edit, plan_calls, take_tur
 from bot.agent.replay import replay_run
 from bot.agent.selftest_run import Sent, TimedModel, count_same, judge_run
 from bot.agent.sources import Sources
-from bot.agent.tools import TOOLS
+from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import CUT, MAX_ANSWER, Toolbox
 from bot.bootstrap.selftest import _count_runs
 from bot.bootstrap.selftest_options import tell_code

@@ -10,6 +10,7 @@ from bot.agent.tools.tool import Call, Tool, ToolResult
 from bot.domain.conclusion import find_result
 from bot.domain.happened import Happened
 from bot.domain.investigation import Suspected
+from bot.domain.tool_name import ToolName
 from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.desk import ChangesWanted
 
@@ -62,7 +63,7 @@ async def _list_releases(call: Call) -> str:
 
 DEPLOYS: Final = Tool(
     spec=ToolSpec(
-        name="deploys",
+        name=ToolName.DEPLOYS,
         about="List what changed before it began: commits, merges, deploys, rollbacks, flags and settings that others "
         "told of, and releases.",
         params=(

@@ -5,6 +5,7 @@ from typing import Final
 from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.tool import Call, Tool, ToolResult
 from bot.domain.evidence import Check, CheckRun
+from bot.domain.tool_name import ToolName
 from bot.errors import Reason, Refused
 
 
@@ -23,7 +24,7 @@ async def _run_check(call: Call) -> ToolResult:
 
 RUN_CHECK: Final = Tool(
     spec=ToolSpec(
-        name="run_check",
+        name=ToolName.RUN_CHECK,
         about="Run one of the service's checks, or `reproduction` (what fails), at head in the sandbox.",
         params=(Param(name="check", about="The check's name.", is_required=True),),
     ),

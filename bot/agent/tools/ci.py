@@ -9,6 +9,7 @@ from bot.agent.tools.times import say
 from bot.agent.tools.tool import Call, Tool, ToolResult, ask_front
 from bot.domain.ci import CIRun
 from bot.domain.ci_log import find_commit as find_alert_commit
+from bot.domain.tool_name import ToolName
 from bot.errors import Reason, Refused
 from bot.ports.desk import RunsWanted
 
@@ -52,7 +53,7 @@ async def _ci_log(call: Call) -> ToolResult:
 
 CI_LOG: Final = Tool(
     spec=ToolSpec(
-        name="ci_log",
+        name=ToolName.CI_LOG,
         about="Read what CI wrote of a commit. Without pattern, page and at: what shows the failure, beside what the "
         "last green run wrote.",
         params=(
@@ -64,7 +65,7 @@ CI_LOG: Final = Tool(
 )
 CI_STATUS: Final = Tool(
     spec=ToolSpec(
-        name="ci_status",
+        name=ToolName.CI_STATUS,
         about=f"Say how CI's runs ended: of one commit, or of the newest {MAX_COMMITS} of a branch or of head.",
         params=(
             Param(name="commit", about="The commit's id, at least 7 characters."),

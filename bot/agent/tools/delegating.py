@@ -4,6 +4,7 @@ from typing import Final
 
 from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.tool import Call, Tool, ToolResult
+from bot.domain.tool_name import ToolName
 from bot.domain.transcript import HELPER_STEPS, MAX_HELPERS
 from bot.errors import Reason, Refused
 
@@ -19,7 +20,7 @@ async def _sub_agent(call: Call) -> ToolResult:
 
 SUB_AGENT: Final = Tool(
     spec=ToolSpec(
-        name="sub_agent",
+        name=ToolName.SUB_AGENT,
         about="Let a helper read much and tell you little: it has the reading tools, begins with nothing but your "
         f"task, and answers in words. It uses your budget, {HELPER_STEPS} answers at most; {MAX_HELPERS} in a run.",
         params=(

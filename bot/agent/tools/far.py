@@ -1,39 +1,18 @@
 """Tools of other servers (MCP). The front process calls them; what they answer is as hostile as any log."""
 
 import json
-from collections.abc import Callable
 from typing import Final
 
 from bot.agent.arguments import ToolSpec
-from bot.agent.far_schema import PAGE, clean_schema
-from bot.agent.guard import defuse
+from bot.agent.far_schema import PAGE
 from bot.agent.tools.paging import show_page
 from bot.agent.tools.tool import Call, Tool, ToolResult, ask_front
-from bot.domain.far_tool import FarTool, Listed
-from bot.domain.unseen import remove_unseen
+from bot.domain.far_tool import FarTool
 from bot.ports.desk import MCPWanted
 from bot.ports.tool_server import FarAnswer
 
-MAX_ABOUT: Final = 600
 MAX_KEPT: Final = 2
 """Answers of one tool that are kept to show their other pages."""
-
-
-def offer_tool(server: str, listed: Listed, redact: Callable[[str], str]) -> FarTool | None:
-    """Return a tool as the model may be told of it: cleaned and bounded. None where its arguments cannot be told."""
-
-    def clean(text: str) -> str:
-        return defuse(redact(remove_unseen(text)))
-
-    schema = clean_schema(listed.schema, clean)
-    if schema is None:
-        return None
-    about = " ".join(clean(listed.about).split())
-    about = about if len(about) <= MAX_ABOUT else about[: MAX_ABOUT - 1] + "…"
-    text = f"Of the server {server}, in its own words: {about or listed.name}"
-    return FarTool(
-        server=server, tool=listed.name, about=text, schema=json.dumps(schema, ensure_ascii=False, sort_keys=True)
-    )
 
 
 def make_far_tool(far: FarTool) -> Tool:

@@ -7,6 +7,7 @@ from bot.agent.sources import Entry
 from bot.agent.tools.paging import PAGE_PARAM, count_fitting, show_page
 from bot.agent.tools.patterns import compile_pattern
 from bot.agent.tools.tool import Call, Tool, ToolResult
+from bot.domain.tool_name import ToolName
 from bot.errors import Reason, Refused
 
 MAX_LINES: Final = 400
@@ -55,7 +56,7 @@ async def _grep(call: Call) -> ToolResult:
 
 GREP: Final = Tool(
     spec=ToolSpec(
-        name="grep",
+        name=ToolName.GREP,
         about="Search the repository at head with a regular expression (RE2), line by line.",
         params=(
             Param(name="pattern", about="The expression.", is_required=True),
@@ -66,7 +67,7 @@ GREP: Final = Tool(
 )
 LIST: Final = Tool(
     spec=ToolSpec(
-        name="list",
+        name=ToolName.LIST,
         about="List a folder of the repository at head, with sizes.",
         params=(Param(name="path", about="The folder; the root where it is not given."), PAGE_PARAM),
     ),
@@ -74,7 +75,7 @@ LIST: Final = Tool(
 )
 READ_FILE: Final = Tool(
     spec=ToolSpec(
-        name="read_file",
+        name=ToolName.READ_FILE,
         about="Read a file of the repository at head.",
         params=(
             Param(name="path", about="The file, from the root.", is_required=True),

@@ -6,6 +6,7 @@ from typing import Final
 from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.paging import PAGE_PARAM, show_page
 from bot.agent.tools.tool import Call, Hands, Tool, ToolResult
+from bot.domain.tool_name import ToolName
 from bot.errors import Reason, Refused
 
 MAX_COMMITS: Final = 20
@@ -78,7 +79,7 @@ async def find_commit(hands: Hands, name: str) -> str:
 
 GIT_BLAME: Final = Tool(
     spec=ToolSpec(
-        name="git_blame",
+        name=ToolName.GIT_BLAME,
         about="Show which commit, of whom and when, last changed each line of a file at head.",
         params=(
             Param(name="path", about="The file, from the root.", is_required=True),
@@ -91,7 +92,7 @@ GIT_BLAME: Final = Tool(
 )
 GIT_DIFF: Final = Tool(
     spec=ToolSpec(
-        name="git_diff",
+        name=ToolName.GIT_DIFF,
         about="Show what changed from one commit to another.",
         params=(
             Param(name="old", about="The older commit's id, at least 7 characters, or a tag.", is_required=True),
@@ -104,7 +105,7 @@ GIT_DIFF: Final = Tool(
 )
 GIT_LOG: Final = Tool(
     spec=ToolSpec(
-        name="git_log",
+        name=ToolName.GIT_LOG,
         about="List commits, newest first, with their files.",
         params=(
             Param(name="path", about="Only commits that touch this file or folder."),
@@ -115,7 +116,7 @@ GIT_LOG: Final = Tool(
 )
 GIT_SHOW: Final = Tool(
     spec=ToolSpec(
-        name="git_show",
+        name=ToolName.GIT_SHOW,
         about="Show one commit with its diff.",
         params=(
             Param(name="commit", about="The commit's id, at least 7 characters.", is_required=True),

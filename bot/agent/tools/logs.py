@@ -9,6 +9,7 @@ from bot.agent.logs import MAX_LINES, Logs
 from bot.agent.tools.patterns import compile_pattern
 from bot.agent.tools.times import SINCE, UNTIL, read_span, say_span
 from bot.agent.tools.tool import Call, Tool, ToolResult
+from bot.domain.tool_name import ToolName
 
 MAX_SPAN: Final = timedelta(hours=24)
 
@@ -52,7 +53,7 @@ async def _query_logs(call: Call) -> ToolResult:
 
 QUERY_LOGS: Final = Tool(
     spec=ToolSpec(
-        name="query_logs",
+        name=ToolName.QUERY_LOGS,
         about="Read what the service logged in another time than around the alert, such as the day before. Looked at "
         "like read_log: without pattern, page and at, what matters in it.",
         params=(SINCE, UNTIL, *LOOK),
@@ -61,7 +62,7 @@ QUERY_LOGS: Final = Tool(
 )
 READ_LOG: Final = Tool(
     spec=ToolSpec(
-        name="read_log",
+        name=ToolName.READ_LOG,
         about="Read what the service logged around the alert. Without parameters: what matters in it, that is errors, "
         "and kinds of lines that are new, more frequent or gone since it began, each with its place.",
         params=LOOK,

@@ -6,6 +6,7 @@ from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.paging import PAGE_PARAM, show_page
 from bot.agent.tools.tool import Call, Tool, ToolResult, ask_front
 from bot.domain.past import Alike
+from bot.domain.tool_name import ToolName
 from bot.ports.desk import AlikeWanted, PlaybookWanted
 
 MAX_TEXT: Final = 2_000
@@ -39,7 +40,7 @@ async def _load_playbook(call: Call) -> ToolResult:
 
 LOAD_PLAYBOOK: Final = Tool(
     spec=ToolSpec(
-        name="load_playbook",
+        name=ToolName.LOAD_PLAYBOOK,
         about="Read what people wrote down to do about a kind of alert. Without a name: which playbooks there are.",
         params=(Param(name="name", about="The playbook's name."), PAGE_PARAM),
     ),
@@ -47,7 +48,7 @@ LOAD_PLAYBOOK: Final = Tool(
 )
 SIMILAR_INCIDENTS: Final = Tool(
     spec=ToolSpec(
-        name="similar_incidents",
+        name=ToolName.SIMILAR_INCIDENTS,
         about="Find past incidents that share words with this one, or with a text, and what mended them.",
         params=(Param(name="text", about="Words to look for, such as an error message."),),
     ),

@@ -14,6 +14,7 @@ from bot.domain.metric import MetricQuery, MetricRead, Series
 from bot.domain.metric_plan import choose_step, plan_metrics
 from bot.domain.movement import draw_spark
 from bot.domain.promql import fault_of_query
+from bot.domain.tool_name import ToolName
 from bot.errors import Reason, Refused
 from bot.ports.desk import MetricsWanted
 
@@ -87,7 +88,7 @@ def _weigh_change(series: Series) -> float:
 
 METRICS: Final = Tool(
     spec=ToolSpec(
-        name="metrics",
+        name=ToolName.METRICS,
         about="Ask the metric server about a time: a row per series with min, mean, max, first and last value. "
         "Without a query: the metrics that have names.",
         params=(

@@ -11,6 +11,7 @@ from bot.agent.tools.tool import Call, Tool, ToolResult
 from bot.domain.evidence import Check
 from bot.domain.investigation import Verified
 from bot.domain.reproduction import word
+from bot.domain.tool_name import ToolName
 from bot.domain.transcript import MAX_REPAIRS, Proposal
 from bot.errors import Reason, Refused
 
@@ -68,7 +69,7 @@ def _judge(verified: Verified) -> str:
 
 PROPOSE_PATCH: Final = Tool(
     spec=ToolSpec(
-        name="propose_patch",
+        name=ToolName.PROPOSE_PATCH,
         about="Propose a fix. It is built from exact edits, applied to head, and tried in the sandbox: the failing "
         "request and every check. The answer is the verdict. People decide about it later.",
         params=(

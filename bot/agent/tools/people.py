@@ -6,6 +6,7 @@ from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.tool import Call, Tool, ToolResult
 from bot.domain.ask import MAX_ANSWER, MAX_ASKS, MOST_ANSWERS, read_ask
 from bot.domain.todo import MAX_ITEMS, MAX_TEXT, TodoState, count_done, read_todo
+from bot.domain.tool_name import ToolName
 
 
 async def _ask_user(call: Call) -> ToolResult:
@@ -22,7 +23,7 @@ async def _todo(call: Call) -> ToolResult:
 
 ASK_USER: Final = Tool(
     spec=ToolSpec(
-        name="ask_user",
+        name=ToolName.ASK_USER,
         about="Ask the people on call one thing that no tool can tell you and that decides what to do. They may take "
         f"minutes, or not answer. At most {MAX_ASKS} in a run.",
         params=(
@@ -40,7 +41,7 @@ ASK_USER: Final = Tool(
 )
 TO_DO_LIST: Final = Tool(
     spec=ToolSpec(
-        name="todo",
+        name=ToolName.TODO,
         about="Show people your plan, and how far you are. Each call gives the whole list anew. Not needed for less "
         "than three steps.",
         params=(

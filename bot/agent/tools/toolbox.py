@@ -8,7 +8,7 @@ from typing import Final
 
 from bot.agent.arguments import read_arguments
 from bot.agent.guard import defuse
-from bot.agent.tools import TOOLS
+from bot.agent.tools.every import TOOLS
 from bot.agent.tools.tool import Call, Hands, Tool, ToolResult
 from bot.domain.transcript import Proposal
 from bot.errors import LimitReached, Refused, Rejected, Unavailable
