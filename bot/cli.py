@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from bot.bootstrap import connect, edits_apply, logs_ci
+from bot.bootstrap.memory import load_without_colours
 from bot.errors import ConfigError, NightshiftError
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ def _client(config: Path | None) -> Any:  # noqa: ANN401 -- AdminClient, importe
 @app.command()
 def run(config: Config = None) -> None:
     """Serve: receive alerts, page people, investigate, push what was approved."""
+    load_without_colours()
     from bot.bootstrap.front import run_front  # noqa: PLC0415 -- keeps --help fast
 
     run_front(_settings(config))
@@ -336,6 +338,7 @@ def replay(options: Annotated[list[str] | None, typer.Argument()] = None) -> Non
 @app.command(hidden=True)
 def worker(descriptor: Annotated[int, typer.Option("--descriptor")]) -> None:
     """Serve a front process (started by `run`)."""
+    load_without_colours()
     from bot.bootstrap.worker import run_worker  # noqa: PLC0415 -- keeps --help fast
 
     run_worker(descriptor)
