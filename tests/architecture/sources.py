@@ -2,7 +2,6 @@
 
 import ast
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -37,8 +36,9 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=place(path))
 
 
-def functions(path: Path) -> Iterator[Function]:
-    return (node for node in ast.walk(parse(path)) if isinstance(node, Function))
+@cache
+def functions(path: Path) -> tuple[Function, ...]:
+    return tuple(node for node in ast.walk(parse(path)) if isinstance(node, Function))
 
 
 def table(document: Path, heading: str = "") -> dict[str, tuple[str, ...]]:

@@ -4,10 +4,9 @@ import ast
 import re
 import statistics
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-
-import pytest
 
 from tests.architecture.sources import PRODUCT, ROOT, Function, functions, parse, place, python_files
 
@@ -41,18 +40,20 @@ def test_there_is_something_to_measure() -> None:
     assert sum(1 for path in SOURCES for _ in functions(path)) > 500
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=place)
-def test_no_file_or_function_is_too_large(path: Path) -> None:
+def _find_large(path: Path) -> Iterator[str]:
     limit = TEST_FILE_LINES if place(path).startswith("tests/") else FILE_LINES
-    faults = [f"{_lines(path)} lines, at most {limit}"] if _lines(path) > limit else []
+    if _lines(path) > limit:
+        yield f"{place(path)}: {_lines(path)} lines, at most {limit}"
     for function in functions(path):
-        where = f"{function.name}, line {function.lineno}"
+        where = f"{place(path)}:{function.lineno}: {function.name}"
         if _length(function) > FUNCTION_LINES and not place(path).startswith(MIGRATIONS):
-            faults.append(f"{where}: {_length(function)} lines, at most {FUNCTION_LINES}")
-        if place(path).startswith("tests/"):
-            continue
-        if _parameters(function) > PARAMETERS:
-            faults.append(f"{where}: {_parameters(function)} parameters, at most {PARAMETERS}")
+            yield f"{where}: {_length(function)} lines, at most {FUNCTION_LINES}"
+        if _parameters(function) > PARAMETERS and not place(path).startswith("tests/"):
+            yield f"{where}: {_parameters(function)} parameters, at most {PARAMETERS}"
+
+
+def test_no_file_or_function_is_too_large() -> None:
+    faults = [fault for path in EVERYTHING for fault in _find_large(path)]
     assert not faults, "\n".join(faults)
 
 
@@ -70,11 +71,11 @@ def test_most_files_and_functions_are_much_smaller() -> None:
     assert statistics.quantiles(lengths, n=10)[-1] <= P90_FUNCTION_LINES
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=place)
-def test_every_exception_to_a_rule_names_its_code_and_its_reason(path: Path) -> None:
+def test_every_exception_to_a_rule_names_its_code_and_its_reason() -> None:
     """`# noqa: S603 -- why`, `# type: ignore[code] # why`."""
     silent = [
-        f"line {number}: {line.strip()}"
+        f"{place(path)}:{number}: {line.strip()}"
+        for path in EVERYTHING
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if (found := re.search(r"#\s*(noqa|type:\s*ignore)(?P<rest>.*)$", line))
         and not re.match(r"(: [A-Z0-9, ]+|\[[a-z, -]+\])\s*([-#—–(])\s*\S", found["rest"])
@@ -82,9 +83,8 @@ def test_every_exception_to_a_rule_names_its_code_and_its_reason(path: Path) -> 
     assert not silent, "\n".join(silent)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=place)
-def test_a_module_says_what_it_is_for(path: Path) -> None:
-    assert path.name == "__init__.py" or ast.get_docstring(parse(path)), "no docstring"
+def test_a_module_says_what_it_is_for() -> None:
+    assert not [place(path) for path in SOURCES if path.name != "__init__.py" and not ast.get_docstring(parse(path))]
 
 
 def test_nothing_is_called_a_name_that_says_nothing() -> None:
