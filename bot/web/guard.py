@@ -15,7 +15,7 @@ from bot.errors import LimitReached, NightshiftError, Refused, Rejected, Unavail
 from bot.web.templating import render
 
 MAX_FORM_BYTES: Final = 64 * 1024
-_MAX_FIELDS: Final = 64
+MAX_FIELDS: Final = 64
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -89,6 +89,13 @@ def check_form_token(form: Mapping[str, str], expected: str) -> None:
         raise web.HTTPForbidden(text="This page is out of date. Reload it and press again. Nothing was done.")
 
 
+async def read_own_form(request: web.Request, expected: str) -> Mapping[str, str]:
+    """Read a form that carries the session's own token."""
+    form = await read_form(request)
+    check_form_token(form, expected)
+    return form
+
+
 async def read_form(request: web.Request) -> Mapping[str, str]:
     """Read a small form; the first of fields that repeat counts. NUL, which no store takes, is dropped."""
     if request.content_type != _FORM_TYPE:
@@ -101,7 +108,7 @@ async def read_form(request: web.Request) -> Mapping[str, str]:
                 max_size=MAX_FORM_BYTES, actual_size=len(body), text="That was too long. Shorten it and send it again."
             )
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=_MAX_FIELDS)
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise web.HTTPBadRequest(text="Nightshift could not read this form.") from error
     form: dict[str, str] = {}
@@ -164,6 +171,7 @@ _TITLES: Final = {
     403: "Nightshift did not do that",
     404: "There is no such page",
     405: "That is not how this page works",
+    408: "That took too long",
     413: "That was too long",
     503: "Nightshift is busy",
 }
