@@ -34,7 +34,6 @@ class PictureView:
     ref: str
     name: str
     text: str
-    actor: str
     posted_at: datetime
 
 
@@ -71,7 +70,6 @@ def list_pictures(timeline: Sequence[TimelineEvent], channel: str) -> Iterator[P
                 ref=one.ref,
                 name=one.name,
                 text=event.text,
-                actor=event.actor,
                 posted_at=event.at,
             )
 
