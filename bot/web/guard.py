@@ -159,8 +159,14 @@ def _answer_error(
         return web.json_response({"ok": False, "text": text}, status=status, headers=kept)
     if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
         return web.Response(status=status, text=f"{text}\n", headers=kept)
-    page = render("calm.html", title=_TITLES.get(status, "That did not work"), lines=(text,))
+    page = render("calm.html", title=_TITLES.get(status, "That did not work"), lines=(text,), back=_find_back(request))
     return web.Response(status=status, text=page, content_type="text/html", headers=kept)
+
+
+def _find_back(request: web.Request) -> str:
+    """Return where the page of a form is that did not work: its own address leads there. "" for everything else."""
+    is_known = request.match_info.http_exception is None
+    return request.rel_url.raw_path if request.method == hdrs.METH_POST and is_known else ""
 
 
 _FRIENDLY: Final = {
