@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from bot.domain.chat import (
 )
 from bot.domain.draft import Draft, DraftState, Patch, Risk
 from bot.domain.evidence import Check, CheckRun
+from bot.domain.image import Attachment
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Verified
 from bot.domain.oncall import Person, Role, Roster
@@ -259,6 +261,7 @@ class MemoryBoard:
         self.pages: dict[str, PatchPage] = {}
         self.cards: dict[str, Message] = {}
         self.runs: dict[tuple[str, str], Account] = {}
+        self.images: dict[str, bytes] = {}
         self._watchers: list[tuple[asyncio.AbstractEventLoop, asyncio.Queue[str]]] = []
 
     @property
@@ -311,6 +314,13 @@ class MemoryBoard:
 
     def patch_text(self, incident: str, digest: str) -> str | None:
         return next((text for known, text in self.patches.items() if known.startswith(digest)), None)
+
+    def put_image(self, incident: str, sha256: str, data: bytes) -> str:
+        self.images[f"{incident}/{sha256}"] = data
+        return f"{incident}/{sha256}"
+
+    def image(self, ref: str) -> bytes | None:
+        return self.images.get(ref)
 
     async def watch(self) -> AsyncIterator[str]:
         entry = (asyncio.get_running_loop(), asyncio.Queue[str]())
@@ -398,6 +408,22 @@ def fill(board: MemoryBoard) -> None:
             seq=seq, at=NOW - timedelta(seconds=240 - seq * 40), incident="INC-12", kind="note", actor=actor, text=text
         )
         board.events.append(replace(event, hash=f"{seq:064x}"))
+
+
+def show_picture(world: World, one: Attachment, channel: str = "web") -> None:
+    """Put on the timeline what the core writes when a picture goes to the model."""
+    images = json.dumps([[one.name, one.media_type, one.size, one.ref]])
+    event = TimelineEvent(
+        seq=9,
+        at=NOW,
+        incident="INC-12",
+        kind="steered",
+        actor="ada",
+        text=f"Ada Lovelace showed the model {one.name}",
+        data={"run": "INC-12:1", "images": images, "channel": channel},
+    )
+    world.board.events.append(replace(event, hash=f"{9:064x}"))
+    world.board.change(world.board.rows["INC-12"])
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Approvals: a statement about exact bytes, made of votes; never just a click.
 
     pending → approved | rejected | expired | superseded;  approved → executed | failed | expired | superseded;
-    expired → pending (renewed: every vote is asked for again)
+    expired → pending (renewed: every vote is asked for again);  failed → executed (CI passed in a rerun)
 
 The functions take the present time, roster and policy and return a new `Approval`, or raise `Refused` in the
 words of the person who asked. The store compares the state before it writes.
@@ -49,7 +49,8 @@ class ApprovalState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return not _NEXT[self]
+        """Return whether no decision and no push can follow. What failed in CI may still pass there."""
+        return _NEXT[self] <= {ApprovalState.EXECUTED}
 
 
 _NEXT: Final[Mapping[ApprovalState, frozenset[ApprovalState]]] = {
@@ -63,7 +64,7 @@ _NEXT: Final[Mapping[ApprovalState, frozenset[ApprovalState]]] = {
     ApprovalState.REJECTED: frozenset(),
     ApprovalState.SUPERSEDED: frozenset(),
     ApprovalState.EXECUTED: frozenset(),
-    ApprovalState.FAILED: frozenset(),
+    ApprovalState.FAILED: frozenset({ApprovalState.EXECUTED}),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from bot.errors import Reason, Refused
 
 MAX_BYTES: Final = 5 * 1024 * 1024
+TOO_LARGE: Final = f"it is larger than {MAX_BYTES // 1024 // 1024} MiB"
 MAX_IMAGES: Final = 4
 """Of one run."""
 MAX_SIDE: Final = 8_192
@@ -34,7 +35,7 @@ class Attachment:
         """Say why it is not taken, "" where it may be: its bytes decide."""
         if self.media_type not in TYPES:
             return "only PNG, JPEG, WebP and GIF are taken"
-        return f"it is larger than {MAX_BYTES // 1024 // 1024} MiB" if self.size > MAX_BYTES else ""
+        return TOO_LARGE if self.size > MAX_BYTES else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class Image:
 def read_image(data: bytes, name: str) -> Image:
     """Return what an image's header says. Raises `Refused` where it is too large, or no image that is taken."""
     if len(data) > MAX_BYTES:
-        raise Refused(f"it is larger than {MAX_BYTES // 1024 // 1024} MiB", Reason.TOO_LARGE)
+        raise Refused(TOO_LARGE, Reason.TOO_LARGE)
     media_type, (width, height) = _read_header(data)
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise Refused(f"its sides must be 1 to {MAX_SIDE:,} pixels long", Reason.TOO_LARGE)

@@ -174,9 +174,11 @@ def _refuse(progress: Progress, row: Happening) -> Progress:
 
 
 def _conclude(fate: _Patch) -> Callable[[Progress, Happening], Progress]:
-    """The newest verdict of CI is about what was pushed."""
+    """CI's newest verdict is about the patch that it names; older rows name none and are about what was pushed."""
 
-    def conclude(progress: Progress, _row: Happening) -> Progress:
+    def conclude(progress: Progress, row: Happening) -> Progress:
+        if "digest" in row.data:
+            return _mark(fate)(progress, row)
         pushed = {_Patch.GOING, _Patch.DONE, _Patch.FAILED}
         fates = {digest: fate if old in pushed else old for digest, old in progress.patches.items()}
         return replace(progress, patches=fates)

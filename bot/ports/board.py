@@ -70,6 +70,14 @@ class Board(Protocol):
         """Return the canonical patch whose sha256 starts with `digest` (12 or more hex characters)."""
         ...
 
+    def put_image(self, incident: str, sha256: str, data: bytes) -> str:
+        """Keep a picture that was posted on the pages, and return by what `image` finds it. Idempotent."""
+        ...
+
+    def image(self, ref: str) -> bytes | None:
+        """Return a picture's bytes, None where it is not kept (any more)."""
+        ...
+
     def watch(self) -> AsyncIterator[str]:
         """Yield the id of each incident whose page changed, until closed."""
         ...

@@ -184,11 +184,12 @@ def record_ci(work: UnitOfWork, incident: str, digest: str, run: CIRun) -> None:
         return
     passed = run.state is CIState.PASSED
     approval = work.approvals.get(incident, digest)
-    if approval.state is ApprovalState.APPROVED:
+    if approval.state is ApprovalState.APPROVED or (passed and approval.state is ApprovalState.FAILED):
         outcome = ApprovalState.EXECUTED if passed else ApprovalState.FAILED
         work.approvals.replace(approval, enter_state(approval, outcome))
     text = f"CI {run.state.value} on {run.sha[:12]}" + (f" at {run.failed_step}" if run.failed_step else "")
-    work.timeline.append(incident, f"ci_{run.state.value}", BOT, text, {"sha": run.sha, "attempt": str(run.attempt)})
+    data = {"sha": run.sha, "attempt": str(run.attempt), "digest": approval.digest}
+    work.timeline.append(incident, f"ci_{run.state.value}", BOT, text, data)
     current = work.incidents.get(incident)
     work.incidents.save(replace(current, run_state=RunState.DONE))
     if passed:

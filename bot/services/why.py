@@ -1,11 +1,22 @@
 """Why: what the agent did in a run, one line for each step, and the whole of it."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from bot.domain.incident import Incident
-from bot.domain.run_account import StepLine, add_up, tell_profile, tell_steps, write_short, write_tokens, write_whole
+from bot.domain.run_account import (
+    ENDED,
+    StepLine,
+    add_up,
+    tell_model,
+    tell_profile,
+    tell_steps,
+    write_short,
+    write_tokens,
+    write_whole,
+)
 from bot.domain.run_progress import Happening, fold_progress
 from bot.domain.todo import TodoItem, count_done, find_todo, write_item
 from bot.domain.unseen import make_harmless
@@ -34,6 +45,23 @@ class Account:
     course: tuple[Happening, ...]
     todo: tuple[TodoItem, ...] = ()
     profile: str = ""
+    model: str = ""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the titles of the works of the model in it, such as another one that somebody asked for."""
+        return tuple(dict.fromkeys(line.part for line in self.lines))
+
+    @property
+    def second(self) -> Counter[str]:
+        """Return how many answers each second model gave."""
+        return Counter(line.by for line in self.lines if line.by)
+
+    @property
+    def end(self) -> str:
+        """Return why the newest work of the model ended, "" while it goes on."""
+        newest = self.lines[-1] if self.lines else None
+        return f"{newest.call.removeprefix(ENDED)}: {newest.came}" if newest and newest.call.startswith(ENDED) else ""
 
 
 def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
@@ -44,7 +72,12 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
         raise Refused(f"{current.id} was not investigated, so there is nothing to tell.", Reason.NOT_FOUND)
     story = read_story(work, run or runs[-1])
     transcripts = [work.transcripts.of(name) for name in story.transcripts]
-    lines = [line for steps in transcripts for line in tell_steps(steps)]
+    titles = {row.data.get("run", ""): row.text for row in reversed(story.happenings) if row.kind == "model_queued"}
+    lines = [
+        replace(line, part=titles.get(name, ""))
+        for name, steps in zip(story.transcripts, transcripts, strict=True)
+        for line in tell_steps(steps)
+    ]
     todo = next((found for steps in reversed(transcripts) if (found := find_todo(steps))), ())
     profiles = dict.fromkeys(filter(None, map(tell_profile, transcripts)))
     course = tuple(row for row in story.happenings if row.kind in _TOLD)
@@ -55,6 +88,7 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
         course=course,
         todo=todo,
         profile=", ".join(profiles),
+        model=", ".join(dict.fromkeys(filter(None, map(tell_model, transcripts)))),
     )
 
 
@@ -82,7 +116,9 @@ def write_account(account: Account) -> str:
         return make_harmless("\n".join([*head, "No model worked on it.", *told[-MOST_LINES:]]))
     cost = add_up(account.lines)
     head += [f"profile {account.profile}"] if account.profile else []
-    head.append(f"{len(account.lines)} steps, {cost.seconds:.0f} s")
+    head += [_cut(f"model {account.model}")] if account.model else []
+    head += [_cut(f"{count} by the second, {name}") for name, count in account.second.items()]
+    head.append(f"{len(account.lines)} steps, {cost.seconds:,.0f} s, {cost.gpu_seconds:,.0f} GPU s")
     head.append(f"{write_tokens(cost.prompt)} tokens, {cost.cached_share} % cached")
     numbered = [write_short(number, line, WIDTH) for number, line in enumerate(account.lines, start=1)]
     if account.todo:
@@ -98,14 +134,19 @@ def write_file(account: Account) -> str:
     cost = add_up(account.lines)
     head = f"{account.story.run} {account.state}"
     head += f", profile {account.profile}" if account.profile else ""
+    head += f", model {account.model}" if account.model else ""
     parts = [head, "", *(_write_row(row) for row in account.course), ""]
     if account.todo:
         parts += [f"Plan, {count_done(account.todo)}:", *(write_item(item) for item in account.todo), ""]
+    part = account.lines[0].part if account.lines else ""
     for number, line in enumerate(account.lines, start=1):
+        parts += [f"— {line.part} —", ""] if line.part != part else []
+        part = line.part
         parts += write_whole(number, line)
     if account.lines:
         spent = f"{cost.prompt:,} prompt tokens ({cost.cached:,} cached), {cost.completion:,} written"
-        parts.append(f"{spent}, {cost.seconds:.1f} s")
+        spent += f" ({cost.reasoning:,} of them thinking)" if cost.reasoning else ""
+        parts.append(f"{spent}, {cost.seconds:,.1f} s, {cost.gpu_seconds:,.1f} GPU seconds")
     text = make_harmless("\n".join(parts))
     return text if len(text) <= MAX_FILE else f"{text[:MAX_FILE]}\n… cut here; `nightshift replay` prints all of it\n"
 

@@ -96,6 +96,16 @@ class SqlBoard:
         except Refused:
             return None
 
+    def put_image(self, incident: str, sha256: str, data: bytes) -> str:
+        with self._store.begin() as work:
+            work.images.put(work.incidents.get(incident).id, sha256, data)
+        return f"{incident}/{sha256}"
+
+    def image(self, ref: str) -> bytes | None:
+        incident, _, sha256 = ref.partition("/")
+        with self._store.begin() as work:
+            return work.images.of(incident, (sha256,)).get(sha256)
+
     async def watch(self) -> AsyncIterator[str]:
         entry = (asyncio.get_running_loop(), asyncio.Queue[str](maxsize=0))
         self._watchers.add(entry)

@@ -15,7 +15,7 @@ from bot.errors import LimitReached, NightshiftError, Refused, Rejected, Unavail
 from bot.web.templating import render
 
 MAX_FORM_BYTES: Final = 64 * 1024
-_MAX_FIELDS: Final = 64
+MAX_FIELDS: Final = 64
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -89,6 +89,13 @@ def check_form_token(form: Mapping[str, str], expected: str) -> None:
         raise web.HTTPForbidden(text="This page is out of date. Reload it and press again. Nothing was done.")
 
 
+async def read_own_form(request: web.Request, expected: str) -> Mapping[str, str]:
+    """Read a form that carries the session's own token."""
+    form = await read_form(request)
+    check_form_token(form, expected)
+    return form
+
+
 async def read_form(request: web.Request) -> Mapping[str, str]:
     """Read a small form; the first of fields that repeat counts. NUL, which no store takes, is dropped."""
     if request.content_type != _FORM_TYPE:
@@ -101,7 +108,7 @@ async def read_form(request: web.Request) -> Mapping[str, str]:
                 max_size=MAX_FORM_BYTES, actual_size=len(body), text="That was too long. Shorten it and send it again."
             )
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=_MAX_FIELDS)
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise web.HTTPBadRequest(text="Nightshift could not read this form.") from error
     form: dict[str, str] = {}
@@ -152,8 +159,14 @@ def _answer_error(
         return web.json_response({"ok": False, "text": text}, status=status, headers=kept)
     if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
         return web.Response(status=status, text=f"{text}\n", headers=kept)
-    page = render("calm.html", title=_TITLES.get(status, "That did not work"), lines=(text,))
+    page = render("calm.html", title=_TITLES.get(status, "That did not work"), lines=(text,), back=_find_back(request))
     return web.Response(status=status, text=page, content_type="text/html", headers=kept)
+
+
+def _find_back(request: web.Request) -> str:
+    """Return where the page of a form is that did not work: its own address leads there. "" for everything else."""
+    is_known = request.match_info.http_exception is None
+    return request.rel_url.raw_path if request.method == hdrs.METH_POST and is_known else ""
 
 
 _FRIENDLY: Final = {
@@ -164,6 +177,7 @@ _TITLES: Final = {
     403: "Nightshift did not do that",
     404: "There is no such page",
     405: "That is not how this page works",
+    408: "That took too long",
     413: "That was too long",
     503: "Nightshift is busy",
 }

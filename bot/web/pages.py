@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,36 +10,36 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from bot.domain.chat import Message, Press, Reply, Said
-from bot.domain.oncall import Person, Roster
+from bot.domain.chat import Message, Reply, Said
+from bot.domain.oncall import Person, Role, Roster
+from bot.errors import Refused
 from bot.ports.board import Board, PatchPage
 from bot.ports.chat import ChatInbox
 from bot.ports.clock import Clock
 from bot.services.why import Account, write_file
+from bot.web.answers import attach, see_other, serve_static, show_html
 from bot.web.diff_view import view_patch
 from bot.web.guard import (
     add_security_headers,
-    check_form_token,
     check_origin,
     guard_middleware,
-    read_form,
+    read_own_form,
     wants_json,
 )
 from bot.web.live import LiveStreams
 from bot.web.patch_page import VIEWS, describe_patch, switches
+from bot.web.pictures import keep_picture, list_pictures, put_in_order, serve_picture, tell_where_unused
 from bot.web.plots import find_plot, serve_plot
 from bot.web.run_page import describe_run
+from bot.web.sent import MAX_TEXT, name_event, read_press
 from bot.web.sessions import Sessions
-from bot.web.templating import render, static_files
+from bot.web.templating import render
+from bot.web.upload import POSTED, Uploads
 from bot.web.views import digest_of, view_message
 
-_MAX_TEXT: Final = 4000
-_MAX_BUTTON_BYTES: Final = 64
-_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _INCIDENT: Final = "{incident:[A-Za-z0-9][A-Za-z0-9_-]{0,39}}"
 _RUN: Final = "/runs/{number:[1-9][0-9]{0,8}}"
 _PATCH: Final = "/patches/{digest:[0-9a-f]{12}}"
-_FIELD_PREFIX: Final = "field."
 _NEWS: Final = timedelta(days=1)
 """How long the list shows what is about no incident."""
 _NOT_THE_BYTES: Final = "The stored patch is not the one this digest names. Do not apply it."
@@ -86,6 +85,7 @@ class _Visitor:
 
 _Page = Callable[[web.Request, _Visitor], Awaitable[web.StreamResponse]]
 _Act = Callable[[web.Request, _Visitor, Mapping[str, str]], Awaitable[web.StreamResponse]]
+_Read = Callable[[web.Request, str], Awaitable[Mapping[str, str]]]
 
 
 def mount_pages(app: web.Application, pages: Pages) -> None:
@@ -110,20 +110,21 @@ def mount_pages(app: web.Application, pages: Pages) -> None:
         (f"{thread}{_PATCH}/statement", site.statement),
         (f"{thread}/patch/{{digest:[0-9a-f]{{12,64}}}}.diff", site.patch),
         (f"{thread}/plots/{{digest:[0-9a-f]{{64}}}}.svg", site.plot),
+        (f"{thread}/pictures/{{digest:[0-9a-f]{{64}}}}", site.picture),
     ):
         app.router.add_get(path, site.for_visitor(page))
-    for path, act in (
-        ("/say", site.say),
-        (f"{thread}/say", site.say),
-        (f"{thread}/press", site.press),
-        (f"{thread}{_PATCH}/press", site.press),
-        ("/signout", site.sign_out),
+    for path, act, read in (
+        ("/say", site.say, read_own_form),
+        (f"{thread}/say", site.say, Uploads().read),
+        (f"{thread}/press", site.press, read_own_form),
+        (f"{thread}{_PATCH}/press", site.press, read_own_form),
+        ("/signout", site.sign_out, read_own_form),
     ):
-        app.router.add_post(path, site.from_form(act))
+        app.router.add_post(path, site.from_form(act, read))
         app.router.add_get(path, _go_back)
     app.router.add_get("/signin/{token}", site.offer_sign_in)
     app.router.add_post("/signin/{token}", site.sign_in)
-    app.router.add_get("/static/{name}", _serve_static)
+    app.router.add_get("/static/{name}", serve_static)
 
 
 class _Site:
@@ -144,7 +145,7 @@ class _Site:
 
         return handle
 
-    def from_form(self, act: _Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def from_form(self, act: _Act, read: _Read) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Wrap an act so that only a form of our own pages, sent by a signed-in person, reaches it."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -152,9 +153,7 @@ class _Site:
             visitor = await self._visitor(request)
             if visitor is None:
                 return self._turn_away(request)
-            form = await read_form(request)
-            check_form_token(form, visitor.csrf)
-            return await act(request, visitor, form)
+            return await act(request, visitor, await read(request, visitor.csrf))
 
         return handle
 
@@ -174,8 +173,8 @@ class _Site:
         # A link from another site comes without the strict cookie; one step from our own page brings it along.
         followed = request.headers.get("Sec-Fetch-Site") == "cross-site" and "again" not in request.query
         if followed and request.method == hdrs.METH_GET and self._pages.cookie not in request.cookies:
-            return _html(render("step.html", path=f"{request.rel_url.raw_path}?again"))
-        return _html(render("signed_out.html"), status=403)
+            return show_html(render("step.html", path=f"{request.rel_url.raw_path}?again"))
+        return show_html(render("signed_out.html"), status=403)
 
     # reading
 
@@ -185,7 +184,9 @@ class _Site:
     async def list_fragment(self, _request: web.Request, visitor: _Visitor) -> web.Response:
         return await self._show_list("list_fragment.html", visitor)
 
-    async def _show_list(self, template: str, visitor: _Visitor, notice: Reply | None = None) -> web.Response:
+    async def _show_list(
+        self, template: str, visitor: _Visitor, notice: Reply | None = None, typed: str = ""
+    ) -> web.Response:
         def build() -> str:
             incidents = self._pages.board.incidents()
             since = self._pages.clock.now() - _NEWS
@@ -194,10 +195,11 @@ class _Site:
                 news=[item for item in self._pages.board.news() if item.posted_at > since],
                 open=[incident for incident in incidents if incident.is_open],
                 resolved=[incident for incident in incidents if not incident.is_open],
+                typed=typed,
                 **self._common(visitor, notice),
             )
 
-        return _html(await asyncio.to_thread(build))
+        return show_html(await asyncio.to_thread(build))
 
     async def incident(self, request: web.Request, visitor: _Visitor) -> web.Response:
         return await self._show_incident("incident.html", request, visitor)
@@ -206,7 +208,7 @@ class _Site:
         return await self._show_incident("incident_fragment.html", request, visitor)
 
     async def _show_incident(
-        self, template: str, request: web.Request, visitor: _Visitor, notice: Reply | None = None
+        self, template: str, request: web.Request, visitor: _Visitor, notice: Reply | None = None, typed: str = ""
     ) -> web.Response:
         name = request.match_info["incident"]
 
@@ -215,11 +217,15 @@ class _Site:
             if page is None:
                 return None
             thread = [view_message(item) for item in page.thread]
+            pictures = list_pictures(page.timeline, self._pages.channel)
             digests = {digest_of(text) for item in thread for text in item.diffs}
             return render(
                 template,
                 incident=page.incident,
                 thread=thread,
+                posts=put_in_order(thread, pictures),
+                typed=typed,
+                may_show=visitor.person.may(Role.RESPONDER),
                 timeline=page.timeline,
                 patches={digest for digest in digests if self._pages.board.patch_text(name, digest) is not None},
                 **self._common(visitor, notice),
@@ -228,7 +234,7 @@ class _Site:
         text = await asyncio.to_thread(build)
         if text is None:
             raise web.HTTPNotFound(text=f"There is no incident {name}.")
-        return _html(text)
+        return show_html(text)
 
     def _common(self, visitor: _Visitor, notice: Reply | None) -> Mapping[str, object]:
         people = self._pages.roster.people
@@ -253,13 +259,15 @@ class _Site:
         screen = describe_run(account)
         path = f"/incidents/{incident}/runs/{screen.number}"
         common = self._common(visitor, None)
-        return _html(await asyncio.to_thread(render, template, screen=screen, incident=incident, path=path, **common))
+        return show_html(
+            await asyncio.to_thread(render, template, screen=screen, incident=incident, path=path, **common)
+        )
 
     async def run_file(self, request: web.Request, _visitor: _Visitor) -> web.Response:
         """Serve the whole account of a run."""
         account = await self._find_run(request)
         name = f"{account.story.run.replace(':', '-run')}.txt"
-        return _attachment(write_file(account).encode(errors="replace"), name, "text/plain")
+        return attach(write_file(account).encode(errors="replace"), name, "text/plain")
 
     async def _find_run(self, request: web.Request) -> Account:
         incident, number = request.match_info["incident"], request.match_info["number"]
@@ -298,7 +306,7 @@ class _Site:
                 **self._common(visitor, notice),
             )
 
-        return _html(await asyncio.to_thread(build))
+        return show_html(await asyncio.to_thread(build))
 
     def _find_patch(self, request: web.Request) -> PatchPage:
         """Return the patch, after checking once more that its bytes are the ones the digest names."""
@@ -316,7 +324,7 @@ class _Site:
         if page.statement is None:
             raise web.HTTPNotFound(text="There is no statement before the patch is approved.")
         name = f"{page.incident.id}-{page.draft.digest[:12]}.intoto.json"
-        return _attachment(page.statement, name, "application/vnd.in-toto+json")
+        return attach(page.statement, name, "application/vnd.in-toto+json")
 
     async def patch(self, request: web.Request, _visitor: _Visitor) -> web.Response:
         """Serve the canonical bytes, after checking once more that they are the ones the digest names."""
@@ -327,7 +335,7 @@ class _Site:
         body = text.encode(errors="surrogateescape")
         if not hashlib.sha256(body).hexdigest().startswith(digest):
             raise web.HTTPInternalServerError(text=_NOT_THE_BYTES)
-        return _attachment(body, f"{incident}-{digest[:12]}.diff", "text/plain")
+        return attach(body, f"{incident}-{digest[:12]}.diff", "text/plain")
 
     async def plot(self, request: web.Request, _visitor: _Visitor) -> web.Response:
         """Serve a picture that stands in the thread, by the digest of its text."""
@@ -337,6 +345,11 @@ class _Site:
         if text is None:
             raise web.HTTPNotFound(text=f"{incident} has no such plot any more.")
         return serve_plot(text)
+
+    async def picture(self, request: web.Request, _visitor: _Visitor) -> web.Response:
+        """Serve a picture that people posted here, by its digest."""
+        incident, digest = request.match_info["incident"], request.match_info["digest"]
+        return await serve_picture(self._pages.board, incident, digest, self._pages.channel)
 
     async def events(self, request: web.Request, visitor: _Visitor) -> web.StreamResponse:
         async def is_still_signed_in() -> bool:
@@ -348,56 +361,53 @@ class _Site:
     # acting
 
     async def press(self, request: web.Request, visitor: _Visitor, form: Mapping[str, str]) -> web.Response:
-        button, event = form.get("button", ""), self._event_id(visitor, form)
-        values = {
-            name.removeprefix(_FIELD_PREFIX): value for name, value in form.items() if name.startswith(_FIELD_PREFIX)
-        }
-        too_long = any(len(value) > _MAX_TEXT for value in values.values())
-        if event is None or not button.isascii() or not 0 < len(button) <= _MAX_BUTTON_BYTES or too_long:
-            return await self._answer(request, visitor, _BAD_PRESS)
-        press = Press(
-            event=event,
-            channel=self._pages.channel,
+        pages = self._pages
+        press = read_press(
+            form,
+            event=name_event(pages.channel, visitor.person, form),
+            channel=pages.channel,
             account=visitor.account,
-            button=button,
-            values=values,
-            pressed_at=self._pages.clock.now(),
+            pressed_at=pages.clock.now(),
         )
-        return await self._answer(request, visitor, await self._pages.inbox.receive(press))
+        reply = _BAD_PRESS if press is None else await pages.inbox.receive(press)
+        return await self._answer(request, visitor, reply)
 
     async def say(self, request: web.Request, visitor: _Visitor, form: Mapping[str, str]) -> web.Response:
-        text, event = form.get("text", "").strip(), self._event_id(visitor, form)
-        if event is None or not 0 < len(text) <= _MAX_TEXT:
-            hint = Reply(text=f"Write a command or a question, at most {_MAX_TEXT} characters.", ok=False)
-            return await self._answer(request, visitor, hint)
+        text = form.get("text", "").strip()
+        try:
+            reply = await self._say(request, visitor, form, text)
+        except Refused as refusal:
+            reply = Reply(text=str(refusal), ok=False)
+        return await self._answer(request, visitor, reply, "" if reply.ok else text)
+
+    async def _say(self, request: web.Request, visitor: _Visitor, form: Mapping[str, str], text: str) -> Reply:
+        """Hand over what was typed, with the picture that came with it. Raises `Refused`."""
+        pages, picture, incident = self._pages, request.get(POSTED), request.match_info.get("incident")
+        event = name_event(pages.channel, visitor.person, form, picture.digest if picture else "")
+        if event is None or len(text) > MAX_TEXT or not (text or picture):
+            return Reply(text=f"Write a command or a question, at most {MAX_TEXT} characters.", ok=False)
+        kept = [await keep_picture(pages.board, incident, picture, visitor.person)] if picture and incident else []
         said = Said(
             event=event,
-            channel=self._pages.channel,
+            channel=pages.channel,
             account=visitor.account,
             text=text,
-            incident=request.match_info.get("incident"),
-            said_at=self._pages.clock.now(),
+            incident=incident,
+            said_at=pages.clock.now(),
+            attachments=tuple(kept),
         )
-        return await self._answer(request, visitor, await self._pages.inbox.receive(said))
+        reply = await pages.inbox.receive(said)
+        return await tell_where_unused(pages.board, kept[0], said.incident or "", reply) if kept else reply
 
-    def _event_id(self, visitor: _Visitor, form: Mapping[str, str]) -> str | None:
-        """Name the event: the same form sent twice is one event; another button, sentence or person is another."""
-        nonce = form.get("event", "")
-        if _NONCE.fullmatch(nonce) is None:
-            return None
-        words = f"{form.get('button', '')}\n{form.get('text', '')}"
-        what = hashlib.sha256(words.encode(errors="replace")).hexdigest()[:12]
-        return f"{self._pages.channel}:{visitor.person.id}:{nonce}:{what}"
-
-    async def _answer(self, request: web.Request, visitor: _Visitor, reply: Reply) -> web.Response:
+    async def _answer(self, request: web.Request, visitor: _Visitor, reply: Reply, typed: str = "") -> web.Response:
         """Show the private answer: to our script as JSON, else on the page itself, to this person only."""
         if wants_json(request):
             return web.json_response({"ok": reply.ok, "text": reply.text})
         if "digest" in request.match_info:
             return await self._show_patch("patch.html", request, visitor, reply)
         if "incident" in request.match_info:
-            return await self._show_incident("incident.html", request, visitor, reply)
-        return await self._show_list("list.html", visitor, reply)
+            return await self._show_incident("incident.html", request, visitor, reply, typed)
+        return await self._show_list("list.html", visitor, reply, typed)
 
     # signing in
 
@@ -407,28 +417,28 @@ class _Site:
         person_id = await asyncio.to_thread(self._pages.sessions.person_of_link, token)
         person = self._pages.roster.people.get(person_id) if person_id is not None else None
         if person is None:
-            return _html(render("spent_link.html"), status=410)
+            return show_html(render("spent_link.html"), status=410)
         if self._pages.channel not in person.accounts:
             raise web.HTTPForbidden(
                 text=f"{person.name} has no account for the web pages. Add one to the configuration."
             )
-        return _html(render("sign_in.html", name=person.name, token=token))
+        return show_html(render("sign_in.html", name=person.name, token=token))
 
     async def sign_in(self, request: web.Request) -> web.Response:
         check_origin(request, self._pages.public_url)
         session = await asyncio.to_thread(self._pages.sessions.redeem, request.match_info["token"])
         if session is None:
-            return _html(render("spent_link.html"), status=410)
+            return show_html(render("spent_link.html"), status=410)
         before = request.cookies.get(self._pages.cookie)
         if before:
             await asyncio.to_thread(self._pages.sessions.end, before)
-        answer = _see_other("/")
+        answer = see_other("/")
         self._set_cookie(answer, session, self._pages.sessions.session_life)
         return answer
 
     async def sign_out(self, request: web.Request, _visitor: _Visitor, _form: Mapping[str, str]) -> web.Response:
         await asyncio.to_thread(self._pages.sessions.end, request.cookies[self._pages.cookie])
-        answer = _html(render("signed_out.html"))
+        answer = show_html(render("signed_out.html"))
         self._set_cookie(answer, "", timedelta(0))
         return answer
 
@@ -448,24 +458,8 @@ def _new_nonce() -> str:
     return secrets.token_urlsafe(12)
 
 
-def _html(text: str, status: int = 200) -> web.Response:
-    # Half a surrogate pair, which no encoding carries, must not cost a person the page.
-    body = text.encode(errors="replace")
-    return web.Response(status=status, body=body, content_type="text/html", charset="utf-8")
-
-
-def _attachment(body: bytes, name: str, media_type: str) -> web.Response:
-    """Answer with bytes to keep, which no browser shows as a page."""
-    disposition = f'attachment; filename="{name}"'
-    return web.Response(body=body, content_type=media_type, headers={hdrs.CONTENT_DISPOSITION: disposition})
-
-
 def _patch_path(request: web.Request) -> str:
     return f"/incidents/{request.match_info['incident']}/patches/{request.match_info['digest']}"
-
-
-def _see_other(path: str) -> web.Response:
-    return web.Response(status=303, headers={hdrs.LOCATION: path})
 
 
 async def _go_back(request: web.Request) -> web.Response:
@@ -473,15 +467,5 @@ async def _go_back(request: web.Request) -> web.Response:
     incident = request.match_info.get("incident")
     if "digest" in request.match_info:
         view = request.query.get("view", "")
-        return _see_other(f"{_patch_path(request)}?view={view}" if view in VIEWS else _patch_path(request))
-    return _see_other("/" if incident is None else f"/incidents/{incident}")
-
-
-async def _serve_static(request: web.Request) -> web.Response:
-    file = static_files().get(request.match_info["name"])
-    if file is None:
-        raise web.HTTPNotFound
-    kept = "public, max-age=31536000, immutable"
-    return web.Response(
-        body=file.body, content_type=file.media_type, charset="utf-8", headers={hdrs.CACHE_CONTROL: kept}
-    )
+        return see_other(f"{_patch_path(request)}?view={view}" if view in VIEWS else _patch_path(request))
+    return see_other("/" if incident is None else f"/incidents/{incident}")

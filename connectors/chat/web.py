@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from bot.domain.chat import ChatLimits, Message
-from bot.errors import Rejected, Unavailable
+from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.board import Board
 from bot.ports.chat import ChatInbox, Health
 from bot.ports.http import Webhook
@@ -58,6 +58,13 @@ class Connector:
 
     def webhooks(self, inbox: ChatInbox) -> Sequence[Webhook]:  # noqa: ARG002 - port
         return ()
+
+    async def fetch_image(self, ref: str) -> bytes:
+        """Return a picture that was posted on the pages."""
+        data = await asyncio.to_thread(self._board.image, ref)
+        if data is None:
+            raise Rejected("It is not kept any more.", Reason.NOT_FOUND)
+        return data
 
     async def check(self) -> Health:
         try:

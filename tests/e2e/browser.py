@@ -103,6 +103,14 @@ class Page:
         """Type into whatever has the focus."""
         await self._send("Input.insertText", text=text)
 
+    async def choose(self, selector: str, path: Path) -> None:
+        """Choose a file in a form."""
+        await self.find(selector)
+        found = await self._send("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
+        result = found["result"]
+        assert isinstance(result, dict)
+        await self._send("DOM.setFileInputFiles", files=[str(path)], objectId=result["objectId"])
+
     async def text(self, selector: str) -> str:
         """Return the visible text of an element, its spaces as a reader sees them."""
         await self.find(selector)

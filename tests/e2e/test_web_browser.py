@@ -13,7 +13,20 @@ from bot.domain.approval import ApprovalState
 from bot.domain.chat import Press, Reply, Said
 from tests.e2e.browser import MISSING, Page, find_chromium, open_browser
 from tests.unit.test_web_plots import PLOT
-from tests.web_world import ACK, APPROVE, CARD, DIGEST, INCIDENT, REJECT, VERDICT, World, fill, note, served
+from tests.web_world import (
+    ACK,
+    APPROVE,
+    CARD,
+    DIGEST,
+    INCIDENT,
+    REJECT,
+    VERDICT,
+    World,
+    fill,
+    note,
+    served,
+    show_picture,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
 
@@ -176,7 +189,7 @@ async def test_a_lost_server_shows_and_comes_back(page: Page) -> None:
         await page.wait_text("h1", "changed while away")
 
 
-async def test_everything_works_without_script(page: Page, world: World) -> None:
+async def test_everything_works_without_script(page: Page, world: World, tmp_path: Path) -> None:
     await page.scripts(on=False)
     await sign_in(page, world)
     await page.click("#row-INC-12 a")
@@ -188,6 +201,22 @@ async def test_everything_works_without_script(page: Page, world: World) -> None
     (press,) = world.inbox.events
     assert isinstance(press, Press)
     assert dict(press.values) == {"reason": "Wrong cause", "note": ""}
+    shot = tmp_path / "cpu load.png"
+    await page.screenshot(shot)
+    for with_script, text in ((False, ""), (True, "look")):
+        await page.scripts(on=with_script)
+        await page.open(f"{world.url}/incidents/INC-12")
+        await page.choose("#say-picture", shot)
+        await page.evaluate(f"document.querySelector('#say-text').value = {json.dumps(text)}")
+        await page.click("#say button")
+        await page.wait_text("#notice-text", "Noted.")
+        said = world.inbox.events[-1]
+        assert isinstance(said, Said)
+        assert (said.text, said.attachments[0].name) == (text, "cpu load.png")
+    assert await page.evaluate("document.querySelector('#say-picture').files.length") == 0
+    show_picture(world, said.attachments[0])
+    await page.wait("document.querySelector('#p-9-0 img')?.naturalWidth > 300")
+    assert page.console == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

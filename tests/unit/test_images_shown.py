@@ -17,6 +17,7 @@ from bot.agent.redaction import load_redactor
 from bot.agent.replay import Match, replay_run
 from bot.agent.said import read_images
 from bot.agent.tools.toolbox import Toolbox
+from bot.bootstrap.chat import make_fetch
 from bot.bootstrap.profiles import find_seeing
 from bot.domain.agent_profile import AgentProfile
 from bot.domain.chat import Said
@@ -25,13 +26,18 @@ from bot.domain.oncall import Role
 from bot.domain.transcript import Budget
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.desk import FrontDesk
+from bot.engine.dispatcher import Channel
 from bot.errors import Reason, Unavailable
 from bot.ports.desk import ImageWanted, Told
 from bot.ports.model import ModelPlace
 from bot.services import modelling, questions
 from bot.settings import Settings
+from bot.store.board import SqlBoard
+from bot.web.pictures import list_pictures
 from bot.worker.drafting import fetch_image
 from bot.worker.messages import ANSWERS, AnswerFrame, AskFront
+from connectors.chat.web import Connector as WebConnector
+from connectors.chat.web import Settings as WebSettings
 from tests.agent_world import AgentWorld, ScriptedModel, say
 from tests.images import PNG
 from tests.model_phase_kit import make_model_phase
@@ -138,6 +144,17 @@ async def test_a_model_that_sees_gets_the_bytes_and_the_row_only_the_digest(gall
     assert all(base64.b64encode(PNG).decode() not in row.body for row in gallery.rows)
     assert read_images(gallery.rows) == (DIGEST,)
     assert gallery.fetched == [("web", "F1")]
+
+
+async def test_a_picture_from_the_pages_goes_to_the_model_and_stands_in_the_thread(gallery):
+    board = SqlBoard(gallery.world.store, gallery.world.clock)
+    gallery.fetch = make_fetch([Channel(name="web", connector=WebConnector(WebSettings(), board))])
+    gallery.say("look", image(ref=board.put_image("INC-1", DIGEST, PNG)))
+    await gallery.run()
+    assert gallery.told()[1] == {"type": "image_url", "image_url": {"url": ADDRESS}}
+    page = board.page("INC-1")
+    (shown,) = list_pictures(page.timeline, "web")
+    assert (shown.sha256, shown.text) == (DIGEST, "Ada Lovelace showed the model cpu.png: look")
 
 
 async def test_a_run_that_goes_on_sends_the_same_bytes_and_fetches_nothing_again(gallery):

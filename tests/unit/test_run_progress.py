@@ -66,6 +66,14 @@ def test_rows_lead_to_the_state_that_matters_most(kinds, expected):
     assert status(*kinds) is expected
 
 
+def test_a_verdict_that_names_its_patch_is_about_no_other():
+    other = "e" * 64
+    refused = ("push_refused", {"digest": D, "state": "failed"})
+    second = [("patch_ready", {"digest": other}), ("approved", {"digest": other, "statement": "x"})]
+    told = rows(QUEUED, READY, APPROVED, refused, *second, ("ci_passed", {"digest": other}))
+    assert fold_progress(told).patches == {D[:12]: "failed", other[:12]: "done"}
+
+
 def test_a_call_without_its_answer_is_a_tool_at_work():
     asked = Happening(at=NOON, seq=1, kind="step.model", transcript="t", calls=("grep", "read_file"))
     answered = Happening(at=NOON, seq=2, kind="step.tool", transcript="t")

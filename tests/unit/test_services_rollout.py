@@ -198,6 +198,24 @@ class TestTheVerdict:
         rolled.ci(CIState.PASSED, attempt=2)
         assert len(rolled.world.promised("verdict")) == 2
 
+    @pytest.mark.parametrize("first", [CIState.FAILED, CIState.CANCELLED])
+    def test_green_in_a_rerun_executes_what_had_failed(self, rolled, first):
+        rolled.pushed()
+        rolled.ci(first)
+        assert rolled.state is ApprovalState.FAILED
+        rolled.ci(CIState.RUNNING, attempt=2)
+        assert rolled.state is ApprovalState.FAILED
+        rolled.ci(CIState.PASSED, attempt=2)
+        assert rolled.state is ApprovalState.EXECUTED
+        rolled.ci(CIState.FAILED, attempt=3)
+        assert rolled.state is ApprovalState.EXECUTED, "CI has passed these bytes"
+
+    def test_green_after_nobody_waited_for_it_any_more_executes_it_too(self, rolled):
+        rolled.pushed()
+        rolled.give_up("nobody answers")
+        rolled.ci(CIState.PASSED)
+        assert rolled.state is ApprovalState.EXECUTED
+
     def test_of_an_incident_that_was_resolved_meanwhile_leaves_it_resolved(self, rolled):
         rolled.pushed()
         rolled.world.press("resolve:INC-1")

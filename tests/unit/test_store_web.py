@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.domain.chat import Bullets, Button, Code, Fields, File, Form, FormField, Link, Message, Paragraph, Style, Tone
 from bot.domain.ci import CIRun, CIState
+from bot.errors import Refused
 from bot.store.board import SqlBoard
 from bot.store.codec import MESSAGE
 from bot.store.sessions import SqlSessions
@@ -63,6 +64,14 @@ class TestTheBoard:
     def test_knows_no_page_of_what_is_not_there(self, board):
         assert board.page("INC-9") is None
         assert board.page("") is None
+
+    def test_keeps_a_picture_for_its_incident_alone(self, board):
+        ref = board.put_image("INC-1", A, b"one")
+        assert board.put_image("INC-1", A, b"one") == ref
+        assert board.image(ref) == b"one"
+        assert [board.image(other) for other in ("", "INC-1/", f"INC-2/{A}", f"INC-1/{B}")] == [None] * 4
+        with pytest.raises(Refused):
+            board.put_image("INC-9", A, b"one")
 
     def test_hands_out_a_patch_by_its_digest_alone(self, board, world):
         digest = world.propose().digest

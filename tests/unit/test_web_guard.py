@@ -163,6 +163,15 @@ async def test_errors_are_calm_and_show_nothing_inside(world: World) -> None:
         assert answer.content_type == "text/plain"
 
 
+async def test_a_form_that_did_not_work_leads_back_to_its_page(world: World) -> None:
+    client = await world.signed_in()
+    form = {**await press_form(client), "csrf": "x"}
+    async with client.post("/incidents/INC-12/press", data=form, headers={"Origin": world.url}) as answer:
+        back = read_html(await answer.text()).one("a", **{"class": "button button-primary"}).attributes["href"]
+    async with client.get(back, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (303, "/incidents/INC-12")
+
+
 async def test_the_path_of_an_unknown_page_is_not_echoed(world: World) -> None:
     async with world.client().get("/%3Cscript%3Ealert(1)%3C/script%3E") as answer:
         assert "alert(1)" not in await answer.text()

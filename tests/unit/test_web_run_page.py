@@ -50,10 +50,10 @@ async def read(client, path=PATH, status=200):
 async def test_every_step_is_shown_with_its_tokens_and_its_cached_share(world):
     page = read_html(await read(await world.signed_in()))
     steps = [" ".join(item.text.split()) for item in page.one("ol", id="run-steps").all("li")]
-    assert "1. grep base 4,000 tokens · 20 written · 1.5 s" in steps[0]
+    assert "1. grep base 4,000 prompt · 20 written · 1.5 s" in steps[0]
     assert "75 % cached" in steps[0]
     assert "cached" not in steps[1]
-    assert "No answer yet." in steps[2]
+    assert "No answer yet" in steps[2]
     assert [meter.attributes["value"] for meter in page.all("meter")] == ["75"]
     assert "3,000 tokens, 33 %" in page.one("section", id="run-facts").text
     assert "Logs read" in page.one("ol", id="course").text

@@ -1,17 +1,19 @@
 """`/incident why`: what the agent did, short in the answer, whole in a file and on a page."""
 
 import asyncio
+import json
 import re
 from dataclasses import replace
 
 import pytest
 
 from bot.domain.run_account import StepLine, tell_steps, write_short
+from bot.domain.transcript import Budget
 from bot.engine.compose import Composer
 from bot.render.links import Links
 from bot.services import modelling
 from bot.services.why import WIDTH, read_account, write_account, write_file
-from bot.web.run_page import describe_run
+from bot.web.run_page import describe_run, write_seconds
 from tests.agent_world import AgentWorld, ScriptedModel, propose, say
 from tests.worldkit import alert, group, make_rules, make_world
 
@@ -60,7 +62,7 @@ def test_each_step_is_one_line_that_a_phone_shows_whole(world, steps):
 def test_of_many_steps_the_newest_are_told_and_how_many_were_before():
     many = [StepLine(call="grep", arguments=f'{{"pattern": "p{n}"}}', result="x", seconds=1) for n in range(60)]
     lines = [write_short(number, line, WIDTH) for number, line in enumerate(many, start=1)]
-    assert lines[-1] == "60 grep p59 → x 0 1s"
+    assert lines[-1] == "60 grep p59 → x 1s"
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])
@@ -115,6 +117,63 @@ def test_hostile_text_cannot_move_a_cursor_or_break_a_line(world, steps):
         assert "\x1b" not in text
         assert "\u202e" not in text
     assert "\nforged" not in write_account(account)
+
+
+def test_what_was_said_with_a_call_who_answered_and_what_it_cost_are_told(world):
+    async def run():
+        first = replace(say("The rate first.", ("grep", {"pattern": "percent"})), by="small")
+        agent = AgentWorld(model=ScriptedModel(script=[first, say("No patch can help."), say("No patch can help.")]))
+        await agent.run()
+        return agent.rows
+
+    rows = asyncio.run(run())
+    body = json.loads(rows[1].body)
+    body["gpu_seconds"], body["usage"]["reasoning"] = 92.5, 40
+    rows[1] = replace(rows[1], body=json.dumps(body))
+    work_on(world, rows)
+    with world.unit() as work:
+        modelling.end_model(work, "INC-1", "INC-1:1", "No patch")
+        modelling.start_wished(work, work.incidents.get("INC-1"), "INC-1:1+h1", text="The model thinks harder")
+    for step in rows[:3]:
+        assert world.store.append(replace(step, run="INC-1:1+h1"))
+    with world.unit() as work:
+        account = read_account(work, "INC-1")
+    short, whole, screen = write_account(account), write_file(account), describe_run(account)
+    for part in ("model m", "2 by the second, small", "185 GPU s"):
+        assert part in short
+    for part in ("\n  The rate first.\n", "by small, ", "— The model thinks harder —", "80 of them thinking"):
+        assert part in whole
+    facts = dict(screen.facts)
+    assert (facts["Model"], facts["Second model"], facts["GPU time"]) == ("m", "small, 2 answers", "3 min 05 s")
+    assert [step.part for step in screen.steps if step.part] == [
+        "The model is looking for a fix",
+        "The model thinks harder",
+    ]
+    assert (screen.steps[0].words, screen.steps[0].by) == ("The rate first.", "small")
+
+
+def test_a_run_that_ended_says_why_and_a_refused_call_stands_out(world):
+    async def run():
+        again = [say("", ("grep", {"pattern": "x"}))] * 2
+        agent = AgentWorld(model=ScriptedModel(script=again), budget=Budget(steps=2))
+        await agent.run()
+        return agent.rows
+
+    work_on(world, asyncio.run(run()))
+    with world.unit() as work:
+        screen = describe_run(read_account(work, "INC-1"))
+    assert dict(screen.facts)["Ended"] == "limit: its budget of 2 answers is used up"
+    assert [step.is_refused for step in screen.steps] == [False, True, False]
+    assert screen.steps[1].came.startswith("Not done again")
+    assert [step.part for step in screen.steps] == ["", "", ""], "one work needs no title"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.04, "0.0 s"), (59.4, "59.4 s"), (59.7, "1 min 00 s"), (412, "6 min 52 s"), (3840, "1 h 04 min")],
+)
+def test_long_times_are_told_in_minutes_and_hours(seconds, told):
+    assert write_seconds(seconds) == told
 
 
 def test_the_page_has_every_step_with_its_share_of_cached_tokens(world, steps):

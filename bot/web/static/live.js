@@ -162,14 +162,18 @@
     if (form.dataset.busy) return;
     form.dataset.busy = "yes";
     if (button) button.setAttribute("aria-busy", "true");
-    const fields = new URLSearchParams(new FormData(form));
+    const parts = new FormData(form);
+    const fields = form.enctype === "multipart/form-data" ? parts : new URLSearchParams(parts);
     if (button && button.name) fields.set(button.name, button.value);
     let reply = { ok: false, text: "Not sent: no connection. Press again when it is back; it counts only once." };
     try {
       const answer = await fetch(form.getAttribute("action"), { method: "POST", headers: { Accept: "application/json" }, body: fields });
       reply = await answer.json();
       if (answer.ok) form.elements.event.value = newNonce(); // it was taken: the next press is a new event
-      if (reply.ok && "clear" in form.dataset) form.elements.text.value = "";
+      if (reply.ok && "clear" in form.dataset) {
+        form.elements.text.value = "";
+        if (form.elements.picture) form.elements.picture.value = "";
+      }
     } catch { /* the same event is sent again, so it cannot count twice */ }
     delete form.dataset.busy;
     if (button) button.removeAttribute("aria-busy");
@@ -232,6 +236,14 @@
   document.addEventListener("keydown", (event) => {
     const form = event.target.closest && event.target.closest("form[data-send]");
     if (form && event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  });
+
+  // A screenshot that is pasted where words are typed goes with them.
+  document.addEventListener("paste", (event) => {
+    const picture = event.target.closest && event.target.closest("#say") && byId("say-picture");
+    if (!picture || !event.clipboardData.files.length) return;
+    event.preventDefault();
+    picture.files = event.clipboardData.files;
   });
 
   // An open page of the history comes back as it was left: fetch what happened since.
