@@ -204,11 +204,12 @@ Extra = Annotated[dict[str, Any], AfterValidator(_check_extra)]
 
 
 class SecondModelSettings(Section):
-    """Another model, asked while the first one is out; no `url` = none."""
+    """Another model, asked while the first one is out; no `url` = none. `profile` is as in `ModelSettings`."""
 
     url: str = ""
     urls: tuple[str, ...] = ()
     name: str = "default"
+    profile: str = ""
     api_key: SecretStr | None = None
     proxy: str = ""
     ca_file: str = ""

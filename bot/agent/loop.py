@@ -6,7 +6,6 @@ run that was killed goes on where it was and repeats at most the one call of the
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
@@ -65,7 +64,7 @@ class Head:
         self.reasoning_field = place.reasoning_field
         own: dict[str, Any] = {"model": place.name, "stream": True, "stream_options": {"include_usage": True}}
         listed = [tool.spec.schema() for tool in sorted(tools, key=lambda tool: tool.name)]
-        head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": listed}
+        head = own | _read_extra(place) | {"max_tokens": budget.answer_tokens, "tools": listed}
         system = dump({"role": "system", "content": read_system() if system is None else system})
         self.text = f'{dump(head)[:-1]},"messages":[{system}'.encode("utf-8", "replace").decode()
 
@@ -74,13 +73,13 @@ class Head:
         return build_request(self.text, messages)
 
 
-def _read_extra(text: str) -> dict[str, Any]:
+def _read_extra(place: ModelPlace) -> dict[str, Any]:
     """Read further request fields. Raises `Rejected` where they are no JSON object, or ours."""
     try:
-        extra = json.loads(text) if text else {}
+        extra = place.fields
     except ValueError as error:
-        raise Rejected("model.extra is not JSON", Reason.BAD_INPUT) from error
-    if not isinstance(extra, dict) or _OURS & extra.keys():
+        raise Rejected(f"model.extra is not JSON that can be used: {error}", Reason.BAD_INPUT) from error
+    if _OURS & extra.keys():
         raise Rejected(f"model.extra must be an object without {', '.join(sorted(_OURS))}", Reason.BAD_INPUT)
     return extra
 

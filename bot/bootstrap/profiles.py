@@ -98,6 +98,17 @@ def find_efforts(settings: Settings, profiles: Mapping[str, AgentProfile]) -> Ma
     return found
 
 
+def find_second_reasoning(settings: Settings) -> Reasoning:
+    """Return how the second model thinks; nothing is known where there is none. Raises `ConfigError`."""
+    second = settings.model.second
+    if not second.url and not second.urls:
+        return Reasoning()
+    try:
+        return find_reasoning(second.profile, second.name)
+    except Refused as error:
+        raise ConfigError([Problem(where="model.second.profile", what=str(error))]) from None
+
+
 def find_seeing(settings: Settings, profiles: Mapping[str, AgentProfile]) -> frozenset[str]:
     """Return the profiles whose model sees images, as far as its profile is known; those that `find_efforts` takes."""
     place = settings.model_place()

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from bot.agent.redaction import Redactor, load_redactor
-from bot.bootstrap.profiles import check_profiles, find_efforts, find_seeing, load_profiles
+from bot.bootstrap.profiles import check_profiles, find_efforts, find_second_reasoning, find_seeing, load_profiles
 from bot.domain.agent_profile import AgentProfile
 from bot.domain.patch import PatchLimits
 from bot.domain.playbook import Playbook, parse_playbook
@@ -45,6 +45,7 @@ def load_rules(settings: Settings) -> Rulebook:
         playbooks=playbooks,
         profiles=profiles,
         reasoning=find_efforts(settings, profiles),
+        second_reasoning=find_second_reasoning(settings),
         seeing=find_seeing(settings, profiles),
         auth_paths=settings.approval.auth_paths,
         patch_limits=PatchLimits(

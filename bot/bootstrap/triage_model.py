@@ -7,7 +7,7 @@ from typing import Final
 
 from bot.agent.transcript import fold
 from bot.bootstrap.model_place import find_place
-from bot.bootstrap.profiles import find_efforts, find_profile
+from bot.bootstrap.profiles import find_efforts, find_profile, find_second_reasoning
 from bot.bootstrap.worker import open_model
 from bot.domain.agent_profile import AgentProfile
 from bot.domain.investigation import Drafted, Job
@@ -58,9 +58,8 @@ def find_model(named: Settings | None = None, *, url: str = "", profile: str = "
     chosen = find_profile(profile, settings.playbook_dirs, settings.approval_policy().approvers)
     asked = settings.model_copy(update={"model_url": place.url})
     reasoning = find_efforts(asked, {chosen.name: chosen}).get(chosen.name, Reasoning())
-    extra = reasoning.add_to(place.extra, chosen.effort)
     return Model(
-        place=replace(place, extra=extra, reasoning_field=reasoning.field),
+        place=place.think(chosen.effort, reasoning, find_second_reasoning(settings)),
         budget=settings.model_budget(),
         profile=chosen,
     )

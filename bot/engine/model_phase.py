@@ -224,9 +224,8 @@ class ModelPhase(UnitWork):
 
     def _place(self, profile: AgentProfile) -> ModelPlace:
         """Return where the model answers, told how long it may think."""
-        place = self._tools.place
-        reasoning = self._rules.reasoning.get(profile.name, Reasoning())
-        return replace(place, extra=reasoning.add_to(place.extra, profile.effort), reasoning_field=reasoning.field)
+        own = self._rules.reasoning.get(profile.name, Reasoning())
+        return self._tools.place.think(profile.effort, own, self._rules.second_reasoning)
 
     def _choose_profile(self, job: Job, effort: str) -> AgentProfile:
         """Return the profile of a run that begins: the playbook's, at the effort that a person asked for; where one
