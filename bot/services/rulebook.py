@@ -20,7 +20,7 @@ from bot.domain.service import Service
 class Rulebook:
     """People, services, routes and policies. `channels` are all chat channels, for what no route claims; `reasoning`
     says how the model of each of the agent's profiles thinks, `second_reasoning` how the second model does; `seeing`
-    names the profiles whose model sees images."""
+    names the profiles whose model sees images. `has_titles` lets the model say what it would call an incident."""
 
     roster: Roster
     services: Mapping[str, Service]
@@ -31,6 +31,7 @@ class Rulebook:
     playbooks: tuple[Playbook, ...] = ()
     auth_paths: tuple[str, ...] = ()
     has_model: bool = False
+    has_titles: bool = False
     link_life: timedelta = LIFETIME
     question_wait: timedelta = QUESTION_WAIT
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
