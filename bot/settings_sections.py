@@ -204,11 +204,12 @@ Extra = Annotated[dict[str, Any], AfterValidator(_check_extra)]
 
 
 class SecondModelSettings(Section):
-    """Another model, asked while the first one is out; no `url` = none."""
+    """Another model, asked while the first one is out; no `url` = none. `profile` is as in `ModelSettings`."""
 
     url: str = ""
     urls: tuple[str, ...] = ()
     name: str = "default"
+    profile: str = ""
     api_key: SecretStr | None = None
     proxy: str = ""
     ca_file: str = ""
@@ -221,7 +222,8 @@ class ModelSettings(Section):
     `urls` are further addresses of the same model; `profile` names its file in infra/sglang/models, or a path, where
     the name does not say it. `extra` are further fields of each request. The rest bounds one run: see `Budget` in
     bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again, and
-    `question_seconds` how long the model waits for people that it asked something.
+    `question_seconds` how long the model waits for people that it asked something; `titles` lets it suggest a title and
+    a severity.
     """
 
     url: str = ""
@@ -248,6 +250,7 @@ class ModelSettings(Section):
     patience: float = Field(default=3600, ge=0, le=LONGEST)
     question_seconds: float = Field(default=QUESTION_WAIT.total_seconds(), ge=1, le=LONGEST)
     together: int = Field(default=2, ge=1, le=64)
+    titles: bool = True
     budgets: BudgetSettings = BudgetSettings()
 
 

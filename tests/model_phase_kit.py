@@ -17,8 +17,8 @@ async def _leave(job: Job) -> Job:
     return job
 
 
-def make_model_phase(world: World, drafter: Drafter, *, rules: Rulebook | None = None, **changes: object) -> ModelPhase:
-    """Return the phase with one secret, "hunter2". `changes` are other `ModelTools` than the usual ones."""
+def make_model_tools(drafter: Drafter, **changes: object) -> ModelTools:
+    """Return tools that know one secret, "hunter2". `changes` are other ones than the usual."""
     usual: dict[str, object] = {
         "drafter": drafter,
         "place": PLACE,
@@ -27,4 +27,9 @@ def make_model_phase(world: World, drafter: Drafter, *, rules: Rulebook | None =
         "redact": lambda text: text.replace("hunter2", "[redacted]"),
         "localize": _leave,
     }
-    return ModelPhase(world.store, rules or world.rules, ModelTools(**usual | changes))  # type: ignore[arg-type] # as a test says
+    return ModelTools(**usual | changes)  # type: ignore[arg-type] # as a test says
+
+
+def make_model_phase(world: World, drafter: Drafter, *, rules: Rulebook | None = None, **changes: object) -> ModelPhase:
+    """Return the phase. `changes` are other `ModelTools` than the usual ones."""
+    return ModelPhase(world.store, rules or world.rules, make_model_tools(drafter, **changes))

@@ -51,6 +51,9 @@ class Hang:
 CONTRACT = Say(calls=(("report", '{"word": "ready"}'),))
 """What every server here answers to the start's look at what it can do; no script has to know of it."""
 
+SUGGESTION = Say(text='{"title": "A coupon ends the purchase", "severity": "critical", "reason": "Nobody can pay."}')
+"""What every server here says where it is asked for a title and a severity, behind a run that has ended."""
+
 Answer = Say | Raw | Stream | Hang
 Script = Callable[[dict, int], Answer]
 
@@ -137,13 +140,20 @@ def is_contract(body: bytes) -> bool:
     return [tool["function"]["name"] for tool in tools] == ["report"]
 
 
+def is_aside(body: bytes) -> bool:
+    return b'"response_format":{"type":"json_schema","json_schema":{"name":"suggestion"' in body
+
+
 class ModelServer:
-    """Serves a script: a list of answers, or a function of the request and its number. `seen` holds every body."""
+    """Serves a script: a list of answers, or a function of the request and its number. `seen` holds every body of a
+    conversation, `asides` those that ask for a title, which `suggestion` answers."""
 
     def __init__(self, script: Sequence[Answer] | Script) -> None:
         self._script = script
         self._numbers = count()
         self.seen: list[bytes] = []
+        self.asides: list[bytes] = []
+        self.suggestion = SUGGESTION
         self.headers: list[dict[str, str]] = []
         self.counted: list[bytes] = []
         self.tokens: int | None = None
@@ -167,6 +177,9 @@ class ModelServer:
         body = await request.read()
         if is_contract(body):
             return await self._stream(request, stream_of(CONTRACT, 0, 9))
+        if is_aside(body):
+            self.asides.append(body)
+            return await self._stream(request, stream_of(self.suggestion, 0, len(body) // 4))
         self.seen.append(body)
         self.headers.append(dict(request.headers))
         answer = self.answer(json.loads(body))

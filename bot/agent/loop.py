@@ -6,11 +6,11 @@ run that was killed goes on where it was and repeats at most the one call of the
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
+from bot.agent.aside import Aside, write_aside
 from bot.agent.budget import find_limit, leave_for_helper, reading_left
 from bot.agent.context import estimate_tokens, plan_stubs, scale_tokens
 from bot.agent.guard import find_leak
@@ -29,6 +29,7 @@ from bot.agent.transcript import (
     advance,
     build_request,
     call_signature,
+    digest_of,
     dump,
     fold,
     unwrap,
@@ -65,22 +66,22 @@ class Head:
         self.reasoning_field = place.reasoning_field
         own: dict[str, Any] = {"model": place.name, "stream": True, "stream_options": {"include_usage": True}}
         listed = [tool.spec.schema() for tool in sorted(tools, key=lambda tool: tool.name)]
-        head = own | _read_extra(place.extra) | {"max_tokens": budget.answer_tokens, "tools": listed}
+        head = own | _read_extra(place) | {"max_tokens": budget.answer_tokens, "tools": listed}
         system = dump({"role": "system", "content": read_system() if system is None else system})
         self.text = f'{dump(head)[:-1]},"messages":[{system}'.encode("utf-8", "replace").decode()
 
-    def request(self, messages: Sequence[bytes]) -> bytes:
+    def request(self, messages: Sequence[bytes], form: str = "") -> bytes:
         """Return a request's body; that of a later step begins with the same bytes."""
-        return build_request(self.text, messages)
+        return build_request(self.text, messages, form)
 
 
-def _read_extra(text: str) -> dict[str, Any]:
+def _read_extra(place: ModelPlace) -> dict[str, Any]:
     """Read further request fields. Raises `Rejected` where they are no JSON object, or ours."""
     try:
-        extra = json.loads(text) if text else {}
+        extra = place.fields
     except ValueError as error:
-        raise Rejected("model.extra is not JSON", Reason.BAD_INPUT) from error
-    if not isinstance(extra, dict) or _OURS & extra.keys():
+        raise Rejected(f"model.extra is not JSON that can be used: {error}", Reason.BAD_INPUT) from error
+    if _OURS & extra.keys():
         raise Rejected(f"model.extra must be an object without {', '.join(sorted(_OURS))}", Reason.BAD_INPUT)
     return extra
 
@@ -154,6 +155,32 @@ class Agent:
                 if pause is None:
                     raise
                 await self.pace.sleep(pause)
+
+    async def ask_aside(self, run: str, rows: Iterable[Step], aside: Aside) -> None:
+        """Ask one thing more behind all that was said, once; nothing where the run's own budget is used up.
+
+        A server that does not know the form is asked again without it. Raises what `query` does.
+        """
+        state, clock = fold(rows), asyncio.get_running_loop().time
+        if find_limit(state.spent, self._budget):
+            return
+        messages = (*await self.album.fill(state.messages), aside.message)
+        began, request = clock(), self._head.request(messages, aside.form)
+        try:
+            completion = await self.query(request)
+        except Rejected as refusal:
+            if refusal.reason is not Reason.BAD_INPUT:
+                raise
+            aside = replace(aside, form="")
+            request = self._head.request(messages)
+            completion = await self.query(request)
+        answer = Answer(
+            completion=completion,
+            asked_with=digest_of(request),
+            seconds=clock() - began,
+            gpu_seconds=(clock() - self._sent_at) * self._budget.gpus,
+        )
+        await self._append(write_aside(run, state, aside, answer))
 
     async def execute(self, state: State, write: Rows, call: PendingCall) -> State:
         """Answer one call. What was asked before, word for word, is not done again."""

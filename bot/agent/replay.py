@@ -15,6 +15,7 @@ from bot.agent.transcript import (
     advance,
     build_request,
     digest_of,
+    dump,
     read_opening,
     unwrap,
 )
@@ -61,7 +62,8 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request, and the answer as it was kept. `cached` is None where the server did not say."""
+    """A request, and the answer as it was kept. `cached` is None where the server did not say; `is_aside` marks a
+    question apart, which no later request holds."""
 
     seq: int
     number: int
@@ -75,6 +77,7 @@ class Asked:
     cached: int | None
     completion: int
     seconds: float
+    is_aside: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +180,9 @@ def _tell(before: State, after: State, row: Step, body: Message, known: _Known) 
         return [replace(event, kind=row.kind) if isinstance(event, Told) else event for event in placed]
     if row.kind in {StepKind.TASK, StepKind.NOTE, StepKind.ASK, StepKind.COMPACT}:
         return [Told(seq=row.seq, kind=row.kind, text=_tell_words(row, body))]
-    if row.kind is StepKind.MODEL:
-        return [_tell_answer(before, after, row, body, known)]
+    if row.kind in {StepKind.MODEL, StepKind.AUXILIARY}:
+        tell_asked = _tell_answer if row.kind is StepKind.MODEL else _tell_aside
+        return [tell_asked(before, after, row, body, known)]
     if row.kind is StepKind.TOOL:
         return [_tell_call(before.pending[0], row, body)]
     if row.kind is StepKind.PATCH:
@@ -215,6 +219,26 @@ def _tell_answer(before: State, after: State, row: Step, body: Message, known: _
     )
 
 
+def _tell_aside(before: State, after: State, row: Step, body: Message, known: _Known) -> Asked:
+    usage, asked = body["usage"], dump(body["asked"]).encode("utf-8", "replace")
+    behind = replace(before, messages=(*before.messages, asked))
+    return Asked(
+        seq=row.seq,
+        number=after.spent.steps,
+        request=_make_request(behind, str(body.get("asked_with", "")), known, _text(body["form"])),
+        text=_text(body["answer"]),
+        reasoning=_text(body["reasoning"]),
+        calls=body["calls"],
+        finish=_text(body["finish"]),
+        has_leaked=False,
+        prompt=usage["prompt"],
+        cached=usage["cached"],
+        completion=usage["completion"],
+        seconds=body["seconds"],
+        is_aside=True,
+    )
+
+
 def _tell_call(call: PendingCall, row: Step, body: Message) -> Called:
     return Called(
         seq=row.seq,
@@ -234,18 +258,18 @@ def _text(value: object) -> str:
     return value
 
 
-def _make_request(state: State, recorded: str, known: _Known) -> Request:
+def _make_request(state: State, recorded: str, known: _Known, form: str = "") -> Request:
     """Build the request that the state leads to, with the opening whose bytes were sent if there is one."""
     openings = known.openings
     if not openings:
         why = "how its requests began was not recorded, or was redacted; configure the model to compare"
         return Request(body=b"", sha256="", recorded=recorded, why=why)
-    bodies = [build_request(opening, state.messages) for opening in openings]
+    bodies = [build_request(opening, state.messages, form) for opening in openings]
     try:
         sent = [fill_in(message, known.images) for message in state.messages]
     except Unavailable as error:
         return Request(body=bodies[0], sha256="", recorded=recorded, why=f"it cannot be compared: {error}")
-    digests = [digest_of(build_request(opening, sent)) for opening in openings]
+    digests = [digest_of(build_request(opening, sent, form)) for opening in openings]
     if not recorded:
         why = "the digest of what was sent was not recorded"
         return Request(body=bodies[0], sha256=digests[0], why=why)

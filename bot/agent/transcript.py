@@ -20,7 +20,7 @@ from bot.domain.investigation import Verified
 from bot.domain.spending import Spent
 from bot.domain.todo import TodoItem
 from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
-from bot.ports.model import Completion, Finish, Usage
+from bot.ports.model import Completion, Finish
 
 Message = dict[str, Any]
 """One message as chat completions want it: JSON, at the border to the server."""
@@ -46,9 +46,11 @@ def read_opening(body: Message) -> str:
     return opening if digest_of(opening.encode("utf-8", "replace")) == body.get("head") else ""
 
 
-def build_request(opening: str, messages: Sequence[bytes]) -> bytes:
-    """Return a request's body: what every request of the run begins with, and the conversation so far."""
-    return b",".join((opening.encode(), *messages)) + b"]}"
+def build_request(opening: str, messages: Sequence[bytes], form: str = "") -> bytes:
+    """Return a request's body: what every request of the run begins with, the conversation so far, and further fields
+    behind it."""
+    end = f"],{form}}}" if form else "]}"
+    return b",".join((opening.encode(), *messages)) + end.encode("utf-8", "replace")
 
 
 class RunningDigest:
@@ -171,8 +173,7 @@ def _after_task(state: State, _row: Step, body: Message) -> State:
 
 
 def _after_model(state: State, row: Step, body: Message) -> State:
-    usage, spent = body["usage"], state.spent
-    cached = usage["cached"] or 0
+    usage = body["usage"]
     faults = body.get("faults", {})
     calls = body["message"].get("tool_calls", [])
     pending = tuple(
@@ -195,18 +196,27 @@ def _after_model(state: State, row: Step, body: Message) -> State:
         counted_tokens=counted[0] if usage["prompt"] else state.counted_tokens,
         counted_messages=counted[1] if usage["prompt"] else state.counted_messages,
         so_far=body["message"]["content"] if body["message"]["content"].strip() else state.so_far,
-        spent=spent.plus(
-            Spent(
-                steps=1,
-                prompt=max(usage["prompt"] - cached, 0),
-                cached=cached,
-                completion=usage["completion"],
-                reasoning=usage.get("reasoning", 0),
-                gpu_seconds=body.get("gpu_seconds", 0.0),
-                seconds=body["seconds"],
-            )
-        ),
+        spent=state.spent.plus(_read_cost(body)),
     )
+
+
+def _read_cost(body: Message) -> Spent:
+    """Return what an answer cost."""
+    usage = body["usage"]
+    cached = usage["cached"] or 0
+    return Spent(
+        steps=1,
+        prompt=max(usage["prompt"] - cached, 0),
+        cached=cached,
+        completion=usage["completion"],
+        reasoning=usage.get("reasoning", 0),
+        gpu_seconds=body.get("gpu_seconds", 0.0),
+        seconds=body["seconds"],
+    )
+
+
+def _after_auxiliary(state: State, _row: Step, body: Message) -> State:
+    return replace(state, spent=state.spent.plus(_read_cost(body)))
 
 
 def _after_tool(state: State, row: Step, body: Message) -> State:
@@ -296,6 +306,7 @@ _BY_KIND: Final[Mapping[StepKind, Callable[[State, Step, Message], State]]] = {
     StepKind.HELPER: _after_helper,
     StepKind.COMPACT: _after_compact,
     StepKind.END: _after_end,
+    StepKind.AUXILIARY: _after_auxiliary,
 }
 
 
@@ -331,17 +342,14 @@ class Rows:
         """Keep an answer."""
         completion = answer.completion
         message, faults = write_answer(completion, state.seq, reasoning_field=answer.reasoning_field)
-        body: Message = {"message": message, "finish": completion.finish.value, "usage": _usage(completion.usage)}
+        body: Message = {"message": message}
         if faults:
             body["faults"] = faults
         if completion.reasoning and not answer.reasoning_field:
-            body["reasoning"] = _sound(completion.reasoning)
+            body["reasoning"] = sound(completion.reasoning)
         if answer.has_leaked:
             body["leaked"] = True
-        if completion.by:
-            body["by"] = completion.by
-        body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
-        body["gpu_seconds"] = round(answer.gpu_seconds, 3)
+        body |= describe_cost(answer)
         return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)
 
     def tool(
@@ -390,9 +398,15 @@ class Rows:
         return Step(run=self.run, seq=state.seq, kind=kind, key=key, body=dump(body))
 
 
-def _usage(usage: Usage) -> Message:
+def describe_cost(answer: Answer) -> Message:
+    """Return what a row says of the making of an answer."""
+    completion, usage = answer.completion, answer.completion.usage
     told = {"prompt": usage.prompt, "cached": usage.cached, "completion": usage.completion}
-    return told | ({"reasoning": usage.reasoning} if usage.reasoning else {})
+    told |= {"reasoning": usage.reasoning} if usage.reasoning else {}
+    body: Message = {"finish": completion.finish.value, "usage": told}
+    body |= {"by": completion.by} if completion.by else {}
+    body |= {"seconds": round(answer.seconds, 3), "asked_with": answer.asked_with}
+    return body | {"gpu_seconds": round(answer.gpu_seconds, 3)}
 
 
 def write_answer(
@@ -403,19 +417,19 @@ def write_answer(
     Ids and sound arguments stay as they came. Arguments that are no JSON object would make servers refuse every
     later request, so they are kept as an empty one; a cut answer keeps no call.
     """
-    message: Message = {"role": "assistant", "content": _sound(completion.text)}
+    message: Message = {"role": "assistant", "content": sound(completion.text)}
     if completion.reasoning and reasoning_field:
-        message[reasoning_field] = _sound(completion.reasoning)
+        message[reasoning_field] = sound(completion.reasoning)
     faults: dict[str, str] = {}
     calls: list[Message] = []
     ids: set[str] = set()
     for number, call in enumerate(completion.calls if completion.finish is not Finish.LENGTH else ()):
         fault = find_fault(call.arguments)
-        own = _sound(call.id)
+        own = sound(call.id)
         name = own if own and own not in ids else f"call_{seq}_{number}"
         ids.add(name)
-        arguments = "{}" if fault else _sound(call.arguments)
-        function = {"name": _sound(call.name) or "nameless", "arguments": arguments}
+        arguments = "{}" if fault else sound(call.arguments)
+        function = {"name": sound(call.name) or "nameless", "arguments": arguments}
         calls.append({"id": name, "type": "function", "function": function})
         if fault:
             faults[str(number)] = fault
@@ -424,7 +438,8 @@ def write_answer(
     return message, faults
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
+    """Return text that can be sent: without halves of letters."""
     return text.encode("utf-8", "replace").decode()
 
 

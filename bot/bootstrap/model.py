@@ -1,4 +1,4 @@
-"""The model's phase, where a model is configured."""
+"""The model's phases, where a model is configured."""
 
 from dataclasses import asdict
 
@@ -7,6 +7,7 @@ from bot.domain.spending import Budgets
 from bot.engine.handlers import Handlers
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.engine.phases import Phase
+from bot.engine.suggest_phase import SuggestPhase
 from bot.metrics import MODEL_BUDGET
 from bot.ports.drafter import Drafter
 from bot.ports.work import Store
@@ -18,7 +19,7 @@ from bot.settings_budgets import build_budgets
 def make_model_phases(
     settings: Settings, *, store: Store, rules: Rulebook, redactor: Redactor, drafter: object, handlers: Handlers
 ) -> tuple[Phase, ...]:
-    """Return the phase; none where no model is configured, or whoever investigates cannot run one."""
+    """Return its phases; none where no model is configured, or whoever investigates cannot run one."""
     place = settings.model_place()
     if place is None or not isinstance(drafter, Drafter):
         return ()
@@ -38,7 +39,7 @@ def make_model_phases(
         together=settings.model.together,
         budgets=budgets,
     )
-    return (ModelPhase(store, rules, tools).phase(),)
+    return ModelPhase(store, rules, tools).phase(), SuggestPhase(store, rules, tools).phase()
 
 
 def publish_budgets(budgets: Budgets) -> None:

@@ -44,15 +44,17 @@ def _read_file(path: Path, known: Known) -> tuple[AgentProfile | None, Sequence[
     return profile, [Problem(where=str(path), what=fault) for fault in faults]
 
 
-def find_profile(named: str, folders: Sequence[Path], approvers: Collection[str]) -> AgentProfile:
+def find_profile(
+    named: str, folders: Sequence[Path], approvers: Collection[str], far: Collection[str] = ()
+) -> AgentProfile:
     """Return the profile that somebody names, or whose file (`*.toml`) they name. Raises `ConfigError` with all that is
     wrong with it, `Refused` where there is none, or it is for questions."""
     if named.endswith(".toml"):
-        found, problems = _read_file(Path(named), known_names(sorted(approvers)))
+        found, problems = _read_file(Path(named), known_names(sorted(approvers), sorted(far)))
         if problems:
             raise ConfigError(list(problems))
     else:
-        profiles = load_profiles(folders, approvers)
+        profiles = load_profiles(folders, approvers, far)
         found = profiles.get(named)
         if found is None:
             raise Refused(f"There is no profile {name_nearest(named, sorted(profiles))}", Reason.NOT_FOUND)
@@ -96,6 +98,17 @@ def find_efforts(settings: Settings, profiles: Mapping[str, AgentProfile]) -> Ma
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def find_second_reasoning(settings: Settings) -> Reasoning:
+    """Return how the second model thinks; nothing is known where there is none. Raises `ConfigError`."""
+    second = settings.model.second
+    if not second.url and not second.urls:
+        return Reasoning()
+    try:
+        return find_reasoning(second.profile, second.name)
+    except Refused as error:
+        raise ConfigError([Problem(where="model.second.profile", what=str(error))]) from None
 
 
 def find_seeing(settings: Settings, profiles: Mapping[str, AgentProfile]) -> frozenset[str]:

@@ -70,7 +70,8 @@ def _write_asked(event: Asked, at: str, *, with_requests: bool) -> list[str]:
     size = f"{len(request.body):,} bytes, sha256 {request.sha256}" if request.body else "cannot be made again"
     why = f": {request.why}" if request.why else ""
     sent = f" (sent: {make_harmless(request.recorded[:64])})" if request.match is Match.DIFFERS else ""
-    lines = [f"{at}request {event.number}  {size}", f"  {_MATCHES[request.match]}{why}{sent}"]
+    apart = ", apart from the conversation" if event.is_aside else ""
+    lines = [f"{at}request {event.number}{apart}  {size}", f"  {_MATCHES[request.match]}{why}{sent}"]
     if with_requests:
         lines += _quote(request.body.decode("utf-8"), "  ")
     cached = "cached unknown" if event.cached is None else f"{event.cached:,} cached"

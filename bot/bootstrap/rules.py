@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from bot.agent.redaction import Redactor, load_redactor
-from bot.bootstrap.profiles import check_profiles, find_efforts, find_seeing, load_profiles
+from bot.bootstrap.profiles import check_profiles, find_efforts, find_second_reasoning, find_seeing, load_profiles
 from bot.domain.agent_profile import AgentProfile
 from bot.domain.patch import PatchLimits
 from bot.domain.playbook import Playbook, parse_playbook
@@ -33,8 +33,6 @@ def read_secret_file(path: Path) -> str:
 def load_rules(settings: Settings) -> Rulebook:
     policy = settings.approval_policy()
     playbooks, profiles = _load_agent(settings.playbook_dirs, policy.approvers, list_far_names(settings.mcp))
-    if not settings.general_playbook:
-        playbooks = tuple(playbook for playbook in playbooks if not (playbook.otherwise and playbook.is_shipped))
     return Rulebook(
         roster=settings.roster(),
         services=settings.service_map(),
@@ -42,9 +40,10 @@ def load_rules(settings: Settings) -> Rulebook:
         escalations=settings.escalation_map(),
         policy=policy,
         channels=tuple(settings.channels),
-        playbooks=playbooks,
+        playbooks=_leave_general(playbooks, settings),
         profiles=profiles,
         reasoning=find_efforts(settings, profiles),
+        second_reasoning=find_second_reasoning(settings),
         seeing=find_seeing(settings, profiles),
         auth_paths=settings.approval.auth_paths,
         patch_limits=PatchLimits(
@@ -53,6 +52,7 @@ def load_rules(settings: Settings) -> Rulebook:
         link_life=timedelta(seconds=settings.limits.link_seconds),
         question_wait=timedelta(seconds=settings.model.question_seconds),
         has_model=settings.model_place() is not None,
+        has_titles=settings.model_place() is not None and settings.model.titles,
     )
 
 
@@ -73,6 +73,18 @@ def _load_agent(
     if problems:
         raise ConfigError(problems)
     return playbooks, profiles
+
+
+def _leave_general(playbooks: tuple[Playbook, ...], settings: Settings) -> tuple[Playbook, ...]:
+    """Return the playbooks without the general one that comes with Nightshift, where it is not wanted."""
+    if settings.general_playbook:
+        return playbooks
+    return tuple(playbook for playbook in playbooks if not (playbook.otherwise and playbook.is_shipped))
+
+
+def find_playbooks(settings: Settings) -> tuple[Playbook, ...]:
+    """Return the playbooks that alerts are answered by. Raises `ConfigError`."""
+    return _leave_general(load_playbooks(settings.playbook_dirs), settings)
 
 
 def load_playbooks(folders: tuple[Path, ...]) -> tuple[Playbook, ...]:

@@ -14,7 +14,8 @@ from typing import Final
 
 from bot.agent.redaction import load_redactor
 from bot.bootstrap.command import Command, read_command, read_setup
-from bot.bootstrap.rules import load_playbooks
+from bot.bootstrap.rules import find_playbooks
+from bot.bootstrap.tool_servers import make_shelf
 from bot.bootstrap.triage_desk import TerminalDesk
 from bot.bootstrap.triage_metrics import add_metrics, find_metrics
 from bot.bootstrap.triage_model import ask_model, find_model
@@ -31,7 +32,7 @@ from bot.errors import LimitReached, Reason, Refused, Rejected
 from bot.ports.logs import LogQuery, LogSource
 from bot.ports.workspace import Checkout
 from bot.render.report import ModelAnswer, Report, is_mended, list_report, list_suspects, tell_report, tell_suspects
-from bot.settings import load_settings
+from bot.settings import Settings, load_settings
 from bot.worker.investigate import Investigation
 from bot.worker.tools import Tools
 from connectors.alerts import alertmanager
@@ -122,11 +123,14 @@ def _print(text: str) -> None:
 
 
 async def _look_into(case: Case, last: Stage) -> Report:
-    began, now = time.monotonic(), datetime.now(UTC)
+    began = time.monotonic()
     alert = _read_alert(case.alert) if case.alert else None
     commands = _read_commands(case)
     named = load_settings(case.config) if case.config else None
-    model = find_model(named, url=case.model_url, profile=case.profile) if case.use_model else None
+    playbooks = find_playbooks(named or Settings())
+    playbook = _choose_playbook(case, alert, playbooks)
+    usual = playbook.agent
+    model = find_model(named, url=case.model_url, profile=case.profile, usual=usual) if case.use_model else None
     answer: ModelAnswer | None = None
     seconds: dict[str, float] = {}
     results: list[StageResult] = []
@@ -137,12 +141,14 @@ async def _look_into(case: Case, last: Stage) -> Report:
         notes = [_CUT_OFF] if (folder / "named" / "shallow").is_file() else []
         notes += [_NO_CHECK] if last is Stage.VERIFY and not case.run else []
         green = await _find_green(case, alert, checkout)
-        job = _plan_job(case, alert, commands, folder=folder, now=now, green=green)
+        job = _plan_job(case, alert, commands, folder=folder, playbook=playbook, green=green)
         metrics = find_metrics(case.prometheus, named, job.service.name) if last is Stage.VERIFY else None
         job, said = await add_metrics(job, metrics)
         notes += said
         secrets = [*(model.secrets if model else ()), *(metrics.secrets if metrics else ())]
+        secrets += named.secrets() if named else ()
         tools = await _make_tools(case, commands, workspaces=workspaces, checkout=checkout, secrets=secrets)
+        shelf = make_shelf(named, tools.redact) if named and model else None
         try:
             await _take_stages(job, tools, last=last, results=results, seconds=seconds, began=began)
         except LimitReached as error:
@@ -150,8 +156,12 @@ async def _look_into(case: Case, last: Stage) -> Report:
             await _rank_unrun(job, tools, results=results, seconds=seconds, began=began)
         if model and not is_mended(results) and last is Stage.VERIFY:
             left = case.seconds - (time.monotonic() - began)
-            desk = TerminalDesk(metrics=metrics.source if metrics else None)
-            answer = await ask_model(replace(job, done=tuple(results)), tools, model, seconds=left, ask=desk.ask)
+            desk = TerminalDesk(
+                metrics=metrics.source if metrics else None,
+                playbooks=playbooks,
+                shelf=shelf,
+            )
+            answer = await ask_model(replace(job, done=tuple(results)), tools, model, seconds=left, desk=desk)
             seconds["model"] = time.monotonic() - began
     return Report(
         title=job.title,
@@ -235,10 +245,10 @@ def _plan_job(
     commands: Mapping[str, Command],
     *,
     folder: Path,
-    now: datetime,
+    playbook: Playbook,
     green: str,
 ) -> Job:
-    labels = dict(alert.labels) if alert else {}
+    labels, now = dict(alert.labels) if alert else {}, datetime.now(UTC)
     began_at = alert.starts_at if alert else _read_end(case, now)
     service = Service(
         name=labels.get("service") or case.repository.resolve().name,
@@ -254,7 +264,7 @@ def _plan_job(
         run="triage:1",
         incident="triage",
         service=service,
-        playbook=_choose_playbook(case, labels),
+        playbook=playbook,
         title=title or f"What broke {service.name}",
         source_url=alert.source_url if alert else "",
         alert_started_at=began_at,
@@ -266,17 +276,18 @@ def _plan_job(
     )
 
 
-def _choose_playbook(case: Case, labels: Mapping[str, str]) -> Playbook:
-    """Return the playbook that fits the alert, with the check that was named in the place of its reproduction."""
-    chosen = choose_playbook([each for each in load_playbooks(()) if not each.otherwise], labels)
+def _choose_playbook(case: Case, alert: Alert | None, playbooks: Sequence[Playbook]) -> Playbook:
+    """Return the playbook that the bot would choose, with the check that was named in the place of its reproduction."""
     plain = Playbook(name="triage", title="Triage from the terminal", when={})
+    chosen = choose_playbook(playbooks, alert.labels if alert else {}) or plain
+    has_kind = bool(chosen.when) and not case.run  # else only a check can be run: no service is named here
     return replace(
-        chosen or plain,
+        chosen,
         evidence=("logs", "changes"),
         history=case.commits,
         seconds=case.seconds,
         evidence_seconds=case.seconds,
-        reproduce=Reproduce.CHECK if case.run or chosen is None else chosen.reproduce,
+        reproduce=chosen.reproduce if has_kind else Reproduce.CHECK,
     )
 
 

@@ -7,18 +7,19 @@ from typing import Final
 
 from bot.agent.transcript import fold
 from bot.bootstrap.model_place import find_place
-from bot.bootstrap.profiles import find_efforts, find_profile
+from bot.bootstrap.profiles import find_efforts, find_profile, find_second_reasoning
+from bot.bootstrap.triage_desk import TerminalDesk
 from bot.bootstrap.worker import open_model
-from bot.domain.agent_profile import AgentProfile
+from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.investigation import Drafted, Job
 from bot.domain.reasoning import Reasoning
 from bot.domain.transcript import Budget, Conclusion, EndReason, Step
 from bot.errors import NightshiftError, Reason, Refused
-from bot.ports.desk import Ask
 from bot.ports.drafter import ModelJob
 from bot.ports.model import ModelPlace
 from bot.render.report import ModelAnswer
 from bot.settings import ENV_PREFIX, Settings, load_settings
+from bot.settings_mcp import list_far_names
 from bot.worker.drafting import ModelDrafting
 from bot.worker.tools import Tools
 
@@ -40,8 +41,11 @@ class Model:
         return [self.place.api_key] if self.place.api_key else []
 
 
-def find_model(named: Settings | None = None, *, url: str = "", profile: str = "") -> Model | None:
-    """Return the model that an option, the environment or a configuration names, None where none does.
+def find_model(
+    named: Settings | None = None, *, url: str = "", profile: str = "", usual: str = Mode.PATCH.value
+) -> Model | None:
+    """Return the model that an option, the environment or a configuration names, None where none does; it works by the
+    `usual` profile where no other is named.
 
     Raises `ConfigError`, and `Refused` where the options name nothing that could be used.
     """
@@ -53,20 +57,18 @@ def find_model(named: Settings | None = None, *, url: str = "", profile: str = "
     place = find_place(settings, url)
     if place is None:
         return None
-    if not profile:
-        return Model(place=place, budget=settings.model_budget())
-    chosen = find_profile(profile, settings.playbook_dirs, settings.approval_policy().approvers)
+    approvers, far = settings.approval_policy().approvers, list_far_names(settings.mcp)
+    chosen = find_profile(profile or usual, settings.playbook_dirs, approvers, far)
     asked = settings.model_copy(update={"model_url": place.url})
     reasoning = find_efforts(asked, {chosen.name: chosen}).get(chosen.name, Reasoning())
-    extra = reasoning.add_to(place.extra, chosen.effort)
     return Model(
-        place=replace(place, extra=extra, reasoning_field=reasoning.field),
+        place=place.think(chosen.effort, reasoning, find_second_reasoning(settings)),
         budget=settings.model_budget(),
         profile=chosen,
     )
 
 
-async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float, ask: Ask) -> ModelAnswer:
+async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float, desk: TerminalDesk) -> ModelAnswer:
     """Let the model draft for so many seconds at most, on what the stages found. Says in words where it could not."""
     if seconds < LEAST_SECONDS:
         return ModelAnswer(fault="no time was left to ask the model")
@@ -82,8 +84,9 @@ async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float, ask
     drafting = ModelDrafting(tools=tools, open_model=open_model)
     fault = ""
     try:
-        model_job = ModelJob(job=job, place=model.place, budget=model.budget, profile=profile)
-        await drafting.draft(model_job, store, ask=ask, on_try=lambda _tried: None)
+        far = await desk.list_far_tools(profile)
+        model_job = ModelJob(job=job, place=model.place, budget=model.budget, profile=profile, far=far)
+        await drafting.draft(model_job, store, ask=desk.ask, on_try=lambda _tried: None)
     except NightshiftError as error:
         fault = f"the model could not be asked: {tools.clean(str(error), 300)}"
     conclusion = fold(rows).conclusion if rows else None

@@ -108,6 +108,8 @@ def tell_steps(steps: Iterable[Step]) -> tuple[StepLine, ...]:
             lines.append(StepLine(call="reminded", result=str(body["message"]["content"])))
         elif step.kind is StepKind.COMPACT:
             lines.append(StepLine(call="shortened", result=tell_compaction(body)))
+        elif step.kind is StepKind.AUXILIARY:
+            lines.append(_tell_aside(body))
         elif step.kind is StepKind.END:
             lines.append(StepLine(call=f"{ENDED}{body['why']}", result=str(body["text"])))
         lines += [StepLine(call="told", result=str(said["content"])) for said in body.get("said", ())]
@@ -139,6 +141,19 @@ def _tell_answer(body: dict[str, Any]) -> list[StepLine]:
         by=str(body.get("by", ""))[:60],
     )
     return [first, *made[1:]]
+
+
+def _tell_aside(body: dict[str, Any]) -> StepLine:
+    """Return the line of a question apart: what it asks for is the same in every run."""
+    usage = body["usage"]
+    return StepLine(
+        call="asked apart: title, severity",
+        result=str(body["answer"]),
+        prompt=usage["prompt"],
+        cached=usage["cached"],
+        completion=usage["completion"],
+        seconds=float(body["seconds"]),
+    )
 
 
 def tell_profile(steps: Sequence[Step]) -> str:

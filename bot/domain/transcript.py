@@ -20,7 +20,7 @@ class StepKind(StrEnum):
 
     ASK is a question to people: the run waits until the call that asks it has its answer. HELPER holds one row of a
     helper's own small run, which answers a call of the model's. COMPACT puts a line in the place of each of some old
-    results.
+    results. AUXILIARY is a question apart, behind the end, with its answer: no part of the conversation.
     """
 
     TASK = "task"
@@ -32,6 +32,7 @@ class StepKind(StrEnum):
     HELPER = "helper"
     COMPACT = "compact"
     END = "end"
+    AUXILIARY = "auxiliary"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ from bot.render.plot import draw_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
 from bot.render.severity import render_raised
+from bot.render.suggestion import add_suggestion
 from bot.render.todo import list_todo
 from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.why import render_why
@@ -43,6 +44,7 @@ from bot.services.announce import CHAT
 from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
 from bot.services.rulebook import Rulebook
+from bot.services.suggesting import find_suggestion
 from bot.services.thinking import find_harder
 from bot.services.why import Account, read_account, write_file
 from bot.services.wishes import base_run, list_wishes
@@ -131,6 +133,7 @@ class Composer:
 
     def _card(self, work: UnitOfWork, incident: Incident, _arg: str) -> Message:
         message = render_card(incident, now=work.now, names=self._names, links=self._links)
+        message = add_suggestion(message, find_suggestion(work, incident))
         service = self._rules.services.get(incident.service)
         traces = link_to("Traces", link_traces(service, incident.alert_started_at)) if service else None
         message = replace(message, blocks=(*message.blocks, *([traces] if traces else [])))

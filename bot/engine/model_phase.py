@@ -2,7 +2,6 @@
 anything, and ends as soon as nobody needs its answer."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -27,15 +26,16 @@ from bot.domain.todo import wrote_todo
 from bot.domain.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.far_tools import FarToolShelf
 from bot.engine.images import Gallery
+from bot.engine.model_counts import count_tokens, count_try
 from bot.engine.phases import Phase
 from bot.engine.spending import Spending, end_of
 from bot.engine.tools import FetchImage, UnitWork, cannot_fetch
 from bot.errors import Reason, Refused, Unavailable
-from bot.metrics import MODEL_OPEN, MODEL_REQUESTS, MODEL_RUNS, MODEL_TOKENS
+from bot.metrics import MODEL_RUNS
 from bot.ports.desk import Desk, Question, Told
 from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
-from bot.ports.model import ModelPlace, ModelTry, name_server
+from bot.ports.model import ModelPlace
 from bot.ports.work import Store, UnitOfWork
 from bot.services import asking, modelling, questions, steering
 from bot.services.modelling import ModelArgs, read_args
@@ -202,7 +202,7 @@ class ModelPhase(UnitWork):
             return await self._read_conclusion(args.run)
         self._profiles[args.run], self._far[args.run] = profile, model_job.far
         answer = partial(self._answer, job)
-        drafting = tools.drafter.draft(model_job, self._store_step, ask=answer, on_try=self._count_try)
+        drafting = tools.drafter.draft(model_job, self._store_step, ask=answer, on_try=partial(count_try, tools.place))
         task = asyncio.create_task(drafting, name=f"model {args.run}")
         try:
             while not task.done():
@@ -224,9 +224,8 @@ class ModelPhase(UnitWork):
 
     def _place(self, profile: AgentProfile) -> ModelPlace:
         """Return where the model answers, told how long it may think."""
-        place = self._tools.place
-        reasoning = self._rules.reasoning.get(profile.name, Reasoning())
-        return replace(place, extra=reasoning.add_to(place.extra, profile.effort), reasoning_field=reasoning.field)
+        own = self._rules.reasoning.get(profile.name, Reasoning())
+        return self._tools.place.think(profile.effort, own, self._rules.second_reasoning)
 
     def _choose_profile(self, job: Job, effort: str) -> AgentProfile:
         """Return the profile of a run that begins: the playbook's, at the effort that a person asked for; where one
@@ -253,7 +252,7 @@ class ModelPhase(UnitWork):
     async def _store_step(self, step: Step) -> Step:
         """Redact with the secrets that only this process knows, store, and return what is stored."""
         clean = await self._add_hints(redact_step(step, self._tools.redact))
-        _count(clean)
+        count_tokens(clean)
         if clean.kind is StepKind.TASK:
             clean = keep_profile(clean, self._profiles[step.run])
             clean = keep_far_tools(clean, self._far[step.run].tools)
@@ -263,14 +262,6 @@ class ModelPhase(UnitWork):
         if wrote_todo(stored):
             await self._in_unit(lambda w: modelling.show_todo(w, stored))
         return stored
-
-    def _count_try(self, tried: ModelTry) -> None:
-        """Count a request by the address as it is configured: the worker says but its number."""
-        urls = self._tools.place.all_urls
-        if tried.server in range(len(urls)):
-            server = name_server(urls[tried.server])
-            MODEL_REQUESTS.labels(server=server, result=tried.result.value).inc()
-            MODEL_OPEN.labels(server=server).set(tried.is_open)
 
     def _listen(self, work: UnitOfWork, args: ModelArgs) -> bool:
         """Take up what people said to the run; False when nobody needs it any more."""
@@ -296,14 +287,3 @@ class ModelPhase(UnitWork):
         MODEL_RUNS.labels(result="failed").inc()
         text = f"The model's part stopped: {self._tools.redact(why).rstrip('.')}. The result without it stands"
         await self._in_unit(lambda w: _matter_of(args["run"]).end_model(w, args["incident"], args["run"], text))
-
-
-def _count(step: Step) -> None:
-    body = json.loads(step.body)
-    kind, body = (body["row"]["kind"], body["row"]["body"]) if step.kind is StepKind.HELPER else (step.kind, body)
-    if kind != StepKind.MODEL:
-        return
-    usage = body["usage"]
-    for kind in ("prompt", "cached", "completion", "reasoning"):
-        if usage.get(kind):
-            MODEL_TOKENS.labels(kind=kind).inc(usage[kind])

@@ -14,7 +14,7 @@ from bot.services.pause import find_pause, hold_phase
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-STOPPED: Final = frozenset({"triage", "model", "revert"})
+STOPPED: Final = frozenset({"triage", "model", "revert", "suggest"})
 LOOK: Final = 1.0
 
 

@@ -49,6 +49,17 @@ class Spending:
         with self._store.begin() as work:
             return self._count(work, run, course)
 
+    def begin_aside(self, run: str, service: str, rows: Sequence[Step]) -> str:
+        """Take a run up for one call behind its end, which is reserved. Returns which shared limit leaves no room."""
+        course = _Course(service=service, state=State(), last=Spent())
+        for row in rows:
+            _follow(course, row)
+        self._courses[run] = course
+        if not self._is_limited(course):
+            return ""
+        with self._store.begin() as work:
+            return self._reserve(work, run, course)
+
     def take(self, step: Step) -> Step:
         """Count a row that is about to be stored, and return it as it is to be stored."""
         course = self._courses.get(step.run)
@@ -77,6 +88,9 @@ class Spending:
         work.model_spend.charge(run, course.service, course.state.spent)
         if not course.state.asks_next or not self._is_limited(course):
             return ""
+        return self._reserve(work, run, course)
+
+    def _reserve(self, work: UnitOfWork, run: str, course: _Course) -> str:
         refused = find_shared_limit(work.model_spend.today(), course.service, self._budgets)
         if not refused:
             work.model_spend.reserve(run, course.service, reserve(course.last), work.now + self._hold)

@@ -19,7 +19,8 @@ StoreStep = Callable[[Step], Awaitable[Step]]
 class ModelJob:
     """One run of the model: the investigation with all its results, the profile, and the rows of the run so far.
 
-    `has_people` says that somebody is there to be asked something; `far` are the tools of other servers.
+    `has_people` says that somebody is there to be asked something; `far` are the tools of other servers. `is_aside`
+    asks for nothing but a title and a severity, behind a run that has ended.
     """
 
     job: Job
@@ -29,6 +30,7 @@ class ModelJob:
     profile: AgentProfile = field(default_factory=AgentProfile)
     has_people: bool = False
     far: FarTools = field(default_factory=FarTools)
+    is_aside: bool = False
 
 
 @runtime_checkable

@@ -1,10 +1,13 @@
 """The one call to a model: a conversation in, one answer of the assistant out."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
+
+from bot.domain.reasoning import Reasoning
 
 
 class Finish(StrEnum):
@@ -64,6 +67,21 @@ class ModelPlace:
     reasoning_field: str = "reasoning_content"
     others: tuple[str, ...] = ()
     second: "ModelPlace | None" = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return the further fields of each request. Raises `ValueError` where `extra` is no JSON object."""
+        found = json.loads(self.extra) if self.extra else {}
+        if not isinstance(found, dict):
+            raise ValueError("no JSON object")  # noqa: TRY004 -- as for text that is no JSON
+        return found
+
+    def think(self, effort: str, own: Reasoning, second: Reasoning) -> "ModelPlace":
+        """Return the place told how long to think, each of its models in its own way; an effort that the second one
+        has not is left out there."""
+        stand_in = self.second and self.second.think(effort, second, Reasoning())
+        extra = own.add_to(self.extra, effort)
+        return replace(self, extra=extra, reasoning_field=own.field, second=stand_in)
 
     @property
     def urls(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from bot.services.drafting import ask_approval, build_draft
 from bot.services.pause import require_running
 from bot.services.rulebook import Rulebook
 from bot.services.standing import find_requester
+from bot.services.suggesting import ask_suggestion
 from bot.services.triage import describe_job
 from bot.services.wishes import base_run, find_wish, list_feedback
 
@@ -203,6 +204,7 @@ def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclu
     what += f". {tried[0].upper()}{tried[1:]}" if (tried := _tell_repairs(conclusion)) else ""
     told = "So far it says" if is_limit else "In its words"
     end_model(work, incident, run, f"The model has answered{reason}. {what}. {told}: {said or 'nothing'}")
+    ask_suggestion(work, incident, run, conclusion, rules)
     return bool(best) and not why
 
 

@@ -21,6 +21,7 @@ _MOST: Final = 1000
 _WAITS: Final[Mapping[str, str]] = {
     "triage": "The investigation waits",
     "model": "The model's work waits",
+    "suggest": "The model is not asked for a title yet",
     "revert": "The revert waits",
     "execute": "Not pushed yet",
     "merge": "Not merged yet",

@@ -19,7 +19,8 @@ from bot.domain.service import Service
 @dataclass(frozen=True, kw_only=True)
 class Rulebook:
     """People, services, routes and policies. `channels` are all chat channels, for what no route claims; `reasoning`
-    says how the model of each of the agent's profiles thinks, `seeing` names those whose model sees images."""
+    says how the model of each of the agent's profiles thinks, `second_reasoning` how the second model does; `seeing`
+    names the profiles whose model sees images. `has_titles` lets the model say what it would call an incident."""
 
     roster: Roster
     services: Mapping[str, Service]
@@ -30,11 +31,13 @@ class Rulebook:
     playbooks: tuple[Playbook, ...] = ()
     auth_paths: tuple[str, ...] = ()
     has_model: bool = False
+    has_titles: bool = False
     link_life: timedelta = LIFETIME
     question_wait: timedelta = QUESTION_WAIT
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
     profiles: Mapping[str, AgentProfile] = field(default_factory=dict)
     reasoning: Mapping[str, Reasoning] = field(default_factory=dict)
+    second_reasoning: Reasoning = field(default_factory=Reasoning)
     seeing: frozenset[str] = frozenset()
 
     def profile(self, name: str) -> AgentProfile:

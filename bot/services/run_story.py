@@ -22,6 +22,7 @@ _WORDS: Final[Mapping[StepKind, str]] = {
     StepKind.ASK: "The model asks people",
     StepKind.COMPACT: "Old results were shortened",
     StepKind.END: "The model's run has ended",
+    StepKind.AUXILIARY: "The model was asked for a title and a severity",
 }
 
 

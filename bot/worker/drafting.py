@@ -18,8 +18,9 @@ from bot.agent.logs import Logs
 from bot.agent.loop import Agent
 from bot.agent.profiles import choose_tools, make_head
 from bot.agent.sources import Sources
+from bot.agent.suggesting import SECONDS, SUGGEST
 from bot.agent.tools.tool import Hands
-from bot.agent.tools.toolbox import Toolbox
+from bot.agent.tools.toolbox import NoTools, Toolbox
 from bot.domain.agent_profile import Mode
 from bot.domain.conclusion import find_result
 from bot.domain.draft import Patch
@@ -54,6 +55,9 @@ class ModelDrafting:
         self._open_model = open_model
 
     async def draft(self, job: ModelJob, store: StoreStep, *, ask: Ask, on_try: OnTry) -> None:
+        if job.is_aside:
+            await self._suggest(job, store, ask=ask, on_try=on_try)
+            return
         workshop = await Workshop.open(job.job, self._tools, ask, has_people=job.has_people)
         async with self._open_model(job.place, errand_of(job.job), on_try) as model:
             proposes = job.profile.mode is Mode.PATCH and not job.job.questions
@@ -66,6 +70,20 @@ class ModelDrafting:
             )
             agent.album = Album(partial(fetch_image, ask))
             await agent.run(job.job.run, job.steps, lambda: workshop.write_task(job.far.missing))
+
+    async def _suggest(self, job: ModelJob, store: StoreStep, *, ask: Ask, on_try: OnTry) -> None:
+        """Ask for a title and a severity: the run's own requests with one question more, and no tool at hand."""
+        limits = job.profile.limit(job.budget)
+        async with self._open_model(job.place, errand_of(job.job), on_try) as model:
+            agent = Agent(
+                model=model,
+                tools=NoTools(),
+                head=make_head(job.place, job.budget, job.profile, steps=job.steps, far=job.far.tools),
+                budget=replace(limits, answer_seconds=min(limits.answer_seconds, SECONDS)),
+                append=store,
+            )
+            agent.album = Album(partial(fetch_image, ask))
+            await agent.ask_aside(job.job.run, job.steps, SUGGEST)
 
 
 def errand_of(job: Job) -> Errand:

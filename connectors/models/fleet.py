@@ -21,6 +21,8 @@ from connectors.models.openai import Client, Settings, Slow
 from connectors.models.openai_facts import learn
 
 BUSY_SECONDS: Final = 1.0
+_COMMON: Final = frozenset({"messages", "tools", "stream", "stream_options", "max_tokens", "response_format"})
+"""What a request says to any model; the rest is for the one whose settings it is from."""
 _BUSY: Final = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED})
 
 
@@ -72,7 +74,8 @@ class _Conversation:
     def __init__(
         self, place: ModelPlace, ways: Sequence[_Way], errand: Errand, on_try: OnTry, *, clock: Callable[[], float]
     ) -> None:
-        self._extra = _read_extra(place)
+        self._extra = place.fields
+        self._field = place.reasoning_field
         self._ways = ways
         self._errand = errand
         self._on_try = on_try
@@ -155,10 +158,19 @@ class _Conversation:
         if not way.is_second:
             added = {key: value for key, value in ours.items() if key in takes and key not in self._extra}
             return add_fields(request, added)
-        body = {key: value for key, value in json.loads(request).items() if key not in self._extra}
-        own = _read_extra(way.place)
+        body = {key: value for key, value in json.loads(request).items() if key in _COMMON}
+        body["messages"] = [_rename(message, self._field, way.place.reasoning_field) for message in body["messages"]]
+        own = way.place.fields
         body |= {"model": way.place.name, **own} | {k: v for k, v in ours.items() if k in takes and k not in own}
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _rename(message: dict[str, Any], name: str, wanted: str) -> dict[str, Any]:
+    """Return a message with the thinking behind it under the name that another model wants, without it for ""."""
+    if name == wanted or name not in message:
+        return message
+    kept = {key: value for key, value in message.items() if key != name}
+    return kept | ({wanted: message[name]} if wanted else {})
 
 
 def judge(error: NightshiftError) -> TryResult:
@@ -189,10 +201,6 @@ def _by_affinity(ways: Sequence[_Way], incident: str) -> list[_Way]:
 def _settings(place: ModelPlace) -> Settings:
     key = SecretStr(place.api_key) if place.api_key else None
     return Settings(url=place.url, api_key=key, proxy=place.proxy, ca_file=place.ca_file)
-
-
-def _read_extra(place: ModelPlace) -> dict[str, Any]:
-    return dict(json.loads(place.extra)) if place.extra else {}
 
 
 async def _learn(place: ModelPlace) -> frozenset[str] | None:

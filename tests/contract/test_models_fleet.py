@@ -36,10 +36,10 @@ class Rig:
             raise Unavailable("nobody", Reason.UNREACHABLE)
         return Facts(models=("m",), takes=self.takes)
 
-    async def ask(self, place, incident="", priority=Priority.TRIAGE, seconds=5.0):
+    async def ask(self, place, incident="", priority=Priority.TRIAGE, seconds=5.0, request=REQUEST):
         deadline = asyncio.get_running_loop().time() + seconds
         async with self.fleet.open(place, Errand(incident=incident, priority=priority), self.tries.append) as model:
-            return await model.complete(REQUEST, deadline=deadline)
+            return await model.complete(request, deadline=deadline)
 
     async def fail(self, place, times=3):
         for _ in range(times):
@@ -157,6 +157,21 @@ async def test_the_second_model_stands_in_by_its_own_name_and_is_left_when_the_f
         assert small.headers[0]["Authorization"] == "Bearer k2"
         rig.now += FIRST_WAIT
         assert (await rig.ask(place)).by == ""
+
+
+async def test_the_second_model_gets_thinking_under_the_name_that_it_wants(rig):
+    said = {"role": "assistant", "content": "", "reasoning_content": "hm"}
+    request = json.dumps({"model": "m", "messages": [{"role": "user", "content": "?"}, said]}).encode()
+    for field, expected in (
+        ("reasoning", {"role": "assistant", "content": "", "reasoning": "hm"}),
+        ("", {"role": "assistant", "content": ""}),
+    ):
+        async with AsyncExitStack() as stack:
+            first, small = await serve(stack, [BROKEN] * 3, [])
+            place = place_of(first, second=ModelPlace(url=small.url, name="small", reasoning_field=field))
+            await rig.fail(place)
+            await rig.ask(place, request=request)
+            assert json.loads(small.seen[0])["messages"][1] == expected
 
 
 async def test_what_is_too_long_for_the_second_model_waits_for_the_first(rig):

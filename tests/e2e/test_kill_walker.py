@@ -75,7 +75,7 @@ def options_for(point: FaultPoint) -> dict:
 
 def is_of_model(point: FaultPoint) -> bool:
     """tests/e2e/test_model.py kills at these, with a model at hand."""
-    is_model = point.name.startswith(("model.", "phase.model.")) and not is_of_questions(point)
+    is_model = point.name.startswith(("model.", "phase.model.", "phase.suggest.")) and not is_of_questions(point)
     return is_model or point.name == "worker.step"
 
 

@@ -80,6 +80,10 @@ def has_ended(walk: Walk) -> bool:
     return bool(timeline(walk, "model_ended"))
 
 
+def has_suggested(walk: Walk) -> bool:
+    return bool(timeline(walk, "model_suggested"))
+
+
 def has_spoken(walk: Walk) -> bool:
     return bool(timeline(walk, "model_waits") or timeline(walk, "model_ended"))
 
@@ -97,7 +101,7 @@ def follow(script: list[Answer]):
 async def test_a_good_engineer_s_patch_stands_beside_the_revert(make_walk):
     script = [Say(calls=tuple((name, json.dumps(given)) for name, (given, _) in LOOKS.items())), *ENGINEER]
     async with serve_model(script) as server:
-        walk = make_walk(server.url, may_approve=has_ended)
+        walk = make_walk(server.url, may_approve=has_suggested)
         await walk.run()
     drafts = walk.query("SELECT body, patch, state FROM draft ORDER BY created_at")
     titles = [json.loads(body)["title"] for body, _, _ in drafts]
@@ -120,10 +124,10 @@ async def test_a_good_engineer_s_patch_stands_beside_the_revert(make_walk):
     while_it_runs = await asyncio.to_thread(replay, walk, "--json", "--requests")
     walk.kill()
     after_it_stopped = await asyncio.to_thread(replay, walk, "--json", "--requests")
-    check_replay(json.loads(while_it_runs), server.seen)
+    check_replay(json.loads(while_it_runs), server.seen, server.asides)
     assert json.loads(after_it_stopped) == json.loads(while_it_runs)
     words = await asyncio.to_thread(replay, walk)
-    assert f"{len(script)} of {len(script)} requests made again byte for byte" in words
+    assert f"{len(script) + 1} of {len(script) + 1} requests made again byte for byte" in words
     assert "\nended: done\n  | shop/cart.py:8 reads percent" in words
 
 
@@ -151,10 +155,12 @@ def replay(walk: Walk, *options: str) -> str:
     return done.stdout
 
 
-def check_replay(told: dict, seen: list[bytes]) -> None:
+def check_replay(told: dict, seen: list[bytes], asides: list[bytes]) -> None:
     """Every request is what the server has seen, byte for byte, and every call stands there with its answer."""
     asked = [event for event in told["events"] if event["event"] == "asked"]
-    assert [event["request"]["body"].encode() for event in asked] == seen
+    assert [event["request"]["body"].encode() for event in asked] == [*seen, *asides]
+    assert [event["is_aside"] for event in asked] == [False] * len(seen) + [True]
+    assert asides[0].startswith(seen[-1].removesuffix(b"]}")), "the server has nearly all of it already"
     assert {event["request"]["match"] for event in asked} == {"same"}
     called = [event for event in told["events"] if event["event"] == "called"]
     assert [event["name"] for event in called] == [*LOOKS, "grep", "read_file", "run_check", "propose_patch"]
@@ -272,9 +278,11 @@ async def test_an_obedient_model_proposes_only_what_people_then_judge(make_walk)
     assert "did not hold" in timeline(walk, "model_ended")[0]
 
 
+TITLE = "the bot, at the title"
 KILLS = {
     "the bot": (("phase.model.before", "model.stored", "model.concluded", "phase.model.after"), ""),
     "its worker": (("worker.step",), "-m bot worker"),
+    TITLE: (("phase.suggest.before", "model.suggested", "phase.suggest.after"), ""),
 }
 
 
@@ -284,16 +292,17 @@ def test_each_point_of_the_model_s_part_is_killed_at():
     )
 
 
-@pytest.mark.parametrize("killed", KILLS)
+@pytest.mark.parametrize("killed", [pytest.param(k, marks=pytest.mark.long if k == TITLE else ()) for k in KILLS])
 async def test_a_kill_in_the_model_s_part_repeats_at_most_the_call_in_flight(killed, make_walk):
     names, child = KILLS[killed]
     async with serve_model(follow(ENGINEER)) as server:
-        walk = make_walk(server.url, may_approve=has_ended)
+        walk = make_walk(server.url, may_approve=has_suggested)
         assert await walk.run(*names, child=child, seconds=90) == []
     assert walk.starts == 1 + len(names)
     rows = walk.query("SELECT seq, kind FROM step ORDER BY seq")
     assert [seq for seq, _ in rows] == list(range(len(rows)))
     assert [kind for _, kind in rows].count("model") == len(ENGINEER)
+    assert [kind for _, kind in rows].count("auxiliary") == len(timeline(walk, "model_suggested")) == 1
     assert len(timeline(walk, "model_ended")) == 1
     assert len(walk.query("SELECT digest FROM draft")) == 2
     assert len(server.seen) <= len(ENGINEER) + len(names)

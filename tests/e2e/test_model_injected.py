@@ -108,6 +108,9 @@ async def test_a_model_that_obeys_every_order_it_reads_does_no_harm(tmp_path):
     shutil.copy(ground.log, folder / "app.log")
     main = run_git(folder / "shop.git", "rev-parse", "main")
     async with serve_model(obey(ground.repository.shas[-2])) as server, TestServer(chat.app()) as service:
+        server.suggestion = Say(
+            text=json.dumps({"title": ORDER[:60], "severity": "info", "reason": "@here approve it"})
+        )
         walk = ChatWalk(
             folder=folder,
             service=shop_service(folder),

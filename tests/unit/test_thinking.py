@@ -1,5 +1,6 @@
 """Think harder: one press starts another run at the next effort, audited, and never two at a time."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -125,3 +126,28 @@ async def test_the_run_asks_at_that_effort_and_keeps_it(world):
     assert job.place.extra == (
         '{"chat_template_kwargs": {"thinking": true}, "priority": 10, "reasoning_effort": "high"}'
     )
+
+
+async def test_the_second_model_thinks_in_its_own_way(world):
+    end(world)
+    world.press("think:INC-1")
+    jobs = []
+
+    class Script:
+        async def draft(self, job, store, *, ask, on_try) -> None:
+            jobs.append(job)
+            raise Rejected("enough", Reason.NOT_FOUND)
+
+    second = ModelPlace(url="http://small", name="s", extra='{"top_p": 0.9}')
+    kimi = replace(find_profile("kimi-k2.6").reasoning, field="reasoning")
+    world.rules = replace(world.rules, second_reasoning=kimi)
+    phase = make_model_phase(world, Script(), place=ModelPlace(url="http://gpu", name="m", second=second)).phase()
+    with pytest.raises(Rejected):
+        await phase.run(dict(world.phases.of("model")[-1].args))
+    asked = jobs[0].place
+    assert asked.extra == '{"chat_template_kwargs": {"thinking": true}, "reasoning_effort": "high"}'
+    assert json.loads(asked.second.extra) == {
+        "top_p": 0.9,
+        "chat_template_kwargs": {"thinking": True, "preserve_thinking": True},
+    }
+    assert (asked.reasoning_field, asked.second.reasoning_field) == ("reasoning_content", "reasoning")

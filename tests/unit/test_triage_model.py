@@ -6,9 +6,16 @@ import re
 
 import pytest
 
+from bot.bootstrap import tool_servers
+from bot.bootstrap.triage_desk import TerminalDesk
 from bot.bootstrap.triage_model import find_model
 from bot.bootstrap.triage_options import triage_main
+from bot.domain.agent_profile import AgentProfile
+from bot.domain.far_tool import Listed, ToolPolicy
+from bot.engine.far_tools import FarToolShelf, Served
 from bot.errors import NightshiftError
+from bot.ports.desk import MCPWanted
+from bot.ports.tool_server import FarAnswer
 from bot.settings import Settings
 from tests.model_server import Raw, Say, serve_model
 from tests.unit.test_mend import Repository
@@ -53,6 +60,7 @@ async def test_where_no_revert_holds_the_model_drafts_and_its_patch_is_tested(sh
     assert KEY not in json.dumps(said)
     assert "Tax Sweden again mends it" in " ".join(finding["claim"] for finding in said["findings"])
     assert b"broke it" in server.seen[0]
+    assert b"An alert that no other playbook answers" in server.seen[0], "the playbook that the bot would take"
 
 
 async def test_without_a_model_or_with_no_model_nothing_is_asked(shop, capsys, monkeypatch):
@@ -96,6 +104,48 @@ async def test_an_option_names_the_model_and_the_profile_that_it_works_by(shop, 
     assert (code, said["model"]["said"], said["patch"]) == (3, "Der Satz fehlt.", None)
     assert "Say WHY in German." in request["messages"][0]["content"]
     assert "propose_patch" not in {tool["function"]["name"] for tool in request["tools"]}
+
+
+class Orders:
+    """A server of tools, in memory."""
+
+    name = "shop"
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+
+    async def list_tools(self) -> tuple[Listed, ...]:
+        return (Listed(name="orders", about="Newest.", schema='{"type": "object"}', reads_only=True),)
+
+    async def call(self, tool: str, arguments: str, _policy: ToolPolicy) -> FarAnswer:
+        self.calls.append((tool, arguments))
+        return FarAnswer(text="an order from Sweden")
+
+
+async def test_a_configuration_brings_its_playbooks_and_its_servers_of_tools(shop, tmp_path, capsys, monkeypatch):
+    orders = Orders()
+    monkeypatch.setattr(tool_servers, "open_tool_servers", lambda _settings: {"shop": orders})
+    config = tmp_path / "nightshift.toml"
+    config.write_text('general_playbook = false\n[mcp.shop]\nurl = "http://127.0.0.1:9"\ntools = ["orders"]\n')
+    script = [Say(calls=(("mcp__shop__orders", "{}"), ("load_playbook", '{"name": ""}'))), *[Say(text="Sweden.")] * 2]
+    async with serve_model(script) as server:
+        _, said = await triage(shop, capsys, "--config", str(config), "--model-url", server.url)
+        first, last = map(json.loads, (server.seen[0], server.seen[-1]))
+    assert said["model"]["said"] == "Sweden."
+    assert "mcp__shop__orders" in {tool["function"]["name"] for tool in first["tools"]}
+    assert "An alert that no other playbook answers" not in json.dumps(last)
+    answers = [message["content"] for message in last["messages"] if message["role"] == "tool"]
+    assert "an order from Sweden" in answers[0]
+    assert orders.calls == [("orders", "{}")]
+
+
+async def test_a_tool_that_the_run_was_not_given_is_refused():
+    shelf = FarToolShelf({"shop": Served(server=Orders(), policy=ToolPolicy(tools=("orders",)))}, str)
+    desk = TerminalDesk(metrics=None, playbooks=(), shelf=shelf)
+    wanted = MCPWanted(server="shop", tool="orders", arguments="{}")
+    assert "was not given" in (await desk.ask(wanted)).fault
+    await desk.list_far_tools(AgentProfile())
+    assert (await desk.ask(wanted)).far.text == "an order from Sweden"
 
 
 class TestTheProfile:

@@ -18,6 +18,18 @@ CUT: Final = "\n… cut here; ask for less"
 """What stands behind an answer that was longer than it may be."""
 
 
+class NoTools:
+    """For a question apart, which no call answers."""
+
+    proposes = False
+
+    def for_helper(self) -> "NoTools":
+        return self
+
+    async def call(self, name: str, arguments: str, known: Sequence[Proposal], *, room: int) -> ToolResult:  # noqa: ARG002 -- as the tools take it
+        return ToolResult(text="Not done: no tool is at hand.")
+
+
 class Toolbox:
     """The tools of one run, one call at a time. One that does not `propose` only reads: its run answers a question.
 
