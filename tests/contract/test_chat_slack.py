@@ -14,7 +14,7 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestServer
 
-from bot.domain.chat import Button, Link, Press, Reply, Said
+from bot.domain.chat import Button, Link, Press, Reply, Said, Tone
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ChatPlace
 from bot.ports.http import WebAnswer, WebRequest
@@ -255,7 +255,7 @@ class TestChatSlack(ChatContract):
         link = Link(label="Open INC-7", url="https://runbooks.example/INC-7")
         inbox.summary = note("summary", incident="", headline="1 incident is open", blocks=(link,), is_pinned=True)
         await self._go_home(rig)
-        assert {"1 incident is open", "Open INC-7"} <= set(text_of(rig.server.homes[ANA]))
+        assert {"🔴 1 incident is open", "Open INC-7"} <= set(text_of(rig.server.homes[ANA]))
         assert inbox.events == []
 
     async def test_the_home_of_a_stranger_says_how_to_get_access(self, rig: SlackRig, inbox: RecordingInbox) -> None:
@@ -285,6 +285,21 @@ class TestChatSlack(ChatContract):
         alone = await self._post(rig, raised, "key-4")
         shown = ["reply_broadcast" in rig.server.messages[ref.rpartition("/")[2]] for ref in (*refs, alone)]
         assert shown == [False, False, True, False]
+
+    async def test_how_it_stands_is_seen_at_first_glance_and_in_a_notification(self, rig: SlackRig) -> None:
+        ref = await self._post(rig, card())
+        posted = dict(rig.server.messages[ref])
+        await rig.connector.edit(rig.channel, card(tone=Tone.GOOD), ref)
+        for one, mark in ((posted, "🔴"), (rig.server.messages[ref], "🟢")):
+            assert one["text"] == f"{mark} checkout is failing"
+            assert text_of(one["blocks"])[0] == f"{mark} checkout is failing"
+
+    async def test_nothing_is_written_into_the_terminal(
+        self, rig: SlackRig, inbox: RecordingInbox, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        await rig.press(await self._post(rig, card()), ACK, {})
+        await inbox.wait(1)
+        assert capsys.readouterr().out == ""
 
     async def test_a_ring_mentions_the_person_and_no_other_message_does(self, rig: SlackRig) -> None:
         calm, loud = await self._post(rig, card()), await self._post(rig, card(rings=("ana", "zoe")), "key-2")
