@@ -156,7 +156,7 @@ class Connector:
     @cached_property
     def _writer(self) -> Writer:
         topics = self._settings.topics == "auto"
-        return Writer(self._bot, self._settings.chat, topics=topics, accounts=self._place.accounts)
+        return Writer(self._bot, self._settings.chat, topics=topics, place=self._place)
 
     @cached_property
     def _secret(self) -> bytes:
