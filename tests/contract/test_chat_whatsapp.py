@@ -456,17 +456,18 @@ class TestWhatsAppByDefault:
 
     async def test_keywords_are_about_the_incident_in_the_chat(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
         await rig.connector.post("whatsapp", self.page(), "k1", None)
-        for text in ("Ack", "silence 1h", "status INC-3", "help", "why is it failing?"):
+        for text in ("Ack", "silence 1h", "status INC-3", "help", "why is it failing?", "Declare shop nobody can pay"):
             await rig.say(text)
-        said = [event.text for event in await inbox.wait(5) if isinstance(event, Said)]
+        said = [event.text for event in await inbox.wait(6) if isinstance(event, Said)]
         assert said == [
             "/incident ack INC-7",
             "/incident silence 1h INC-7",
             "/incident status INC-3",
             "/help",
             "why is it failing?",
+            "/incident declare shop nobody can pay",
         ]
-        assert [event.incident for event in inbox.events if isinstance(event, Said)] == ["INC-7"] * 5
+        assert [event.incident for event in inbox.events if isinstance(event, Said)] == ["INC-7"] * 6
 
     async def test_who_wrote_within_a_day_is_known_after_a_restart(
         self, rig: WhatsAppRig, served: TestServer, inbox: RecordingInbox

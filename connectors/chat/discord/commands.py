@@ -8,6 +8,7 @@ VERBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "See and handle incidents",
         (
             "list",
+            "declare",
             "status",
             "why",
             "ack",
@@ -48,7 +49,7 @@ def build_commands() -> list[dict[str, Any]]:
             description,
             _option(_ACTION, "What to do", required=True, suggests=True),
             _option(_INCIDENT, "The incident, where this is not its thread", suggests=True),
-            _option(_WORDS, "A reason or a wish, or which patch"),
+            _option(_WORDS, "A reason or a wish, which patch, or what to declare: SERVICE WHAT"),
         )
         for name, (description, _verbs) in VERBS.items()
     ]
