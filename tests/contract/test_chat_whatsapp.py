@@ -241,6 +241,13 @@ class TestChatWhatsApp(ChatContract):
         (got,) = [got for got in rig.server.sent if got.name]
         assert (got.name, got.content, got.under) == ("a.diff.txt", "+1\n", rig.server.sent[0].id)
 
+    async def test_a_file_is_sent_again_only_where_it_changed(self, rig: WhatsAppRig) -> None:
+        first, second = (File(name="a.diff", media_type="text/x-diff", text=text) for text in ("+1", "+2"))
+        ref = await self._post(rig, note(files=(first,)))
+        await rig.connector.edit(rig.channel, note(headline="Approved", files=(first,)), ref)
+        await rig.connector.edit(rig.channel, note(headline="Another one", files=(second,)), ref)
+        assert [got.content for got in rig.server.sent if got.name] == ["+1", "+2"]
+
     async def test_a_long_answer_is_a_file_that_lost_nothing(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
         inbox.reply = Reply(text="+ line of a patch\n" * 3000)
         await rig.say("/patch show INC-7")

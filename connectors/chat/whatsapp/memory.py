@@ -59,6 +59,7 @@ class Memory:
         self.begun: OrderedDict[str, Begun] = OrderedDict()
         self.told: OrderedDict[str, str] = OrderedDict()
         self.over: OrderedDict[str, bool] = OrderedDict()
+        self.files: OrderedDict[str, str] = OrderedDict()
         self.done: OrderedDict[str, str] = OrderedDict()
         self.forms: OrderedDict[str, Form] = OrderedDict()
         self.fresh: OrderedDict[str, str] = OrderedDict()
