@@ -209,6 +209,27 @@ class TestChatSlack(ChatContract):
             while envelope not in rig.server.acknowledged:
                 await asyncio.sleep(0.005)
 
+    async def test_slack_is_answered_in_time_though_the_store_is_not_and_the_answer_follows(
+        self, rig: SlackRig, inbox: RecordingInbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = asyncio.Event()
+
+        async def receive(event: Press | Said) -> Reply:
+            await gate.wait()
+            return await RecordingInbox.receive(inbox, event)
+
+        monkeypatch.setattr(inbox, "receive", receive)
+        monkeypatch.setattr("connectors.chat.slack.events.PATIENCE", 0.02)
+        await rig.press(await self._post(rig, card()), ACK, {})
+        async with asyncio.timeout(5):
+            while "still working on this" not in await rig.told():
+                await asyncio.sleep(0.005)
+            assert inbox.events == []
+            gate.set()
+            while "Noted." not in await rig.told():
+                await asyncio.sleep(0.005)
+        assert [press.button for press in await inbox.wait_presses(1)] == [ACK.id]
+
     async def test_words_in_a_thread_come_with_their_incident(self, rig: SlackRig, inbox: RecordingInbox) -> None:
         ref = await self._post(rig, card())
         event = {"type": "message", "channel": CHAT, "user": ANA, "text": "<@UBOT> why &lt;now&gt;?", "ts": "2.0"}
