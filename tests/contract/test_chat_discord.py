@@ -261,6 +261,18 @@ class TestChatDiscord(ChatContract):
         (press,) = await inbox.wait_presses(1)
         assert (press.button, dict(press.values)) == (REJECT.id, {"answer": "Too risky for a Friday"})
 
+    async def test_after_a_restart_a_reason_is_chosen_as_before(
+        self, rig: DiscordRig, inbox: RecordingInbox, served: TestServer
+    ) -> None:
+        patch = note("patch:0123456789ab", buttons=(REJECT,))
+        inbox.standing["patch"] = patch
+        other = Connector(settings(served), PLACE)
+        ref = await other.post("discord", patch, "k1", await other.post("discord", card(), "k0", None))
+        await other.close()
+        await rig.press(ref, REJECT, {"reason": "Too risky"})
+        (press,) = await inbox.wait_presses(1)
+        assert (press.button, dict(press.values)) == (REJECT.id, {"reason": "Too risky"})
+
     async def test_words_that_name_the_bot_in_a_thread_are_about_its_incident(
         self, rig: DiscordRig, inbox: RecordingInbox
     ) -> None:

@@ -257,6 +257,17 @@ class TestChatTelegram(ChatContract):
         assert (press.button, *press.values.values()) == (REJECT.id, "Too risky for a Friday")
         assert ref
 
+    async def test_after_a_restart_a_reason_is_chosen_as_before(
+        self, rig: TelegramRig, inbox: RecordingInbox, served: TestServer
+    ) -> None:
+        inbox.standing["card"] = card(buttons=(REJECT,))
+        other = Connector(settings(served), PLACE)
+        ref = await other.post("telegram", card(buttons=(REJECT,)), "key-1", None)
+        await other.close()
+        await rig.press(ref, REJECT, {"reason": "Too risky"})
+        (press,) = await inbox.wait_presses(1)
+        assert (press.button, dict(press.values)) == (REJECT.id, {"reason": "Too risky"})
+
     async def test_text_that_looks_like_a_question_presses_nothing(
         self, rig: TelegramRig, inbox: RecordingInbox
     ) -> None:

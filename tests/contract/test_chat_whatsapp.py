@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import pytest
 from aiohttp import web
@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from bot.domain.chat import Button, File, Message, Paragraph, Press, Reply, Said
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ChatPlace
-from bot.ports.http import WebAnswer, Webhook, WebRequest
+from bot.ports.http import Webhook, WebRequest
 from connectors.chat.whatsapp import Connector, Settings
 from connectors.chat.whatsapp.reference import read_reference
 from tests.contract.chat_suite import ACK, ESCALATE, REJECT, ChatContract, ChatRig, RecordingInbox, card, note
@@ -112,10 +112,6 @@ class WhatsAppRig(ChatRig):
         await self.server.repeat()
 
 
-def full_disk(*_: object) -> str:
-    raise Unavailable("The disk is full.", Reason.OVERLOADED)
-
-
 class Notebook:
     """A memory that outlives its connector."""
 
@@ -131,12 +127,6 @@ def signed_words(text: str) -> WebRequest:
     return signed_call("wamid." + text.replace(" ", "-"), {"type": "text", "text": {"body": text}})
 
 
-def signed_tap(button: str) -> WebRequest:
-    """Return a call of WhatsApp in which Ana taps a button."""
-    reply = {"type": "button_reply", "button_reply": {"id": button, "title": "Reject"}}
-    return signed_call(f"wamid.{button}", {"type": "interactive", "interactive": reply})
-
-
 def signed_call(event: str, content: Mapping[str, object]) -> WebRequest:
     message = {"from": ANA, "id": event, "timestamp": str(int(time.time())), **content}
     value = {"metadata": {"phone_number_id": PHONE}, "messages": [message]}
@@ -144,9 +134,6 @@ def signed_call(event: str, content: Mapping[str, object]) -> WebRequest:
     signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     headers = {"x-hub-signature-256": f"sha256={signature}"}
     return WebRequest(method="POST", path="/v1/chat/whatsapp", headers=headers, body=body)
-
-
-Processes = Callable[[], tuple[Watched, Callable[[WebRequest], Awaitable[WebAnswer]]]]
 
 
 def _key(shown: Sequence[Got], button: Button) -> tuple[Got, str] | None:
@@ -494,71 +481,6 @@ class TestWhatsAppByDefault:
         assert [got.template for got in rig.server.sent if got.keys][1:] == ["nightshift_page"] * 2
         for connector in (first, second, later):
             await connector.close()
-
-    @pytest.fixture
-    async def processes(self, rig: WhatsAppRig, served: TestServer, inbox: RecordingInbox) -> AsyncIterator[Processes]:
-        """One process after another, with nothing but the store between them."""
-        place = ChatPlace(name="whatsapp", accounts={"ana": f"+{ANA}", "ben": BEN}, memory=Notebook())
-        made: list[Watched] = []
-
-        def make() -> tuple[Watched, Callable[[WebRequest], Awaitable[WebAnswer]]]:
-            made.append(Watched(settings(served), place, rig.server, inbox))
-            return made[-1], made[-1].webhooks(inbox)[1].handle
-
-        yield make
-        for connector in made:
-            await connector.close()
-
-    async def test_words_that_a_question_waits_for_are_not_lost_by_a_restart(
-        self, processes: Processes, rig: WhatsAppRig, inbox: RecordingInbox
-    ) -> None:
-        words = signed_words("Too risky for a Friday")
-        assert (await processes()[1](signed_tap(f"?{REJECT.id}"))).status == 200
-        assert (await processes()[1](words)).status == 200
-        again = processes()[1]
-        assert (await again(words)).status == 200, "as after a kill before the answer"
-        await again(signed_words("and what now?"))
-        first, second, third = inbox.events
-        assert isinstance(first, Press)
-        assert (first.button, *first.values.values()) == (REJECT.id, "Too risky for a Friday")
-        assert isinstance(second, Said)
-        assert second.event == first.event, "the inbox takes it once"
-        assert isinstance(third, Said)
-
-    async def test_words_are_not_answered_before_their_question_can_be_looked_up(
-        self, processes: Processes, inbox: RecordingInbox, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        _, call = processes()
-        await call(signed_tap(f"?{REJECT.id}"))
-        with monkeypatch.context() as patched:
-            patched.setattr(Notebook, "change", full_disk)
-            assert (await call(signed_words("Too risky"))).status == 503
-            assert (await call(signed_tap(f"?{REJECT.id}"))).status == 503
-        assert inbox.events == []
-        await call(signed_words("Too risky"))
-        assert [type(event) for event in inbox.events] == [Press]
-
-    async def test_a_question_is_over_once_its_person_does_something_else(
-        self, processes: Processes, inbox: RecordingInbox
-    ) -> None:
-        await processes()[1](signed_tap(f"?{REJECT.id}"))
-        await processes()[1](signed_tap(ACK.id))
-        await processes()[1](signed_words("which requests fail?"))
-        await processes()[1](signed_tap(f"?{REJECT.id}"))
-        await processes()[1](signed_words("cancel"))
-        await processes()[1](signed_words("which requests?"))
-        assert [type(event) for event in inbox.events] == [Press, Said, Said]
-
-    async def test_a_keyword_is_about_the_incident_that_another_process_told_of(
-        self, processes: Processes, inbox: RecordingInbox
-    ) -> None:
-        first, second = processes(), processes()
-        await first[0].post("whatsapp", self.page(), "k1", None)
-        await second[1](signed_words("ack"))
-        await first[0].post("whatsapp", self.page(incident="INC-8"), "k2", None)
-        await second[1](signed_words("Resolve"))
-        said = [event.text for event in inbox.events if isinstance(event, Said)]
-        assert said == ["/incident ack INC-7", "/incident resolve INC-8"]
 
     async def test_an_answer_that_comes_too_soon_is_given_later(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
         rig.server.faults = [(400, {"code": 131056, "message": "pair rate limit hit"}, {"Retry-After": "0"})]

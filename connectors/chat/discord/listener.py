@@ -20,6 +20,7 @@ from connectors.chat.discord.markup import read_incident
 from connectors.chat.discord.payloads import Channel, Interaction, Written
 from connectors.chat.discord.reading import Answered, Asked, Handed, Meaning, Place, Reader, Typing
 from connectors.chat.discord.writer import Answer, Writer, build_answers, pack
+from connectors.chat.forms import find_form
 
 log = structlog.get_logger(__name__)
 PATIENCE: Final = 1.5
@@ -70,14 +71,24 @@ class Listener:
         if isinstance(meaning, Handed):
             await self._hand_in(given, meaning.event, inbox, answered)
         elif isinstance(meaning, Asked):
-            modal = build_modal(meaning.sign, meaning.button, meaning.label, self._forms.get(meaning.button))
-            await self._try(self._respond(given, _MODAL, modal))
+            await self._ask(given, meaning, reader, inbox)
         elif isinstance(meaning, Typing):
             named = await self._list_incidents(given, reader, inbox) if meaning.option == INCIDENT else {}
             choices = suggest(meaning.name, meaning.option, meaning.begun, named)
             await self._try(self._respond(given, _SUGGESTIONS, {"choices": choices}))
         elif isinstance(meaning, Answered):
             await self._try(self._answer(given, meaning.text))
+
+    async def _ask(self, given: Interaction, asked: Asked, reader: Reader, inbox: ChatInbox) -> None:
+        form = await find_form(
+            self._forms,
+            asked.button,
+            inbox,
+            channel=reader.channel,
+            account=given.account,
+            incident=asked.incident,
+        )
+        await self._try(self._respond(given, _MODAL, build_modal(asked.sign, asked.button, asked.label, form)))
 
     async def _list_incidents(self, given: Interaction, reader: Reader, inbox: ChatInbox) -> Mapping[str, str]:
         """Return the incidents to choose from and what they are about: the open ones, most urgent first, then what was

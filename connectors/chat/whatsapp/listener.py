@@ -11,6 +11,7 @@ import structlog
 from bot.domain.chat import Message, Press, Reply, Said
 from bot.errors import NightshiftError, Rejected, Unavailable
 from bot.ports.chat import ChatInbox
+from connectors.chat.forms import find_form
 from connectors.chat.whatsapp.api import WINDOW_CLOSED, Api, ClosedError
 from connectors.chat.whatsapp.choices import Answered, Asks, Shows, ask, read_id
 from connectors.chat.whatsapp.kept import Asked, Keeper
@@ -70,16 +71,24 @@ class Listener:
         elif isinstance(meaning, Shows):
             await self._show(event, meaning, inbox)
         elif isinstance(meaning, Asks):
-            await self._ask(event, meaning)
+            await self._ask(event, meaning, inbox)
             return
         elif event.number in self._accounts:
             text = "Nightshift did not make this button. Nothing was done."
             self._later(self._writer.answer(text, event.number, event.id), unless=event.id)
         await self._forget(event)
 
-    async def _ask(self, event: Tapped, asks: Asks) -> None:
+    async def _ask(self, event: Tapped, asks: Asks, inbox: ChatInbox) -> None:
         """Ask. Where the answer is typed the store has to know first: a kill between the two must lose no words."""
-        question = ask(asks, event.label, self._memory.forms.get(asks.button))
+        form = await find_form(
+            self._memory.forms,
+            asks.button,
+            inbox,
+            channel=self._channel,
+            account=self._accounts[event.number],
+            incident=self._memory.incident_of(event.number, event.under),
+        )
+        question = ask(asks, event.label, form)
         if question.keys:
             await self._forget(event)
         else:
