@@ -34,7 +34,7 @@ from bot.domain.evidence import Check, CheckRun
 from bot.domain.image import Attachment
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Verified
-from bot.domain.oncall import Person, Role, Roster
+from bot.domain.oncall import Contact, Person, Role, Roster
 from bot.domain.patch import parse_patch
 from bot.domain.statement import build_statement
 from bot.domain.timeline import TimelineEvent
@@ -47,8 +47,9 @@ from bot.web.pages import Pages, mount_pages
 from bot.web.sessions import Sessions
 
 NOW = datetime(2026, 3, 4, 3, 12, 5, tzinfo=UTC)
-ADA = Person(id="ada", name="Ada Lovelace", role=Role.APPROVER, accounts={"web": "ada@web"})
-VIC = Person(id="vic", name="Vic Lee", role=Role.VIEWER, accounts={"web": "vic@web"})
+PUSH = Contact(name="push")
+ADA = Person(id="ada", name="Ada Lovelace", role=Role.APPROVER, accounts={"web": "ada@web"}, contacts=(PUSH,))
+VIC = Person(id="vic", name="Vic Lee", role=Role.VIEWER, accounts={"web": "vic@web"}, contacts=(PUSH,))
 CLEO = Person(id="cleo", name="Cleo Diaz", accounts={"web": "cleo@web"})
 BO = Person(id="bo", name="Bo Chen", accounts={"console": "bo"})
 PATCH = "\n".join(  # noqa: FLY002 - a diff is read line by line

@@ -40,6 +40,7 @@ def make_channels(
             place = ChatPlace(
                 name=name,
                 accounts=accounts(name) if accounts else _accounts(settings, name),
+                names={key: person.name for key, person in settings.people.items()},
                 memory=StoreMemory(store=store, channel=name) if store is not None else None,
             )
             connector = _make(value, board, place)

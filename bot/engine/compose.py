@@ -197,7 +197,8 @@ class Composer:
         message = self._add_choices(work, incident, draft, approval, message)
         message = add_gate(message, approval, self._find_gate(approval, work.now), now=work.now, names=self._names)
         pushed = [event.text for event in work.timeline.of(incident.id) if event.data.get("digest") == draft.digest]
-        trail = [text for text in pushed if text.startswith(("Pushed", "Not pushed"))]
+        where = f" to {draft.push_branch}"  # said above already
+        trail = [text.replace(where, "", 1) for text in pushed if text.startswith(("Pushed", "Not pushed"))]
         if run is not None and trail:
             trail[-1] = f"{trail[-1]}. CI: {run.state.value}."
         page = self._links.to_patch(incident.id, draft.digest)

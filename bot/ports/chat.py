@@ -58,14 +58,15 @@ class ChatMemory(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ChatPlace:
-    """What a connector is told besides its settings: its channel's name, and who has which account there. People may
-    link accounts while it runs: the accounts are looked at each time.
+    """What a connector is told besides its settings: its channel's name, who has which account there, and what people
+    are called. They may link accounts while it runs: the accounts are looked at each time.
 
     Without a `memory` it forgets with its process what it could not ask its service for.
     """
 
     name: str
     accounts: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     memory: ChatMemory | None = None
 
 

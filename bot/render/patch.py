@@ -123,8 +123,14 @@ def _standing(approval: Approval, now: datetime) -> ApprovalState:
     return approval.state
 
 
-def _head(approval: Approval, now: datetime, run: CIRun | None) -> str:
+def _shown(approval: Approval, now: datetime, run: CIRun | None) -> ApprovalState:
+    """Return the state that people are told: what is approved counts as pushed as soon as it is, whatever CI says."""
     standing = _standing(approval, now)
+    return ApprovalState.EXECUTED if standing is ApprovalState.APPROVED and run is not None else standing
+
+
+def _head(approval: Approval, now: datetime, run: CIRun | None) -> str:
+    standing = _shown(approval, now, run)
     if standing is ApprovalState.FAILED and run is not None:
         return f"Patch pushed, {_CI_WORDS[run.state]}" if run.state.is_final else "Patch pushed"
     return _HEADLINES[standing]
@@ -140,7 +146,7 @@ def _tone(approval: Approval, now: datetime, run: CIRun | None) -> Tone:
 
 
 def _say_standing(draft: Draft, approval: Approval, now: datetime, names: Mapping[str, str], run: CIRun | None) -> str:
-    standing = _standing(approval, now)
+    standing = _shown(approval, now, run)
     if standing is ApprovalState.PENDING:
         return _say_asked(approval, now, names)
     if standing is ApprovalState.REJECTED:

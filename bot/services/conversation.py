@@ -19,6 +19,7 @@ from bot.services.approval import break_glass_for, decide, renew_approval
 from bot.services.asking import find_waiting, press_answer, say_answer
 from bot.services.changing import ask_changes
 from bot.services.contacts import promise_test
+from bot.services.declaring import declare
 from bot.services.dispatch import look_again, order_again
 from bot.services.images import choose_images
 from bot.services.linking import HOW, answer_link, is_link
@@ -43,7 +44,8 @@ _DIGEST = 12
 _WITH_WORDS = frozenset({Verb.REJECT, Verb.BREAK, Verb.CHANGES})
 _HEX = "0123456789abcdef"
 
-HELP = """/incident list · status · why · ack · escalate · silence 1h|4h · resolve · triage · think
+HELP = """/incident declare SERVICE WHAT: open one that no alert told of
+/incident list · status · why · ack · escalate · silence 1h|4h · resolve · triage · think
 /incident pause · continue · cancel: the agent's work, or agent off|on
   (then the id, e.g. INC-7)
 /oncall who · test
@@ -367,6 +369,11 @@ def _ask_triage(work: UnitOfWork, said: Said, person: Person, rest: list[str], r
     return ask_triage(work, _incident_of(said, rest), person.id, rules)
 
 
+def _declare(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+    require_role(person, Role.RESPONDER)
+    return declare(work, rest, person.id, f"{said.channel} {said.event}", rules)
+
+
 def _ask(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
     """The first word may name the incident; the question may name others."""
     names = bool(rest) and rest[0].upper().startswith("INC-")
@@ -395,6 +402,7 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "continue"): _switch_to("on"),
     ("incident", "cancel"): _cancel,
     ("incident", "triage"): _ask_triage,
+    ("incident", "declare"): _declare,
     ("incident", "think"): _as_press(Verb.THINK),
     ("oncall", "who"): _who,
     ("oncall", "test"): _test_contacts,

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from discord.voice_client import VoiceClient
 
-from bot.domain.chat import Button, File, Press, Reply, Said
+from bot.domain.chat import Button, File, Paragraph, Press, Reply, Said
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ChatPlace
 from bot.ports.http import Webhook, WebRequest
@@ -261,6 +261,18 @@ class TestChatDiscord(ChatContract):
         (press,) = await inbox.wait_presses(1)
         assert (press.button, dict(press.values)) == (REJECT.id, {"answer": "Too risky for a Friday"})
 
+    async def test_after_a_restart_a_reason_is_chosen_as_before(
+        self, rig: DiscordRig, inbox: RecordingInbox, served: TestServer
+    ) -> None:
+        patch = note("patch:0123456789ab", buttons=(REJECT,))
+        inbox.standing["patch"] = patch
+        other = Connector(settings(served), PLACE)
+        ref = await other.post("discord", patch, "k1", await other.post("discord", card(), "k0", None))
+        await other.close()
+        await rig.press(ref, REJECT, {"reason": "Too risky"})
+        (press,) = await inbox.wait_presses(1)
+        assert (press.button, dict(press.values)) == (REJECT.id, {"reason": "Too risky"})
+
     async def test_words_that_name_the_bot_in_a_thread_are_about_its_incident(
         self, rig: DiscordRig, inbox: RecordingInbox
     ) -> None:
@@ -293,14 +305,26 @@ class TestChatDiscord(ChatContract):
             await until(lambda: len(rig.server.sockets) == 2)
         assert [name for name, _ in rig.server.calls].count("put_commands") == 1
 
+    async def _suggest(self, rig: DiscordRig, option: str, begun: str) -> list[str]:
+        before = len(rig.server.answers)
+        typed = {"name": option, "type": 3, "value": begun, "focused": True}
+        await rig.server.interact(4, {"id": "1", "name": "incident", "type": 1, "options": [typed]}, CHAT)
+        await until(lambda: len(rig.server.answers) > before)
+        return [f"{choice['value']}: {choice['name']}" for choice in rig.server.answers[-1]["choices"]]
+
     async def test_a_command_is_suggested_while_it_is_typed(self, rig: DiscordRig) -> None:
+        assert await self._suggest(rig, "action", "sil") == ["silence 1h: silence 1h", "silence 4h: silence 4h"]
+
+    async def test_incidents_are_suggested_by_what_they_are_about_also_after_a_restart(
+        self, rig: DiscordRig, inbox: RecordingInbox
+    ) -> None:
         await self._post(rig, card())
-        for option, begun in (("action", "sil"), ("incident", "7")):
-            typed = {"name": option, "type": 3, "value": begun, "focused": True}
-            await rig.server.interact(4, {"id": "1", "name": "incident", "type": 1, "options": [typed]}, CHAT)
-        await until(lambda: len(rig.server.answers) == 2)
-        found = sorted(choice["value"] for one in rig.server.answers for choice in one["choices"])
-        assert found == ["INC-7", "silence 1h", "silence 4h"]
+        assert await self._suggest(rig, "incident", "7") == [], "nobody knows who asks"
+        open_one = Paragraph(text="INC-9 shop: nobody can pay " + "x" * 100 + "\nCritical, since 02:14 UTC.")
+        inbox.summary = note("summary", incident="", headline="1 incident is open", blocks=(open_one,))
+        (about,) = await self._suggest(rig, "incident", "PAY")
+        assert about.startswith("INC-9: INC-9 shop: nobody can pay xx")
+        assert await self._suggest(rig, "incident", "7") == ["INC-7: INC-7"]
 
     async def test_files_are_exchanged_only_where_they_changed(self, rig: DiscordRig) -> None:
         def draft(text: str) -> tuple[File, ...]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestServer
 
-from bot.domain.chat import Button, Link, Press, Reply, Said
+from bot.domain.chat import Button, Link, Press, Reply, Said, Tone
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ChatPlace
 from bot.ports.http import WebAnswer, WebRequest
@@ -209,6 +209,27 @@ class TestChatSlack(ChatContract):
             while envelope not in rig.server.acknowledged:
                 await asyncio.sleep(0.005)
 
+    async def test_slack_is_answered_in_time_though_the_store_is_not_and_the_answer_follows(
+        self, rig: SlackRig, inbox: RecordingInbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = asyncio.Event()
+
+        async def receive(event: Press | Said) -> Reply:
+            await gate.wait()
+            return await RecordingInbox.receive(inbox, event)
+
+        monkeypatch.setattr(inbox, "receive", receive)
+        monkeypatch.setattr("connectors.chat.slack.events.PATIENCE", 0.02)
+        await rig.press(await self._post(rig, card()), ACK, {})
+        async with asyncio.timeout(5):
+            while "still working on this" not in await rig.told():
+                await asyncio.sleep(0.005)
+            assert inbox.events == []
+            gate.set()
+            while "Noted." not in await rig.told():
+                await asyncio.sleep(0.005)
+        assert [press.button for press in await inbox.wait_presses(1)] == [ACK.id]
+
     async def test_words_in_a_thread_come_with_their_incident(self, rig: SlackRig, inbox: RecordingInbox) -> None:
         ref = await self._post(rig, card())
         event = {"type": "message", "channel": CHAT, "user": ANA, "text": "<@UBOT> why &lt;now&gt;?", "ts": "2.0"}
@@ -255,7 +276,7 @@ class TestChatSlack(ChatContract):
         link = Link(label="Open INC-7", url="https://runbooks.example/INC-7")
         inbox.summary = note("summary", incident="", headline="1 incident is open", blocks=(link,), is_pinned=True)
         await self._go_home(rig)
-        assert {"1 incident is open", "Open INC-7"} <= set(text_of(rig.server.homes[ANA]))
+        assert {"🔴 1 incident is open", "Open INC-7"} <= set(text_of(rig.server.homes[ANA]))
         assert inbox.events == []
 
     async def test_the_home_of_a_stranger_says_how_to_get_access(self, rig: SlackRig, inbox: RecordingInbox) -> None:
@@ -285,6 +306,21 @@ class TestChatSlack(ChatContract):
         alone = await self._post(rig, raised, "key-4")
         shown = ["reply_broadcast" in rig.server.messages[ref.rpartition("/")[2]] for ref in (*refs, alone)]
         assert shown == [False, False, True, False]
+
+    async def test_how_it_stands_is_seen_at_first_glance_and_in_a_notification(self, rig: SlackRig) -> None:
+        ref = await self._post(rig, card())
+        posted = dict(rig.server.messages[ref])
+        await rig.connector.edit(rig.channel, card(tone=Tone.GOOD), ref)
+        for one, mark in ((posted, "🔴"), (rig.server.messages[ref], "🟢")):
+            assert one["text"] == f"{mark} checkout is failing"
+            assert text_of(one["blocks"])[0] == f"{mark} checkout is failing"
+
+    async def test_nothing_is_written_into_the_terminal(
+        self, rig: SlackRig, inbox: RecordingInbox, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        await rig.press(await self._post(rig, card()), ACK, {})
+        await inbox.wait(1)
+        assert capsys.readouterr().out == ""
 
     async def test_a_ring_mentions_the_person_and_no_other_message_does(self, rig: SlackRig) -> None:
         calm, loud = await self._post(rig, card()), await self._post(rig, card(rings=("ana", "zoe")), "key-2")

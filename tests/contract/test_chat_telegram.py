@@ -18,7 +18,7 @@ from connectors.chat.telegram import listener as listening
 from tests.contract.chat_suite import ACK, REJECT, ChatContract, ChatRig, RecordingInbox, card, note
 from tests.telegram_server import CHAT, TOKEN, Stored, TelegramServer
 
-PLACE = ChatPlace(name="telegram", accounts={"ana": "7"})
+PLACE = ChatPlace(name="telegram", accounts={"ana": "7"}, names={"ana": "Ana Lovelace"})
 SECRET = "s" * 32
 
 
@@ -242,6 +242,7 @@ class TestChatTelegram(ChatContract):
         quiet, loud = rig.server.find("checkout is failing"), rig.server.find("Ana: checkout")
         assert (quiet.silent, loud.silent) == (True, False)
         assert [e["user"]["id"] for e in loud.entities if e["type"] == "text_mention"] == [7]
+        assert loud.text.endswith("🔔 Ana Lovelace")
 
     async def test_a_question_whose_words_were_lost_in_a_restart_is_typed(
         self, rig: TelegramRig, inbox: RecordingInbox, served: TestServer, world: TelegramServer
@@ -255,6 +256,17 @@ class TestChatTelegram(ChatContract):
         (press,) = await inbox.wait_presses(1)
         assert (press.button, *press.values.values()) == (REJECT.id, "Too risky for a Friday")
         assert ref
+
+    async def test_after_a_restart_a_reason_is_chosen_as_before(
+        self, rig: TelegramRig, inbox: RecordingInbox, served: TestServer
+    ) -> None:
+        inbox.standing["card"] = card(buttons=(REJECT,))
+        other = Connector(settings(served), PLACE)
+        ref = await other.post("telegram", card(buttons=(REJECT,)), "key-1", None)
+        await other.close()
+        await rig.press(ref, REJECT, {"reason": "Too risky"})
+        (press,) = await inbox.wait_presses(1)
+        assert (press.button, dict(press.values)) == (REJECT.id, {"reason": "Too risky"})
 
     async def test_text_that_looks_like_a_question_presses_nothing(
         self, rig: TelegramRig, inbox: RecordingInbox

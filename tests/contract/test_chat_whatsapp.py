@@ -124,8 +124,12 @@ class Notebook:
 
 def signed_words(text: str) -> WebRequest:
     """Return a call of WhatsApp in which Ana says something."""
-    message = {"from": ANA, "id": f"wamid.{text}", "timestamp": str(int(time.time())), "type": "text"}
-    value = {"metadata": {"phone_number_id": PHONE}, "messages": [{**message, "text": {"body": text}}]}
+    return signed_call("wamid." + text.replace(" ", "-"), {"type": "text", "text": {"body": text}})
+
+
+def signed_call(event: str, content: Mapping[str, object]) -> WebRequest:
+    message = {"from": ANA, "id": event, "timestamp": str(int(time.time())), **content}
+    value = {"metadata": {"phone_number_id": PHONE}, "messages": [message]}
     body = json.dumps({"entry": [{"changes": [{"field": "messages", "value": value}]}]}).encode()
     signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     headers = {"x-hub-signature-256": f"sha256={signature}"}
@@ -223,6 +227,13 @@ class TestChatWhatsApp(ChatContract):
         await self._post(rig, note(files=(File(name="a.diff", media_type="text/x-diff", text="+1\n"),)))
         (got,) = [got for got in rig.server.sent if got.name]
         assert (got.name, got.content, got.under) == ("a.diff.txt", "+1\n", rig.server.sent[0].id)
+
+    async def test_a_file_is_sent_again_only_where_it_changed(self, rig: WhatsAppRig) -> None:
+        first, second = (File(name="a.diff", media_type="text/x-diff", text=text) for text in ("+1", "+2"))
+        ref = await self._post(rig, note(files=(first,)))
+        await rig.connector.edit(rig.channel, note(headline="Approved", files=(first,)), ref)
+        await rig.connector.edit(rig.channel, note(headline="Another one", files=(second,)), ref)
+        assert [got.content for got in rig.server.sent if got.name] == ["+1", "+2"]
 
     async def test_a_long_answer_is_a_file_that_lost_nothing(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
         inbox.reply = Reply(text="+ line of a patch\n" * 3000)
@@ -439,17 +450,18 @@ class TestWhatsAppByDefault:
 
     async def test_keywords_are_about_the_incident_in_the_chat(self, rig: WhatsAppRig, inbox: RecordingInbox) -> None:
         await rig.connector.post("whatsapp", self.page(), "k1", None)
-        for text in ("Ack", "silence 1h", "status INC-3", "help", "why is it failing?"):
+        for text in ("Ack", "silence 1h", "status INC-3", "help", "why is it failing?", "Declare shop nobody can pay"):
             await rig.say(text)
-        said = [event.text for event in await inbox.wait(5) if isinstance(event, Said)]
+        said = [event.text for event in await inbox.wait(6) if isinstance(event, Said)]
         assert said == [
             "/incident ack INC-7",
             "/incident silence 1h INC-7",
             "/incident status INC-3",
             "/help",
             "why is it failing?",
+            "/incident declare shop nobody can pay",
         ]
-        assert [event.incident for event in inbox.events if isinstance(event, Said)] == ["INC-7"] * 5
+        assert [event.incident for event in inbox.events if isinstance(event, Said)] == ["INC-7"] * 6
 
     async def test_who_wrote_within_a_day_is_known_after_a_restart(
         self, rig: WhatsAppRig, served: TestServer, inbox: RecordingInbox
@@ -463,7 +475,8 @@ class TestWhatsAppByDefault:
                 await asyncio.sleep(0.005)
         await second.post("whatsapp", self.page(), "k1", None)
         assert [got.template for got in rig.server.sent if got.keys] == [""], "no template: Ana wrote just now"
-        notebook.text = json.dumps({ANA: "2020-01-01T00:00:00+00:00", "1": "x", BEN: "2999-01-01T00:00:00+00:00"})
+        heard = {ANA: "2020-01-01T00:00:00+00:00", BEN: "2999-01-01T00:00:00+00:00"}
+        notebook.text = json.dumps({"heard": heard})
         await later.post("whatsapp", self.page(rings=("ana", "ben")), "k2", None)
         assert [got.template for got in rig.server.sent if got.keys][1:] == ["nightshift_page"] * 2
         for connector in (first, second, later):

@@ -111,7 +111,7 @@ def is_of_no_walk(point: FaultPoint) -> bool:
 
 
 def is_of_questions(point: FaultPoint) -> bool:
-    """tests/unit/test_asking.py dies at each commit of a question to people, and beside it."""
+    """tests/e2e/test_model.py kills at these, where a model asks people; tests/unit/test_asking.py at each commit."""
     return point.name.startswith(("chat.question.", "phase.unanswered.", "model.asked", "model.answered"))
 
 

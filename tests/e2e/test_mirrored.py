@@ -57,7 +57,7 @@ class Mirrored:
         return waits or incident["state"] == "triggered"
 
     def _all_offer(self, verb: str) -> bool:
-        return all(chat.offers(verb) for chat in self.chats)
+        return all(chat.offer(verb, person) is not None for chat in self.chats for person in ("ana", "ben"))
 
     async def _greet(self) -> None:
         """Whoever wrote in the last 24 hours may be told everything in WhatsApp."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_kill_walker import CULPRIT, check_trail, is_of_model
+from tests.e2e.test_kill_walker import CULPRIT, check_trail, is_of_model, is_of_questions
 from tests.e2e.walk import ROOT, Ground, Walk, make_ground, shop_service
 from tests.fault_points import read_fault_points
 from tests.model_server import DONE, Answer, Hang, Raw, Say, Stream, chunk, flat_error, refusal, serve_model
@@ -284,12 +284,23 @@ KILLS = {
     "its worker": (("worker.step",), "-m bot worker"),
     TITLE: (("phase.suggest.before", "model.suggested", "phase.suggest.after"), ""),
 }
+ASK = {"question": "May the table grow?", "answers": ["Yes", "No"]}
+WHERE_IT_ASKS = (
+    "model.asked",
+    "chat.question.before",
+    "chat.question.after",
+    "phase.unanswered.before",
+    "phase.unanswered.after",
+    "model.answered",
+)
 
 
 def test_each_point_of_the_model_s_part_is_killed_at():
+    points = read_fault_points()
     assert sorted(name for names, _ in KILLS.values() for name in names) == sorted(
-        point.name for point in read_fault_points() if is_of_model(point)
+        point.name for point in points if is_of_model(point)
     )
+    assert sorted(WHERE_IT_ASKS) == sorted(point.name for point in points if is_of_questions(point))
 
 
 @pytest.mark.parametrize("killed", [pytest.param(k, marks=pytest.mark.long if k == TITLE else ()) for k in KILLS])
@@ -299,12 +310,32 @@ async def test_a_kill_in_the_model_s_part_repeats_at_most_the_call_in_flight(kil
         walk = make_walk(server.url, may_approve=has_suggested)
         assert await walk.run(*names, child=child, seconds=90) == []
     assert walk.starts == 1 + len(names)
+    await asyncio.to_thread(check_killed, walk, ENGINEER, server.seen)
+
+
+@pytest.mark.long
+async def test_a_kill_where_the_model_asks_people_asks_them_once_and_goes_on_without_them(make_walk):
+    script = [Say(calls=(("ask_user", json.dumps(ASK)),)), *ENGINEER]
+    async with serve_model(follow(script)) as server:
+        walk = make_walk(server.url, may_approve=has_ended, model_env={"NIGHTSHIFT_MODEL__QUESTION_SECONDS": "3"})
+        assert await walk.run(*WHERE_IT_ASKS, seconds=180) == []
+    assert walk.starts == 1 + len(WHERE_IT_ASKS)
+    await asyncio.to_thread(check_killed, walk, script, server.seen)
+    assert len(timeline(walk, "model_asked")) == 1
+    assert timeline(walk, "model_told") == ["Nobody answered within 3 seconds"]
+
+
+def check_killed(walk: Walk, script: list[Answer], seen: list[bytes]) -> None:
     rows = walk.query("SELECT seq, kind FROM step ORDER BY seq")
     assert [seq for seq, _ in rows] == list(range(len(rows)))
+<<<<<<< HEAD
     assert [kind for _, kind in rows].count("model") == len(ENGINEER)
     assert [kind for _, kind in rows].count("auxiliary") == len(timeline(walk, "model_suggested")) == 1
+=======
+    assert [kind for _, kind in rows].count("model") == len(script)
+>>>>>>> chat6
     assert len(timeline(walk, "model_ended")) == 1
     assert len(walk.query("SELECT digest FROM draft")) == 2
-    assert len(server.seen) <= len(ENGINEER) + len(names)
+    assert len(seen) < len(script) + walk.starts
     assert len(list((walk.state / "ci" / "runs").iterdir())) == 1
-    await asyncio.to_thread(check_trail, walk)
+    check_trail(walk)

@@ -55,11 +55,11 @@ class Connector:
     def limits(self) -> ChatLimits:
         return LIMITS
 
-    async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:
+    async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:  # noqa: ARG002 -- one room
         """Post. Parlour knows a key again and answers with the message that is there."""
         return await self._bring([], message, key, thread.split()[0] if thread else "")
 
-    async def edit(self, channel: str, message: Message, ref: str) -> None:
+    async def edit(self, channel: str, message: Message, ref: str) -> None:  # noqa: ARG002 -- one room
         """Change the messages there are, send what is missing, take away the rest."""
         there = self._grown.get(ref, ref).split()
         digest = hashlib.sha256(repr(message).encode(errors="replace")).hexdigest()[:8]
@@ -77,7 +77,7 @@ class Connector:
             for event in (await self._call("GET", path, params={"wait": wait}))["events"]:
                 await self._take(event, inbox)
 
-    def webhooks(self, inbox: ChatInbox) -> Sequence[Webhook]:
+    def webhooks(self, inbox: ChatInbox) -> Sequence[Webhook]:  # noqa: ARG002 -- Parlour is asked
         return ()
 
     async def check(self) -> Health:
@@ -127,7 +127,7 @@ class Connector:
             )
         return Said(event=number, channel=name, account=account, text=str(event["text"]), said_at=at)
 
-    async def _call(self, method: str, path: str, **sent: Any) -> Any:
+    async def _call(self, method: str, path: str, **sent: Any) -> Any:  # noqa: ANN401 -- JSON
         """Call once. Raises `Unavailable` or `Rejected`; no text holds the token."""
         headers = {"Authorization": f"Bearer {self._settings.token.get_secret_value()}"}
         patience = aiohttp.ClientTimeout(total=self._settings.wait_seconds + 10)

@@ -110,10 +110,10 @@ def test_a_channel_whose_sdk_is_not_installed_says_which_extra_to_install(load, 
         make_channels(settings, Mock())
 
 
-def test_a_channel_knows_its_name_and_who_has_which_account_there(load):
+def test_a_channel_knows_its_name_and_who_is_called_what_and_has_which_account_there(load):
     settings = load(
         '[channels.ops]\nkind = "telegram"\nchat = -1\n'
         f'token = "1:{"a" * 35}"\n[people.ana]\nname = "Ana"\naccounts = {{ ops = "7", web = "ana" }}\n'
     )
     (channel,) = make_channels(settings, Mock())
-    assert vars(channel.connector)["_place"] == ChatPlace(name="ops", accounts={"ana": "7"})
+    assert vars(channel.connector)["_place"] == ChatPlace(name="ops", accounts={"ana": "7"}, names={"ana": "Ana"})

@@ -67,6 +67,7 @@ class TestWhoMay:
         [
             "/incident ack INC-1",
             "/incident triage INC-1",
+            "/incident declare checkout nobody can pay",
             "/incident agent off INC-1",
             "/patch reject INC-1 no",
             "/patch changes INC-1 smaller",

@@ -135,9 +135,12 @@ def test_commands_are_the_same_whatever_discord_adds() -> None:
 
 
 def test_suggestions_follow_what_was_typed() -> None:
-    assert suggest("incident", "action", "ESC", []) == [{"name": "escalate", "value": "escalate"}]
-    assert [one["value"] for one in suggest("ci", "incident", "", ["INC-2", "INC-1"])] == ["INC-2", "INC-1"]
-    assert suggest("unknown", "action", "", []) == []
+    assert suggest("incident", "action", "ESC", {}) == [{"name": "escalate", "value": "escalate"}]
+    assert [one["value"] for one in suggest("ci", "incident", "", {"INC-2": "INC-2 disk", "INC-1": "INC-1"})] == [
+        "INC-2",
+        "INC-1",
+    ]
+    assert suggest("unknown", "action", "", {}) == []
 
 
 def test_a_command_is_written_as_elsewhere() -> None:

@@ -84,7 +84,10 @@ def test_the_patch_card_follows_push_and_ci(tmp_path):
     rolled.ci(CIState.PASSED)
     verdict = screen.see("verdict", rolled.digest[:12])
     assert verdict.rings
-    assert "CI: passed." in str(screen.see("patch", rolled.digest[:12]))
+    card = str(screen.see("patch", rolled.digest[:12]).blocks)
+    assert "CI: passed." in card
+    assert card.count(f"Pushed to nightshift/INC-1/{rolled.digest[:12]}") == 1
+    assert card.count(f"to nightshift/INC-1/{rolled.digest[:12]}") == 1
 
 
 @pytest.mark.parametrize(("state", "word"), [(CIState.FAILED, "CI red"), (CIState.CANCELLED, "CI cancelled")])

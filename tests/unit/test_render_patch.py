@@ -98,6 +98,14 @@ def test_a_pushed_patch_that_ci_did_not_pass_does_not_say_that_the_push_failed(s
     assert f"Ana approved at 02:18 UTC. Pushed to {DRAFT.push_branch}{says}" in texts(message)
 
 
+@pytest.mark.parametrize("ci", [CIState.QUEUED, CIState.RUNNING])
+def test_a_patch_whose_ci_runs_does_not_say_that_its_push_follows(ci: CIState) -> None:
+    approval = replace(APPROVAL, state=ApprovalState.APPROVED, votes=(YES,))
+    message = patch(approval=approval, run=replace(RUN, state=ci))
+    assert message.headline.startswith("Patch pushed: ")
+    assert f"Ana approved at 02:18 UTC. Pushed to {DRAFT.push_branch}." in texts(message)
+
+
 def test_a_rejection_gives_its_reason() -> None:
     no = replace(YES, approve=False, reason="Wrong cause")
     message = patch(approval=replace(APPROVAL, state=ApprovalState.REJECTED, votes=(no,)))

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from bot.domain.chat import Button, Code, Fields, Form, FormField, Link, Message, Paragraph
 from bot.domain.unseen import make_harmless
+from bot.ports.chat import ChatPlace
 from connectors.chat.telegram.keyboard import (
     Answered,
     Asks,
@@ -19,6 +20,7 @@ from connectors.chat.telegram.markup import LIMIT, MAX_ENTITIES, Piece, read_inc
 from connectors.chat.telegram.reference import Reference, read_reference
 
 KEY = b"a secret"
+PLACE = ChatPlace(name="telegram")
 
 
 def message(*blocks: Paragraph | Code | Fields | Link, headline: str = "checkout is failing") -> Message:
@@ -32,7 +34,7 @@ def styled(piece: Piece, kind: str) -> list[str]:
 @settings(max_examples=60, deadline=None)
 @given(st.text(alphabet=st.characters(blacklist_categories=["Cs"]), max_size=3000), st.integers(1, 4))
 def test_no_character_is_lost_and_every_piece_fits(text: str, times: int) -> None:
-    pieces = render(message(Paragraph(text=text * times)), {})
+    pieces = render(message(Paragraph(text=text * times)), PLACE)
     assert all(units(piece.text) <= LIMIT for piece in pieces)
     assert all(0 <= s.begin < s.end <= len(piece.text) for piece in pieces for s in piece.spans)
     assert all(len(piece.spans) <= MAX_ENTITIES for piece in pieces)
@@ -41,14 +43,14 @@ def test_no_character_is_lost_and_every_piece_fits(text: str, times: int) -> Non
 
 
 def test_wide_characters_count_twice() -> None:
-    pieces = render(message(Paragraph(text="😀" * 5000)), {})
+    pieces = render(message(Paragraph(text="😀" * 5000)), PLACE)
     assert sum(piece.text.count("😀") for piece in pieces) == 5000
     assert all(units(piece.text) <= LIMIT for piece in pieces)
 
 
 def test_what_telegram_would_make_live_is_code() -> None:
     text = "ask @ana, see evil.example/x or http://a, mail a@b.de, #tag $USD /resolve 10.0.0.1 but 4.5 % and a/b stay"
-    (piece,) = render(message(Paragraph(text=text)), {})
+    (piece,) = render(message(Paragraph(text=text)), PLACE)
     assert styled(piece, "code") == [
         "@ana,",
         "evil.example/x",
@@ -62,13 +64,13 @@ def test_what_telegram_would_make_live_is_code() -> None:
 
 
 def test_more_live_words_than_entities_are_one_block_of_code() -> None:
-    (piece,) = render(message(Paragraph(text="x @a " * 300)), {})
+    (piece,) = render(message(Paragraph(text="x @a " * 300)), PLACE)
     assert [span.kind for span in piece.spans] == ["pre"]
     assert styled(piece, "pre") == [piece.text]
 
 
 def test_every_piece_begins_with_its_incident() -> None:
-    pieces = render(message(Paragraph(text="word " * 3000)), {})
+    pieces = render(message(Paragraph(text="word " * 3000)), PLACE)
     assert len(pieces) > 3
     assert {read_incident(piece.text) for piece in pieces} == {"INC-7"}
 
@@ -81,7 +83,7 @@ def test_a_link_needs_a_plain_web_address() -> None:
         "https://a b",
         "tg://user?id=1",
     ]
-    linked = [styled(render(message(Link(label="Runbook", url=url)), {})[0], "text_link") for url in urls]
+    linked = [styled(render(message(Link(label="Runbook", url=url)), PLACE)[0], "text_link") for url in urls]
     assert linked == [["Runbook"], [], [], [], []]
 
 

@@ -329,6 +329,16 @@ async def test_words_go_to_the_inbox_from_thread_and_list(world: World) -> None:
     assert said == [("/incident status", "INC-12", "ada@web"), ("/incident status", None, "ada@web")]
 
 
+async def test_a_button_tests_the_contacts_of_who_may(world: World) -> None:
+    client = await world.signed_in()
+    form = (await read(client, "/")).one("form", id="test-contacts")
+    assert form.one("button").text == "Test my contacts"
+    await post(world, client, form.attributes["action"], form.fields())
+    assert [event.text for event in world.inbox.events if isinstance(event, Said)] == ["/oncall test"]
+    for other in ("vic", "cleo"):
+        assert (await read(await world.signed_in(other), "/")).all("form", id="test-contacts") == []
+
+
 async def test_empty_and_endless_words_are_refused(world: World) -> None:
     client = await world.signed_in()
     form = (await read(client, "/")).one("form", id="say").fields()

@@ -1,13 +1,16 @@
 """The commands of Discord's menu, what they suggest while somebody types, and what they say. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from connectors.chat.discord.components import fit_line
 
 VERBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "incident": (
         "See and handle incidents",
         (
             "list",
+            "declare",
             "status",
             "why",
             "ack",
@@ -35,8 +38,10 @@ LINK: Final = "link"
 ID: Final = "id"
 ASK: Final = "ask"
 _TEXT: Final = 3
-_ACTION, _INCIDENT, _WORDS = "action", "incident", "words"
+INCIDENT: Final = "incident"
+_ACTION, _WORDS = "action", "words"
 _SHOWN: Final = 25
+_MAX_NAME: Final = 100
 _KEPT: Final = ("name", "description", "type", "required", "autocomplete", "max_length")
 
 
@@ -47,8 +52,8 @@ def build_commands() -> list[dict[str, Any]]:
             name,
             description,
             _option(_ACTION, "What to do", required=True, suggests=True),
-            _option(_INCIDENT, "The incident, where this is not its thread", suggests=True),
-            _option(_WORDS, "A reason or a wish, or which patch"),
+            _option(INCIDENT, "The incident, where this is not its thread", suggests=True),
+            _option(_WORDS, "A reason or a wish, which patch, or what to declare: SERVICE WHAT"),
         )
         for name, (description, _verbs) in VERBS.items()
     ]
@@ -63,16 +68,18 @@ def are_same(there: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, A
     return sorted(_essence(one) for one in there) == sorted(_essence(one) for one in wanted)
 
 
-def suggest(name: str, option: str, begun: str, incidents: Iterable[str]) -> list[dict[str, str]]:
-    """Return what may come where somebody has typed `begun`."""
-    known = VERBS[name][1] if option == _ACTION and name in VERBS else tuple(incidents) if option == _INCIDENT else ()
+def suggest(name: str, option: str, begun: str, incidents: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what may come where somebody has typed `begun`; `incidents` are told by what they are about."""
+    actions = VERBS[name][1] if option == _ACTION and name in VERBS else ()
+    known = incidents if option == INCIDENT else {word: word for word in actions}
     begun = begun.lower().strip()
-    return [{"name": word, "value": word} for word in known if begun in word.lower()][:_SHOWN]
+    found = [(word, told) for word, told in known.items() if begun in told.lower()]
+    return [{"name": fit_line(told, _MAX_NAME), "value": word} for word, told in found[:_SHOWN]]
 
 
 def write_text(name: str, options: Mapping[str, str]) -> str:
     """Return the command as it is typed elsewhere."""
-    words = [" ".join(options.get(option, "").split()) for option in (_ACTION, _INCIDENT, _WORDS)]
+    words = [" ".join(options.get(option, "").split()) for option in (_ACTION, INCIDENT, _WORDS)]
     lead = [] if name == ASK else [f"/{name}"]
     return " ".join([*lead, *(word for word in words if word)])
 

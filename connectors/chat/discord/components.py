@@ -2,7 +2,7 @@
 
 A button's custom id is its own id; one that asks first has "?" before it, or "!" where it only wants to be sure. A
 modal's custom id is ">" and the button's id. All of it comes back from Discord, so a restart loses nothing but the
-words of a form: then the answer is typed.
+words of a form, which the store tells again; where it cannot the answer is typed.
 """
 
 import re
@@ -57,7 +57,7 @@ def read_values(components: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def build_modal(sign: str, button: str, label: str, form: Form | None) -> dict[str, Any]:
-    """Return the modal of a button; no form = its words were lost in a restart, the button's label has to do."""
+    """Return the modal of a button; no form = nobody knows its words any more, the button's label has to do."""
     if form is None:
         choices = ("Yes",) if sign == _CONFIRMS else ()
         asked = "Are you sure?" if choices else "What should it say?"

@@ -10,16 +10,17 @@ import structlog
 from discord.http import Route
 from pydantic import ValidationError
 
-from bot.domain.chat import Form, Press, Reply, Said
+from bot.domain.chat import Form, Paragraph, Press, Reply, Said
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.chat import ChatInbox
 from connectors.chat.discord.api import Api, code_of
-from connectors.chat.discord.commands import suggest
+from connectors.chat.discord.commands import INCIDENT, suggest
 from connectors.chat.discord.components import build_modal
 from connectors.chat.discord.markup import read_incident
 from connectors.chat.discord.payloads import Channel, Interaction, Written
 from connectors.chat.discord.reading import Answered, Asked, Handed, Meaning, Place, Reader, Typing
 from connectors.chat.discord.writer import Answer, Writer, build_answers, pack
+from connectors.chat.forms import find_form
 
 log = structlog.get_logger(__name__)
 PATIENCE: Final = 1.5
@@ -60,23 +61,47 @@ class Listener:
         except NightshiftError as error:
             meaning = Answered(text=f"Nothing was done, press again: {error}")
         try:
-            await self._mean(given, meaning, inbox, answered)
+            await self._mean(given, meaning, reader, inbox, answered)
         finally:
             answered.set()
 
     async def _mean(
-        self, given: Interaction, meaning: Meaning | None, inbox: ChatInbox, answered: asyncio.Event
+        self, given: Interaction, meaning: Meaning | None, reader: Reader, inbox: ChatInbox, answered: asyncio.Event
     ) -> None:
         if isinstance(meaning, Handed):
             await self._hand_in(given, meaning.event, inbox, answered)
         elif isinstance(meaning, Asked):
-            modal = build_modal(meaning.sign, meaning.button, meaning.label, self._forms.get(meaning.button))
-            await self._try(self._respond(given, _MODAL, modal))
+            await self._ask(given, meaning, reader, inbox)
         elif isinstance(meaning, Typing):
-            choices = suggest(meaning.name, meaning.option, meaning.begun, reversed([*self._incidents]))
+            named = await self._list_incidents(given, reader, inbox) if meaning.option == INCIDENT else {}
+            choices = suggest(meaning.name, meaning.option, meaning.begun, named)
             await self._try(self._respond(given, _SUGGESTIONS, {"choices": choices}))
         elif isinstance(meaning, Answered):
             await self._try(self._answer(given, meaning.text))
+
+    async def _ask(self, given: Interaction, asked: Asked, reader: Reader, inbox: ChatInbox) -> None:
+        form = await find_form(
+            self._forms,
+            asked.button,
+            inbox,
+            channel=reader.channel,
+            account=given.account,
+            incident=asked.incident,
+        )
+        await self._try(self._respond(given, _MODAL, build_modal(asked.sign, asked.button, asked.label, form)))
+
+    async def _list_incidents(self, given: Interaction, reader: Reader, inbox: ChatInbox) -> Mapping[str, str]:
+        """Return the incidents to choose from and what they are about: the open ones, most urgent first, then what was
+        seen here. Nobody unknown may choose, and nobody while the store cannot say who is known."""
+        try:
+            told = await asyncio.wait_for(inbox.look(reader.channel, given.account), PATIENCE)
+        except (TimeoutError, Unavailable):
+            return {}
+        if isinstance(told, Reply):
+            return {}
+        lines = [block.text.partition("\n")[0] for block in told.blocks if isinstance(block, Paragraph)]
+        opened = {incident: line for line in lines if (incident := read_incident(line))}
+        return opened | {incident: incident for incident in reversed([*self._incidents]) if incident not in opened}
 
     async def _hand_in(
         self, given: Interaction, event: Press | Said, inbox: ChatInbox, answered: asyncio.Event

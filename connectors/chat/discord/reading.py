@@ -44,6 +44,7 @@ class Asked:
     sign: str
     button: str
     label: str
+    incident: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,8 @@ class Reader:
         if given.type == COMMAND:
             options = {option.name: str(option.value or "") for option in data.options}
             return Handed(event=self._say(given.id, given.account, write_text(data.name, options), place, now))
-        return self._read_press(given, data, now)
+        meaning = self._read_press(given, data, now)
+        return replace(meaning, incident=place.incident) if isinstance(meaning, Asked) else meaning
 
     def read_words(self, written: Written, place: Place) -> Handed | None:
         """Return what was said to the bot by its name; people's own talk is theirs."""

@@ -5,7 +5,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.domain.chat import Block, Bullets, Button, Code, Fields, Form, FormField, Link, Message, Paragraph, Reply
+from bot.domain.chat import (
+    Block,
+    Bullets,
+    Button,
+    Code,
+    Fields,
+    Form,
+    FormField,
+    Link,
+    Message,
+    Paragraph,
+    Reply,
+    Tone,
+)
 from bot.domain.split import split_text
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected
@@ -18,6 +31,7 @@ _PIECE: Final = 3_000
 _ROW: Final = 25
 _VALUE: Final = 2_000
 _STYLES: Final = {"primary": "primary", "danger": "danger"}
+_MARKS: Final = {Tone.CALM: "", Tone.BAD: "🔴 ", Tone.WARN: "🟠 ", Tone.GOOD: "🟢 "}
 
 Json = dict[str, Any]
 
@@ -40,7 +54,8 @@ def render(message: Message, accounts: Mapping[str, str]) -> Rendered:
         rest = write_plain(message)
         blocks = _shorten(blocks)
         blocks.append(_rich(_section([_text("… the whole text is in the file in the thread.")])))
-    return Rendered(text=escape(make_harmless(message.headline)[:500]), blocks=[*blocks, *_actions(message)], rest=rest)
+    text = _MARKS[message.tone] + escape(make_harmless(message.headline)[:500])
+    return Rendered(text=text, blocks=[*blocks, *_actions(message)], rest=rest)
 
 
 def escape(text: str) -> str:
@@ -81,7 +96,7 @@ def _shorten(blocks: Sequence[Json]) -> list[Json]:
 
 
 def _paint_head(message: Message, people: Sequence[str]) -> list[Json]:
-    head = [_text(message.headline[:_PIECE] or " ", bold=True)]
+    head = [_text(f"{_MARKS[message.tone]}{message.headline[:_PIECE]}" or " ", bold=True)]
     for person in people:
         head += [_text(" "), {"type": "user", "user_id": person}]
     return [_rich(_section(head))]
@@ -168,10 +183,6 @@ def read_value(value: str) -> tuple[str, Form | None]:
         return str(found["id"]), Form(title=str(found["title"]), fields=fields)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Rejected("Nightshift did not make this button.", Reason.BAD_INPUT) from error
-
-
-def _read_field(name: object, label: object, choices: Sequence[object], required: object) -> FormField:
-    return FormField(name=str(name), label=str(label), choices=tuple(map(str, choices)), required=bool(required))
 
 
 def render_answer(text: str) -> list[Json]:

@@ -1,5 +1,6 @@
 """The Slack connector: one channel, one app."""
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
@@ -94,7 +95,8 @@ class Connector:
         socket = make_socket(app, self._settings, self._settings.app_token.get_secret_value())
         try:
             async with named_faults():
-                await socket.start_async()  # type: ignore[no-untyped-call]  # Bolt leaves it untyped
+                await socket.connect_async()  # type: ignore[no-untyped-call]  # Bolt leaves it untyped
+                await asyncio.Event().wait()  # its start_async would write into the terminal
         finally:
             await socket.close_async()  # type: ignore[no-untyped-call]  # as above
             await listeners.close()

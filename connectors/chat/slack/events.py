@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -23,12 +24,17 @@ from connectors.chat.slack.files import read_files
 from connectors.chat.slack.settings import Settings
 
 Ack = Callable[[], Awaitable[object]]
+Tell = Callable[[Reply], Awaitable[object]]
+Work = Coroutine[Any, Any, Reply | None]
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
 COMMANDS: Final = ("/incident", "/oncall", "/patch", "/ci", "/link")
+PATIENCE: Final = 2.0
+"""Seconds until Slack has its acknowledgement, whatever the store does: after three it tells people that it failed."""
 _WORDS: Final = (None, "", "file_share")
 _TOGETHER: Final = 3
 """Blocks of an answer in one message: Slack takes five messages for one press or command."""
+_SLOW: Final = Reply(text="Nightshift is still working on this. The answer follows here.")
 _NOT_HERE: Final = Reply(text="Nightshift takes nothing from this channel. Nothing was done.", ok=False)
 _NOT_OURS: Final = Reply(text="Nightshift did not make this button. Nothing was done.", ok=False)
 
@@ -63,12 +69,9 @@ class Listeners:
 
     async def pressed(self, ack: Ack, body: Json) -> None:
         """A button with a form opens it at once, as Slack allows that for three seconds; others are presses."""
-        reply: Reply | None = _NOT_HERE
-        if _dig(body, "channel", "id") in self._allowed:
-            reply = await self._press(body)
-        await ack()
-        if reply is not None:
-            self._later(_respond(self._client, str(body.get("response_url", "")), reply))
+        tell = partial(_respond, self._client, str(body.get("response_url", "")))
+        is_here = _dig(body, "channel", "id") in self._allowed
+        await self._answer(ack, self._press(body) if is_here else _say(_NOT_HERE), tell)
 
     async def submitted(self, ack: Ack, body: Json) -> None:
         view = body["view"]
@@ -78,20 +81,18 @@ class Listeners:
         if place in self._allowed and button:
             values = {name: _read_input(fields) for name, fields in _dig(view, "state", "values").items()}
             event = name_event("form", account, str(view["id"]), button)
-            reply = await self._hand_in(self._make_press(event, account, button, values))
+            work: Work = self._hand_in(self._make_press(event, account, button, values))
         else:
-            place, reply = self._chat, _NOT_HERE
-        await ack()
-        self._later(_whisper(self._client, place, account, thread, reply))
+            place, work = self._chat, _say(_NOT_HERE)
+        await self._answer(ack, work, partial(_whisper, self._client, place, account, thread))
 
     async def commanded(self, ack: Ack, body: Json) -> None:
-        reply = _NOT_HERE
-        if body.get("channel_id") in self._allowed:
-            text = f"{body['command']} {body.get('text', '')}".strip()
-            event = name_event("command", body["user_id"], body["trigger_id"])
-            reply = await self._hand_in(self._make_said(event, body["user_id"], unescape(text), None))
-        await ack()
-        self._later(_respond(self._client, str(body.get("response_url", "")), reply))
+        text = f"{body['command']} {body.get('text', '')}".strip()
+        event = name_event("command", body["user_id"], body["trigger_id"])
+        said = self._make_said(event, body["user_id"], unescape(text), None)
+        is_here = body.get("channel_id") in self._allowed
+        work = self._hand_in(said) if is_here else _say(_NOT_HERE)
+        await self._answer(ack, work, partial(_respond, self._client, str(body.get("response_url", ""))))
 
     async def said(self, ack: Ack, body: Json, event: Json) -> None:
         """What people write in the thread of an incident: a command, or what mentions us."""
@@ -114,6 +115,26 @@ class Listeners:
         if event.get("tab") == "home":
             self._later(self._show_home(str(event["user"])))
         await ack()
+
+    async def _answer(self, ack: Ack, work: Work, tell: Tell) -> None:
+        """Acknowledge what a person did once it is stored, or in time where that takes longer: then they are told to
+        wait, for Slack itself would ask nobody again and only say that it failed."""
+        task = asyncio.create_task(work)
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE)
+        if done:
+            reply = task.result()
+            await ack()
+            if reply is not None:
+                self._later(tell(reply))
+        else:
+            await ack()
+            self._later(self._follow(task, tell))
+
+    async def _follow(self, task: asyncio.Task[Reply | None], tell: Tell) -> None:
+        await _try(tell(_SLOW))
+        reply = await task
+        if reply is not None:
+            await tell(reply)
 
     async def _show_home(self, account: str) -> None:
         view = render_home(await self._inbox.look(self._name, account))
@@ -159,6 +180,10 @@ class Listeners:
         task = asyncio.create_task(_try(work))
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
+
+
+async def _say(reply: Reply) -> Reply | None:
+    return reply
 
 
 async def _try(work: Awaitable[object]) -> None:

@@ -37,7 +37,7 @@ LIMITS: Final = ChatLimits(
     file_bytes=49_000_000,
 )
 COMMANDS: Final = (
-    BotCommand("incident", "list, status, ack, escalate, silence, resolve, triage"),
+    BotCommand("incident", "declare, list, status, ack, escalate, silence, resolve, triage"),
     BotCommand("oncall", "who is on call, test your contacts"),
     BotCommand("patch", "show, approve, reject, changes, revert"),
     BotCommand("ci", "status, logs, rerun, cancel"),
@@ -156,7 +156,7 @@ class Connector:
     @cached_property
     def _writer(self) -> Writer:
         topics = self._settings.topics == "auto"
-        return Writer(self._bot, self._settings.chat, topics=topics, accounts=self._place.accounts)
+        return Writer(self._bot, self._settings.chat, topics=topics, place=self._place)
 
     @cached_property
     def _secret(self) -> bytes:

@@ -3,7 +3,7 @@
 A button's callback data is its id; one that asks first has "?" before it (answers to choose from, or to type) or "!"
 (yes or no). An answer to choose is ">", its number, the field's name, and the id; a question that is answered by typing
 carries `<field>|<id>|<seal>` as its last line; the seal shows that we wrote it, whatever other text of ours says. All
-of it comes back from Telegram, so nothing is lost by a restart but the words of the form: then the answer is typed.
+of it comes back from Telegram, so nothing is lost by a restart but the words of the form, which the store tells again.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ def read_data(data: str, keys: Mapping[str, str]) -> Answered | Asks | None:
 
 
 def ask(button: str, label: str, form: Form | None, *, confirms: bool) -> Question:
-    """Return the question of a form; None = its words were lost in a restart, the button's label has to do."""
+    """Return the question of a form; None = nobody knows its words any more, the button's label has to do."""
     field = form.fields[0] if form else None
     name = field.name if field and _PLAIN.fullmatch(field.name) else ANSWER
     title = form.title if form else label

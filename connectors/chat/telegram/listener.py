@@ -12,6 +12,7 @@ from telegram import Bot, Update
 from bot.domain.chat import NOBODY, Form, Press, Reply, Said
 from bot.errors import NightshiftError
 from bot.ports.chat import ChatInbox
+from connectors.chat.forms import find_form
 from connectors.chat.telegram.api import MovedError, UnchangedError, call
 from connectors.chat.telegram.keyboard import ask, write_note
 from connectors.chat.telegram.reading import (
@@ -69,7 +70,7 @@ class Listener:
             else:
                 await self._say(reply.text, event.place)
         elif isinstance(event, Asked):
-            await self._ask(event)
+            await self._ask(event, inbox)
         elif isinstance(event, Introduced):
             await self._say(_introduce(event), event.place)
         elif isinstance(event, Stray):
@@ -94,9 +95,17 @@ class Listener:
         if event.question:
             await self._try(self._writer.remove(event.question))
 
-    async def _ask(self, event: Asked) -> None:
+    async def _ask(self, event: Asked, inbox: ChatInbox) -> None:
         asks = event.asks
-        question = ask(asks.button, event.label, self._forms.get(asks.button), confirms=asks.confirms)
+        form = await find_form(
+            self._forms,
+            asks.button,
+            inbox,
+            channel=self._reader.channel,
+            account=event.account,
+            incident=event.incident,
+        )
+        question = ask(asks.button, event.label, form, confirms=asks.confirms)
         note = write_note(question.note, self._reader.secret)
         await self._try(self._writer.ask(question, note, topic=event.place.topic, under=event.place.message))
         await self._toast(event.query, Reply(text=""))

@@ -5,7 +5,7 @@ itself (mentions, addresses, hashtags, commands) is set as code: shown letter by
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from bot.domain.chat import Block, Bullets, Code, Fields, Link, Message, Paragraph, Tone
 from bot.domain.split import split_text
 from bot.domain.unseen import make_harmless
+from bot.ports.chat import ChatPlace
 
 LIMIT: Final = 4096
 """UTF-16 units in one message."""
@@ -72,8 +73,8 @@ class _Sheet:
             self.spans.append(Span(begin=begin, end=end, kind=kind))
 
 
-def render(message: Message, accounts: Mapping[str, str]) -> list[Piece]:
-    """Return the pieces of a message, the first of which begins with its incident. `accounts` of people may ring."""
+def render(message: Message, place: ChatPlace) -> list[Piece]:
+    """Return the pieces of a message, the first of which begins with its incident. Who has an account may be rung."""
     sheet = _Sheet()
     headline = make_harmless(message.headline)
     mark, lead = _MARKS[message.tone], make_harmless(message.incident)
@@ -82,9 +83,10 @@ def render(message: Message, accounts: Mapping[str, str]) -> list[Piece]:
     for block in message.blocks:
         sheet.add("\n\n" if not isinstance(block, Link) else "\n")
         _add_block(sheet, block)
-    for number, person in enumerate(person for person in message.rings if accounts.get(person, "").isdecimal()):
-        sheet.add("\n\n🔔 " if number == 0 else " ")
-        sheet.add(make_harmless(person), "text_mention", accounts[person])
+    rung = [person for person in message.rings if place.accounts.get(person, "").isdecimal()]
+    for number, person in enumerate(rung):
+        sheet.add("\n\n🔔 " if number == 0 else ", ")
+        sheet.add(make_harmless(place.names.get(person, person)), "text_mention", place.accounts[person])
     return cut(sheet.text, sheet.spans, lead)
 
 

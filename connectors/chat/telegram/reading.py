@@ -53,6 +53,8 @@ class Asked:
     label: str
     query: str
     place: Place
+    account: str
+    incident: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,15 @@ class Reader:
             else Place(chat=message.chat.id, message=message.message_id)
         )
         if isinstance(meaning, Asks):
-            return Asked(asks=meaning, label=keys.get(query.data or "", ""), query=query.id, place=place)
+            text = (message.text or message.caption or "") if isinstance(message, Received) else ""
+            return Asked(
+                asks=meaning,
+                label=keys.get(query.data or "", ""),
+                query=query.id,
+                place=place,
+                account=str(query.from_user.id),
+                incident=read_incident(text),
+            )
         if not isinstance(meaning, Answered):
             return Stray(query=query.id, text="Nightshift did not make this button. Nothing was done.")
         press = Press(

@@ -1,6 +1,6 @@
 """What Nightshift writes in a Telegram group: messages, their edits, documents, questions and answers."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -22,6 +22,7 @@ from telegram import Message as Sent
 from bot.domain.chat import File, Message
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected, Unavailable
+from bot.ports.chat import ChatPlace
 from connectors.chat.pace import Pace, insist
 from connectors.chat.telegram.api import MovedError, UnchangedError, call
 from connectors.chat.telegram.keyboard import Key, Question, build_keys
@@ -48,12 +49,12 @@ _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 class Writer:
     """Writes to one group. What was sent under a key is remembered, so that a second try goes on where it stopped."""
 
-    def __init__(self, bot: Bot, chat: int, *, topics: bool, accounts: Mapping[str, str]) -> None:
+    def __init__(self, bot: Bot, chat: int, *, topics: bool, place: ChatPlace) -> None:
         self._bot = bot
         self.chat = chat
         self._may_use_topics = topics
         self._is_forum: bool | None = None
-        self._accounts = accounts
+        self._place = place
         self._begun: dict[str, Reference] = {}
         self._grown: dict[str, Reference] = {}
         self._pace = Pace(_GROUP if chat < 0 else _CHAT)
@@ -109,7 +110,7 @@ class Writer:
 
     async def _bring(self, ref: Reference, message: Message, under: int | None) -> None:
         """Make the messages of `ref` show this one: edit those there are, send what is missing, take away the rest."""
-        pieces = render(message, self._accounts)
+        pieces = render(message, self._place)
         keys = _keyboard(build_keys(message.buttons))
         silent = not message.rings
         for number, piece in enumerate(pieces):

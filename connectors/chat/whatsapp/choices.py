@@ -96,7 +96,7 @@ def read_id(text: str) -> Answered | Asks | Shows | None:
 
 
 def ask(asks: Asks, label: str, form: Form | None) -> Question:
-    """Return the question of a form; None = its words were lost in a restart, the button's label has to do."""
+    """Return the question of a form; None = nobody knows its words any more, the button's label has to do."""
     field = form.fields[0] if form else None
     name = field.name if field and _FIELD.fullmatch(field.name) else ANSWER
     choices: tuple[str, ...] = field.choices if field and form and len(form.fields) == 1 else ()

@@ -6,7 +6,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Final
 
 import structlog
@@ -16,6 +16,7 @@ from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest
 from connectors.chat.whatsapp.api import Api, ClosedError
+from connectors.chat.whatsapp.kept import Keeper, OwnMemory
 from connectors.chat.whatsapp.listener import Listener
 from connectors.chat.whatsapp.memory import Memory
 from connectors.chat.whatsapp.numbers import accounts_of, numbers_of
@@ -51,10 +52,10 @@ class Connector:
         self._api = Api(settings)
         self._memory = Memory()
         self._listens = False
-        self._remembers = False
         self._notes: set[asyncio.Task[None]] = set()
         self._people = numbers_of(place.accounts)
         self._accounts = accounts_of(place.accounts)
+        self._keeper = Keeper(place.memory or OwnMemory(), self._memory, self._accounts)
         self._reporter = Reporter(place.name, self._accounts)
 
     @property
@@ -63,11 +64,14 @@ class Connector:
 
     async def post(self, channel: str, message: Message, key: str, thread: str | None) -> str:  # noqa: ARG002 -- one number
         """Post. A second try under the same key goes on where the first one stopped, while this process lives."""
-        await self._remember()
-        return await self._writer.post(message, key, thread, now=datetime.now(UTC))
+        await self._keeper.learn()
+        try:
+            return await self._writer.post(message, key, thread, now=datetime.now(UTC))
+        finally:
+            await self._keeper.learn(is_new=bool(self._memory.fresh))
 
     async def edit(self, channel: str, message: Message, ref: str) -> None:  # noqa: ARG002 -- one number
-        await self._remember()
+        await self._keeper.learn()
         await self._writer.edit(message, ref, now=datetime.now(UTC))
 
     async def fetch_image(self, ref: str) -> bytes:
@@ -124,14 +128,7 @@ class Connector:
 
     @cached_property
     def _listener(self) -> Listener:
-        return Listener(
-            self._api,
-            self._writer,
-            self._reporter,
-            channel=self._place.name,
-            memory=self._memory,
-            accounts=self._accounts,
-        )
+        return Listener(self._api, self._writer, self._reporter, channel=self._place.name, keeper=self._keeper)
 
     async def set_up(self) -> None:
         """Offer the commands where people type."""
@@ -158,27 +155,15 @@ class Connector:
             call = parse(request.body)
         except Rejected as error:
             return WebAnswer(status=400, body=f"{error}\n")
+        await self._keeper.learn()
         try:
             await self._listener.take(read(call, self._settings.phone_number_id, datetime.now(UTC)), inbox)
         except Unavailable as error:
             return WebAnswer(status=503, body=f"{error}\n")
-        task = asyncio.create_task(self._remember(is_new=True))  # WhatsApp wants its answer at once
+        task = asyncio.create_task(self._keeper.learn(is_new=True))  # WhatsApp wants its answer at once
         self._notes.add(task)
         task.add_done_callback(self._notes.discard)
         return WebAnswer(status=200)
-
-    async def _remember(self, *, is_new: bool = False) -> None:
-        """Learn from the store who wrote within the last day, once and with all that people write; tell it of them."""
-        memory = self._place.memory
-        if memory is None or (self._remembers and not is_new):
-            return
-        merge = partial(self._memory.merge_heard, numbers=self._accounts, now=datetime.now(UTC))
-        try:
-            await asyncio.to_thread(memory.change, merge)
-        except Unavailable as error:  # who is taken for silent gets the template
-            log.warning("whatsapp_not_remembered", error=str(error))
-            return
-        self._remembers = True
 
     def _is_signed(self, request: WebRequest) -> bool:
         secret = self._settings.app_secret.get_secret_value().encode()

@@ -11,17 +11,17 @@ import structlog
 from bot.domain.chat import Message, Press, Reply, Said
 from bot.errors import NightshiftError, Rejected, Unavailable
 from bot.ports.chat import ChatInbox
+from connectors.chat.forms import find_form
 from connectors.chat.whatsapp.api import WINDOW_CLOSED, Api, ClosedError
-from connectors.chat.whatsapp.choices import Answered, Asks, Question, Shows, ask, read_id
-from connectors.chat.whatsapp.memory import About, Memory, put, read_mark
+from connectors.chat.whatsapp.choices import Answered, Asks, Shows, ask, read_id
+from connectors.chat.whatsapp.kept import Asked, Keeper
+from connectors.chat.whatsapp.memory import About, put, read_mark
 from connectors.chat.whatsapp.reading import Event, Fate, Tapped, Typed
 from connectors.chat.whatsapp.reporting import Reporter
 from connectors.chat.whatsapp.words import asks_to_show, read_command
 from connectors.chat.whatsapp.writer import Writer
 
 log = structlog.get_logger(__name__)
-_PATIENCE: Final = timedelta(minutes=10)
-"""How long a question waits for words."""
 _STRANGER: Final = timedelta(hours=1)
 """How often somebody unknown is answered."""
 _CODES: Final = 8
@@ -29,18 +29,16 @@ _CODES: Final = 8
 
 
 class Listener:
-    """Acts on events. `accounts` are the accounts of the configuration by their numbers."""
+    """Acts on events."""
 
-    def __init__(
-        self, api: Api, writer: Writer, reporter: Reporter, *, channel: str, memory: Memory, accounts: Mapping[str, str]
-    ) -> None:
+    def __init__(self, api: Api, writer: Writer, reporter: Reporter, *, channel: str, keeper: Keeper) -> None:
         self._channel = channel
         self._reporter = reporter
         self._api = api
         self._writer = writer
-        self._memory = memory
-        self._accounts = accounts
-        self._asked: OrderedDict[str, tuple[Question, datetime]] = OrderedDict()
+        self._keeper = keeper
+        self._memory = keeper.memory
+        self._accounts = keeper.accounts
         self._answered: OrderedDict[str, bool] = OrderedDict()
         self._strangers: OrderedDict[str, tuple[datetime, int]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,7 +62,6 @@ class Listener:
 
     async def _tap(self, event: Tapped, inbox: ChatInbox) -> None:
         meaning = read_id(event.choice)
-        self._asked.pop(event.number, None)
         if event.number not in self._accounts and isinstance(meaning, Asks):
             meaning = Answered(button=meaning.button, values={})
         if isinstance(meaning, Answered):
@@ -74,15 +71,38 @@ class Listener:
         elif isinstance(meaning, Shows):
             await self._show(event, meaning, inbox)
         elif isinstance(meaning, Asks):
-            question = ask(meaning, event.label, self._memory.forms.get(meaning.button))
-            if not question.keys:
-                put(self._asked, event.number, (question, event.at))
-            self._later(self._writer.ask(question, event.number, event.id), unless=event.id)
+            await self._ask(event, meaning, inbox)
+            return
         elif event.number in self._accounts:
             text = "Nightshift did not make this button. Nothing was done."
             self._later(self._writer.answer(text, event.number, event.id), unless=event.id)
+        await self._forget(event)
+
+    async def _ask(self, event: Tapped, asks: Asks, inbox: ChatInbox) -> None:
+        """Ask. Where the answer is typed the store has to know first: a kill between the two must lose no words."""
+        form = await find_form(
+            self._memory.forms,
+            asks.button,
+            inbox,
+            channel=self._channel,
+            account=self._accounts[event.number],
+            incident=self._memory.incident_of(event.number, event.under),
+        )
+        question = ask(asks, event.label, form)
+        if question.keys:
+            await self._forget(event)
+        else:
+            asked = Asked(button=question.button, field=question.field, at=event.at)
+            await self._keeper.ask(event.number, asked)
+        self._later(self._writer.ask(question, event.number, event.id), unless=event.id)
+
+    async def _forget(self, event: Tapped | Typed) -> None:
+        """Whoever did something else answers no question any more."""
+        if event.number in self._accounts:
+            await self._keeper.forget(event.number)
 
     async def _type(self, event: Typed, inbox: ChatInbox) -> None:
+        asked = await self._find_question(event)
         incident = self._memory.incident_of(event.number, event.under)
         text = read_command(event.text, incident)
         if text.lower() in {"id", "/id", "/start"}:
@@ -90,23 +110,28 @@ class Listener:
             if self._may_answer(event):
                 self._later(self._writer.answer(f"Your account: {account}", event.number, event.id), unless=event.id)
             return
-        question = self._pop_question(event) if event.text else None
         shown = asks_to_show(text)
-        if question is not None and text.lower() == "cancel":
+        if asked is not None and text.lower() == "cancel":
             self._later(self._writer.answer("Nothing was done.", event.number, event.id), unless=event.id)
-        elif question is not None and not text.startswith("/"):
-            await self._hand_in(self._press(event, question.button, {question.field: event.text}), event, inbox)
+        elif asked is not None and not text.startswith("/"):
+            await self._hand_in(self._press(event, asked.button, {asked.field: event.text}), event, inbox)
         elif shown is not None:
             await self._show(event, Shows(incident=shown), inbox)
         elif text or event.files:
             await self._say(event, text, incident, inbox)
+        if asked is not None:
+            await self._forget(event)  # not before the inbox has the words: a kill between would lose them
 
-    def _pop_question(self, event: Typed) -> Question | None:
-        """Return the question that words answer: the last one asked, unless they are about something else."""
-        asked = self._asked.pop(event.number, None)
-        if asked is None or event.at - asked[1] > _PATIENCE or self._memory.about(event.under) is not None:
+    async def _find_question(self, event: Typed) -> Asked | None:
+        """Return the question that words answer; where they answer another message of ours it is over. By asking, this
+        process knows as well what others have written to that number."""
+        if event.number not in self._accounts:
             return None
-        return asked[0]
+        asked = await self._keeper.find(event.number, event.at)
+        if asked is not None and (not event.text or self._memory.about(event.under) is not None):
+            await self._forget(event)
+            return None
+        return asked
 
     async def _show(self, event: Tapped | Typed, shows: Shows, inbox: ChatInbox) -> None:
         """Show what there is now; to somebody unknown, say how to get access."""

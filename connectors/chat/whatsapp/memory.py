@@ -1,12 +1,11 @@
-"""What is remembered of chats: by the store who wrote when, by this process the rest. Losing it costs a template or a
-question, never an event or a page."""
+"""What this process remembers of chats. Losing it costs a message that is told twice or a choice that is typed, never
+an event, a page or words: what may not be lost with it stands in the store, too (`kept.py`)."""
 
-import json
 import re
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from bot.domain.chat import Form, Message
@@ -52,15 +51,18 @@ def read_mark(mark: str) -> About | None:
 
 
 class Memory:
-    """`heard` is when each number wrote last; `done` the messages that WhatsApp reported, by their marks."""
+    """`heard` is when each number wrote last; `done` the messages that WhatsApp reported, by their marks; `fresh` what
+    was last written to each number and the store has not heard of yet."""
 
     def __init__(self) -> None:
         self.heard: OrderedDict[str, datetime] = OrderedDict()
         self.begun: OrderedDict[str, Begun] = OrderedDict()
         self.told: OrderedDict[str, str] = OrderedDict()
         self.over: OrderedDict[str, bool] = OrderedDict()
+        self.files: OrderedDict[str, str] = OrderedDict()
         self.done: OrderedDict[str, str] = OrderedDict()
         self.forms: OrderedDict[str, Form] = OrderedDict()
+        self.fresh: OrderedDict[str, str] = OrderedDict()
         self._about: OrderedDict[str, About] = OrderedDict()
         self._acted: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
         self._newest: OrderedDict[str, str] = OrderedDict()
@@ -78,18 +80,19 @@ class Memory:
         """Say whether anything may be written to a number; one not heard of since the start counts as closed."""
         return number in self.heard and now - self.heard[number] < WINDOW
 
-    def merge_heard(self, text: str, numbers: Collection[str], now: datetime) -> str:
-        """Learn from a text when each of these numbers wrote last, and return a text of all that counts still."""
-        for number, at in _read_heard(text).items():
-            if number in numbers and at <= now + AHEAD:
-                self.hear(number, at)
-        kept = {number: at for number, at in self.heard.items() if number in numbers and now - at < WINDOW}
-        return json.dumps({number: kept[number].isoformat() for number in sorted(kept)}) if kept else ""
-
     def note(self, sent: str, number: str, about: About) -> None:
         put(self._about, sent, about)
         if about.incident:
             put(self._newest, number, about.incident)
+            put(self.fresh, number, about.incident)
+
+    def settle(self, newest: Mapping[str, str], stored: Mapping[str, str]) -> None:
+        """Learn from the store what was last written to each number, `stored` of it by this process."""
+        for number, incident in stored.items():
+            if self.fresh.get(number) == incident:
+                del self.fresh[number]
+        for number, incident in {**newest, **self.fresh}.items():
+            put(self._newest, number, incident)
 
     def act(self, number: str, under: str, *, counts: bool) -> None:
         """Keep that somebody pressed a button of a message: what follows from it is no news to them."""
@@ -109,15 +112,6 @@ class Memory:
         """Return what words are about: the message they answer to, else what was last written to the number."""
         about = self._about.get(under)
         return about.incident if about is not None and about.incident else self._newest.get(number)
-
-
-def _read_heard(text: str) -> dict[str, datetime]:
-    """Return what a text says; one that nobody can read says nothing."""
-    try:
-        found = json.loads(text or "{}")
-        return {number: datetime.fromisoformat(at).astimezone(UTC) for number, at in found.items()}
-    except (ValueError, TypeError, AttributeError):
-        return {}
 
 
 def put(known: OrderedDict[K, V], key: K, value: V, limit: int = _KEPT) -> V:

@@ -1,11 +1,11 @@
 """Keywords instead of commands: what people type on a phone, as the commands of every other channel. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "incident": "list, status, why, ack, escalate, silence, resolve, triage",
+    "incident": "declare, list, status, why, ack, escalate, silence, resolve, triage",
     "oncall": "who is on call, test your contacts",
     "patch": "show, approve, reject, changes, revert",
     "ci": "status, logs, rerun, cancel",
@@ -21,25 +21,31 @@ _ALONE: Final[Mapping[str, str]] = {
     "link": "/link",
 }
 _GROUPS: Final = frozenset({"oncall", "patch", "ci", "incident", "link"})
+_DECLARE: Final = "declare"
 _MAX_WORDS: Final = 3
 
 
 def read_command(text: str, incident: str | None) -> str:
     """Return the command that a keyword stands for, about the chat's incident where none is named; else the text."""
     words = text.split()
-    if not words or len(words) > _MAX_WORDS or text.startswith("/"):
-        return text.strip()
+    if len(words) > 1 and words[0].lower() == _DECLARE:
+        return " ".join(["/incident", _DECLARE, *words[1:]])
+    is_keyword = 0 < len(words) <= _MAX_WORDS and not text.startswith("/")
+    return _read_keyword(words, text.strip(), incident) if is_keyword else text.strip()
+
+
+def _read_keyword(words: Sequence[str], text: str, incident: str | None) -> str:
     first = words[0].lower()
     if len(words) == 1 and first in _ALONE:
         return _ALONE[first]
     if first in _GROUPS and len(words) > 1 and (first != "link" or len(words) == 2):
         return f"/{' '.join([first, *words[1:]])}"
     if first not in _ABOUT_ONE:
-        return text.strip()
+        return text
     named = [word for word in words[1:] if _INCIDENT.fullmatch(word)]
     others = [word for word in words[1:] if word not in named]
     if others and first != "silence":
-        return text.strip()
+        return text
     about = named or ([incident] if incident else [])
     return " ".join(["/incident", first, *others, *about])
 

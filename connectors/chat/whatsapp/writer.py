@@ -74,6 +74,7 @@ class Writer:
                 self._bring if is_open else self._call, going, To(number=number, under=under or ""), steps
             )
         await self._each(going, ways)
+        put(self._memory.files, going.begun.ref.write(), digest_of(repr(message.files)))
         return going.begun.ref.write()
 
     async def edit(self, message: Message, ref: str, *, now: datetime) -> None:
@@ -84,7 +85,9 @@ class Writer:
             return
         going = self._begin(f"{ref}#{gist}", message, rings=False)
         pieces = render(message) if self._tells_all else render_short(message)
-        steps = self._sender.plan(pieces, message, files=message.files if self._tells_all else ())
+        digest = digest_of(repr(message.files))
+        is_sent = not self._tells_all or self._memory.files.get(ref) == digest
+        steps = self._sender.plan(pieces, message, files=() if is_sent else message.files)
         ways: dict[str, Way] = {}
         for number in known.sent:
             knows = not self._tells_all and self._memory.has_acted(number, message)
@@ -93,6 +96,7 @@ class Writer:
                 ways[number] = partial(self._bring, going, to, steps)
         await self._each(going, ways)
         put(self._memory.told, ref, gist)
+        put(self._memory.files, ref, digest)
         if not message.buttons:
             put(self._memory.over, ref, value=True)
 
