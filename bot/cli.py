@@ -199,8 +199,10 @@ def approval_verify(
 
 @logs_app.command("reduce")
 def logs_reduce(
-    files: Annotated[list[Path], typer.Argument(help="Logs; gzip and zstd are unpacked.")],
-    baseline: Annotated[list[Path] | None, typer.Option(help="A log of a time when all was well.")] = None,
+    files: Annotated[list[Path], typer.Argument(help="Logs; gzip and zstd are unpacked.", readable=False)],
+    baseline: Annotated[
+        list[Path] | None, typer.Option(help="A log of a time when all was well.", readable=False)
+    ] = None,
     since: Annotated[str | None, typer.Option(help="The incident's beginning; what is before is the baseline.")] = None,
     until: Annotated[str | None, typer.Option(help="Its end, as 2026-11-20T14:46:00Z.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -214,7 +216,7 @@ def logs_reduce(
 
 @logs_app.command("templates")
 def logs_templates(
-    file: Annotated[Path, typer.Argument(help="A log; gzip and zstd are unpacked.")],
+    file: Annotated[Path, typer.Argument(help="A log; gzip and zstd are unpacked.", readable=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the template of each line.")] = False,
 ) -> None:
     """Print the kinds of lines that a log has, most frequent first."""

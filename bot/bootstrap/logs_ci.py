@@ -21,8 +21,10 @@ def add_command(app: typer.Typer) -> None:
 
 
 def print_ci(
-    failed: Annotated[Path, typer.Argument(help="The log of a job that failed, as the CI gives it.")],
-    green: Annotated[Path | None, typer.Option(help="The log of the same job when it was last green.")] = None,
+    failed: Annotated[Path, typer.Argument(help="The log of a job that failed, as the CI gives it.", readable=False)],
+    green: Annotated[
+        Path | None, typer.Option(help="The log of the same job when it was last green.", readable=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the lines of a failed CI log that tell why it failed."""

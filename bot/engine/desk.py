@@ -58,9 +58,9 @@ MAX_RUNS: Final = 5
 class FrontDesk(PhaseWork):
     """`bot.ports.desk.Desk` with real connectors."""
 
-    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools, *, green: GreenLogs) -> None:
         super().__init__(store, rules, tools)
-        self._green = GreenLogs(store, rules, tools)
+        self._green = green
         self._answers: Mapping[type, Callable[[Job, Any], Awaitable[Told]]] = {
             LogsWanted: self._read_logs,
             MetricsWanted: self._read_metrics,

@@ -36,9 +36,9 @@ LOG_TRIES: Final = 3
 class Following(PhaseWork):
     """The phases follow (a pushed commit) and ci (a person's order: cancel, rerun)."""
 
-    def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
+    def __init__(self, store: Store, rules: Rulebook, tools: Tools, *, green: GreenLogs) -> None:
         super().__init__(store, rules, tools)
-        self._green = GreenLogs(store, rules, tools)
+        self._green = green
 
     def phases(self) -> tuple[Phase, ...]:
         return (

@@ -38,14 +38,14 @@ class Handlers(PhaseWork):
 
     def __init__(self, store: Store, rules: Rulebook, tools: Tools) -> None:
         super().__init__(store, rules, tools)
-        self._following = Following(store, rules, tools)
+        self._green = GreenLogs(store, rules, tools)
+        self._following = Following(store, rules, tools, green=self._green)
         self._changing = Changing(store, rules, tools)
         self._deploying = Deploying(store, rules, tools)
-        self._green = GreenLogs(store, rules, tools)
-        self.desk = FrontDesk(store, rules, tools)
+        self.desk = FrontDesk(store, rules, tools, green=self._green)
         self.fetch_image = tools.fetch_image
         self.far_tools = tools.far_tools
-        self._investigating = Investigating(store, rules, tools, localize=self.localize)
+        self._investigating = Investigating(store, rules, tools, green=self._green, localize=self.localize)
         self._rolling_back = RollingBack(store, rules, tools)
         self._checkout_locks: dict[str, asyncio.Lock] = {}
 

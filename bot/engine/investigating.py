@@ -43,10 +43,16 @@ class Investigating(PhaseWork):
     """Runs investigations. What a run has stored already is not done again."""
 
     def __init__(
-        self, store: Store, rules: Rulebook, tools: Tools, *, localize: Callable[[Job], Awaitable[Job]]
+        self,
+        store: Store,
+        rules: Rulebook,
+        tools: Tools,
+        *,
+        green: GreenLogs,
+        localize: Callable[[Job], Awaitable[Job]],
     ) -> None:
         super().__init__(store, rules, tools)
-        self._green = GreenLogs(store, rules, tools)
+        self._green = green
         self._localize = localize
 
     async def run(self, job: Job) -> None:

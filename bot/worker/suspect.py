@@ -127,7 +127,8 @@ def _rank(job: Job, collected: Collected, ground: Ground, changes: Sequence[Chan
     )
     notes: list[str] = []
     if not collected.records and not collected.requests:
-        where = "the output of a red check" if collected.reproduce is Reproduce.CHECK else "the logs"
+        has_check = collected.reproduce is Reproduce.CHECK and bool(job.service.checks)
+        where = "the output of a red check" if has_check else "the logs"
         notes.append(f"nothing was found in {where}, so the commits are ranked by time alone")
     elif not places and collected.records:
         notes.append("no stack frame could be found in the repository, so words and time decide")

@@ -7,7 +7,6 @@ Asking twice, from two processes or after a crash gives one run, because a run i
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -178,15 +177,3 @@ def spawn_detached(argv: Sequence[str], *, env: Mapping[str, str], output: Path)
             check=True,
             start_new_session=True,
         )
-
-
-def stop_runner(spool: Path) -> bool:
-    """Ask the runner to end, and say whether there was one; a run it was at is continued by the next runner."""
-    pid = Spool(spool).runner()
-    if not pid:
-        return False
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return False
-    return True

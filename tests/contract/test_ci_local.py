@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from bot.domain.ci import CIRequest, CIRun, CIState
 from bot.errors import Rejected, Unavailable
 from bot.ports.sandbox import SandboxLimits
-from connectors.ci.local import LocalCI, stop_runner
+from connectors.ci.local import LocalCI
 from connectors.ci.local_runner import run_spool
 from connectors.ci.local_spool import LocalPlan, Spool
 from connectors.workspaces.git import Git
@@ -73,6 +74,16 @@ def spool(tmp_path: Path) -> Iterator[Path]:
     while stop_runner(folder) or Spool(folder).runner() is not None:
         assert time.monotonic() < deadline, "a runner does not end"
         time.sleep(0.05)
+
+
+def stop_runner(spool: Path) -> bool:
+    """Ask the runner to end, and say whether there was one; a run it was at is continued by the next runner."""
+    pid = Spool(spool).runner()
+    if not pid:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    return True
 
 
 def plan_for(repository: Repository, **changes: object) -> dict[str, LocalPlan]:

@@ -21,6 +21,7 @@ from bot.domain.told_change import ToldChange
 from bot.engine import desk as module
 from bot.engine.desk import FrontDesk
 from bot.engine.far_tools import FarToolShelf, Served
+from bot.engine.green_logs import GreenLogs
 from bot.engine.tools import Tools
 from bot.errors import Reason, Unavailable
 from bot.ports.desk import (
@@ -97,7 +98,7 @@ class Office:
             investigator=None, workspaces=None, folder=Path("/nowhere"),
             redact=redact, **given,
         )  # fmt: skip
-        self.desk = FrontDesk(world.store, world.rules, tools)
+        self.desk = FrontDesk(world.store, world.rules, tools, green=GreenLogs(world.store, world.rules, tools))
         service = Service(name="checkout", repository="/srv/git/checkout.git", logs=(LOKI,), ci="cloud")
         self.job = Job(
             run="INC-1:1", incident="INC-1", service=service, playbook=PLAYBOOK, title="T", alert_started_at=NOW,

@@ -27,6 +27,7 @@ from bot.domain.transcript import Budget
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.desk import FrontDesk
 from bot.engine.dispatcher import Channel
+from bot.engine.green_logs import GreenLogs
 from bot.errors import Reason, Unavailable
 from bot.ports.desk import ImageWanted, Told
 from bot.ports.model import ModelPlace
@@ -104,13 +105,15 @@ class Gallery:
 
     async def run(self):
         args = {"incident": "INC-1", "run": self.run_id, "attempt": "0", "since": self.world.clock.now().isoformat()}
+        tools = SimpleNamespace(redact=str)
+        green = GreenLogs(self.world.store, self.rules, tools)
         phase = make_model_phase(
             self.world,
             self,
             rules=self.rules,
             folder=self.world.path,
             redact=lambda text: text.replace("hunter2", "[x]"),
-            desk=FrontDesk(self.world.store, self.rules, SimpleNamespace(redact=str)),
+            desk=FrontDesk(self.world.store, self.rules, tools, green=green),
             fetch_image=self.fetch,
         )
         await phase.phase().run(args)

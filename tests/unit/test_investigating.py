@@ -14,6 +14,7 @@ from bot.domain.investigation import Collected, Confirmed, Suspected, is_prelimi
 from bot.domain.service import LogPlace
 from bot.engine import investigating as module
 from bot.engine.gathering import Asked, Gathering
+from bot.engine.green_logs import GreenLogs
 from bot.engine.investigating import Investigating
 from bot.engine.tools import Tools as EngineTools
 from bot.errors import Reason, Rejected, Unavailable
@@ -100,7 +101,8 @@ class Night:
             open_log=lambda place: self.places[place],
         )  # fmt: skip
         self.worker.began = time.monotonic()
-        await Investigating(self.world.store, self.world.rules, tools, localize=self.localize).run(self.plan())
+        place = self.world.store, self.world.rules, tools
+        await Investigating(*place, green=GreenLogs(*place), localize=self.localize).run(self.plan())
         return time.monotonic() - self.worker.began
 
     def plan(self):

@@ -1,9 +1,13 @@
 """What matters in a log: errors in full, and what is new, more frequent, gone or in a burst; in few lines, redacted."""
 
+import errno
 import gzip
+import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -253,6 +257,40 @@ def test_secrets_are_printed_nowhere(tmp_path: Path) -> None:
     log = _write(tmp_path, "app.log", [*_quiet(30), f"{_at(9)} ERROR shop: token {secret} was refused by github"])
     for arguments in (["reduce", log], ["reduce", log, "--json"], ["templates", log], ["templates", log, "--json"]):
         assert secret not in _run(*arguments)
+
+
+@pytest.mark.parametrize("command", [["reduce"], ["templates"], ["ci"], ["reduce", "--baseline"], ["ci", "--green"]])
+def test_a_file_that_may_not_be_read_is_refused_like_one_that_is_not_there(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open.log").write_text("all is well\n")
+    (tmp_path / "shut.log").write_text("all is well\n")
+    _forbid(monkeypatch, tmp_path / "shut.log")
+    given = [str(tmp_path / "open.log"), *command[1:], str(tmp_path / "shut.log")][-1 if len(command) == 1 else 0 :]
+    with pytest.raises(Refused, match=r"shut\.log cannot be read: Permission denied"):
+        CliRunner().invoke(app, ["logs", command[0], *given], catch_exceptions=False)
+
+
+def _forbid(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Let a file be one that may not be read: as root, the system itself would let us."""
+    real = {name: getattr(os, name) for name in ("open", "access")}
+
+    def refuse(name: str, *given: object, **more: object) -> object:
+        if str(given[0]) != str(path):
+            return real[name](*given, **more)
+        if name == "access":
+            return False
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    for name in real:
+        monkeypatch.setattr(os, name, partial(refuse, name))
+    monkeypatch.setattr("io.open", partial(_refuse_open, io.open, path))
+
+
+def _refuse_open(real: Callable[..., object], path: Path, *given: object, **more: object) -> object:
+    if str(given[0]) == str(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return real(*given, **more)
 
 
 def test_a_file_that_cannot_be_read_and_a_time_that_is_none_are_refused(tmp_path: Path) -> None:
