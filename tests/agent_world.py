@@ -175,6 +175,7 @@ class AgentWorld:
     linted: Linted = field(default_factory=Linted)
     has_people: bool = False
     job: Job = JOB
+    place: ModelPlace = field(default_factory=lambda: ModelPlace(url="http://model", name="m"))
     told: Mapping[str, Told] = field(default_factory=dict)
     asked: list[Question] = field(default_factory=list)
     queried: list[tuple[datetime, datetime]] = field(default_factory=list)
@@ -251,11 +252,10 @@ class AgentWorld:
         return Verified(before=Check.RED, after=verdict, runs=(run,), notes=notes, rung="fake")
 
     def agent(self) -> Agent:
-        place = ModelPlace(url="http://model", name="m")
         agent = Agent(
             model=self.model,
             tools=Toolbox(self.hands(), proposes=self.proposes),
-            head=Head(place, self.budget),
+            head=Head(self.place, self.budget),
             budget=self.budget,
             append=self.store,
         )

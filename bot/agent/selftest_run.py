@@ -60,7 +60,7 @@ def judge_run(replay: Replay, sent: Sequence[Sent]) -> Iterator[Wrong]:
     for call in called:
         why = _find_call_fault(call)
         if why:
-            yield Wrong(fault=Fault.BAD_CALL, why=f"{call.name[:60]}({call.arguments[:200]}): {why}")
+            yield Wrong(fault=Fault.BAD_CALL, why=f"{call.name[:60]}{why}")
     for asked in replay.requests:
         yield from _judge_answer(asked)
     if replay.ended is not EndReason.DONE:
@@ -69,14 +69,15 @@ def judge_run(replay: Replay, sent: Sequence[Sent]) -> Iterator[Wrong]:
 
 
 def _find_call_fault(call: Called) -> str:
+    """Return what is wrong with a call, to be read after its tool's name; "" where nothing is."""
     if call.fault:
-        return call.fault
+        return f": the arguments cannot be used, {call.fault}"
     if call.name not in _SPECS:
-        return "there is no such tool"
+        return f"({call.arguments[:200]}): there is no such tool"
     try:
         read_arguments(_SPECS[call.name], call.arguments)
     except Refused as refusal:
-        return str(refusal)
+        return f"({call.arguments[:200]}): {refusal}"
     return ""
 
 

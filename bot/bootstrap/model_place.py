@@ -17,8 +17,9 @@ def find_place(settings: Settings, url: str) -> ModelPlace | None:
     fault = fault_of_web_address(url)
     if fault:
         raise Refused(f"--model-url {fault}", Reason.BAD_INPUT)
-    if configured is None or url in configured.urls:
-        known = configured or ModelPlace(url="", name=settings.model.name)
-        return replace(known, url=url, others=(), second=None)
+    if configured is None:  # then the key and whatever else is configured is for this one
+        return settings.model_copy(update={"model_url": url}).model_place()
+    if url in configured.urls:
+        return replace(configured, url=url, others=(), second=None)
     # the configured key is for the configured server alone
     return replace(configured, url=url, api_key="", others=(), second=None)

@@ -138,7 +138,7 @@ class Client:
             raise spoke_nonsense("an answer that is not JSON") from error
         failed = find_error(whole)
         if failed is not None:
-            raise make_error(*failed)
+            raise make_error(failed)
         if not isinstance(whole, dict):
             raise spoke_nonsense("an answer that is no object")
         answer.take_whole(whole)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bot.errors import LimitReached, NightshiftError, Reason, Rejected, Unavailable
 
@@ -32,6 +32,15 @@ _FULL: Final = frozenset({408, 503, 529})
 _RETRY: Final = frozenset({408, 409, 425, 429})
 
 
+class Said(NamedTuple):
+    """What a server says of an error: its message, a code (a status, or the code inside the body), and the words for
+    programs, which are read and not shown."""
+
+    text: str = ""
+    code: int | None = None
+    words: str = ""
+
+
 def load_json(raw: bytes | str) -> Any:  # noqa: ANN401 -- JSON from outside
     """Parse JSON from outside. Raises `ValueError` for whatever is wrong with it."""
     try:
@@ -46,37 +55,41 @@ def read_refusal(status: int, body: bytes, headers: Mapping[str, str], now: date
         payload = load_json(body)
     except ValueError:
         payload = None
-    text, code = find_error(payload) or ("", None)
-    if not text and not isinstance(payload, dict):
+    said = find_error(payload) or Said()
+    if not said.text and not isinstance(payload, dict):
         text = body[:2_000].decode("utf-8", "replace").strip()
-        text = "" if text.startswith("<") else text
-    return make_error(text, code if code is not None and code >= 300 else status, _read_wait(headers, now))
+        said = said._replace(text="" if text.startswith("<") else text)
+    if said.code is None or said.code < 300:
+        said = said._replace(code=status)
+    return make_error(said, _read_wait(headers, now))
 
 
-def find_error(payload: object) -> tuple[str, int | None] | None:
-    """Return (message, code) where a JSON value is an error in one of its shapes, None where it is something else."""
+def find_error(payload: object) -> Said | None:
+    """Return what a JSON value says where it is an error in one of its shapes, None where it is something else."""
     if not isinstance(payload, dict):
         return None
     error = payload.get("error")
     if error:
         inner = error if isinstance(error, dict) else {"message": error}
-        return _text(inner), _code(inner)
+        return _read_error(inner)
     if payload.get("object") == "error" or ("message" in payload and "choices" not in payload):
-        return _text(payload), _code(payload)
+        return _read_error(payload)
     if "detail" in payload and "choices" not in payload:
-        return _text({"message": payload["detail"]}), None
+        return _read_error({"message": payload["detail"]})
     return None
 
 
-def make_error(text: str, code: int | None, wait: float | None = None) -> NightshiftError:
-    """Return the error for a message and a code (a status, or the code inside the body)."""
-    said = f": {_clean(text)}" if text.strip() else ""
+def make_error(answer: Said, wait: float | None = None) -> NightshiftError:
+    """Return the error for what a server says."""
+    text, code = f"{answer.text} {answer.words}", answer.code
+    shown = _clean(answer.text) or _clean(answer.words)
+    said = f": {shown}" if shown else ""
     if _OVERFLOW.search(text):
         return LimitReached(f"The conversation is too long for the model{said}", Reason.TOO_LARGE)
     if _NO_WORKER.search(text):
         return Unavailable(f"The model server has no worker for this model{said}", Reason.SERVER_ERROR, wait)
     if code is not None and code < 500 and code not in _RETRY and not _BUSY.search(text):
-        return _final(code, said)
+        return _final(code, shown)
     what, reason = "failed", Reason.SERVER_ERROR
     if code == 429:
         what, reason = "asks for fewer requests", Reason.RATE_LIMITED
@@ -85,10 +98,12 @@ def make_error(text: str, code: int | None, wait: float | None = None) -> Nights
     return Unavailable(f"The model server {what}{said}", reason, wait)
 
 
-def _final(code: int, said: str) -> Rejected:
+def _final(code: int, shown: str) -> Rejected:
     """Return the error of a refusal that stays one, however often it is tried."""
     if code in _NOT_ALLOWED:
-        return Rejected(f"The model server refuses the key; set NIGHTSHIFT_MODEL_API_KEY{said}", Reason.NOT_ALLOWED)
+        why = f" ({shown})" if shown else ""  # what follows "KEY:" reads like one, and would be redacted
+        return Rejected(f"The model server refuses the key{why}; set NIGHTSHIFT_MODEL_API_KEY", Reason.NOT_ALLOWED)
+    said = f": {shown}" if shown else ""
     if code == 404:
         what = "The model server does not know the model or the path; check NIGHTSHIFT_MODEL_URL and _NAME"
         return Rejected(f"{what}{said}", Reason.NOT_FOUND)
@@ -97,9 +112,13 @@ def _final(code: int, said: str) -> Rejected:
     return Rejected(f"The model server refuses the request ({code}){said}", Reason.BAD_INPUT)
 
 
-def _text(error: Mapping[str, Any]) -> str:
-    parts = [error.get("message"), error.get("code"), error.get("type")]
-    return " ".join(part for part in parts if isinstance(part, str) and part)[:2_000]
+def _read_error(error: Mapping[str, Any]) -> Said:
+    message, *words = (_word(error.get(key)) for key in ("message", "code", "type"))
+    return Said(message, _code(error), " ".join(word for word in words if word))
+
+
+def _word(value: object) -> str:
+    return value[:2_000] if isinstance(value, str) else ""
 
 
 def _code(error: Mapping[str, Any]) -> int | None:

@@ -143,7 +143,7 @@ class Answer:
             raise spoke_nonsense("an event that is not JSON") from error
         failed = find_error(event)
         if failed is not None:
-            raise make_error(*failed)
+            raise make_error(failed)
         if not isinstance(event, dict):
             raise spoke_nonsense("an event that is no object")
         self._usage = read_usage(event.get("usage")) or self._usage

@@ -24,8 +24,8 @@ class GoneError(BaseException):
 
 
 async def measure_prompts(python: str, folder: Path) -> list[Row]:
-    first = await _play("INC-1:1", FILES)
-    second = await _play("INC-2:1", {"other.py": "x = 1\n", "shop/cart.py": "def total():\n    return 1\n"})
+    first = await play_run("INC-1:1", FILES)
+    second = await play_run("INC-2:1", {"other.py": "x = 1\n", "shop/cart.py": "def total():\n    return 1\n"})
     kept = [share_kept(one.removesuffix(b"]}").decode(), two.decode()) for one, two in pairwise(first)]
     ours = [_opening(run[0]) for run in (first, second)]
     return [
@@ -47,7 +47,7 @@ async def measure_prompts(python: str, folder: Path) -> list[Row]:
     ]
 
 
-async def _play(name: str, files: Mapping[str, str]) -> list[bytes]:
+async def play_run(name: str, files: Mapping[str, str]) -> list[bytes]:
     """Return what a run asks whose process is gone after every few rows; what is asked again is there once."""
     rows: list[Step] = []
     asked: dict[bytes, None] = {}

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from bot.errors import Unavailable
 from bot.ports.model import Errand, ModelPlace
 from connectors.models.fleet import Fleet
 from connectors.models.openai import Client, Settings
@@ -20,6 +21,14 @@ async def test_each_recorded_shape_becomes_what_it_means(source, name, shape):
     async with serve_model([recorded(name, source)]) as server, Client(Settings(url=server.url)) as client:
         deadline = asyncio.get_running_loop().time() + 10
         assert await settle(client.complete(b"{}", deadline=deadline)) == shape.ends
+
+
+@pytest.mark.parametrize("name", ["queue full", "queue full, streamed"])
+async def test_what_people_read_of_a_refusal_is_its_message_alone(name):
+    async with serve_model([recorded(name)]) as server, Client(Settings(url=server.url)) as client:
+        with pytest.raises(Unavailable) as caught:
+            await client.complete(b"{}", deadline=asyncio.get_running_loop().time() + 10)
+    assert str(caught.value) == "The model server is busy: The request queue is full."
 
 
 def test_every_recording_is_of_a_shape_that_is_looked_at():

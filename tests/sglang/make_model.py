@@ -74,20 +74,25 @@ CONFIG = {
 }
 
 
-#: The scores of tokens that end something; all others are random around 0, and spaces and signs of templates far below.
+#: The scores of tokens that end something; all others are random around 0, and signs of templates far below.
 SCORES = {"<|im_end|>": 5.2, "</think>": 5.8, '"': 4.5, "}": 4.5, '"}': 4.5, '"}}': 4.5}
+SIGNS = ("<", "ï")  # as what stands before DSML begins, in bytes
 SPACES = ("Ġ", "Ċ", "ĉ", "č")
 NEVER = -10.0
-#: Below the signs of templates: a call's number would never end, and "<" would spell each sign letter by letter.
+#: Below the signs of templates: a call's number would never end, and these would spell each sign letter by letter.
 RARER = -15.0
+#: Below all: between the parts of a call some grammars let any number of spaces stand, and only "<" goes on from there.
+RAREST = -20.0
 
 
 def score(token: str, chance: random.Random) -> float:
     if token in SCORES:
         return SCORES[token]
-    if token in {*SPECIAL, *OF_PARSERS} or any(space in token for space in SPACES):
+    if token in {*SPECIAL, *OF_PARSERS}:
         return NEVER
-    return RARER if token.isdigit() or token.startswith("<") else chance.gauss(0, 1)
+    if any(space in token for space in SPACES):
+        return RAREST
+    return RARER if token.isdigit() or token.startswith(SIGNS) else chance.gauss(0, 1)
 
 
 def weights(tokens: list[str], size: int) -> dict[str, torch.Tensor]:

@@ -21,8 +21,8 @@ KEPT_HEADERS = ("Content-Type", "Retry-After", "WWW-Authenticate")
 KEPT_FACTS = ("version", "served_model_name", "enable_priority_scheduling", "context_length", "max_req_input_len")
 _UNSTEADY = (
     (re.compile(r'("created": ?)\d+'), r"\g<1>1795176179"),
-    (re.compile(r"\b[0-9a-f]{32}\b"), "0" * 32),
-    (re.compile(r"\b[0-9a-f]{24}\b"), "0" * 24),
+    (re.compile(r"(?<![0-9a-z])[0-9a-f]{32}(?![0-9a-z])"), "0" * 32),
+    (re.compile(r"(?<![0-9a-z])[0-9a-f]{24}(?![0-9a-z])"), "0" * 24),
     (re.compile(r"chatcmpl-\w+"), "chatcmpl-0"),
     (re.compile(r"127\.0\.0\.1:\d+|localhost:\d+"), "gpu:30000"),
     (re.compile(r'(?<![:/\w])/[^\s"\\]*/([\w.-]+)'), r"/\1"),
@@ -97,9 +97,10 @@ def record_options() -> str:
 
 
 def _as_line(option: str) -> str:
-    choices = re.search(r"\{[^}]*\}", option)
+    choices = re.search(r"\{([^}]*)\}", option)
     names = re.findall(r"(?<!\S)--[a-z0-9][\w-]*", option)
-    return ", ".join(names) + (f" {choices[0]}" if choices else "")
+    listed = ",".join(sorted(choices[1].split(","))) if choices else ""  # in another order each time
+    return ", ".join(names) + (f" {{{listed}}}" if choices else "")
 
 
 def write(name: str, found: dict) -> None:

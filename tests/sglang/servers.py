@@ -26,13 +26,20 @@ NAME = "tiny"
 KEY = "key-of-the-tests"
 ADMIN = "admin-key-of-the-tests"
 RUNNING = QUEUED = 2
-#: SGLang starts this parser of calls with no other parser of thinking.
-REASONING = {"deepseekv4": "deepseek-v4"}
+SHARED = "qwen"
+#: Each parser of calls that is tested, and the parser of thinking it comes with.
+PARSERS = {
+    "qwen": "qwen3",
+    "mistral": "mistral",
+    "kimi_k2": "kimi_k2",
+    "qwen3_coder": "qwen3",
+    "deepseekv4": "deepseek-v4",
+}
 START_SECONDS = 400.0
 STOP_SECONDS = 30.0
 CPU = [
     *("--device", "cpu", "--attention-backend", "torch_native", "--sampling-backend", "pytorch"),
-    *("--disable-overlap-schedule", "--mem-fraction-static", "0.1", "--max-total-tokens", "65536"),
+    *("--disable-overlap-schedule", "--sleep-on-idle", "--mem-fraction-static", "0.1", "--max-total-tokens", "65536"),
     *("--constrained-json-disable-any-whitespace", "--enable-metrics", "--enable-cache-report"),
     *("--enable-priority-scheduling", "--default-priority-value", "0", "--random-seed", "7"),
     *("--max-running-requests", str(RUNNING), "--max-queued-requests", str(QUEUED)),
@@ -41,6 +48,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(ROOT / "tests/sglang/standins"),
     "SGLANG_USE_CPU_ENGINE": "1",
     "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",  # two threads for so small a model wait for each other, and on a busy machine for long
     "TOKENIZERS_PARALLELISM": "false",
 }
 
@@ -64,7 +72,7 @@ def need_environment() -> None:
 
 
 @contextmanager
-def serve_sglang(parser: str = "qwen", more: Sequence[str] = ()) -> Iterator[Live]:
+def serve_sglang(parser: str = SHARED, more: Sequence[str] = ()) -> Iterator[Live]:
     """Serve the made model with a parser of tool calls until the block ends."""
     if not (MODEL / "model.safetensors").exists():
         documents = sorted((ROOT / "docs").glob("*.md"))
@@ -72,7 +80,7 @@ def serve_sglang(parser: str = "qwen", more: Sequence[str] = ()) -> Iterator[Liv
     port = free_port("127.0.0.1")
     argv = [PYTHON, "-m", "sglang.launch_server", "--model-path", MODEL, "--served-model-name", NAME, *CPU]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--admin-api-key", ADMIN]
-    argv += ["--tool-call-parser", parser, "--reasoning-parser", REASONING.get(parser, "qwen3"), *more]
+    argv += ["--tool-call-parser", parser, "--reasoning-parser", PARSERS[parser], *more]
     with _running(argv, ENVIRONMENT, f"{parser}-{port}", f"http://127.0.0.1:{port}", "/ready") as live:
         yield live
 

@@ -200,6 +200,13 @@ class TestARunOfTheModel:
     async def test_that_is_no_use_says_why(self, script, faults):
         assert await judge(*script) == faults
 
+    async def test_whose_arguments_cannot_be_read_shows_none_in_their_place(self):
+        timed = TimedModel(ScriptedModel(script=[say("", ("list", "[]")), *LOOK[1:]]))
+        world = AgentWorld(model=timed, proposes=False)
+        await world.run()
+        wrong = next(judge_run(replay_run("INC-1:1", world.rows), timed.sent))
+        assert wrong.why == "list: the arguments cannot be used, they are no JSON object"
+
     async def test_whose_rows_do_not_make_the_bytes_that_were_sent_fails(self):
         timed = TimedModel(ScriptedModel(script=LOOK))
         world = AgentWorld(model=timed, proposes=False)

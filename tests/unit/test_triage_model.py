@@ -17,7 +17,7 @@ from bot.errors import NightshiftError
 from bot.ports.desk import MCPWanted
 from bot.ports.tool_server import FarAnswer
 from bot.settings import Settings
-from tests.model_server import Raw, Say, serve_model
+from tests.model_server import Say, recorded, serve_model
 from tests.unit.test_mend import Repository
 
 GOOD = "def rate(country):\n    return RATES[country]\n\n\nRATES = {'SE': 25, 'DE': 19}\n"
@@ -83,11 +83,13 @@ async def test_where_a_revert_holds_the_model_is_not_asked(tmp_path, capsys, mon
 
 
 async def test_a_model_that_refuses_leaves_the_result_without_it(shop, capsys, monkeypatch):
-    async with serve_model([Raw(status=401)]) as server:
+    async with serve_model([recorded("wrong key")]) as server:
         monkeypatch.setenv("NIGHTSHIFT_MODEL_URL", server.url)
         code, said = await triage(shop, capsys)
     assert code == 3
-    assert said["model"]["fault"].startswith("the model could not be asked: ")
+    assert said["model"]["fault"] == (
+        "the model could not be asked: The model server refuses the key (Unauthorized); set NIGHTSHIFT_MODEL_API_KEY"
+    )
     assert said["patch"] is None
 
 
@@ -184,3 +186,10 @@ class TestTheProfile:
         monkeypatch.setenv("NIGHTSHIFT_MODEL_API_KEY", KEY)
         assert find_model().place.api_key == KEY
         assert find_model(url="http://other:30000").place.api_key == ""
+
+    def test_gives_a_key_without_a_configured_server_to_the_one_that_is_named(self, monkeypatch):
+        monkeypatch.delenv("NIGHTSHIFT_MODEL_URL", raising=False)
+        monkeypatch.setenv("NIGHTSHIFT_MODEL_API_KEY", KEY)
+        monkeypatch.setenv("NIGHTSHIFT_MODEL_NAME", "tiny")
+        place = find_model(url="http://gpu:30000").place
+        assert (place.url, place.api_key, place.name) == ("http://gpu:30000", KEY, "tiny")
