@@ -30,7 +30,7 @@ from bot.render.milestones import list_milestones
 from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import name_playbook, render_text
-from bot.render.plot import draw_plots
+from bot.render.plot_svg import write_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
 from bot.render.severity import render_raised
@@ -346,7 +346,7 @@ def _add_trace(
 
 def _draw_plots(results: Sequence[StageResult]) -> tuple[File, ...]:
     collected, suspected = find_result(results, Collected), find_result(results, Suspected)
-    return draw_plots(collected.metrics if collected else (), suspected.changed if suspected else ())
+    return write_plots(collected.metrics if collected else (), suspected.changed if suspected else ())
 
 
 def _say_waiting(results: Sequence[StageResult]) -> str:
