@@ -48,7 +48,7 @@ from bot.ports.alerts import AlertSource
 from bot.ports.clock import Clock, SystemClock
 from bot.ports.drafter import Drafter
 from bot.ports.http import Webhook
-from bot.ports.investigator import CIReader, Investigator
+from bot.ports.investigator import CIReader, Investigator, Plotter
 from bot.render.links import Links
 from bot.services.dead_channel import note_trouble
 from bot.services.rulebook import Rulebook
@@ -270,6 +270,7 @@ def _tools(core: _Core, worker: Investigator, platforms: Platforms) -> Tools:
         metrics=open_metrics(core.settings),
         far_tools=make_shelf(core.settings, core.redactor.redact),
         ci_reader=worker if isinstance(worker, CIReader) else None,
+        plotter=worker if isinstance(worker, Plotter) else None,
         workspaces=open_git(core.settings),
         ci=platforms.ci,
         forges=platforms.forges,

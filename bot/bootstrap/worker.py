@@ -16,7 +16,8 @@ from bot.ports.model import Errand, ModelClient, ModelPlace, OnTry
 from bot.worker.ci_log import CILogs
 from bot.worker.drafting import ModelDrafting
 from bot.worker.investigate import Investigation
-from bot.worker.server import serve_worker
+from bot.worker.plots import Plots
+from bot.worker.server import Able, serve_worker
 from bot.worker.tools import Tools
 from connectors.sandboxes.ladder import choose_sandbox
 from connectors.sandboxes.toolchain import prepare_toolchain
@@ -63,7 +64,8 @@ async def _serve(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as channel:
         channel.setblocking(False)
         drafting = ModelDrafting(tools=tools, open_model=open_model)
-        await serve_worker(channel, Investigation(tools=tools), drafting, CILogs(tools))
+        able = Able(investigator=Investigation(tools=tools), drafter=drafting, ci_reader=CILogs(tools), plotter=Plots())
+        await serve_worker(channel, able)
 
 
 def _step_back() -> None:

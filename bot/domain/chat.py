@@ -15,7 +15,8 @@ from bot.domain.image import Attachment
 NOBODY: Final = "anonymous"
 """The account of whoever hides behind a group or a channel: it is never a person's."""
 SVG: Final = "image/svg+xml"
-"""The media type of a picture."""
+"""The media type of a picture that scales, and is a text."""
+PNG: Final = "image/png"
 
 
 class Tone(StrEnum):
@@ -105,6 +106,18 @@ class File:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture in pixels, in one of the types of `bot.domain.image`. `caption` says what it shows to whoever does not
+    see it."""
+
+    name: str
+    caption: str
+    sha256: str
+    data: bytes = field(repr=False)
+    media_type: str = PNG
+
+
+@dataclass(frozen=True, kw_only=True)
 class Message:
     """One message. The headline is the most important line and stands alone in a notification.
 
@@ -123,6 +136,7 @@ class Message:
     blocks: tuple[Block, ...] = ()
     buttons: tuple[Button, ...] = ()
     files: tuple[File, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     rings: tuple[str, ...] = ()
     tells: tuple[str, ...] = ()
     in_thread: bool = True
@@ -134,7 +148,8 @@ class Message:
 class ChatLimits:
     """What a platform can do; the core degrades by these values and never by a platform's name.
 
-    `shows_svg` says that an attached SVG is seen as a picture; elsewhere it is left out, and the text has to do.
+    `shows_svg` says that an attached SVG is seen as a picture, `shows_pictures` that pictures in pixels are; elsewhere
+    they are left out, and the text has to do.
     `pins` says that the channel keeps a summary of what is open pinned.
     """
 
@@ -147,10 +162,15 @@ class ChatLimits:
     files: bool
     file_bytes: int = 0
     shows_svg: bool = False
+    shows_pictures: bool = False
     pins: bool = False
 
-    def fit(self, message: Message) -> Message:
-        """Return the message without pictures where nobody would see them."""
+    def fit(self, message: Message) -> Message | None:
+        """Return the message without pictures that nobody would see, None where nothing but them would be news."""
+        if message.pictures and not self.shows_pictures:
+            if not (message.blocks or message.files or message.buttons):
+                return None
+            message = replace(message, pictures=())
         if self.shows_svg or not any(file.media_type == SVG for file in message.files):
             return message
         return replace(message, files=tuple(file for file in message.files if file.media_type != SVG))

@@ -12,7 +12,7 @@ from bot.domain.conclusion import conclude, find_result
 from bot.domain.draft import Draft
 from bot.domain.freeze import find_border
 from bot.domain.incident import Incident, RunState
-from bot.domain.investigation import Collected, Stage, StageResult, Suspected
+from bot.domain.investigation import Collected, Stage, StageResult
 from bot.domain.oncall import Role, plan_page
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.service import Service
@@ -30,7 +30,8 @@ from bot.render.milestones import list_milestones
 from bot.render.patch import render_patch, render_verdict
 from bot.render.patch_gate import Gate, add_gate, render_broken
 from bot.render.playbook import name_playbook, render_text
-from bot.render.plot import draw_plots
+from bot.render.plot_svg import write_plots
+from bot.render.plotted import render_plots
 from bot.render.progress import DONE, GOING, MISSING, render_findings, render_status
 from bot.render.rollback import Ending, add_end, add_rollback, list_commits, render_rollback
 from bot.render.severity import render_raised
@@ -39,7 +40,7 @@ from bot.render.todo import list_todo
 from bot.render.unreached import render_dead_channel, render_unreached
 from bot.render.why import render_why
 from bot.render.wish import changes_button, render_wish, revert_button, think_button
-from bot.services import asking, dead_channel, modelling, questions, reverting, rollback, unreached
+from bot.services import asking, dead_channel, modelling, plotting, questions, reverting, rollback, unreached
 from bot.services.announce import CHAT
 from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
@@ -71,6 +72,7 @@ class Composer:
             "page": self._page,
             "status": self._status,
             "findings": self._findings,
+            "plots": self._plots,
             "patch": self._patch,
             "verdict": self._verdict,
             "closed": self._closed,
@@ -184,6 +186,10 @@ class Composer:
             return message
         text = File(name=f"{playbook.name}.md", media_type="text/markdown", text=_write_playbook(playbook, incident))
         return replace(message, files=(*message.files, text))
+
+    def _plots(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        plots = plotting.list_plots(work, incident.id, f"{incident.id}:{arg}")
+        return render_plots(incident, arg, plots) if plots else None
 
     def _patch(self, work: UnitOfWork, incident: Incident, arg: str) -> Message:
         approval = work.approvals.get(incident.id, arg)
@@ -349,8 +355,8 @@ def _add_trace(
 
 
 def _draw_plots(results: Sequence[StageResult]) -> tuple[File, ...]:
-    collected, suspected = find_result(results, Collected), find_result(results, Suspected)
-    return draw_plots(collected.metrics if collected else (), suspected.changed if suspected else ())
+    collected = find_result(results, Collected)
+    return write_plots(collected.metrics if collected else (), plotting.list_changes(results))
 
 
 def _say_waiting(results: Sequence[StageResult]) -> str:

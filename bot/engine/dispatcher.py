@@ -163,9 +163,9 @@ class Dispatcher:
     async def _deliver(self, channel: Channel, effect: Effect) -> _Sent | None:
         """Post or edit; return what the store has to remember of it."""
         message = await self._ask_store(self._compose, effect, channel.name)
+        message = channel.connector.limits.fit(message) if message is not None else None
         if message is None:
             return None
-        message = channel.connector.limits.fit(message)
         ref, card = await self._ask_store(self._refs, channel.name, message)
         if message.is_pinned and ref is not None and await self._ask_store(self._is_shown, channel.name, message):
             return None

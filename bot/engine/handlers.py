@@ -17,6 +17,7 @@ from bot.engine.following import Following
 from bot.engine.green_logs import GreenLogs
 from bot.engine.investigating import Investigating
 from bot.engine.phases import Phase
+from bot.engine.plotting import Plotting
 from bot.engine.rolling_back import RollingBack
 from bot.engine.tools import Args, PhaseWork, Tools
 from bot.errors import NightshiftError, Reason, Refused, Unavailable
@@ -42,6 +43,7 @@ class Handlers(PhaseWork):
         self._following = Following(store, rules, tools, green=self._green)
         self._changing = Changing(store, rules, tools)
         self._deploying = Deploying(store, rules, tools)
+        self._plotting = Plotting(store, rules, tools)
         self.desk = FrontDesk(store, rules, tools, green=self._green)
         self.fetch_image = tools.fetch_image
         self.far_tools = tools.far_tools
@@ -61,6 +63,7 @@ class Handlers(PhaseWork):
             *self._deploying.phases(),
             *self._rolling_back.phases(),
             *self._green.phases(),
+            *self._plotting.phases(),
         )
 
     async def _escalate(self, args: Args) -> None:

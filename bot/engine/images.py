@@ -45,7 +45,8 @@ class Gallery(UnitWork):
             await self._in_unit(partial(_keep, incident, image.sha256, data))
             lines.append(f"[{image.label}]")
             images.append(image)
-        return Words(key=hint.key, text="\n".join(lines), images=tuple(images))
+        lines += [f"[{image.label}]" for image in hint.drawn]
+        return Words(key=hint.key, text="\n".join(lines), images=(*images, *hint.drawn))
 
     async def _get(self, channel: str, one: Attachment, name: str) -> tuple[bytes, Image]:
         async with asyncio.timeout(SECONDS):

@@ -273,14 +273,16 @@ class ModelPhase(UnitWork):
     async def _add_hints(self, step: Step) -> Step:
         """Put what people said behind the row, in its commit, where a user turn may stand."""
         heard = self._heard.get(step.run, frozenset())
-        hints = [hint for hint in self._hints.get(step.run, ()) if hint.key not in heard]
+        profile = self._profiles.get(step.run)
+        sees = profile is not None and profile.name in self._rules.seeing
+        unheard = (hint for hint in self._hints.get(step.run, ()) if hint.key not in heard)
+        hints = [hint for hint in unheard if sees or not hint.drawn]
         if not hints:
             return step
         rows = await self._in_unit(lambda w: w.transcripts.of(step.run))
         if not takes_said(fold(rows), step):
             return step
-        incident, profile = step.run.partition(":")[0], self._profiles.get(step.run)
-        sees = profile is not None and profile.name in self._rules.seeing
+        incident = step.run.partition(":")[0]
         return add_said(step, [await self._gallery.show(incident, hint, sees=sees) for hint in hints])
 
     async def _failed(self, args: Mapping[str, str], why: str) -> None:

@@ -29,7 +29,7 @@ LONGEST_WAIT: Final = 30.0
 
 QUEUES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("escalate", "expire", "watch", "unanswered"), "timers"),
-    **dict.fromkeys(("follow", "ci", "propose", "look", "merge", "green", "suggest"), "outside"),
+    **dict.fromkeys(("follow", "ci", "propose", "look", "merge", "green", "suggest", "plot"), "outside"),
     **dict.fromkeys(("deploy", "deployed", "release", "rollback"), "outside"),
     "revert": "triage",
 }

@@ -15,7 +15,7 @@ from bot.engine.far_tools import FarToolShelf
 from bot.errors import Reason, Refused, Rejected
 from bot.ports.ci import CIProvider, KnowsOrders
 from bot.ports.forge import Forge
-from bot.ports.investigator import CIReader, Investigator
+from bot.ports.investigator import CIReader, Investigator, Plotter
 from bot.ports.logs import LogSource
 from bot.ports.metrics import MetricSource
 from bot.ports.work import Store, UnitOfWork
@@ -43,7 +43,7 @@ class Tools:
     A run is asked about every `poll_seconds` at first, then less and less often, down to what `longest_poll` says of
     its CI; `dispatch_patience` is how long an order without an answer is looked for. Without a `ci_reader` a red run is
     told with the end of its log; without `open_log` only logs in files are read, without `metrics` nobody is
-    asked, without `far_tools` no tool of another server is there.
+    asked, without `far_tools` no tool of another server is there, without a `plotter` no metric is plotted in chats.
     """
 
     investigator: Investigator
@@ -59,6 +59,7 @@ class Tools:
     links: Links = field(default_factory=Links)
     has_model: bool = False
     ci_reader: CIReader | None = None
+    plotter: Plotter | None = None
     open_log: Callable[[LogPlace], LogSource] | None = None
     metrics: MetricSource | None = None
     fetch_image: FetchImage = cannot_fetch

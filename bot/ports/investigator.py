@@ -1,10 +1,12 @@
 """Who investigates: in the running bot a child process, in a test a script."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
 from bot.domain.ci_log import CIFailure, CILog
+from bot.domain.happened import Happened
 from bot.domain.investigation import Job, StageResult
+from bot.domain.metric import Metric
 
 
 class Investigator(Protocol):
@@ -24,5 +26,15 @@ class CIReader(Protocol):
         """Return what a run's log shows failing, None where it says nothing.
 
         May be repeated. Raises `Unavailable` when the worker died.
+        """
+        ...
+
+
+@runtime_checkable
+class Plotter(Protocol):
+    async def plot(self, metrics: Sequence[Metric], changed: Sequence[Happened]) -> Sequence[bytes]:
+        """Return a PNG for each metric, with the changes in its time; the same for the same.
+
+        May be repeated. Raises `Unavailable` when the worker died, `Refused` where one would be too large.
         """
         ...

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from bot.domain.image import Attachment
+from bot.domain.image import Attachment, Image
 from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.images import NOTHING, Showing, list_shown
 from bot.services.modelling import QUEUED, is_wanted
 from bot.services.pause import require_running
+from bot.services.plotting import PLOTTED, list_plots
 from bot.services.questions import ASKED
 from bot.services.rulebook import Rulebook
 
@@ -20,12 +21,13 @@ MAX_WORDS: Final = 1_000
 @dataclass(frozen=True, kw_only=True)
 class Hint:
     """What somebody said. `key` is its row of the timeline: the same words are given to the model once. `images` were
-    posted with it in a channel."""
+    posted with it in a channel; `drawn` are our own plots, which are for a model that sees and for no other."""
 
     key: str
     text: str
     images: tuple[Attachment, ...] = ()
     channel: str = ""
+    drawn: tuple[Image, ...] = ()
 
 
 def find_listening(work: UnitOfWork, incident: str) -> str:
@@ -54,9 +56,11 @@ def steer(
 
 
 def list_hints(work: UnitOfWork, incident: str, run: str) -> tuple[Hint, ...]:
-    """Return what people said to a run of the model, and what they showed it with a question, oldest first."""
+    """Return the plots of a run of the model, what people said to it, and what they showed with a question."""
+    drawn = tuple(plot.image for plot in list_plots(work, incident, run))
+    plots = (Hint(key=PLOTTED, text="Plots of the metrics:", drawn=drawn),) if drawn else ()
     events = [event for event in work.timeline.of(incident) if event.data.get("run") == run and _is_hint(event)]
-    return tuple(
+    said = tuple(
         Hint(
             key=str(event.seq),
             text=event.text if event.kind == STEERED else "Shown with the question:",
@@ -65,6 +69,7 @@ def list_hints(work: UnitOfWork, incident: str, run: str) -> tuple[Hint, ...]:
         )
         for event in events
     )
+    return (*plots, *said)
 
 
 def _is_hint(event: TimelineEvent) -> bool:

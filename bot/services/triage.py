@@ -21,6 +21,7 @@ from bot.domain.playbook import Playbook, choose_playbook
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card
+from bot.services.plotting import announce_plots, start_plotting
 from bot.services.rulebook import Rulebook
 
 #: How long before an alert a deploy or a switched flag may have been.
@@ -116,6 +117,8 @@ def record_stage(work: UnitOfWork, incident: str, *, run: str, result: StageResu
     text = _STAGE_WORDS[type(result)] + (", for now" if is_preliminary(result) else "")
     work.timeline.append(incident, "stage", BOT, text, {"stage": type(result).__name__.lower()})
     current = work.incidents.get(incident)
+    if isinstance(result, Collected | Suspected):
+        start_plotting(work, incident, run)
     if isinstance(result, Collected | Confirmed):
         told = {event.data["incident"] for event in work.timeline.of(incident) if event.kind == "alike"}
         for alike in find_alike(work, current, work.investigations.of(run)):
@@ -134,6 +137,7 @@ def find_alike(work: UnitOfWork, incident: Incident, results: Sequence[StageResu
 def announce_findings(work: UnitOfWork, incident: Incident) -> None:
     """Promise the findings of the present run, once: before the patch that rests on them, if there is one."""
     announce(work, incident, "findings", once=f"run-{incident.runs}")
+    announce_plots(work, incident)
 
 
 def finish_triage(work: UnitOfWork, incident: str, *, state: RunState, why: str = "") -> None:

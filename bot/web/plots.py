@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bot.domain.chat import SVG
 from bot.ports.board import BoardMessage
-from bot.render.plot import STYLE
+from bot.render.plot_svg import STYLE
 from bot.web.views import digest_of
 
 _STYLE_DIGEST: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()

@@ -13,7 +13,9 @@ import structlog
 from pydantic import ValidationError
 
 from bot.domain.ci_log import CIFailure, CILog
+from bot.domain.happened import Happened
 from bot.domain.investigation import Job, StageResult
+from bot.domain.metric import Metric
 from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
 from bot.ports import faults
 from bot.ports.desk import Ask, Told
@@ -34,6 +36,8 @@ from bot.worker.messages import (
     ModelAsked,
     Order,
     OrderFrame,
+    Plot,
+    Plotted,
     ReadCI,
     StageDone,
     StepStored,
@@ -110,7 +114,17 @@ class WorkerClient:
                 return answer.failure
         raise Rejected("The worker sent an answer to another question.", Reason.SERVER_ERROR)
 
-    async def _ask(self, order: Investigate | Draft | ReadCI) -> AsyncGenerator[Answer, None]:
+    async def plot(self, metrics: Sequence[Metric], changed: Sequence[Happened]) -> Sequence[bytes]:
+        """`bot.ports.investigator.Plotter` over the socket."""
+        order = Plot(call=next(self._calls), metrics=tuple(metrics), changed=tuple(changed))
+        async with contextlib.aclosing(self._ask(order)) as answers:
+            async for answer in answers:
+                if not isinstance(answer, Plotted):
+                    break
+                return answer.pictures
+        raise Rejected("The worker sent an answer to another question.", Reason.SERVER_ERROR)
+
+    async def _ask(self, order: Investigate | Draft | ReadCI | Plot) -> AsyncGenerator[Answer, None]:
         """Give an order and yield what comes back until it is over; leaving early cancels it."""
         call = order.call
         answers: asyncio.Queue[Answer | None] = asyncio.Queue()

@@ -5,12 +5,14 @@ A frame is a 4-byte big-endian length and that many bytes. The worker is not tru
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic import TypeAdapter
 
 from bot.domain.ci_log import CIFailure, CILog
+from bot.domain.happened import Happened
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
+from bot.domain.metric import Metric
 from bot.domain.transcript import Step
 from bot.errors import Reason
 from bot.ports.desk import Question, Told
@@ -43,6 +45,15 @@ class ReadCI:
     call: int
     log: CILog
     workflow: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Front to worker: draw these, with what changed meanwhile."""
+
+    call: int
+    metrics: tuple[Metric, ...]
+    changed: tuple[Happened, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +124,16 @@ class CIRead:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plotted:
+    """Worker to front: a PNG for each metric."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
+
+    call: int
+    pictures: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ended:
     """Worker to front: the job is over; `reason` is set when it failed, `may_retry` when another try may help."""
 
@@ -123,8 +144,8 @@ class Ended:
     retry_after: float | None = None
 
 
-Order = Investigate | Draft | ReadCI | StepStored | FrontTold | Cancel
-Answer = StageDone | StepTaken | AskFront | ModelAsked | CIRead | Ended
+Order = Investigate | Draft | ReadCI | Plot | StepStored | FrontTold | Cancel
+Answer = StageDone | StepTaken | AskFront | ModelAsked | CIRead | Plotted | Ended
 
 
 @dataclass(frozen=True, kw_only=True)

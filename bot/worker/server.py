@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import dataclass
 from itertools import count
 
 import structlog
@@ -12,7 +13,7 @@ from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.desk import Question, Told
 from bot.ports.drafter import Drafter
 from bot.ports.faults import reach
-from bot.ports.investigator import CIReader, Investigator
+from bot.ports.investigator import CIReader, Investigator, Plotter
 from bot.ports.model import ModelTry
 from bot.worker.messages import (
     ANSWERS,
@@ -28,6 +29,8 @@ from bot.worker.messages import (
     Investigate,
     ModelAsked,
     Order,
+    Plot,
+    Plotted,
     ReadCI,
     StageDone,
     StepStored,
@@ -40,12 +43,20 @@ log = structlog.get_logger(__name__)
 ASK_SECONDS = 60.0
 
 
-async def serve_worker(
-    channel: socket.socket, investigator: Investigator, drafter: Drafter, ci_reader: CIReader
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Able:
+    """Who does what a worker is asked for."""
+
+    investigator: Investigator
+    drafter: Drafter
+    ci_reader: CIReader
+    plotter: Plotter
+
+
+async def serve_worker(channel: socket.socket, able: Able) -> None:
     """Serve until the front process is gone; then everything that still runs is stopped."""
     reader, writer = await asyncio.open_connection(sock=channel)
-    desk = _Desk(writer, investigator, drafter, ci_reader)
+    desk = _Desk(writer, able)
     while (frame := await read_frame(reader)) is not None:
         desk.take(ORDERS.validate_json(frame).order)
     await desk.close()
@@ -55,13 +66,9 @@ async def serve_worker(
 class _Desk:
     """The orders at hand, each a task of its own."""
 
-    def __init__(
-        self, writer: asyncio.StreamWriter, investigator: Investigator, drafter: Drafter, ci_reader: CIReader
-    ) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, able: Able) -> None:
         self._writer = writer
-        self._investigator = investigator
-        self._drafter = drafter
-        self._ci_reader = ci_reader
+        self._able = able
         self._lock = asyncio.Lock()
         self._jobs: dict[int, asyncio.Task[None]] = {}
         self._unstored: dict[int, asyncio.Future[Step]] = {}
@@ -90,21 +97,24 @@ class _Desk:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
-    async def _work(self, order: Investigate | Draft | ReadCI) -> None:
+    async def _work(self, order: Investigate | Draft | ReadCI | Plot) -> None:
         try:
             if isinstance(order, Draft):
                 tries = self._tries.setdefault(order.call, [])
-                await self._drafter.draft(
+                await self._able.drafter.draft(
                     order.job,
                     lambda step: self._store(order.call, step),
                     ask=lambda asked: self._ask(order.call, asked),
                     on_try=tries.append,
                 )
             elif isinstance(order, ReadCI):
-                failure = await self._ci_reader.read_ci(order.log, workflow=order.workflow)
+                failure = await self._able.ci_reader.read_ci(order.log, workflow=order.workflow)
                 await self._send(CIRead(call=order.call, failure=failure))
+            elif isinstance(order, Plot):
+                pictures = await self._able.plotter.plot(order.metrics, order.changed)
+                await self._send(Plotted(call=order.call, pictures=tuple(pictures)))
             else:
-                async for result in self._investigator.investigate(order.job):
+                async for result in self._able.investigator.investigate(order.job):
                     reach("worker.stage")
                     await self._send(_report(order.call, result))
             await self._end(Ended(call=order.call))

@@ -95,6 +95,11 @@ def is_of_green_logs(point: FaultPoint) -> bool:
     return point.name.startswith("phase.green.")
 
 
+def is_of_plots(point: FaultPoint) -> bool:
+    """Nothing rests on them; tests/unit/test_plotting.py runs their phase twice, and test_dispatcher_kills.py kills."""
+    return point.name.startswith(("chat.plots.", "phase.plot."))
+
+
 def is_of_contacts(point: FaultPoint) -> bool:
     """tests/unit/test_contacts.py kills at these, where somebody has a contact."""
     return point.name.startswith("contact.")
@@ -116,7 +121,7 @@ def is_of_questions(point: FaultPoint) -> bool:
 
 
 def is_of_another_walk(point: FaultPoint) -> bool:
-    aside = (is_of_contacts, is_of_hooks, is_of_no_walk, is_of_green_logs, is_of_questions)
+    aside = (is_of_contacts, is_of_hooks, is_of_no_walk, is_of_green_logs, is_of_plots, is_of_questions)
     others = (*aside, is_of_model, is_of_rollout, is_of_rollback)
     return any(is_other(point) for is_other in others)
 

@@ -18,7 +18,7 @@ from bot.ports.work import Effect
 from tests.unit.test_dispatcher import CAN_EDIT
 from tests.worldkit import FixedClock, PhaseLog, World, alert, group, make_rules, make_store, make_world
 
-KINDS = ("linked", "summary", "raised", "answer")
+KINDS = ("linked", "plots", "summary", "raised", "answer")
 """Messages that no walk through an incident is sure to bring."""
 HOOK = "ops"
 

@@ -24,7 +24,7 @@ from bot.engine import far_metrics
 from bot.engine.far_metrics import fetch_metrics
 from bot.errors import ConfigError, Reason, Refused, Rejected, Unavailable
 from bot.ports.metrics import MetricAnswer, MetricQuestion
-from bot.render.plot import draw_plots
+from bot.render.plot_svg import write_plots
 from bot.render.progress import render_findings, render_status
 from bot.settings import load_settings
 from bot.settings_sections import SECRET_NAME
@@ -257,7 +257,7 @@ class TestTelling:
 
         query = MetricQuery(name="hunter2", title="hunter2\u202e", expr="hunter2")
         collected = await look(make_job(query, source_url=""), Server(answer))
-        (file,) = draw_plots(collected.metrics, ())
+        (file,) = write_plots(collected.metrics, ())
         for text in (str(collected), file.text, file.name):
             assert "hunter2" not in text
             assert "\u202e" not in text

@@ -9,8 +9,10 @@ import pytest
 
 from bot.domain.happened import Happened, WhatKind
 from bot.domain.metric import Metric, MetricQuery, Over, Series, Threshold, Turn
-from bot.render.plot import MAX_MARKS, STYLE, WIDTH, draw_plot, draw_plots
+from bot.render.drawing import WIDTH
+from bot.render.plot import MAX_MARKS, draw_plot
 from bot.render.plot_scale import make_times, make_values
+from bot.render.plot_svg import STYLE, write_plots, write_svg
 
 ALERT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SINCE, UNTIL = ALERT - timedelta(minutes=30), ALERT + timedelta(minutes=5)
@@ -64,7 +66,7 @@ def texts(svg: str) -> list[str]:
 
 
 def test_title_axes_threshold_alert_and_changes_are_in_it():
-    (file,) = draw_plots([metric()], [change(5), change(10, "Let coupons carry their base", WhatKind.CODE)])
+    (file,) = write_plots([metric()], [change(5), change(10, "Let coupons carry their base", WhatKind.CODE)])
     assert (file.name, file.media_type) == ("errors.svg", "image/svg+xml")
     said = texts(file.text)
     assert {"Errors", "20 Nov, UTC", "0 %", "15 %", "11:30", "12:00", "> 2 %", "alert", "A", "B"} <= set(said)
@@ -74,7 +76,7 @@ def test_title_axes_threshold_alert_and_changes_are_in_it():
 
 def test_only_changes_in_its_time_that_can_matter_are_marked():
     changed = [change(50), change(-20), change(3, kind=WhatKind.ASIDE), *[change(n) for n in range(1, 10)]]
-    (file,) = draw_plots([metric()], changed)
+    (file,) = write_plots([metric()], changed)
     assert sum("deploy: " in text for text in texts(file.text)) == MAX_MARKS
 
 
@@ -82,11 +84,11 @@ def test_only_changes_in_its_time_that_can_matter_are_marked():
 def test_hostile_texts_stay_texts(text):
     query = MetricQuery(name=text, title=text, expr=text, unit=text[:16])
     hostile = replace(metric(series(1, 2, a=text)), query=query, claim=text)
-    (file,) = draw_plots([hostile], [change(5, text)])
+    (file,) = write_plots([hostile], [change(5, text)])
     names = {node.tag.removeprefix("{http://www.w3.org/2000/svg}") for node in read(file.text).iter()}
-    assert names == {"svg", "title", "desc", "style", "text", "line", "polyline"}
+    assert names == {"svg", "title", "desc", "style", "text", "polyline"}
     attributes = {name for node in read(file.text).iter() for name in node.attrib}
-    assert attributes == {"viewBox", "width", "height", "class", "x", "y", "x1", "y1", "x2", "y2", "points"}
+    assert attributes == {"viewBox", "width", "height", "class", "x", "y", "points"}
     assert [node.text for node in read(file.text).iter("{http://www.w3.org/2000/svg}style")] == [STYLE]
     assert re.fullmatch(r"[A-Za-z0-9_-]+\.svg", file.name)
     assert max(len(each) for each in texts(file.text)) <= 60
@@ -96,13 +98,13 @@ def test_hostile_texts_stay_texts(text):
 def test_one_line_for_each_series_broken_where_nothing_was():
     one, two = series(*[1.0] * 20, host="a", job="j"), series(5.0, begin=100, host="b", job="j")
     gap = Series(labels={"host": "c", "job": "j"}, points=(*one.points[:5], *one.points[15:]))
-    svg = draw_plot(metric(one, gap, two), ())
-    assert svg.count("<polyline") == 4
+    svg = write_svg(draw_plot(metric(one, gap, two), ()))
+    assert len(re.findall(r'<polyline class="c[012]"', svg)) == 4 + 3  # one more for each in the legend
     assert [text for text in texts(svg) if "host" in text] == ['host="a"', 'host="c"', 'host="b"']
 
 
 def test_series_that_are_not_shown_are_counted():
-    assert "and 12 more series, not shown" in texts(draw_plot(replace(metric(), left_out=12), ()))
+    assert "and 12 more series, not shown" in texts(write_svg(draw_plot(replace(metric(), left_out=12), ())))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_any_values_have_an_axis_that_holds_them(values, unit):
     assert axis.high >= max(values) - room
     assert 2 <= len(axis.ticks) <= 8
     assert 60 <= axis.place(values[0]) <= 200
-    svg = draw_plot(metric(series(*values), unit=unit, threshold=None), ())
+    svg = write_svg(draw_plot(metric(series(*values), unit=unit, threshold=None), ()))
     places = [float(number) for number in re.findall(r' [xy][12]?="([^"]+)"', svg)]
     assert all(0 <= place <= max(WIDTH, 600) for place in places)
     assert "nan" not in svg
@@ -132,4 +134,4 @@ def test_any_time_has_ticks_at_round_moments(seconds):
 
 
 def test_two_of_one_name_are_two_files():
-    assert [file.name for file in draw_plots([metric(), metric()], [])] == ["errors.svg", "2-errors.svg"]
+    assert [file.name for file in write_plots([metric(), metric()], [])] == ["errors.svg", "2-errors.svg"]

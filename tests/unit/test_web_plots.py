@@ -8,11 +8,11 @@ import pytest
 from bot.domain.chat import File
 from bot.web.plots import POLICY
 from bot.web.views import digest_of
-from tests.unit.test_plot import HOSTILE, draw_plots, metric, series
+from tests.unit.test_plot import HOSTILE, metric, series, write_plots
 from tests.web_html import read_html
 from tests.web_world import FINDINGS, fill, served
 
-(PLOT,) = draw_plots([metric(series(0.001, 0.2, instance=HOSTILE[1]), title=HOSTILE[0])], [])
+(PLOT,) = write_plots([metric(series(0.001, 0.2, instance=HOSTILE[1]), title=HOSTILE[0])], [])
 PATH = f"/incidents/INC-12/plots/{digest_of(PLOT.text)}.svg"
 
 

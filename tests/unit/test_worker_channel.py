@@ -45,7 +45,8 @@ from bot.worker.messages import (
     read_frame,
     write_frame,
 )
-from bot.worker.server import serve_worker
+from bot.worker.plots import Plots
+from bot.worker.server import Able, serve_worker
 from tests.worldkit import BASE, NOW, PLAYBOOK, quiet  # noqa: F401 -- `quiet` is a fixture
 
 JOB = Job(
@@ -392,7 +393,9 @@ class TestTheWorkersSide:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         scripted = Scripted()
-        serving = asyncio.create_task(serve_worker(theirs, scripted, scripted, scripted))
+        serving = asyncio.create_task(
+            serve_worker(theirs, Able(investigator=scripted, drafter=scripted, ci_reader=scripted, plotter=Plots()))
+        )
         reader, writer = await asyncio.open_connection(sock=ours)
         yield Far(reader, writer, scripted)
         writer.close()

@@ -1,0 +1,16 @@
+"""Plots of metrics as PNG, drawn in the worker: what draws them is loaded with the first."""
+
+import asyncio
+from collections.abc import Sequence
+
+from bot.domain.happened import Happened
+from bot.domain.metric import Metric
+from bot.render.plot import draw_plot
+from bot.render.plot_png import write_png
+
+
+class Plots:
+    """`bot.ports.investigator.Plotter` in this process."""
+
+    async def plot(self, metrics: Sequence[Metric], changed: Sequence[Happened]) -> Sequence[bytes]:
+        return await asyncio.to_thread(lambda: [write_png(draw_plot(metric, changed)) for metric in metrics])
