@@ -52,11 +52,13 @@ class _Patch(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """All that the rows say. `verdict` is how the work itself ended, `patches` what became of each patch."""
+    """All that the rows say. `verdict` is how the work itself ended, `patches` what became of each patch; `before` is
+    that of patches whose CI was asked to run again."""
 
     working: frozenset[str] = frozenset()
     pending: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patches: Mapping[str, _Patch] = field(default_factory=dict)
+    before: Mapping[str, _Patch] = field(default_factory=dict)
     verdict: RunStatus | None = None
     text: str = ""
     status: RunStatus = RunStatus.PROCESSING
@@ -186,9 +188,28 @@ def _conclude(fate: _Patch) -> Callable[[Progress, Happening], Progress]:
     return conclude
 
 
+def _run_again(progress: Progress, row: Happening) -> Progress:
+    """CI is asked for another run of what has a verdict."""
+    digest = row.data.get("digest", "")[:12]
+    fate = progress.patches.get(digest)
+    if fate is not _Patch.DONE and fate is not _Patch.FAILED:
+        return progress
+    asked = replace(progress, before={**progress.before, digest: fate})
+    return _mark(_Patch.GOING)(asked, row)
+
+
+def _refuse_order(progress: Progress, row: Happening) -> Progress:
+    """CI did not do what it was asked to: after a rerun that there is not, the verdict stands."""
+    digest = row.data.get("digest", "")[:12]
+    fate = progress.before.get(digest)
+    is_rerun = row.data.get("order") == "rerun" and progress.patches.get(digest) is _Patch.GOING
+    return _mark(fate)(progress, row) if fate is not None and is_rerun else progress
+
+
 def _close(progress: Progress, _row: Happening) -> Progress:
-    """The incident is over: nothing is waited for any more."""
-    left = {digest: fate for digest, fate in progress.patches.items() if fate not in {_Patch.WAITING, _Patch.GOING}}
+    """The incident is over: nothing is waited for any more. What CI said before it was asked again stands."""
+    known = {d: progress.before.get(d, fate) if fate is _Patch.GOING else fate for d, fate in progress.patches.items()}
+    left = {digest: fate for digest, fate in known.items() if fate not in {_Patch.WAITING, _Patch.GOING}}
     was_cut = bool(progress.working) or len(left) < len(progress.patches)
     verdict = RunStatus.CANCELLED if was_cut else progress.verdict
     return replace(progress, working=frozenset(), pending={}, patches=left, verdict=verdict)
@@ -220,6 +241,8 @@ _CHANGES: Final[Mapping[str, Callable[[Progress, Happening], Progress]]] = {
     "ci_passed": _conclude(_Patch.DONE),
     "ci_failed": _conclude(_Patch.FAILED),
     "ci_cancelled": _conclude(_Patch.FAILED),
+    "ci_rerun": _run_again,
+    "ci_order_failed": _refuse_order,
     "superseded": _withdraw,
     "resolved": _close,
 }

@@ -202,4 +202,5 @@ class Following(PhaseWork):
 
     async def _order_failed(self, args: Args, why: str) -> None:
         text = f"CI did not {args['order']} {args['sha'][:12]}: {self._tools.redact(why)}"
-        await self._in_unit(lambda w: ci_follow.tell_order_failed(w, args["incident"], args["digest"], text))
+        digest, order = args["digest"], args["order"]
+        await self._in_unit(lambda w: ci_follow.tell_order_failed(w, args["incident"], digest, text, order=order))

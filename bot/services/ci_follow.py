@@ -103,8 +103,8 @@ def note_missing(work: UnitOfWork, incident: str, digest: str, sha: str, *, pati
     announce(work, work.incidents.get(incident), "notice", arg=f"missing.{digest[:12]}", once=f"missing-{sha[:12]}")
 
 
-def tell_order_failed(work: UnitOfWork, incident: str, digest: str, text: str) -> None:
+def tell_order_failed(work: UnitOfWork, incident: str, digest: str, text: str, *, order: str) -> None:
     """CI did not do what a person asked of it: say so in the thread, without ringing."""
-    event = work.timeline.append(incident, ORDER_FAILED, BOT, text, {"digest": digest})
+    event = work.timeline.append(incident, ORDER_FAILED, BOT, text, {"digest": digest, "order": order})
     current = work.incidents.get(incident)
     announce(work, current, "notice", arg=f"asked.{digest[:12]}", once=f"asked-{event.seq}")

@@ -66,6 +66,29 @@ def test_rows_lead_to_the_state_that_matters_most(kinds, expected):
     assert status(*kinds) is expected
 
 
+RED, GREEN, RERUN = ("ci_failed", {"digest": D}), ("ci_passed", {"digest": D}), ("ci_rerun", {"digest": D})
+NO_RERUN, NO_CANCEL = (("ci_order_failed", {"digest": D, "order": order}) for order in ("rerun", "cancel"))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ([RED, RERUN], RunStatus.PROCESSING),
+        ([RED, RERUN, GREEN], RunStatus.COMPLETED),
+        ([GREEN, RERUN, RED], RunStatus.FAILED),
+        ([RED, RERUN, NO_RERUN], RunStatus.FAILED),
+        ([GREEN, RERUN, NO_RERUN], RunStatus.COMPLETED),
+        ([RED, RERUN, NO_CANCEL], RunStatus.PROCESSING),
+        ([GREEN, RERUN, ("resolved", {})], RunStatus.COMPLETED),
+        ([GREEN, RERUN, ("resolved", {}), RED], RunStatus.FAILED),
+        ([RED, RERUN, ("push_refused", {"digest": D, "state": "failed"})], RunStatus.FAILED),
+        ([NO_RERUN], RunStatus.PROCESSING),
+    ],
+)
+def test_a_rerun_of_ci_goes_on_until_its_verdict_or_until_ci_refuses_it(kinds, expected):
+    assert status(QUEUED, READY, ENDED, APPROVED, *kinds) is expected
+
+
 def test_a_verdict_that_names_its_patch_is_about_no_other():
     other = "e" * 64
     refused = ("push_refused", {"digest": D, "state": "failed"})

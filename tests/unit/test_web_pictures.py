@@ -1,5 +1,6 @@
 """A picture posted on the pages: taken like one from a chat, shown in the thread, and nothing else than a picture."""
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from hashlib import sha256
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from bot.domain.chat import Reply, Said
 from bot.domain.image import MAX_BYTES, Attachment
+from bot.web import upload
 from bot.web.upload import PICTURE, read_parts
 from connectors.chat.web import Connector, Settings
 from tests.images import GIF, JPEG, PNG, WEBP_LONG
@@ -211,6 +213,24 @@ def test_whatever_comes_is_a_form_or_refused(pieces: list[bytes], is_cut: bool) 
         return
     assert all("\x00" not in value for value in form.values())
     assert all(name.isprintable() and len(name) <= 80 for name, _ in files)
+
+
+async def test_who_sends_while_too_many_do_or_too_slowly_is_told_to_send_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await world.signed_in()
+    headers = {"Origin": world.url, "Content-Type": TYPE}
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"--xYz\r\n"
+        await asyncio.sleep(1)
+
+    monkeypatch.setattr(upload, "_SECONDS", 0.02)
+    async with client.post(SAY, data=trickle(), headers=headers) as answer:
+        assert answer.status == 408
+    monkeypatch.setattr(upload, "MAX_AT_ONCE", 0)
+    async with client.post(SAY, data=b"", headers=headers) as answer:
+        assert (answer.status, "Send yours again." in await answer.text()) == (503, True)
 
 
 async def test_too_much_is_read_on_and_not_kept_so_that_the_answer_arrives(world: World) -> None:
