@@ -182,7 +182,7 @@ def _facts(incident: Incident, now: datetime, names: Mapping[str, str]) -> Itera
     yield "Alerts", f"{incident.firing:,} firing, {incident.alerts_seen:,} received"
     if incident.truncated:
         yield "Left out", f"{write_count(incident.truncated, 'alert')} by the sender"
-    if incident.owner:
+    if incident.owner and not incident.is_open:  # while it is open, the first line says who has it
         yield "Owner", names.get(incident.owner, incident.owner)
     if incident.silenced_until is not None and incident.is_silenced(now):
         yield "Silenced", write_until(incident.silenced_until, now)

@@ -117,7 +117,7 @@ async def test_a_code_from_slack_makes_a_person_known_in_telegram(
     dispatcher = Dispatcher(world.store, world.clock, [channel], composer.compose, sweep_seconds=30)
     assert await dispatcher._drain(channel) == 0
     told = ["".join(text_of(message["blocks"])) for message in from_slack.messages.values()]
-    assert [text.startswith("Ada Lovelace has a new account: 70 in telegram") for text in told] == [True]
+    assert [text.startswith("🟠 Ada Lovelace has a new account: 70 in telegram") for text in told] == [True]
 
 
 def _page() -> Message:

@@ -55,6 +55,12 @@ def test_a_new_card_says_what_since_when_and_offers_everything() -> None:
     ]
 
 
+def test_a_card_says_once_who_has_it() -> None:
+    assert "Owner" not in facts(card(ACKNOWLEDGED))
+    assert texts(card(ACKNOWLEDGED)).count("Ana has it") == 1
+    assert "Ana" in facts(card(RESOLVED))["Owner"], "there the first line says how it ended"
+
+
 def test_the_card_of_a_red_run_names_it_and_links_to_it() -> None:
     sha = "3484a3fb816e0859fd6e1cea078d76385ff50625"
     run = {"alertname": "CIFailed", "workflow": "Build\nand test", "branch": "main", "sha": sha}
