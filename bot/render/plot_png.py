@@ -62,7 +62,8 @@ def write_png(drawing: Drawing) -> bytes:
         else:
             canvas.draw_text(part)
     body = BytesIO()
-    image.reduce(_SMOOTH).quantize(_COLOURS, dither=Image.Dither.NONE).save(body, "PNG", optimize=True)
+    few = image.reduce(_SMOOTH).quantize(_COLOURS, dither=Image.Dither.NONE)  # compresses to a fraction
+    few.convert("RGB").save(body, "PNG", optimize=True)  # WhatsApp takes RGB alone
     if body.tell() > MAX_BYTES:
         raise Refused(f"the picture is larger than {MAX_BYTES // 1024} KiB", Reason.TOO_LARGE)
     return body.getvalue()
