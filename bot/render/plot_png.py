@@ -25,7 +25,7 @@ SCALE: Final = 3
 """Pixels for each of the drawing's units: 1,260 across, on which a phone's 390 points show text as high as its own."""
 _SMOOTH: Final = 2
 """It is drawn so many times as large, and scaled down."""
-_COLOURS: Final = 128
+_COLOURS: Final = 64
 _ANCHORS: Final = {Anchor.START: "ls", Anchor.MIDDLE: "ms", Anchor.END: "rs"}
 _SPELLED: Final = str.maketrans(
     {
