@@ -95,7 +95,7 @@ class _Canvas:
             fill=look.colour.light,
             font=font,
             anchor=_ANCHORS[text.anchor],
-            stroke_width=1 if look.is_bold else self._scale if look.has_ground else 0,
+            stroke_width=1 if look.is_bold else 2 * self._scale if look.has_ground else 0,
             stroke_fill=GROUND.light if look.has_ground else None,
         )
 
