@@ -37,7 +37,10 @@ def check_message(given: dict[str, Any], files: dict[str, str]) -> None:
     require(len(rows) <= 5, "too many rows")
     seen = [_check_button(key) for row in rows for key in _row(row)]
     require(len(seen) == len(set(seen)), "custom ids have to be unique")
-    require(sum(len(text.encode()) for text in files.values()) <= 10 * 1024 * 1024, "files are too large")
+    told = [one.get("description", "-") for one in given.get("attachments", ())]
+    require(all(1 <= len(text) <= 1024 for text in told), "description of a file")
+    sizes = [len(text.encode(errors="surrogateescape")) for text in files.values()]
+    require(sum(sizes) <= 10 * 1024 * 1024, "files are too large")
 
 
 def check_modal(data: dict[str, Any]) -> None:

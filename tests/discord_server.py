@@ -415,7 +415,7 @@ async def _read(request: web.Request) -> tuple[Any, dict[str, str]]:
     for name, value in form.items():
         if isinstance(value, web.FileField):
             names[name] = value.filename
-            files[value.filename] = value.file.read().decode()
+            files[value.filename] = value.file.read().decode(errors="surrogateescape")
         else:
             given = json.loads(value if isinstance(value, str) else value.decode())
     require(

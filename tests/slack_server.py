@@ -46,6 +46,8 @@ class SlackServer:
     def __init__(self) -> None:
         self.messages: dict[str, JSON] = {}
         self.files: list[tuple[str, str, str]] = []
+        self.captions: dict[str, tuple[str, str]] = {}
+        """Of each file by its name: its title, and what is read out in its place."""
         self.told: list[str] = []
         self.posted: dict[str, tuple[str, bytes]] = {}
         """What people posted: where Slack says that it lies, and its bytes."""
@@ -118,7 +120,7 @@ class SlackServer:
 
     async def _upload(self, request: web.Request) -> web.Response:
         name = self._uploads[request.match_info["id"]][0]
-        self._uploads[request.match_info["id"]] = (name, (await request.read()).decode())
+        self._uploads[request.match_info["id"]] = (name, (await request.read()).decode(errors="surrogateescape"))
         return web.Response(text="OK")
 
     async def _download(self, request: web.Request) -> web.Response:
@@ -223,13 +225,17 @@ class SlackServer:
     def _on_files_getuploadurlexternal(self, values: JSON) -> JSON:
         self._count += 1
         assert int(values["length"]) > 0, "an empty file"
+        assert len(values.get("alt_txt", "")) <= 1000, "the length of what is read out"
         self._uploads[f"F{self._count}"] = (values["filename"], "")
+        self.captions[values["filename"]] = ("", values.get("alt_txt", ""))
         return {"file_id": f"F{self._count}", "upload_url": f"{self.url}/upload/F{self._count}"}
 
     def _on_files_completeuploadexternal(self, values: JSON) -> JSON:
         assert values["thread_ts"] in self.messages, "no such thread"
         for file in read(values["files"]):
-            self.files.append((values["thread_ts"], *self._uploads[file["id"]]))
+            name, content = self._uploads[file["id"]]
+            self.files.append((values["thread_ts"], name, content))
+            self.captions[name] = (file.get("title", ""), self.captions[name][1])
         return {"files": []}
 
     def _tell(self, values: JSON) -> None:

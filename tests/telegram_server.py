@@ -195,6 +195,11 @@ class TelegramServer:
         _require(given["document"]["content"], "file must be non-empty")
         return self._keep(given, given.get("caption", ""), given.get("caption_entities", []), 1024, given["document"])
 
+    def _send_photo(self, given: dict[str, Any]) -> dict[str, Any]:
+        content = given["photo"]["content"].encode(errors="surrogateescape")
+        _require(content.startswith(b"\x89PNG"), "IMAGE_PROCESS_FAILED")
+        return self._keep(given, given.get("caption", ""), given.get("caption_entities", []), 1024, given["photo"])
+
     def _edit_message_text(self, given: dict[str, Any]) -> dict[str, Any]:
         stored = self._find(given)
         _check_text(given["text"], given.get("entities", []), 4096)
@@ -404,11 +409,12 @@ async def _read(request: web.Request) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, value in (await request.post()).items():
         if isinstance(value, web.FileField):
-            given[name] = {"name": value.filename, "content": value.file.read().decode()}
+            given[name] = {"name": value.filename, "content": value.file.read().decode(errors="surrogateescape")}
         else:
             given[name] = _value(name, str(value))
-    if isinstance(given.get("document"), str):
-        given["document"] = given[given["document"].removeprefix("attach://")]
+    for kind in ("document", "photo"):
+        if isinstance(given.get(kind), str):
+            given[kind] = given[given[kind].removeprefix("attach://")]
     return given
 
 

@@ -86,6 +86,7 @@ class WhatsAppServer:
     posted: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     """What people sent: where WhatsApp says that it lies, and its bytes."""
     _files: dict[str, str] = field(default_factory=dict)
+    _names: dict[str, str] = field(default_factory=dict)
     _next: int = 100
     _last: bytes = b""
 
@@ -148,13 +149,14 @@ class WhatsAppServer:
         upload = form["file"]
         if form.get("messaging_product") != "whatsapp" or not isinstance(upload, web.FileField):
             return self._violate("media: form")
-        if upload.content_type != "text/plain" or form.get("type") != "text/plain":
+        if upload.content_type not in {"text/plain", "image/png"} or form.get("type") != upload.content_type:
             return self._violate("media: type")
-        content = upload.file.read().decode()
+        content = upload.file.read().decode(errors="surrogateescape")
         if not content:
             return self._violate("media: empty")
         self._next += 1
         self._files[str(self._next)] = content
+        self._names[str(self._next)] = upload.filename
         return web.json_response({"id": str(self._next)})
 
     async def _automation(self, request: web.Request) -> web.Response:
@@ -216,6 +218,13 @@ class WhatsAppServer:
         _require(given["id"] in self._files, "unknown media")
         _require(1 <= len(given["filename"]) <= 240, "filename")
         got.name, got.content = given["filename"], self._files[given["id"]]
+
+    def _keep_image(self, got: Got, given: Mapping[str, Any]) -> None:
+        _require(given.keys() <= {"id", "caption"}, "fields of an image")
+        _require(self._files[given["id"]].encode(errors="surrogateescape").startswith(b"\x89PNG"), "no image")
+        _require(_units(given.get("caption", "")) <= 1024, "caption is too long")
+        got.name, got.content = self._names[given["id"]], self._files[given["id"]]
+        got.text = given.get("caption", "")
 
     def _keep_template(self, got: Got, given: Mapping[str, Any]) -> None:
         got.template = given["name"]

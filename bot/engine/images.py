@@ -1,7 +1,7 @@
 """Images on their way to the model: fetched from the chat that they were posted in, looked at, and kept by digest."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -45,13 +45,19 @@ class Gallery(UnitWork):
             await self._in_unit(partial(_keep, incident, image.sha256, data))
             lines.append(f"[{image.label}]")
             images.append(image)
-        lines += [f"[{image.label}]" for image in hint.drawn]
-        return Words(key=hint.key, text="\n".join(lines), images=(*images, *hint.drawn))
+        drawn = await self._in_unit(partial(_find_kept, incident, hint.drawn)) if hint.drawn else ()
+        lines += [f"[{image.label}]" for image in drawn]
+        return Words(key=hint.key, text="\n".join(lines), images=(*images, *drawn))
 
     async def _get(self, channel: str, one: Attachment, name: str) -> tuple[bytes, Image]:
         async with asyncio.timeout(SECONDS):
             data = await self._fetch(channel, one.ref)
         return data, read_image(data, name)
+
+
+def _find_kept(incident: str, drawn: Sequence[Image], work: UnitOfWork) -> Sequence[Image]:
+    found = work.images.of(incident, [image.sha256 for image in drawn])
+    return [image for image in drawn if image.sha256 in found]
 
 
 def _keep(incident: str, sha256: str, data: bytes, work: UnitOfWork) -> None:

@@ -20,7 +20,7 @@ def _style_stroke(name: str, stroke: Stroke) -> str:
 
 def _style_type(name: str, look: Type) -> str:
     weight = ";font-weight:600" if look.is_bold else ""
-    ground = f";stroke:{GROUND.light};stroke-width:3px;paint-order:stroke" if look.has_ground else ""
+    ground = f";stroke:{GROUND.light};stroke-width:4px;paint-order:stroke" if look.has_ground else ""
     return f".{name}{{fill:{look.colour.light};font-size:{look.size}px{weight}{ground}}}"
 
 

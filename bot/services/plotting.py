@@ -57,7 +57,7 @@ def start_plotting(work: UnitOfWork, incident: str, run: str) -> None:
 def keep_plots(work: UnitOfWork, incident: str, run: str, plots: Sequence[Drawn]) -> None:
     """Keep what was drawn, and show it where the findings are told already. What was kept before stays."""
     current = work.incidents.get(incident)
-    if list_plots(work, incident, run):
+    if name_plots(work, incident, run):
         return
     for plot in plots:
         work.images.put(incident, plot.image.sha256, plot.data)
@@ -70,16 +70,25 @@ def keep_plots(work: UnitOfWork, incident: str, run: str, plots: Sequence[Drawn]
 
 def announce_plots(work: UnitOfWork, incident: Incident) -> None:
     """Promise the plots of the present run, once, where they are drawn."""
-    if list_plots(work, incident.id, incident.run):
+    if name_plots(work, incident.id, incident.run):
         announce(work, incident, "plots", arg=str(incident.runs), once=f"run-{incident.runs}")
 
 
 def list_plots(work: UnitOfWork, incident: str, run: str) -> tuple[Drawn, ...]:
     """Return the plots of the investigation that a run belongs to, those whose bytes are still kept."""
-    told = [event for event in work.timeline.of(incident) if event.kind == PLOTTED]
-    kept = [each for event in told if event.data["run"] == base_run(run) for each in json.loads(event.data["plots"])]
+    kept = _list_kept(work, incident, run)
     found = work.images.of(incident, [each["sha256"] for each in kept]) if kept else {}
     return tuple(_read(each, found[each["sha256"]]) for each in kept if each["sha256"] in found)
+
+
+def name_plots(work: UnitOfWork, incident: str, run: str) -> tuple[Image, ...]:
+    """Return what was drawn for the investigation that a run belongs to, by digest alone."""
+    return tuple(_read(each, b"").image for each in _list_kept(work, incident, run))
+
+
+def _list_kept(work: UnitOfWork, incident: str, run: str) -> list[dict[str, str]]:
+    told = [event for event in work.timeline.of(incident) if event.kind == PLOTTED]
+    return [each for event in told if event.data["run"] == base_run(run) for each in json.loads(event.data["plots"])]
 
 
 def _write(plot: Drawn) -> dict[str, str | int]:

@@ -10,7 +10,7 @@ from bot.ports.work import UnitOfWork
 from bot.services.images import NOTHING, Showing, list_shown
 from bot.services.modelling import QUEUED, is_wanted
 from bot.services.pause import require_running
-from bot.services.plotting import PLOTTED, list_plots
+from bot.services.plotting import PLOTTED, name_plots
 from bot.services.questions import ASKED
 from bot.services.rulebook import Rulebook
 
@@ -57,7 +57,7 @@ def steer(
 
 def list_hints(work: UnitOfWork, incident: str, run: str) -> tuple[Hint, ...]:
     """Return the plots of a run of the model, what people said to it, and what they showed with a question."""
-    drawn = tuple(plot.image for plot in list_plots(work, incident, run))
+    drawn = name_plots(work, incident, run)
     plots = (Hint(key=PLOTTED, text="Plots of the metrics:", drawn=drawn),) if drawn else ()
     events = [event for event in work.timeline.of(incident) if event.data.get("run") == run and _is_hint(event)]
     said = tuple(

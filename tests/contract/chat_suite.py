@@ -15,6 +15,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -29,6 +30,7 @@ from bot.domain.chat import (
     Link,
     Message,
     Paragraph,
+    Picture,
     Press,
     Reply,
     Said,
@@ -39,6 +41,7 @@ from bot.domain.chat import (
 from bot.errors import Reason, Rejected
 from bot.ports.chat import ChatConnector
 from bot.render.wish import changes_button
+from tests.images import PNG
 
 ACK = Button(id="ack:INC-7", label="Acknowledge", key="a", style=Style.PRIMARY)
 ESCALATE = Button(id="escalate:INC-7", label="Escalate", key="e")
@@ -120,6 +123,10 @@ class ChatRig(ABC):
     async def file(self, ref: str, name: str) -> str:
         """Return the text of a message's file as the reader gets it."""
 
+    async def picture(self, ref: str, name: str) -> tuple[bytes, str]:
+        """Return a message's picture as the reader gets it, and what the service says in words beside or instead."""
+        pytest.fail("the subclass has to give this")
+
     @abstractmethod
     async def buttons(self, ref: str) -> Sequence[str]:
         """Return the labels of the buttons that can be pressed on the message now."""
@@ -177,6 +184,11 @@ def card(**changes: object) -> Message:
 
 def note(slot: str = "status", **changes: object) -> Message:
     return card(**{"slot": slot, "headline": "Reading logs", "buttons": (), "in_thread": True, **changes})
+
+
+def plotted(caption: str) -> Message:
+    picture = Picture(name="rule.png", caption=caption, sha256=sha256(PNG).hexdigest(), data=PNG)
+    return note("plots:1", headline="Plotted: Errors", blocks=(), pictures=(picture,))
 
 
 def numbered(prefix: str, count: int) -> list[str]:
@@ -296,6 +308,26 @@ class ChatContract:
         assert numbered("row", 500) == [
             line.strip().lstrip("+") for line in (await rig.file(ref, "INC-7.diff")).split()
         ]
+
+    async def test_a_picture_arrives_whole_under_its_incident_with_its_caption(self, rig: ChatRig) -> None:
+        if not rig.connector.limits.shows_pictures:
+            pytest.skip("no picture is seen there")
+        head = await self._post(rig, card(), "k0")
+        ref = await self._post(rig, plotted("Errors rose at 02:14"), thread=head)
+        data, caption = await rig.picture(ref, "rule.png")
+        assert data == PNG
+        assert "Errors rose at 02:14" in caption
+        assert "Plotted: Errors" in await rig.shown(ref)
+        assert await rig.is_under(ref, head) or not rig.connector.limits.can_thread
+
+    async def test_a_picture_s_caption_stays_text(self, rig: ChatRig) -> None:
+        if not rig.connector.limits.shows_pictures:
+            pytest.skip("no picture is seen there")
+        ref = await self._post(rig, plotted(HOSTILE), thread=await self._post(rig, card(), "k0"))
+        _, caption = await rig.picture(ref, "rule.png")
+        assert list(await rig.live(ref)) == []
+        assert "alert(1)" in caption
+        assert [character for character in caption if not character.isprintable()] == []
 
     # hostile text
 

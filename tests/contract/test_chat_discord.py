@@ -45,6 +45,10 @@ class DiscordRig(ChatRig):
     async def file(self, ref: str, name: str) -> str:
         return self._parts(ref)[0].files[name]
 
+    async def picture(self, ref: str, name: str) -> tuple[bytes, str]:
+        (told,) = [one for one in self._parts(ref)[0].body["attachments"] if one["filename"] == name]
+        return (await self.file(ref, name)).encode(errors="surrogateescape"), told["description"]
+
     async def buttons(self, ref: str) -> Sequence[str]:
         return [key["label"] for key in self._parts(ref)[0].buttons()]
 

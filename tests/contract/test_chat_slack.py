@@ -68,6 +68,11 @@ class SlackRig(ChatRig):
         head = ref.partition("/")[0]
         return next(text for thread, found, text in self.server.files if (thread, found) == (head, name))
 
+    async def picture(self, ref: str, name: str) -> tuple[bytes, str]:
+        title, alternative = self.server.captions[name]
+        assert title == alternative
+        return (await self.file(ref, name)).encode(errors="surrogateescape"), title
+
     async def buttons(self, ref: str) -> Sequence[str]:
         return [part["text"]["text"] for part in parts(self._message(ref)["blocks"]) if part.get("type") == "button"]
 

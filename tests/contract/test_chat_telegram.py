@@ -47,6 +47,10 @@ class TelegramRig(ChatRig):
         (found,) = [one for one in self._files(ref) if one.name == name]
         return found.content
 
+    async def picture(self, ref: str, name: str) -> tuple[bytes, str]:
+        (found,) = [one for one in self._files(ref) if one.name == name]
+        return found.content.encode(errors="surrogateescape"), found.text
+
     async def buttons(self, ref: str) -> Sequence[str]:
         return self._parts(ref)[0].labels()
 

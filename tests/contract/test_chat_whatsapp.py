@@ -66,6 +66,10 @@ class WhatsAppRig(ChatRig):
         (found,) = [got for got in self.parts(ref) if got.name == f"{name}.txt"]
         return found.content
 
+    async def picture(self, ref: str, name: str) -> tuple[bytes, str]:
+        (found,) = [got for got in self.parts(ref) if got.name == name]
+        return found.content.encode(errors="surrogateescape"), found.text
+
     async def buttons(self, ref: str) -> Sequence[str]:
         return [title for got in self.parts(ref) for _, title in got.keys]
 

@@ -254,6 +254,12 @@ async def check_metrics(walk: Walk, monitoring: Monitoring) -> None:
     assert "0 before, 0.137 at its peak" in text
     assert "metric rule: " in text
     assert "Scrapes did not change: 1 (median)" in json.dumps(walk.query("SELECT body FROM stage"))
+
+    async def drawn() -> dict | None:
+        return {body[:8]: size for body, size in walk.query("SELECT body, size FROM image")} or None
+
+    kept = await wait_for("plots that the worker drew", drawn, walk)
+    assert set(kept) == {b"\x89PNG\r\n\x1a\n"}
     await asyncio.to_thread(check_source, monitoring)
 
 

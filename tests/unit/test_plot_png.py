@@ -82,4 +82,4 @@ def test_the_fullest_picture_stays_far_below_the_limit():
     noise = [zlib.crc32(bytes([n % 256, n // 256])) / 2**32 for n in range(6 * 140)]
     lines = [series(*noise[140 * n : 140 * (n + 1)], handler=f"/api/v1/{n}", pod="x" * 40) for n in range(6)]
     data = write_png(draw_plot(replace(metric(*lines), left_out=9), [change(n) for n in range(1, 9)]))
-    assert len(data) < MAX_BYTES / 2
+    assert len(data) < 0.75 * MAX_BYTES

@@ -15,6 +15,7 @@ import pytest
 
 from bot.agent.cleaning import redact_value
 from bot.domain.ci_log import CIFailure, CILog, find_failure
+from bot.domain.image import read_image
 from bot.domain.investigation import Collected, Drafted, Job, Suspected
 from bot.domain.service import Service
 from bot.domain.transcript import Budget
@@ -40,6 +41,8 @@ from bot.worker.messages import (
     Investigate,
     ModelAsked,
     OrderFrame,
+    Plot,
+    Plotted,
     ReadCI,
     StageDone,
     read_frame,
@@ -47,6 +50,8 @@ from bot.worker.messages import (
 )
 from bot.worker.plots import Plots
 from bot.worker.server import Able, serve_worker
+from tests.images import PNG
+from tests.unit.test_plot import change, metric
 from tests.worldkit import BASE, NOW, PLAYBOOK, quiet  # noqa: F401 -- `quiet` is a fixture
 
 JOB = Job(
@@ -208,6 +213,10 @@ class TestAnswers:
         async with worker("say", frame(CIRead(call=1, failure=failure)), frame(Ended(call=1))) as client:
             read = await client.read_ci(CILog(ci="cloud", sha=BASE, text="x"))
         assert read.lines == ("[redacted] is wrong",)
+
+    async def test_to_metrics_are_pictures_byte_for_byte(self):
+        async with worker("say", frame(Plotted(call=1, pictures=(PNG, b"hunter2"))), frame(Ended(call=1))) as client:
+            assert await client.plot((), ()) == (PNG, b"hunter2")
 
     async def test_of_no_or_two_results_are_rejected(self):
         for odd in (StageDone(call=1), StageDone(call=1, collected=COLLECTED, suspected=SUSPECTED)):
@@ -427,6 +436,12 @@ class TestTheWorkersSide:
         said = [await far.answer() for _ in range(3)]
         assert said[-1] == Ended(call=4)
         assert "did not answer" in far.scripted.told[0].fault
+
+    async def test_metrics_are_drawn_as_png(self, far):
+        await far.order(Plot(call=6, metrics=(metric(),), changed=(change(5),)))
+        drawn, ended = await far.answer(), await far.answer()
+        assert read_image(drawn.pictures[0], "errors.png").media_type == "image/png"
+        assert (len(drawn.pictures), ended) == (1, Ended(call=6))
 
     async def test_requests_to_model_servers_are_told_before_the_end(self, far):
         place = ModelPlace(url="http://gpu", name="m", second=ModelPlace(url="http://other", name="small"))

@@ -36,6 +36,7 @@ LIMITS: Final = ChatLimits(
     can_answer_privately=True,
     has_forms=True,
     files=True,
+    shows_pictures=True,
     file_bytes=9_900_000,
 )
 STALE_SECONDS: Final = 300

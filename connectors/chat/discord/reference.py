@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bot.domain.chat import File
+from bot.domain.chat import File, Picture
 from bot.errors import Reason, Rejected
 
 _REF: Final = re.compile(
@@ -37,8 +37,8 @@ def read_reference(text: str) -> Reference:
     return Reference(channel=int(match["channel"]), thread=int(match["thread"]), parts=parts, files=match["files"])
 
 
-def digest_of(files: Sequence[File]) -> str:
+def digest_of(files: Sequence[File | Picture]) -> str:
     if not files:
         return "0"
-    content = "\x00".join(f"{file.name}\x00{file.text}" for file in files)
+    content = "\x00".join(f"{file.name}\x00{file.text if isinstance(file, File) else file.sha256}" for file in files)
     return hashlib.sha256(content.encode(errors="replace")).hexdigest()[:16]

@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 from discord.http import Route
 
-from bot.domain.chat import File, Message
+from bot.domain.chat import File, Message, Picture
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected
 from connectors.chat.discord.api import Api, code_of
@@ -26,7 +26,9 @@ _UNKNOWN_CHANNEL: Final = 10003
 _ASLEEP: Final = 50083
 _LONG: Final = 12_000
 _MAX_NAME: Final = 100
-Answer = tuple[dict[str, Any], Sequence[File] | None]
+_CAPTION: Final = 300
+Files = Sequence[File | Picture]
+Answer = tuple[dict[str, Any], Files | None]
 """What is sent, and the files that go along."""
 
 
@@ -70,10 +72,11 @@ class Writer:
     async def _bring(self, ref: Reference, message: Message, key: str, under: int) -> None:
         """Make the messages of `ref` show this one: edit those there are, send what is missing, take away the rest."""
         pieces = render(message)
-        digest = digest_of(message.files)
+        attached: Files = (*message.files, *message.pictures)
+        digest = digest_of(attached)
         for number, piece in enumerate(pieces):
             body = self._body(message, piece, is_head=number == 0)
-            files = message.files if number == 0 and (digest != ref.files or not ref.parts) else None
+            files = attached if number == 0 and (digest != ref.files or not ref.parts) else None
             if number < len(ref.parts) and await self._replace(ref, number, body, files):
                 continue
             if number < len(ref.parts) and message.is_pinned:
@@ -98,7 +101,7 @@ class Writer:
             "allowed_mentions": {"parse": [], "users": [user for user in dict.fromkeys(users) if user.isdecimal()]},
         }
 
-    async def _replace(self, ref: Reference, number: int, body: dict[str, Any], files: Sequence[File] | None) -> bool:
+    async def _replace(self, ref: Reference, number: int, body: dict[str, Any], files: Files | None) -> bool:
         """Edit a message; say False where somebody deleted it."""
         try:
             await self._change(ref, number, pack(body, files))
@@ -123,7 +126,8 @@ class Writer:
     async def _send(self, ref: Reference, message: Message, body: dict[str, Any], number: int) -> int:
         """Send into the incident's thread; where somebody deleted that, into the channel."""
         body["flags"] = 0 if message.rings and number == 0 else SILENT
-        given = pack(body, message.files if number == 0 and message.files else None)
+        attached: Files = (*message.files, *message.pictures) if number == 0 else ()
+        given = pack(body, attached or None)
         try:
             sent = await self._api.call(self._route("POST", ref), **given)
         except Rejected as error:
@@ -186,23 +190,29 @@ def build_answers(text: str) -> list[Answer]:
     return [(calm | {"embeds": [{"description": piece}]}, None) for piece in render_text(text)]
 
 
-def pack(body: dict[str, Any], files: Sequence[File] | None) -> dict[str, Any]:
+def pack(body: dict[str, Any], files: Files | None) -> dict[str, Any]:
     """Return what the client is given: JSON, or a form where files go along. No files = those there stay."""
     if files is None:
         return {"json": body}
     named = [(f"files[{number}]", file, _name(file)) for number, file in enumerate(files)]
-    body = body | {"attachments": [{"id": str(number), "filename": name} for number, (_, _, name) in enumerate(named)]}
+    body = body | {"attachments": [_describe(number, file, name) for number, (_, file, name) in enumerate(named)]}
     if not files:
         return {"json": body}
     payload = {"name": "payload_json", "value": json.dumps(body), "content_type": "application/json"}
     form: list[dict[str, Any]] = [payload]
     for field, file, name in named:
-        content = file.text.encode(errors="replace") or b"\n"
-        form.append({"name": field, "value": content, "filename": name, "content_type": "application/octet-stream"})
+        content = file.data if isinstance(file, Picture) else file.text.encode(errors="replace") or b"\n"
+        kind = file.media_type if isinstance(file, Picture) else "application/octet-stream"
+        form.append({"name": field, "value": content, "filename": name, "content_type": kind})
     return {"form": form}
 
 
-def _name(file: File) -> str:
+def _describe(number: int, file: File | Picture, name: str) -> dict[str, str]:
+    told = {"id": str(number), "filename": name}
+    return told | {"description": fit_line(file.caption, _CAPTION)} if isinstance(file, Picture) else told
+
+
+def _name(file: File | Picture) -> str:
     kept = [c if c.isalnum() or c in "._-" else "_" for c in make_harmless(file.name)]
     return "".join(kept)[:_MAX_NAME] or "file"
 

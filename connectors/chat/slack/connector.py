@@ -35,7 +35,9 @@ LIMITS: Final = ChatLimits(
     has_forms=True,
     files=True,
     file_bytes=4_000_000,
+    shows_pictures=True,
 )
+_CAPTION: Final = 300
 _BODY: Final = 1_000_000
 _MAX_DEPTH: Final = 30
 _REMEMBERED: Final = 2000
@@ -183,14 +185,25 @@ class Connector:
             place = f"{ref}:{file.name}"
             if not file.text or self._attached.get(place) == digest:
                 continue
-            async with named_faults():
-                await self._client.files_upload_v2(
-                    channel=self._settings.chat,
-                    thread_ts=ref.partition("/")[0],
-                    content=file.text.encode(errors="replace"),
-                    filename=make_harmless(file.name).replace("/", "_").replace("\n", " ")[:200],
-                )
+            await self._upload(file.name, file.text.encode(errors="replace"), ref)
             _remember(self._attached, place, digest)
+        for picture in message.pictures:
+            place = f"{ref}:{picture.name}"
+            if self._attached.get(place) == picture.sha256:
+                continue
+            await self._upload(picture.name, picture.data, ref, caption=make_harmless(picture.caption)[:_CAPTION])
+            _remember(self._attached, place, picture.sha256)
+
+    async def _upload(self, name: str, content: bytes, ref: str, *, caption: str = "") -> None:
+        named: dict[str, Any] = {"title": caption, "alt_txt": caption} if caption else {}
+        async with named_faults():
+            await self._client.files_upload_v2(
+                channel=self._settings.chat,
+                thread_ts=ref.partition("/")[0],
+                content=content,
+                filename=make_harmless(name).replace("/", "_").replace("\n", " ")[:200],
+                **named,
+            )
 
 
 async def _dispatch(app: AsyncApp, request: WebRequest) -> WebAnswer:

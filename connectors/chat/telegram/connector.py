@@ -34,6 +34,7 @@ LIMITS: Final = ChatLimits(
     can_answer_privately=True,
     has_forms=False,
     files=True,
+    shows_pictures=True,
     file_bytes=49_000_000,
 )
 COMMANDS: Final = (

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from bot.domain.chat import File
+from bot.domain.chat import File, Picture
 from bot.errors import Reason, Rejected
 
 _REF: Final = re.compile(
@@ -43,6 +43,8 @@ def read_reference(text: str) -> Reference:
     )
 
 
-def digest_of(file: File) -> str:
+def digest_of(file: File | Picture) -> str:
+    if isinstance(file, Picture):
+        return file.sha256[:8]
     content = f"{file.name}\x00{file.text}"
     return hashlib.sha256(content.encode(errors="replace")).hexdigest()[:8]

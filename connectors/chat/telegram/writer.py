@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from telegram import (
@@ -11,7 +11,9 @@ from telegram import (
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     InputFile,
+    InputMedia,
     InputMediaDocument,
+    InputMediaPhoto,
     LinkPreviewOptions,
     MessageEntity,
     ReplyParameters,
@@ -19,7 +21,7 @@ from telegram import (
 )
 from telegram import Message as Sent
 
-from bot.domain.chat import File, Message
+from bot.domain.chat import File, Message, Picture
 from bot.domain.unseen import make_harmless
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ChatPlace
@@ -34,6 +36,7 @@ log = structlog.get_logger(__name__)
 _REMEMBERED: Final = 2000
 _TOPIC_NAME: Final = 128
 _CAPTION: Final = 200
+_LONG_CAPTION: Final = 300
 _PER_ROW: Final = 2
 _LONG: Final = 12_000
 """Characters from which an answer is a file: a group takes about twenty messages a minute."""
@@ -174,18 +177,28 @@ class Writer:
             return await self._call(partial(send, topic=0))
 
     async def _attach(self, ref: Reference, message: Message) -> None:
-        for number, file in enumerate(message.files):
+        attached: Sequence[File | Picture] = (*message.files, *message.pictures)
+        for number, file in enumerate(attached):
             digest, caption = digest_of(file), _caption(message.incident, file)
             if number < len(ref.files):
                 there, before = ref.files[number]
                 if before == digest or await self._exchange(there, file, caption):
                     ref.files[number] = (there, digest)
                     continue
-            sent = await self._put(ref, partial(self._send_file, ref.head, file, caption), spare=_SPARE)
+            sent = await self._put(ref, self._sending(ref.head, file, caption), spare=_SPARE)
             ref.files[number : number + 1] = [(sent.message_id, digest)]
 
-    async def _exchange(self, number: int, file: File, caption: Piece) -> bool:
-        media = InputMediaDocument(_document(file), caption=caption.text, caption_entities=_entities(caption))
+    def _sending(self, head: int | None, file: File | Picture, caption: Piece) -> Callable[..., Awaitable[Sent]]:
+        if isinstance(file, Picture):
+            return partial(self._send_picture, head, file, caption)
+        return partial(self._send_file, head, file, caption)
+
+    async def _exchange(self, number: int, file: File | Picture, caption: Piece) -> bool:
+        told: dict[str, Any] = {"caption": caption.text, "caption_entities": _entities(caption)}
+        if isinstance(file, Picture):
+            media: InputMedia = InputMediaPhoto(file.data, filename=_name(file), **told)
+        else:
+            media = InputMediaDocument(_document(file), **told)
         return await self._change(partial(self._bot.edit_message_media, media, message_id=number))
 
     async def _send_file(self, head: int | None, file: File, caption: Piece, *, topic: int, chat_id: int) -> Sent:
@@ -198,6 +211,17 @@ class Writer:
             reply_parameters=_reply_to(head),
             disable_notification=True,
             disable_content_type_detection=True,
+        )
+
+    async def _send_picture(self, head: int | None, file: Picture, caption: Piece, *, topic: int, chat_id: int) -> Sent:
+        return await self._bot.send_photo(
+            chat_id,
+            InputFile(file.data, filename=_name(file), attach=True),
+            caption=caption.text,
+            caption_entities=_entities(caption),
+            message_thread_id=topic or None,
+            reply_parameters=_reply_to(head),
+            disable_notification=True,
         )
 
     async def _send(
@@ -294,9 +318,14 @@ def _reply_to(message: int | None) -> ReplyParameters | None:
 
 
 def _document(file: File) -> InputFile:
-    name = make_harmless(file.name).replace("/", "_").replace("\n", " ")[:_CAPTION]
-    return InputFile(file.text.encode(errors="replace") or b"\n", filename=name, attach=True)
+    return InputFile(file.text.encode(errors="replace") or b"\n", filename=_name(file), attach=True)
 
 
-def _caption(incident: str, file: File) -> Piece:
+def _name(file: File | Picture) -> str:
+    return make_harmless(file.name).replace("/", "_").replace("\n", " ")[:_CAPTION]
+
+
+def _caption(incident: str, file: File | Picture) -> Piece:
+    if isinstance(file, Picture):
+        return render_parts([(f"{incident} · ", ""), (make_harmless(file.caption)[:_LONG_CAPTION], "")])
     return render_parts([(f"{incident} · ", ""), (make_harmless(file.name)[:_CAPTION], "code")])

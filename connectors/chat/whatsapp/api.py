@@ -53,12 +53,12 @@ class Api:
         body = {"messaging_product": "whatsapp", "status": "read", "message_id": message, **typing}
         await self._call("POST", "/messages", json=body)
 
-    async def upload(self, name: str, content: bytes) -> str:
-        """Upload a text file and return its id. May be repeated."""
+    async def upload(self, name: str, content: bytes, media_type: str) -> str:
+        """Upload a file and return its id. May be repeated."""
         form = aiohttp.FormData()
         form.add_field("messaging_product", "whatsapp")
-        form.add_field("type", "text/plain")
-        form.add_field("file", content, filename=name, content_type="text/plain")
+        form.add_field("type", media_type)
+        form.add_field("file", content, filename=name, content_type=media_type)
         answer = await self._call("POST", "/media", data=form)
         number = answer.get("id")
         if not isinstance(number, str):

@@ -36,6 +36,7 @@ LIMITS: Final = ChatLimits(
     can_answer_privately=True,
     has_forms=False,
     files=True,
+    shows_pictures=True,
     file_bytes=90_000_000,
 )
 SIGNED_IN: Final = "x-hub-signature-256"

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from bot.domain.chat import File, Message
+from bot.domain.chat import File, Message, Picture
 from bot.domain.unseen import make_harmless
 from connectors.chat.pace import Credit, insist
 from connectors.chat.whatsapp.api import Api
 from connectors.chat.whatsapp.choices import Key, build_interactive, build_keys
-from connectors.chat.whatsapp.markup import BODY, fit, units
+from connectors.chat.whatsapp.markup import BODY, deaden, fit, units
 from connectors.chat.whatsapp.memory import is_page, put
 from connectors.chat.whatsapp.settings import Settings
 
@@ -22,6 +22,7 @@ _SPARE: Final = 8
 """How much of the credit is left to what rings and to answers."""
 _LINE: Final = 600
 _NAME: Final = 200
+_CAPTION: Final = 300
 _SUFFIX: Final = ".txt"
 """A phone opens a text file; it does not know what to do with a .diff."""
 
@@ -39,6 +40,7 @@ class To:
     rings: bool = False
 
 
+Files = Sequence[File | Picture]
 Step = Callable[[To], Awaitable[str]]
 
 
@@ -50,7 +52,7 @@ class Sender:
         self._settings = settings
         self._paces: OrderedDict[str, Credit] = OrderedDict()
 
-    def plan(self, pieces: Sequence[str], message: Message, *, files: Sequence[File]) -> list[Step]:
+    def plan(self, pieces: Sequence[str], message: Message, *, files: Files) -> list[Step]:
         """Return what has to be sent for a message: its text, its buttons under the last of it, its files."""
         keys = build_keys(message)
         if not keys:
@@ -62,7 +64,7 @@ class Sender:
         steps: list[Step] = [partial(self.send_text, text) for text in texts]
         if last is not None:
             steps.append(partial(self.send_keys, last, keys))
-        return [*steps, *(partial(self.send_file, file) for file in files)]
+        return [*steps, *(partial(self._send_attached, file) for file in files)]
 
     async def send_text(self, text: str, to: To) -> str:
         return await self._send(to, "text", {"body": text, "preview_url": False})
@@ -70,10 +72,17 @@ class Sender:
     async def send_keys(self, text: str, keys: Sequence[Key], to: To) -> str:
         return await self._send(to, "interactive", build_interactive(text, keys))
 
+    async def _send_attached(self, file: File | Picture, to: To) -> str:
+        return await (self.send_picture(file, to) if isinstance(file, Picture) else self.send_file(file, to))
+
+    async def send_picture(self, picture: Picture, to: To) -> str:
+        media = await self._api.upload(_name(picture), picture.data, picture.media_type)
+        return await self._send(to, "image", {"id": media, "caption": deaden(picture.caption)[:_CAPTION]})
+
     async def send_file(self, file: File, to: To) -> str:
-        name = make_harmless(file.name).replace("/", "_").replace("\n", " ")[:_NAME]
+        name = _name(file)
         name = name if name.endswith(_SUFFIX) else f"{name}{_SUFFIX}"
-        media = await self._api.upload(name, file.text.encode(errors="replace") or b"\n")
+        media = await self._api.upload(name, file.text.encode(errors="replace") or b"\n", "text/plain")
         return await self._send(to, "document", {"id": media, "filename": name})
 
     async def send_template(self, message: Message, to: To) -> str:
@@ -103,6 +112,14 @@ class Sender:
         pace = put(self._paces, body["to"], self._paces.get(body["to"]) or Credit(_AT_ONCE, _SECONDS))
         async with pace.turn(spare=spare):
             return await self._api.send(body)
+
+
+def _name(file: File | Picture) -> str:
+    return make_harmless(file.name).replace("/", "_").replace("\n", " ")[:_NAME]
+
+
+def attached(message: Message) -> Files:
+    return (*message.files, *message.pictures)
 
 
 def name_of(message: Message) -> str:

@@ -21,7 +21,7 @@ from connectors.chat.whatsapp.markup import BODY, deaden, fit, render, render_sh
 from connectors.chat.whatsapp.memory import About, Begun, Memory, choose_shown, is_page, put, write_mark
 from connectors.chat.whatsapp.reference import Reference, digest_of, read_reference
 from connectors.chat.whatsapp.reporting import Reporter
-from connectors.chat.whatsapp.sending import Sender, Step, To, name_of
+from connectors.chat.whatsapp.sending import Sender, Step, To, attached, name_of
 
 log = structlog.get_logger(__name__)
 _LONG: Final = 12_000
@@ -65,7 +65,7 @@ class Writer:
         named = [self._people[person] for person in (*message.rings, *message.tells) if person in self._people]
         numbers = dict.fromkeys(self._people.values() if self._tells_all else named)
         going = self._begin(key, message, rings=bool(message.rings))
-        steps = self._sender.plan(render(message), message, files=message.files)
+        steps = self._sender.plan(render(message), message, files=attached(message))
         ways: dict[str, Way] = {}
         for number in numbers:
             under = card.head(number) if card is not None else None
@@ -74,7 +74,7 @@ class Writer:
                 self._bring if is_open else self._call, going, To(number=number, under=under or ""), steps
             )
         await self._each(going, ways)
-        put(self._memory.files, going.begun.ref.write(), digest_of(repr(message.files)))
+        put(self._memory.files, going.begun.ref.write(), digest_of(repr(attached(message))))
         return going.begun.ref.write()
 
     async def edit(self, message: Message, ref: str, *, now: datetime) -> None:
@@ -85,9 +85,10 @@ class Writer:
             return
         going = self._begin(f"{ref}#{gist}", message, rings=False)
         pieces = render(message) if self._tells_all else render_short(message)
-        digest = digest_of(repr(message.files))
+        parts = attached(message)
+        digest = digest_of(repr(parts))
         is_sent = not self._tells_all or self._memory.files.get(ref) == digest
-        steps = self._sender.plan(pieces, message, files=() if is_sent else message.files)
+        steps = self._sender.plan(pieces, message, files=() if is_sent else parts)
         ways: dict[str, Way] = {}
         for number in known.sent:
             knows = not self._tells_all and self._memory.has_acted(number, message)
@@ -104,7 +105,7 @@ class Writer:
         """Send everything there is about an incident: without pages, and progress only while it is all."""
         for message in choose_shown(found):
             self._memory.learn(message)
-            await self._write(self._sender.plan(render(message), message, files=message.files), message, number)
+            await self._write(self._sender.plan(render(message), message, files=attached(message)), message, number)
 
     async def show_rest(self, message: Message, number: str) -> None:
         """Send the buttons that found no place under a message."""
@@ -143,7 +144,7 @@ class Writer:
     def _gist(self, message: Message) -> str:
         """Return that of a message whose change has to be told."""
         if self._tells_all:
-            return repr((message.headline, message.blocks, message.buttons, message.files))
+            return repr((message.headline, message.blocks, message.buttons, message.files, message.pictures))
         return message.headline
 
     def _begin(self, key: str, message: Message, *, rings: bool) -> _Round:
