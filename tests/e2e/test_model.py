@@ -317,7 +317,7 @@ async def test_a_kill_in_the_model_s_part_repeats_at_most_the_call_in_flight(kil
 async def test_a_kill_where_the_model_asks_people_asks_them_once_and_goes_on_without_them(make_walk):
     script = [Say(calls=(("ask_user", json.dumps(ASK)),)), *ENGINEER]
     async with serve_model(follow(script)) as server:
-        walk = make_walk(server.url, may_approve=has_ended, model_env={"NIGHTSHIFT_MODEL__QUESTION_SECONDS": "3"})
+        walk = make_walk(server.url, may_approve=has_suggested, model_env={"NIGHTSHIFT_MODEL__QUESTION_SECONDS": "3"})
         assert await walk.run(*WHERE_IT_ASKS, seconds=180) == []
     assert walk.starts == 1 + len(WHERE_IT_ASKS)
     await asyncio.to_thread(check_killed, walk, script, server.seen)
@@ -328,12 +328,8 @@ async def test_a_kill_where_the_model_asks_people_asks_them_once_and_goes_on_wit
 def check_killed(walk: Walk, script: list[Answer], seen: list[bytes]) -> None:
     rows = walk.query("SELECT seq, kind FROM step ORDER BY seq")
     assert [seq for seq, _ in rows] == list(range(len(rows)))
-<<<<<<< HEAD
-    assert [kind for _, kind in rows].count("model") == len(ENGINEER)
-    assert [kind for _, kind in rows].count("auxiliary") == len(timeline(walk, "model_suggested")) == 1
-=======
     assert [kind for _, kind in rows].count("model") == len(script)
->>>>>>> chat6
+    assert [kind for _, kind in rows].count("auxiliary") == len(timeline(walk, "model_suggested")) == 1
     assert len(timeline(walk, "model_ended")) == 1
     assert len(walk.query("SELECT digest FROM draft")) == 2
     assert len(seen) < len(script) + walk.starts
