@@ -16,6 +16,8 @@ LIKELY: Final = "likely"
 INCONCLUSIVE: Final = "inconclusive"
 
 _TAIL: Final = 20
+_WHY: Final = 160
+_ERROR: Final = re.compile(r"(?:E\s+)?((?:\w+\.)*\w*(?:Error|Exception)\b.*)")
 _ID: Final = re.compile(r"E([0-9]{1,6})")
 _Result = TypeVar("_Result", bound=StageResult)
 
@@ -153,8 +155,10 @@ def _refute_unconfirmed(confirmed: Confirmed, *, is_flaky: bool) -> str:
 
 def _look_next(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> str:
     """Say what a person should look at where no run could name the culprit."""
-    first = [suspect.commit[:12] for suspect in suspects[:3] if suspect.reasons]
-    read = f"what {', '.join(first)} changed" if first else "the newest changes"
+    if confirmed is not None and confirmed.left:
+        return f"why nothing can be judged there (the runs say it), and what {_list_short(confirmed.left)} changed"
+    first = [suspect.commit for suspect in suspects[:3] if suspect.reasons]
+    read = f"what {_list_short(first)} changed" if first else "the newest changes"
     if confirmed is None:
         return f"{read}, and whether it fails at the commit before"
     if any(run.verdict is Check.RED for run in confirmed.runs):
@@ -164,6 +168,10 @@ def _look_next(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> str:
     if not confirmed.runs:
         return f"which check or request is red, so that it can be run; then {read}"
     return f"why it could not be run in the sandbox; then {read}"
+
+
+def _list_short(commits: Sequence[str]) -> str:
+    return ", ".join(commit[:12] for commit in commits[:3])
 
 
 def _read_marks(collected: Collected | None) -> Iterator[Finding]:
@@ -294,6 +302,14 @@ def _tell_run(run: CheckRun, kind: Reproduce, is_shown: bool) -> str:
     said = {Check.GREEN: words.green, Check.RED: words.red, Check.UNKNOWN: "could not be judged"}[run.verdict]
     if run.verdict is Check.UNKNOWN and (run.is_flaky or (run.note and kind is Reproduce.CHECK)):
         said = "contradicted itself"
-    note = f" ({run.note})" if run.note else ""
+    why = run.note or (_tell_why(run.output) if run.verdict is Check.UNKNOWN else "")
+    note = f" ({why})" if why else ""
     text = f"{said} after {run.seconds:.1f} s{note}"
     return "\n".join((text, *run.output.strip().splitlines()[-_TAIL:])) if is_shown else text
+
+
+def _tell_why(output: str) -> str:
+    """Return what kept a run from being judged: the last error that it names, else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    named = next((found[1] for line in reversed(lines) if (found := _ERROR.match(line))), "")
+    return (named or "".join(lines[-1:]))[:_WHY]

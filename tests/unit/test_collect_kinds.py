@@ -1,5 +1,6 @@
 """What is read from the logs for each kind of reproduction, what is left out, and what is said of what is missing."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -103,6 +104,23 @@ def test_every_kind_has_its_words(kind):
     assert say_change(verified) == f"{words.trial} red → green"
     running = render_status(make_incident(), [empty], running="confirm", failed=None, now=NOON)
     assert running.headline == f"Investigating: {words.running} at the suspects"
+
+
+def test_commits_that_cannot_be_judged_are_what_to_look_at_and_their_runs_say_why():
+    red = CheckRun(name="run", at="d" * 40, verdict=Check.RED, seconds=0.1, output="boom")
+    output = "E   SyntaxError: unmatched '}'\n1 error in 0.2s\nERROR: found no collectors for tests/test_cart.py"
+    blind = replace(red, at="c" * 40, verdict=Check.UNKNOWN, output=output)
+    mute = replace(red, at="b" * 40, verdict=Check.UNKNOWN, output="not run: the sandbox is gone\n")
+    confirmed = Confirmed(
+        culprit=None, request=None, runs=(red, blind, mute), how="the check run fails since one of 3 commits",
+        reproduce=Reproduce.CHECK, left=("c" * 40, "d" * 40, "b" * 40),
+    )  # fmt: skip
+    empty = Collected(records=(), requests=(), evidence=(), lines_read=0, reproduce=Reproduce.CHECK)
+    findings, evidence = conclude([empty, confirmed])
+    assert findings[0].next.endswith("and what cccccccccccc, dddddddddddd, bbbbbbbbbbbb changed")
+    told = {piece.cite: piece.text for piece in evidence}
+    assert told["run at cccccccccccc"] == "could not be judged after 0.1 s (SyntaxError: unmatched '}')"
+    assert told["run at bbbbbbbbbbbb"] == "could not be judged after 0.1 s (not run: the sandbox is gone)"
 
 
 def test_results_are_stored_with_their_kind_and_older_ones_are_still_read():
