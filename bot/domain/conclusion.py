@@ -9,7 +9,7 @@ from bot.domain.drift import INSTALLED, WAS_INSTALLED
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, Finding, Suspect
 from bot.domain.investigation import UNREAD, Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.domain.metric import Turn
-from bot.domain.reproduction import REPRODUCTION, Reproduce, word
+from bot.domain.reproduction import REPRODUCTION, Reproduce, Wording, word
 
 CONFIRMED: Final = "confirmed"
 LIKELY: Final = "likely"
@@ -17,6 +17,8 @@ INCONCLUSIVE: Final = "inconclusive"
 
 _TAIL: Final = 20
 _WHY: Final = 160
+_NAMED: Final = 3
+_SMALLER: Final = "which part of the commit causes it, and whether what fails without the rest is still wanted"
 _ERROR: Final = re.compile(r"(?:E\s+)?((?:\w+\.)*\w*(?:Error|Exception)\b.*)")
 _ID: Final = re.compile(r"E([0-9]{1,6})")
 _Result = TypeVar("_Result", bound=StageResult)
@@ -269,6 +271,15 @@ def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Fi
             refuted_by=f"{words.relapse} with the patch, or a check that it turns red",
         )
         return
+    if runs and verified.before is Check.RED and (claim := _tell_known(verified, words)):
+        yield Finding(
+            claim=f"{drafted.title} {claim}",
+            evidence=runs,
+            confidence=CONFIRMED,
+            refuted_by=f"another end of {words.running}, then every check, with the patch",
+            next=_SMALLER if verified.after is Check.GREEN else "what else changed meanwhile",
+        )
+        return
     reasons = "; ".join(verified.notes) or f"before {verified.before.value}, after {verified.after.value}"
     yield Finding(
         claim=f"It is not known whether {drafted.title} mends it: {reasons}",
@@ -276,6 +287,20 @@ def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Fi
         confidence=INCONCLUSIVE,
         refuted_by=f"{words.running} with the patch",
         next=f"{words.running} with the patch where all that it needs is there",
+    )
+
+
+def _tell_known(verified: Verified, words: Wording) -> str:
+    """Say what a patch does that was run to its end and is not good enough; "" where not all of it was judged."""
+    if verified.after is Check.RED:
+        return f"does not mend it ({words.relapse} with it too)"
+    if verified.after is not Check.GREEN or any(run.verdict is not Check.RED for run in verified.broken):
+        return ""
+    broken = verified.newly_failing or tuple(f"the check {run.name}" for run in verified.broken)
+    more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+    named = f"{', '.join(broken[:_NAMED])}{more}"
+    return f"mends what failed and breaks something else: the {words.trial} {words.succeeds} with it, and {named} " + (
+        "fails that passed without it" if len(broken) == 1 else "fail that passed without it"
     )
 
 

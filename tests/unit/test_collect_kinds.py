@@ -7,7 +7,7 @@ import pytest
 
 from bot.domain.conclusion import conclude
 from bot.domain.evidence import Check, CheckRun, LogLine
-from bot.domain.investigation import Collected, Confirmed, Job, Verified
+from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Verified
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce, word
 from bot.domain.service import LogPlace, Service
@@ -121,6 +121,30 @@ def test_commits_that_cannot_be_judged_are_what_to_look_at_and_their_runs_say_wh
     told = {piece.cite: piece.text for piece in evidence}
     assert told["run at cccccccccccc"] == "could not be judged after 0.1 s (SyntaxError: unmatched '}')"
     assert told["run at bbbbbbbbbbbb"] == "could not be judged after 0.1 s (not run: the sandbox is gone)"
+
+
+def test_a_patch_that_mends_it_and_breaks_something_else_is_known_to_and_so_is_one_that_mends_nothing():
+    green = CheckRun(name="run", at="e" * 40, verdict=Check.GREEN, seconds=0.1, output="")
+    suite = replace(green, name="suite", verdict=Check.RED)
+    drafted = Drafted(patch=b"x", base="a" * 40, title='Revert "Round"', culprit="b" * 40)
+    verified = Verified(
+        before=Check.RED, after=Check.GREEN, runs=(green, suite), reproduce=Reproduce.CHECK,
+        newly_failing=("test_a", "test_b", "test_c", "test_d"),
+    )  # fmt: skip
+
+    def judge(result):
+        ((finding,), _) = conclude([drafted, result])
+        return finding.confidence, finding.claim
+
+    confidence, claim = judge(verified)
+    assert (confidence, claim[:60]) == ("confirmed", 'Revert "Round" mends what failed and breaks something else: ')
+    assert claim.endswith("passes with it, and test_a, test_b, test_c and 1 more fail that passed without it")
+    unnamed = judge(replace(verified, newly_failing=()))[1]
+    assert unnamed.endswith("and the check suite fails that passed without it")
+    still_red = replace(verified, after=Check.RED, runs=(replace(green, verdict=Check.RED),))
+    assert judge(still_red) == ("confirmed", 'Revert "Round" does not mend it (the same check failing with it too)')
+    unjudged = replace(verified, runs=(green, replace(suite, verdict=Check.UNKNOWN)), newly_failing=())
+    assert judge(unjudged)[0] == "inconclusive"
 
 
 def test_results_are_stored_with_their_kind_and_older_ones_are_still_read():
