@@ -9,13 +9,17 @@ from bot.domain.drift import INSTALLED, WAS_INSTALLED
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, Finding, Suspect
 from bot.domain.investigation import UNREAD, Collected, Confirmed, Drafted, StageResult, Suspected, Verified
 from bot.domain.metric import Turn
-from bot.domain.reproduction import REPRODUCTION, Reproduce, word
+from bot.domain.reproduction import REPRODUCTION, Reproduce, Wording, word
 
 CONFIRMED: Final = "confirmed"
 LIKELY: Final = "likely"
 INCONCLUSIVE: Final = "inconclusive"
 
 _TAIL: Final = 20
+_WHY: Final = 160
+_NAMED: Final = 3
+_SMALLER: Final = "which part of the commit causes it, and whether what fails without the rest is still wanted"
+_ERROR: Final = re.compile(r"(?:E\s+)?((?:\w+\.)*\w*(?:Error|Exception)\b.*)")
 _ID: Final = re.compile(r"E([0-9]{1,6})")
 _Result = TypeVar("_Result", bound=StageResult)
 
@@ -153,8 +157,10 @@ def _refute_unconfirmed(confirmed: Confirmed, *, is_flaky: bool) -> str:
 
 def _look_next(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> str:
     """Say what a person should look at where no run could name the culprit."""
-    first = [suspect.commit[:12] for suspect in suspects[:3] if suspect.reasons]
-    read = f"what {', '.join(first)} changed" if first else "the newest changes"
+    if confirmed is not None and confirmed.left:
+        return f"why nothing can be judged there (the runs say it), and what {_list_short(confirmed.left)} changed"
+    first = [suspect.commit for suspect in suspects[:3] if suspect.reasons]
+    read = f"what {_list_short(first)} changed" if first else "the newest changes"
     if confirmed is None:
         return f"{read}, and whether it fails at the commit before"
     if any(run.verdict is Check.RED for run in confirmed.runs):
@@ -164,6 +170,10 @@ def _look_next(confirmed: Confirmed | None, suspects: Sequence[Suspect]) -> str:
     if not confirmed.runs:
         return f"which check or request is red, so that it can be run; then {read}"
     return f"why it could not be run in the sandbox; then {read}"
+
+
+def _list_short(commits: Sequence[str]) -> str:
+    return ", ".join(commit[:12] for commit in commits[:3])
 
 
 def _read_marks(collected: Collected | None) -> Iterator[Finding]:
@@ -261,6 +271,15 @@ def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Fi
             refuted_by=f"{words.relapse} with the patch, or a check that it turns red",
         )
         return
+    if runs and verified.before is Check.RED and (claim := _tell_known(verified, words)):
+        yield Finding(
+            claim=f"{drafted.title} {claim}",
+            evidence=runs,
+            confidence=CONFIRMED,
+            refuted_by=f"another end of {words.running}, then every check, with the patch",
+            next=_SMALLER if verified.after is Check.GREEN else "what else changed meanwhile",
+        )
+        return
     reasons = "; ".join(verified.notes) or f"before {verified.before.value}, after {verified.after.value}"
     yield Finding(
         claim=f"It is not known whether {drafted.title} mends it: {reasons}",
@@ -268,6 +287,20 @@ def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Fi
         confidence=INCONCLUSIVE,
         refuted_by=f"{words.running} with the patch",
         next=f"{words.running} with the patch where all that it needs is there",
+    )
+
+
+def _tell_known(verified: Verified, words: Wording) -> str:
+    """Say what a patch does that was run to its end and is not good enough; "" where not all of it was judged."""
+    if verified.after is Check.RED:
+        return f"does not mend it ({words.relapse} with it too)"
+    if verified.after is not Check.GREEN or any(run.verdict is not Check.RED for run in verified.broken):
+        return ""
+    broken = verified.newly_failing or tuple(f"the check {run.name}" for run in verified.broken)
+    more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+    named = f"{', '.join(broken[:_NAMED])}{more}"
+    return f"mends what failed and breaks something else: the {words.trial} {words.succeeds} with it, and {named} " + (
+        "fails that passed without it" if len(broken) == 1 else "fail that passed without it"
     )
 
 
@@ -294,6 +327,14 @@ def _tell_run(run: CheckRun, kind: Reproduce, is_shown: bool) -> str:
     said = {Check.GREEN: words.green, Check.RED: words.red, Check.UNKNOWN: "could not be judged"}[run.verdict]
     if run.verdict is Check.UNKNOWN and (run.is_flaky or (run.note and kind is Reproduce.CHECK)):
         said = "contradicted itself"
-    note = f" ({run.note})" if run.note else ""
+    why = run.note or (_tell_why(run.output) if run.verdict is Check.UNKNOWN else "")
+    note = f" ({why})" if why else ""
     text = f"{said} after {run.seconds:.1f} s{note}"
     return "\n".join((text, *run.output.strip().splitlines()[-_TAIL:])) if is_shown else text
+
+
+def _tell_why(output: str) -> str:
+    """Return what kept a run from being judged: the last error that it names, else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    named = next((found[1] for line in reversed(lines) if (found := _ERROR.match(line))), "")
+    return (named or "".join(lines[-1:]))[:_WHY]

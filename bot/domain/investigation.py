@@ -82,13 +82,17 @@ class Suspected:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """Which commit the reproduction blames: red at `culprit`, green at its parent. `how` is in words."""
+    """Which commit the reproduction blames: red at `culprit`, green at its parent. `how` is in words.
+
+    Without a culprit, `left` are the commits that it can be and that cannot be judged, the most suspect first.
+    """
 
     culprit: str | None
     request: FailingRequest | None
     runs: tuple[CheckRun, ...]
     how: str
     reproduce: Reproduce = Reproduce.REQUEST
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -390,15 +390,15 @@ def score_recency(at: datetime, first_error: datetime | None) -> tuple[float, tu
 
 
 def _doubt(change: Change, first_error: datetime | None) -> tuple[float, tuple[str, ...]]:
-    """Return a factor for what speaks against a change, and that in words."""
+    """Return a factor for what speaks most against a change, and that in words."""
+    if not change.parents:
+        return 0.1, ("but nothing before it is known",)
+    if change.files and all(is_test_file(path) or is_document(path) for path in change.files):
+        return 0.15, ("but it changes only tests or documents",)
     if first_error is not None and change.committed_at > first_error + CLOCK_SLACK:
         return 0.25, ("but it was committed after it began",)
     if len(change.parents) > 1:
         return 0.4, ("but it is a merge",)
-    if change.files and all(is_test_file(path) or is_document(path) for path in change.files):
-        return 0.15, ("but it changes only tests or documents",)
-    if not change.parents:
-        return 0.1, ("but nothing before it is known",)
     return 1.0, ()
 
 

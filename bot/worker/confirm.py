@@ -21,14 +21,16 @@ from bot.worker.seek import seek
 from bot.worker.trial import Trial
 
 MAX_RUNS: Final = 40
+MAX_NAMED: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
-    """The outcome of a search: a culprit, or in words why there is none."""
+    """The outcome of a search: a culprit, or in words why there is none, and where it is `left` among several."""
 
     culprit: Link | None
     how: str
+    left: tuple[str, ...] = ()
 
 
 async def confirm(
@@ -61,7 +63,9 @@ async def confirm(
     culprit = blame.culprit.sha if blame.culprit else None
     runs = sum(run.attempts for run in bench.runs if run.name == trial.name)
     how = f"{blame.how} ({runs} runs in the sandbox)" if culprit else blame.how
-    found = Confirmed(culprit=culprit, request=trial.request, runs=bench.runs, how=how, reproduce=trial.kind)
+    found = Confirmed(
+        culprit=culprit, request=trial.request, runs=bench.runs, how=how, reproduce=trial.kind, left=blame.left
+    )
     return found, trial
 
 
@@ -120,9 +124,7 @@ class Search:
             return Blame(culprit=None, how=self._tell_no_green(hunt))
         culprit = hunt.culprit
         if culprit is None:
-            left = ", ".join(hunt.links[index].sha[:12] for index in hunt.left)
-            how = f"{subject} {words.fails} since one of {left[:400]}; those between cannot be judged"
-            return Blame(culprit=None, how=how)
+            return self._leave_open(hunt)
         sometimes = ", though not every time it is sent" if self._trial.repeat > 1 else ""
         parent = red.parents[0] if red.parents else ""
         how = (
@@ -130,6 +132,16 @@ class Search:
             f"{self._name(parent)}{sometimes}"
         )
         return Blame(culprit=culprit, how=how)
+
+    def _leave_open(self, hunt: Hunt) -> Blame:
+        """Name what is left, the most suspect first: none of it can be judged but its end, which is red."""
+        shas = [hunt.links[index].sha for index in hunt.left]
+        left = tuple(sorted(shas, key=lambda sha: -self._scores.get(sha, 0.0)))
+        named = ", ".join(sha[:12] for sha in left[:MAX_NAMED])
+        named += f" and {len(left) - MAX_NAMED} more" if len(left) > MAX_NAMED else ""
+        since = f"{self._trial.subject} {self._trial.words.fails} since one of {len(left)} commits"
+        how = f"{since}, the most suspect first: {named}; those between cannot be judged"
+        return Blame(culprit=None, how=how, left=left)
 
     def _tell_no_green(self, hunt: Hunt) -> str:
         subject, words, red = self._trial.subject, self._trial.words, hunt.links[hunt.red]

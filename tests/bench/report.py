@@ -96,11 +96,19 @@ def spread(values: Sequence[float], unit: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One part's rows. `slowdown` is how many times its CPU time a program took that only computes, meanwhile."""
+    """One part's rows. `slowdown` is how many times its CPU time a program took that only computes, meanwhile;
+    `data` says what it reads that the repository does not hold."""
 
     title: str
     rows: Sequence[Row]
     slowdown: float
+    data: str = ""
+
+    @property
+    def repeat(self) -> str:
+        """Say what measures it again: its part stands in the title's brackets."""
+        part = self.title.rpartition("(`")[2].removesuffix("`)")
+        return f"Repeat: `make bench ARGS={part}`.{self.data and ' '}{self.data}"
 
     def verdict(self, row: Row) -> str:
         """A time above its limit says nothing where other programs had much of the machine."""
@@ -152,7 +160,8 @@ def write_section(path: Path, section: Section, titles: Sequence[str]) -> None:
     written = dict(
         re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     )
-    lines = [f"Measured on {datetime.now(UTC):%Y-%m-%d}: {describe_machine()}.", f"Busy: {section.slowdown:.1f} ×.", ""]
+    lines = [f"Measured on {datetime.now(UTC):%Y-%m-%d}: {describe_machine()}.", f"Busy: {section.slowdown:.1f} ×."]
+    lines += [section.repeat, ""]
     lines += ["| promise | what | measured | limit | |", "|---|---|---|---|---|"]
     lines += [f"| {r.promise} | {r.what} | {r.value} | {r.limit} | {section.verdict(r)} |" for r in section.rows]
     written[section.title] = "\n" + "\n".join(lines) + "\n"

@@ -1,12 +1,13 @@
 """What is read from the logs for each kind of reproduction, what is left out, and what is said of what is missing."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bot.domain.conclusion import conclude
 from bot.domain.evidence import Check, CheckRun, LogLine
-from bot.domain.investigation import Collected, Confirmed, Job, Verified
+from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Verified
 from bot.domain.playbook import Playbook
 from bot.domain.reproduction import Reproduce, word
 from bot.domain.service import LogPlace, Service
@@ -103,6 +104,47 @@ def test_every_kind_has_its_words(kind):
     assert say_change(verified) == f"{words.trial} red → green"
     running = render_status(make_incident(), [empty], running="confirm", failed=None, now=NOON)
     assert running.headline == f"Investigating: {words.running} at the suspects"
+
+
+def test_commits_that_cannot_be_judged_are_what_to_look_at_and_their_runs_say_why():
+    red = CheckRun(name="run", at="d" * 40, verdict=Check.RED, seconds=0.1, output="boom")
+    output = "E   SyntaxError: unmatched '}'\n1 error in 0.2s\nERROR: found no collectors for tests/test_cart.py"
+    blind = replace(red, at="c" * 40, verdict=Check.UNKNOWN, output=output)
+    mute = replace(red, at="b" * 40, verdict=Check.UNKNOWN, output="not run: the sandbox is gone\n")
+    confirmed = Confirmed(
+        culprit=None, request=None, runs=(red, blind, mute), how="the check run fails since one of 3 commits",
+        reproduce=Reproduce.CHECK, left=("c" * 40, "d" * 40, "b" * 40),
+    )  # fmt: skip
+    empty = Collected(records=(), requests=(), evidence=(), lines_read=0, reproduce=Reproduce.CHECK)
+    findings, evidence = conclude([empty, confirmed])
+    assert findings[0].next.endswith("and what cccccccccccc, dddddddddddd, bbbbbbbbbbbb changed")
+    told = {piece.cite: piece.text for piece in evidence}
+    assert told["run at cccccccccccc"] == "could not be judged after 0.1 s (SyntaxError: unmatched '}')"
+    assert told["run at bbbbbbbbbbbb"] == "could not be judged after 0.1 s (not run: the sandbox is gone)"
+
+
+def test_a_patch_that_mends_it_and_breaks_something_else_is_known_to_and_so_is_one_that_mends_nothing():
+    green = CheckRun(name="run", at="e" * 40, verdict=Check.GREEN, seconds=0.1, output="")
+    suite = replace(green, name="suite", verdict=Check.RED)
+    drafted = Drafted(patch=b"x", base="a" * 40, title='Revert "Round"', culprit="b" * 40)
+    verified = Verified(
+        before=Check.RED, after=Check.GREEN, runs=(green, suite), reproduce=Reproduce.CHECK,
+        newly_failing=("test_a", "test_b", "test_c", "test_d"),
+    )  # fmt: skip
+
+    def judge(result):
+        ((finding,), _) = conclude([drafted, result])
+        return finding.confidence, finding.claim
+
+    confidence, claim = judge(verified)
+    assert (confidence, claim[:60]) == ("confirmed", 'Revert "Round" mends what failed and breaks something else: ')
+    assert claim.endswith("passes with it, and test_a, test_b, test_c and 1 more fail that passed without it")
+    unnamed = judge(replace(verified, newly_failing=()))[1]
+    assert unnamed.endswith("and the check suite fails that passed without it")
+    still_red = replace(verified, after=Check.RED, runs=(replace(green, verdict=Check.RED),))
+    assert judge(still_red) == ("confirmed", 'Revert "Round" does not mend it (the same check failing with it too)')
+    unjudged = replace(verified, runs=(green, replace(suite, verdict=Check.UNKNOWN)), newly_failing=())
+    assert judge(unjudged)[0] == "inconclusive"
 
 
 def test_results_are_stored_with_their_kind_and_older_ones_are_still_read():

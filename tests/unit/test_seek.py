@@ -280,7 +280,9 @@ class TestSlow:
         script = lambda at, _: timed({"c": 0.04, "b": 0.04}.get(at, 0.3 if at >= "d" else 0.01))  # noqa: E731 - short
         confirmed, _ = await blame(make_job(Reproduce.SLOW), script, SEARCH)
         assert confirmed.culprit is None
+        assert "since one of 3 commits, the most suspect first: " in confirmed.how
         assert "those between cannot be judged" in confirmed.how
+        assert set(confirmed.left) == {SHAS[name] for name in "bcd"}
 
     async def test_another_answer_is_not_compared(self):
         script = lambda at, _: timed(0.3) if at >= "d" else timed(0.001, status=404)  # noqa: E731 - short
