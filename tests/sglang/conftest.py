@@ -9,15 +9,6 @@ from connectors.models import openai_contract, openai_count
 from tests.sglang.servers import PARSERS, SHARED, need_environment, serve_sglang
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Let tests of the same server run in the same process, where several share them out."""
-    for item in items:
-        if item.get_closest_marker("sglang"):
-            server = item.callspec.params.get("served", SHARED) if hasattr(item, "callspec") else SHARED
-            item.add_marker(pytest.mark.xdist_group(server))
-
-
 @pytest.fixture(scope="session")
 def sglang():
     need_environment()
