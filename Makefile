@@ -31,7 +31,7 @@ test-long: ## Run what takes minutes: 600 kills, 1,000 patches at once, 1,000 ra
 test-sglang: ## Install a real SGLang for the CPU (1.6 GB, once) and test against it, and against real smg
 	@infra/environment.sh python dev
 	@infra/environment.sh sglang
-	@$(PY) -m pytest -m sglang -s tests/sglang $(ARGS)
+	@$(PY) -m pytest -m sglang -n 2 --dist loadfile -rP --durations=8 tests/sglang $(ARGS)
 
 record-sglang: ## Write down anew what real SGLang and smg say, for the tests that need neither
 	@infra/environment.sh python dev

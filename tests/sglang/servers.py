@@ -7,9 +7,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zlib import crc32
 
 import pytest
@@ -71,12 +72,21 @@ def need_environment() -> None:
         pytest.skip("no SGLang here: `make test-sglang` installs it (1.6 GB, some minutes)")
 
 
+def _make_model() -> None:
+    """Make the model where it is not there yet; it is there as a whole, also where two make it at once."""
+    if MODEL.exists():
+        return
+    with TemporaryDirectory(dir=HOME) as folder:
+        made = Path(folder) / "model"
+        subprocess.run([PYTHON, MAKE_MODEL, made, *sorted((ROOT / "docs").glob("*.md"))], check=True)
+        with suppress(OSError):
+            made.rename(MODEL)
+
+
 @contextmanager
 def serve_sglang(parser: str = SHARED, more: Sequence[str] = ()) -> Iterator[Live]:
     """Serve the made model with a parser of tool calls until the block ends."""
-    if not (MODEL / "model.safetensors").exists():
-        documents = sorted((ROOT / "docs").glob("*.md"))
-        subprocess.run([PYTHON, MAKE_MODEL, MODEL, *documents], check=True)
+    _make_model()
     port = free_port("127.0.0.1")
     argv = [PYTHON, "-m", "sglang.launch_server", "--model-path", MODEL, "--served-model-name", NAME, *CPU]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--admin-api-key", ADMIN]

@@ -18,9 +18,10 @@ from bot.domain.transcript import Budget, EndReason
 from bot.errors import NightshiftError
 from bot.ports.model import Completion, Finish, ModelPlace
 from connectors.models.openai import Client, Settings
-from tests.agent_world import AgentWorld
+from tests.agent_world import FILES, AgentWorld
+from tests.bench.agent_prompts import play_run
 from tests.sglang.servers import KEY, NAME, PARSERS, SHARED
-from tests.sglang.shapes import TOOL, call
+from tests.sglang.shapes import TOOL, call, talk
 
 pytestmark = pytest.mark.sglang
 SEEDS = 6
@@ -28,6 +29,16 @@ SEEDS = 6
 WHOLE = {"qwen": 5, "mistral": 5, "kimi_k2": 5, "qwen3_coder": 5, "deepseekv4": 1}
 OTHER = {"type": "function", "function": {**TOOL["function"], "name": "ci_status"}}
 STEPS = 8
+#: For each parser a model whose efforts are tried, on each fifth request of a run.
+MODELS = {
+    "qwen": "gpt-oss-120b",
+    "mistral": "mistral-medium-3.5",
+    "kimi_k2": "kimi-k2.6",
+    "qwen3_coder": "qwen3-coder-30b",
+    "deepseekv4": "deepseek-v4-pro",
+}
+PARTS = ("messages", "tools", "chat_template_kwargs", "reasoning_effort")
+EACH = 5
 
 
 @asynccontextmanager
@@ -138,3 +149,28 @@ async def test_a_value_that_a_server_does_not_know_is_refused(served):
 class _Wrong:
     def add_to(self, _extra, _effort):
         return '{"reasoning_effort": "very much"}'
+
+
+async def test_a_server_finds_each_prompt_at_the_beginning_of_the_next_whatever_the_effort(served):
+    parser, live = served
+    requests = await play_run("INC-1:1", FILES)
+    reasoning = find_profile(MODELS[parser]).reasoning
+    prompts = {}
+    async with talk(live.url) as server:
+        for effort in ("", *reasoning.efforts):
+            more = json.loads(reasoning.add_to("{}", effort))
+            bodies = [json.loads(request) | more for request in requests[::EACH]]
+            prompts[effort] = [await _tokenize(server, body) for body in bodies]
+    for effort, found in prompts.items():
+        for before, after in pairwise(found):
+            assert after[: len(before)] == before, f"{effort or 'by itself'} of {parser}"
+    print(parser, {str(effort): [len(one) for one in found][-1] for effort, found in prompts.items()})
+    if parser == "deepseekv4":
+        assert len({tuple(found[0]) for effort, found in prompts.items() if effort}) == len(reasoning.efforts)
+
+
+async def _tokenize(server, body):
+    asked = {"model": NAME} | {part: body[part] for part in PARTS if part in body}
+    status, _, told = await server.post("/v1/tokenize", asked)
+    assert status == 200, told
+    return json.loads(told)["tokens"]
