@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from bot.bootstrap import connect, edits_apply, logs_ci
+from bot.bootstrap.commands import connect, edits_apply, logs_ci
 from bot.bootstrap.memory import load_without_colours
 from bot.errors import ConfigError, NightshiftError
 
@@ -67,7 +67,7 @@ def _settings(config: Path | None) -> Any:  # noqa: ANN401 -- Settings, imported
 
 
 def _client(config: Path | None) -> Any:  # noqa: ANN401 -- AdminClient, imported only where needed
-    from bot.bootstrap.client import AdminClient  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.client import AdminClient  # noqa: PLC0415 -- keeps --help fast
 
     return AdminClient(_settings(config))
 
@@ -164,7 +164,7 @@ def page_test(
     person: Annotated[str, typer.Argument(help="The person's name in [people].")], config: Config = None
 ) -> None:
     """Send a test page through every contact of a person, and say what each answered."""
-    from bot.bootstrap.page import run_page_test  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.page import run_page_test  # noqa: PLC0415 -- keeps --help fast
 
     text, is_well = run_page_test(_client(config), person)
     print(text)
@@ -178,7 +178,7 @@ def approval_export(
     config: Config = None,
 ) -> None:
     """Print the statement of an approved patch, byte for byte (in-toto Statement v1)."""
-    from bot.bootstrap.statement import export_statement  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.statement import export_statement  # noqa: PLC0415 -- keeps --help fast
 
     sys.stdout.buffer.write(export_statement(_client(config), incident, digest))
 
@@ -192,7 +192,7 @@ def approval_verify(
     ] = None,
 ) -> None:
     """Check a statement without Nightshift: it is whole, covers exactly this patch, and rests on enough people."""
-    from bot.bootstrap.statement import check_files  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.statement import check_files  # noqa: PLC0415 -- keeps --help fast
 
     print(check_files(statement, patch, commit_message))
 
@@ -208,7 +208,7 @@ def logs_reduce(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what matters in logs, in at most 60 lines: errors, and what is new, more frequent or gone."""
-    from bot.bootstrap.log_reduction import read_span, write_reduction  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.log_reduction import read_span, write_reduction  # noqa: PLC0415 -- keeps --help fast
 
     span = read_span(since, until, splits=not baseline)
     sys.stdout.writelines(write_reduction(files, baseline or [], span=span, as_json=as_json))
@@ -220,7 +220,7 @@ def logs_templates(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the template of each line.")] = False,
 ) -> None:
     """Print the kinds of lines that a log has, most frequent first."""
-    from bot.bootstrap.log_templates import write_templates  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.log_templates import write_templates  # noqa: PLC0415 -- keeps --help fast
 
     sys.stdout.writelines(write_templates(file, as_json=as_json))
 
@@ -240,7 +240,7 @@ def pause(
 @app.command()
 def doctor(config: Config = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Look at everything Nightshift needs and say how to mend what is not well."""
-    from bot.bootstrap.doctor import examine  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.doctor.examine import examine  # noqa: PLC0415 -- keeps --help fast
 
     report = examine(config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None))
     print(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
@@ -250,7 +250,7 @@ def doctor(config: Config = None, as_json: Annotated[bool, typer.Option("--json"
 @app.command(context_settings=_PASSED_ON, add_help_option=False)
 def selftest(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Call every tool of the agent and the model as a run would, and say what fails without a word."""
-    from bot.bootstrap.selftest_options import selftest_main  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.selftest_options import selftest_main  # noqa: PLC0415 -- keeps --help fast
 
     sys.exit(selftest_main(options or [], DEFAULT_CONFIG))
 
@@ -260,7 +260,7 @@ def backup(
     file: Annotated[Path, typer.Argument(help="Where to write it; the file must not exist.")], config: Config = None
 ) -> None:
     """Copy the store into one file, also while Nightshift runs."""
-    from bot.bootstrap.backup import run_backup  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.backup import run_backup  # noqa: PLC0415 -- keeps --help fast
 
     print(run_backup(_settings(config), file))
 
@@ -268,7 +268,7 @@ def backup(
 @app.command()
 def restore(file: Annotated[Path, typer.Argument(help="What `backup` wrote.")], config: Config = None) -> None:
     """Put a backup in the place of the store; the old one is kept aside. Nightshift must be stopped."""
-    from bot.bootstrap.backup import run_restore  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.backup import run_restore  # noqa: PLC0415 -- keeps --help fast
 
     print(run_restore(_settings(config), file))
 
@@ -281,7 +281,7 @@ def verify_audit(
     ] = None,
 ) -> None:
     """Check that nobody changed, removed or reordered the audit trail."""
-    from bot.bootstrap.audit import check_audit  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.audit import check_audit  # noqa: PLC0415 -- keeps --help fast
 
     report = check_audit(_settings(config), anchor or [])
     print(report.text)
@@ -296,7 +296,7 @@ def sandbox_run(
     probe: Annotated[bool, typer.Option("--probe", help="Try to get out instead, and report.")] = False,
 ) -> None:
     """Run a command in the sandbox that repository code runs in."""
-    from bot.bootstrap.sandbox import probe_sandbox, run_in_sandbox  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.sandbox import probe_sandbox, run_in_sandbox  # noqa: PLC0415 -- keeps --help fast
 
     if probe:
         sys.exit(probe_sandbox())
@@ -308,7 +308,7 @@ def sandbox_run(
 @app.command(context_settings=_PASSED_ON, add_help_option=False)
 def triage(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Say what broke, which commit did it and what mends it, from a log and a repository: no server, no chat."""
-    from bot.bootstrap.triage_options import triage_main  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.triage_options import triage_main  # noqa: PLC0415 -- keeps --help fast
 
     sys.exit(triage_main(options or []))
 
@@ -316,7 +316,7 @@ def triage(options: Annotated[list[str] | None, typer.Argument()] = None) -> Non
 @app.command(context_settings=_PASSED_ON, add_help_option=False)
 def suspects(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Rank the commits that may have caused what a log shows, with reasons. Runs nothing of the repository."""
-    from bot.bootstrap.triage_options import suspects_main  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.triage_options import suspects_main  # noqa: PLC0415 -- keeps --help fast
 
     sys.exit(suspects_main(options or []))
 
@@ -324,7 +324,7 @@ def suspects(options: Annotated[list[str] | None, typer.Argument()] = None) -> N
 @app.command(context_settings=_PASSED_ON, add_help_option=False)
 def model(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Models on your own GPUs: plan, launch, status, bench."""
-    from bot.bootstrap.model_options import model_main  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.model_options import model_main  # noqa: PLC0415 -- keeps --help fast
 
     sys.exit(model_main(options or []))
 
@@ -332,7 +332,7 @@ def model(options: Annotated[list[str] | None, typer.Argument()] = None) -> None
 @app.command(context_settings=_PASSED_ON, add_help_option=False)
 def replay(options: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Show again what the agent did in a run, without a model; or ask another model from a step on."""
-    from bot.bootstrap.replay_options import replay_main  # noqa: PLC0415 -- keeps --help fast
+    from bot.bootstrap.commands.replay_options import replay_main  # noqa: PLC0415 -- keeps --help fast
 
     sys.exit(replay_main(options or [], DEFAULT_CONFIG))
 

@@ -21,12 +21,12 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from bot.domain.approval_policy import ApprovalPolicy
+from bot.domain.approvals.policy import ApprovalPolicy
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Roster
 from bot.domain.routing import Matcher, Route
+from bot.domain.runs.transcript import Budget
 from bot.domain.service import LogPlace, Service
-from bot.domain.transcript import Budget
-from bot.domain.wellformed import (
+from bot.domain.text.wellformed import (
     fault_of_account,
     fault_of_branch,
     fault_of_host,

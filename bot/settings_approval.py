@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field
 
-from bot.domain.approval_policy import ApprovalPolicy, ApprovalRule
-from bot.domain.freeze import Freeze, Weekday
+from bot.domain.approvals.freeze import Freeze, Weekday
+from bot.domain.approvals.policy import ApprovalPolicy, ApprovalRule
 from bot.domain.oncall import Role
-from bot.domain.risk_kind import RiskKind
+from bot.domain.patches.risk_kind import RiskKind
 from bot.errors import Problem
 from bot.settings_sections import LONGEST, PersonSettings, Section
 

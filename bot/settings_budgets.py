@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.domain.spending import Budgets, DayLimits, Scope
+from bot.domain.models.spending import Budgets, DayLimits, Scope
 from bot.errors import Problem
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bot.domain.oncall import Contact
-from bot.domain.wellformed import fault_of_name
+from bot.domain.text.wellformed import fault_of_name
 from bot.errors import Problem
 from bot.settings_sections import ContactSettings, PersonSettings
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from bot.domain.far_tool import ToolPolicy, find_wrong_names, name_far_tool
-from bot.domain.wellformed import fault_of_web_address
+from bot.domain.runs.far_tool import ToolPolicy, find_wrong_names, name_far_tool
+from bot.domain.text.wellformed import fault_of_web_address
 from bot.errors import Problem
 from bot.settings_sections import MCPSettings
 

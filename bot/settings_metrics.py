@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from bot.domain.metric import MetricQuery
-from bot.domain.metric_named import faults_of_all, make_named
+from bot.domain.metrics.metric import MetricQuery
+from bot.domain.metrics.named import faults_of_all, make_named
 from bot.errors import Problem
 from bot.settings_sections import MetricSettings
 

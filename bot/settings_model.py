@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bot.domain.wellformed import fault_of_web_address
+from bot.domain.text.wellformed import fault_of_web_address
 from bot.errors import Problem
 from bot.ports.model import ModelPlace
 from bot.settings_sections import ModelSettings, SecondModelSettings

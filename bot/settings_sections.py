@@ -11,8 +11,8 @@ from bot.domain.ask import QUESTION_WAIT
 from bot.domain.change import MergeRule
 from bot.domain.ci import Trigger
 from bot.domain.oncall import Role
-from bot.domain.trace_link import ONE_TRACE, WINDOW, find_unknown
-from bot.domain.transcript import Budget
+from bot.domain.runs.transcript import Budget
+from bot.domain.traces.links import ONE_TRACE, WINDOW, find_unknown
 from bot.settings_budgets import BudgetSettings
 
 LONGEST = 30 * 24 * 3600.0
@@ -70,7 +70,7 @@ class LogSettings(Section):
 
 
 class MetricSettings(Section):
-    """One query of a metric server; see `bot/domain/metric.py`."""
+    """One query of a metric server; see `bot/domain/metrics/metric.py`."""
 
     query: str
     title: str = ""
@@ -221,7 +221,7 @@ class ModelSettings(Section):
 
     `urls` are further addresses of the same model; `profile` names its file in infra/sglang/models, or a path, where
     the name does not say it. `extra` are further fields of each request. The rest bounds one run: see `Budget` in
-    bot/domain/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again, and
+    bot/domain/runs/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again, and
     `question_seconds` how long the model waits for people that it asked something; `titles` lets it suggest a title and
     a severity.
     """

@@ -17,7 +17,7 @@ from pathlib import Path
 from bot.agent.loop import Agent, Head
 from bot.agent.tools.tool import ToolResult
 from bot.agent.tools.toolbox import Toolbox
-from bot.domain.transcript import Budget, Proposal, Step
+from bot.domain.runs.transcript import Budget, Proposal, Step
 from bot.ports.clock import SystemClock
 from bot.ports.model import ModelPlace
 from bot.store.database import SqlStore, open_engine

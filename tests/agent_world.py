@@ -15,14 +15,14 @@ from bot.agent.sources import Sources
 from bot.agent.tools.tool import Hands
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import State, redact_step
+from bot.domain.approvals.rollback import Release
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, LogLine
 from bot.domain.investigation import Job, Verified
-from bot.domain.patch import apply_hunks, read_patch
+from bot.domain.patches.patch import apply_hunks, read_patch
 from bot.domain.playbook import Playbook
-from bot.domain.rollback import Release
+from bot.domain.runs.transcript import Budget, Step
 from bot.domain.service import LogPlace, Service
-from bot.domain.transcript import Budget, Step
 from bot.errors import Reason, Rejected
 from bot.ports.desk import Question, Told
 from bot.ports.model import Completion, Finish, ModelClient, ModelPlace, ToolCall, Usage

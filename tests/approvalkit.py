@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.approval import Approval, ApprovalPolicy, ApprovalState
+from bot.domain.approvals.freeze import Freeze
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun, CIState
 from bot.domain.draft import DraftState
-from bot.domain.freeze import Freeze
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.errors import Refused
 from bot.ports.work import EffectState
 from bot.services import drafting, rollout

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bot.domain.investigation import Job
-from bot.domain.transcript import Budget
+from bot.domain.runs.transcript import Budget
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.ports.drafter import Drafter
 from bot.ports.model import ModelPlace

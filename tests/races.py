@@ -29,7 +29,7 @@ from sqlmodel import Session
 from bot.domain.chat import Press
 from bot.domain.ci import CIRun, CIState
 from bot.domain.draft import Draft, DraftState, Risk
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.engine.chat_inbox import StoreInbox
 from bot.errors import Refused, Unavailable
 from bot.ports.work import UnitOfWork

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 
+from bot.domain.approvals.rollback import Release
 from bot.domain.change import BranchRules, Change, ChangeRequest, ChangeState
 from bot.domain.chat import Message
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
-from bot.domain.rollback import Release
 from bot.domain.service import Service
 from bot.engine import changing, deploying, following, handlers, ordering, rolling_back
 from bot.engine.commit_news import CommitNews, Listener

@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from bot.domain.approval import Approval, ApprovalState
+from bot.domain.approvals.statement import build_statement
 from bot.domain.chat import (
     Bullets,
     Button,
@@ -31,12 +32,11 @@ from bot.domain.chat import (
 )
 from bot.domain.draft import Draft, DraftState, Patch, Risk
 from bot.domain.evidence import Check, CheckRun
-from bot.domain.image import Attachment
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Verified
 from bot.domain.oncall import Contact, Person, Role, Roster
-from bot.domain.patch import parse_patch
-from bot.domain.statement import build_statement
+from bot.domain.patches.patch import parse_patch
+from bot.domain.runs.image import Attachment
 from bot.domain.timeline import TimelineEvent
 from bot.errors import Refused
 from bot.ports.board import BoardMessage, IncidentPage, PatchPage

@@ -30,7 +30,7 @@ from bot.domain.evidence import Check, CheckRun
 from bot.domain.incident import Incident
 from bot.domain.investigation import Drafted, Verified
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Person, Role, Roster
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.domain.playbook import Playbook
 from bot.domain.routing import Matcher, Route
 from bot.domain.service import Service

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.agent.transcript import Answer, Message, State, describe_cost, dump, sound
-from bot.domain.transcript import Step, StepKind
+from bot.domain.runs.transcript import Step, StepKind
 
 MAX_KEPT: Final = 4_000
 """Characters of an answer, and of the thinking behind it. Who wrote more did not do as asked."""

@@ -6,11 +6,11 @@ from typing import Final
 
 from bot.agent.guard import defuse
 from bot.agent.prompts import render_task
+from bot.domain.approvals.feedback import MAX_WISH, FeedbackKind
+from bot.domain.checks.reproduction import word
 from bot.domain.conclusion import conclude, find_result, name_commit
 from bot.domain.evidence import Evidence
-from bot.domain.feedback import MAX_WISH, FeedbackKind
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
-from bot.domain.reproduction import word
 
 MAX_MISSING: Final = 20
 MAX_TASK: Final = 24_000

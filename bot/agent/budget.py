@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from bot.agent.transcript import State
-from bot.domain.spending import Budgets, Spent
-from bot.domain.transcript import HELPER_STEPS, Budget
+from bot.domain.models.spending import Budgets, Spent
+from bot.domain.runs.transcript import HELPER_STEPS, Budget
 
 _MEASURES: Final = (
     ("answers", "steps", "steps"),

@@ -11,8 +11,8 @@ from typing import Final
 
 from bot.agent.sources import Sources
 from bot.agent.tools.tool import Hands
-from bot.domain.metric_plan import plan_metrics
-from bot.domain.reproduction import REPRODUCTION
+from bot.domain.checks.reproduction import REPRODUCTION
+from bot.domain.metrics.plan import plan_metrics
 from bot.errors import Refused
 from bot.ports.desk import PlaybookWanted, RunsWanted
 

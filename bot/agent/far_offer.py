@@ -6,8 +6,8 @@ from typing import Final
 
 from bot.agent.far_schema import clean_schema
 from bot.agent.guard import defuse
-from bot.domain.far_tool import FarTool, Listed
-from bot.domain.unseen import remove_unseen
+from bot.domain.runs.far_tool import FarTool, Listed
+from bot.domain.text.unseen import remove_unseen
 
 MAX_ABOUT: Final = 600
 

@@ -14,7 +14,7 @@ from bot.agent.images import Album
 from bot.agent.loop import Agent, Head
 from bot.agent.tools.tool import ToolResult
 from bot.agent.transcript import State, advance, call_signature
-from bot.domain.transcript import Budget, Proposal, Step, StepKind
+from bot.domain.runs.transcript import Budget, Proposal, Step, StepKind
 from bot.errors import Reason, Refused
 from bot.ports.model import ModelClient
 from bot.services.questions import is_question

@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from bot.domain.image import Image, read_image
+from bot.domain.runs.image import Image, read_image
 from bot.errors import Reason, Refused, Unavailable
 
 IMAGE_TOKENS: Final = 2_000

@@ -35,7 +35,7 @@ from bot.agent.transcript import (
     unwrap,
 )
 from bot.domain.ask import MAX_ASKS, Inquiry
-from bot.domain.transcript import MAX_HELPERS, Budget, EndReason, Proposal, Step
+from bot.domain.runs.transcript import MAX_HELPERS, Budget, EndReason, Proposal, Step
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.model import Completion, ModelClient, ModelPlace, TokenCounter
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from bot.agent.transcript import dump
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.far_tool import FarTool
-from bot.domain.transcript import Step
+from bot.domain.runs.far_tool import FarTool
+from bot.domain.runs.profile import AgentProfile
+from bot.domain.runs.transcript import Step
 
 
 def refuse_next(step: Step, why: str) -> Step:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from bot.agent.edits import Edit, apply_edits
 from bot.domain.draft import Patch
-from bot.domain.patch import NO_NEWLINE, parse_patch
-from bot.domain.patch_names import check_path
+from bot.domain.patches.names import check_path
+from bot.domain.patches.patch import NO_NEWLINE, parse_patch
 from bot.errors import Reason, Refused
 
 MAX_FILE = 512 * 1024

@@ -10,9 +10,9 @@ from bot.agent.tools.every import TOOLS
 from bot.agent.tools.far import make_far_tool
 from bot.agent.tools.tool import Tool
 from bot.agent.transcript import read_opening
-from bot.domain.agent_profile import AgentProfile, Mode
-from bot.domain.far_tool import FarTool
-from bot.domain.transcript import Budget, Step, StepKind
+from bot.domain.runs.far_tool import FarTool
+from bot.domain.runs.profile import AgentProfile, Mode
+from bot.domain.runs.transcript import Budget, Step, StepKind
 from bot.ports.model import ModelPlace
 
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.far_tool import FarTool
-from bot.domain.transcript import Step
+from bot.domain.runs.far_tool import FarTool
+from bot.domain.runs.profile import AgentProfile
+from bot.domain.runs.transcript import Step
 
 _PROFILE: Final[TypeAdapter[AgentProfile]] = TypeAdapter(AgentProfile)
 _FAR: Final[TypeAdapter[tuple[FarTool, ...]]] = TypeAdapter(tuple[FarTool, ...])

@@ -19,9 +19,9 @@ from bot.agent.transcript import (
     read_opening,
     unwrap,
 )
-from bot.domain.run_account import tell_compaction
-from bot.domain.spending import Spent
-from bot.domain.transcript import EndReason, Step, StepKind
+from bot.domain.models.spending import Spent
+from bot.domain.runs.account import tell_compaction
+from bot.domain.runs.transcript import EndReason, Step, StepKind
 from bot.errors import Unavailable
 
 _NO_IMAGES: Final[Mapping[str, bytes]] = MappingProxyType({})

@@ -7,8 +7,8 @@ from typing import Any
 
 from bot.agent.images import keep_image
 from bot.agent.transcript import State, dump
-from bot.domain.image import Image
-from bot.domain.transcript import Step, StepKind
+from bot.domain.runs.image import Image
+from bot.domain.runs.transcript import Step, StepKind
 
 
 @dataclass(frozen=True, kw_only=True)

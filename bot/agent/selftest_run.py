@@ -8,8 +8,8 @@ from typing import Final
 from bot.agent.arguments import read_arguments
 from bot.agent.replay import Asked, Called, Match, Replay
 from bot.agent.tools.every import TOOLS
-from bot.domain.selftest import Fault, Wrong
-from bot.domain.transcript import EndReason
+from bot.domain.models.selftest import Fault, Wrong
+from bot.domain.runs.transcript import EndReason
 from bot.errors import Refused
 from bot.ports.model import Completion, Finish, ModelClient, OnDelta
 

@@ -7,8 +7,8 @@ from typing import Final
 from bot.agent.aside import Aside
 from bot.agent.transcript import dump, parse_object
 from bot.domain.incident import Severity
-from bot.domain.suggestion import MAX_REASON, MAX_TITLE, Suggestion, read_suggestion
-from bot.domain.transcript import Step, StepKind
+from bot.domain.runs.suggestion import MAX_REASON, MAX_TITLE, Suggestion, read_suggestion
+from bot.domain.runs.transcript import Step, StepKind
 
 _TEXT: Final = f"""\
 The work is done, and this is apart from it. Call no tool. Answer with one JSON object and nothing else:

@@ -17,9 +17,9 @@ from pydantic import TypeAdapter
 from bot.agent.images import write_said
 from bot.domain.ask import Inquiry
 from bot.domain.investigation import Verified
-from bot.domain.spending import Spent
-from bot.domain.todo import TodoItem
-from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
+from bot.domain.models.spending import Spent
+from bot.domain.runs.todo import TodoItem
+from bot.domain.runs.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.ports.model import Completion, Finish
 
 Message = dict[str, Any]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bot.domain.testing import is_pytest
+from bot.domain.checks.testing import is_pytest
 from bot.errors import Reason, Refused
 
 _SHELL: Final = re.compile(r"[&|;<>$`(){}*?\n~]|^\w+=")

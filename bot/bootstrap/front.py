@@ -240,7 +240,7 @@ def _examine_model(settings: Settings, stack: contextlib.AsyncExitStack) -> None
     """Find out beside everything else what the model's servers can do; nothing waits for it."""
     place = settings.model_place()
     if place is not None:
-        from bot.bootstrap.checks_model import tell_contract  # noqa: PLC0415 -- not needed where there is no model
+        from bot.bootstrap.doctor.model import tell_contract  # noqa: PLC0415 -- not needed where there is no model
 
         stack.callback(asyncio.create_task(tell_contract(place), name="model contract").cancel)
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from bot.agent.redaction import Redactor
-from bot.domain.spending import Budgets
+from bot.domain.models.spending import Budgets
 from bot.engine.handlers import Handlers
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.engine.phases import Phase

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bot.domain.wellformed import fault_of_web_address
+from bot.domain.text.wellformed import fault_of_web_address
 from bot.errors import Reason, Refused
 from bot.ports.model import ModelPlace
 from bot.settings import Settings

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bot.bootstrap.named_files import read_named
-from bot.domain.model_launch import OPTIONS
-from bot.domain.model_profile import CacheKind, CacheLayers, Draft, Flag, Gpu, ModelProfile
-from bot.domain.reasoning import Effort, Reasoning
+from bot.bootstrap.commands.named_files import read_named
+from bot.domain.models.launch import OPTIONS
+from bot.domain.models.profile import CacheKind, CacheLayers, Draft, Flag, Gpu, ModelProfile
+from bot.domain.models.reasoning import Effort, Reasoning
 from bot.errors import ConfigError, Problem, Reason, Refused
 
 _IN_WHEEL: Final = Path(__file__).with_name("sglang")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from bot.bootstrap.model_profiles import find_known, find_reasoning
-from bot.domain.agent_profile import AgentProfile, Known, Mode, known_names, name_nearest, read_profile
+from bot.domain.models.reasoning import Reasoning
 from bot.domain.playbook import Playbook
-from bot.domain.reasoning import Reasoning
+from bot.domain.runs.profile import AgentProfile, Known, Mode, known_names, name_nearest, read_profile
 from bot.errors import ConfigError, Problem, Reason, Refused
 from bot.settings import Settings
 

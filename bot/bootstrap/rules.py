@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bot.agent.redaction import Redactor, load_redactor
 from bot.bootstrap.profiles import check_profiles, find_efforts, find_second_reasoning, find_seeing, load_profiles
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.patch import PatchLimits
+from bot.domain.patches.patch import PatchLimits
 from bot.domain.playbook import Playbook, parse_playbook
+from bot.domain.runs.profile import AgentProfile
 from bot.errors import ConfigError, Problem, Refused
 from bot.render.playbook import check_text
 from bot.services.rulebook import Rulebook

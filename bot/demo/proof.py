@@ -9,7 +9,7 @@ from typing import Final
 
 from bot.demo.api import Event, IncidentStatus
 from bot.demo.history import git
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 
 _STAGES: Final = {"suspected": "suspect named", "confirmed": "suspect confirmed by execution"}
 _KINDS: Final = {

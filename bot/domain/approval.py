@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from bot.domain.approval_policy import (
+from bot.domain.approvals.policy import (
     NO_APPROVALS,
     NOBODY,
     NOBODY_HERE,
@@ -22,11 +22,11 @@ from bot.domain.approval_policy import (
     who_has_standing,
     why_no_standing,
 )
+from bot.domain.approvals.rollback import Rollback
+from bot.domain.approvals.subject import Subject
 from bot.domain.draft import Draft, DraftState, Risk
 from bot.domain.oncall import Roster
-from bot.domain.risk_kind import GUARDED, kinds_of
-from bot.domain.rollback import Rollback
-from bot.domain.subject import Subject
+from bot.domain.patches.risk_kind import GUARDED, kinds_of
 from bot.errors import Reason, Refused
 
 __all__ = ["NO_APPROVALS", "Approval", "ApprovalPolicy", "ApprovalState", "BreakGlass", "Vote"]

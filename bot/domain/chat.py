@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from bot.domain.image import Attachment
+from bot.domain.runs.image import Attachment
 
 NOBODY: Final = "anonymous"
 """The account of whoever hides behind a group or a channel: it is never a person's."""
@@ -107,8 +107,8 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture in pixels, in one of the types of `bot.domain.image`. `caption` says what it shows to whoever does not
-    see it."""
+    """A picture in pixels, in one of the types of `bot.domain.runs.image`. `caption` says what it shows to whoever does
+    not see it."""
 
     name: str
     caption: str

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Final, TypeVar
 
-from bot.domain.drift import INSTALLED, WAS_INSTALLED
+from bot.domain.checks.reproduction import REPRODUCTION, Reproduce, Wording, word
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, Finding, Suspect
 from bot.domain.investigation import UNREAD, Collected, Confirmed, Drafted, StageResult, Suspected, Verified
-from bot.domain.metric import Turn
-from bot.domain.reproduction import REPRODUCTION, Reproduce, Wording, word
+from bot.domain.metrics.metric import Turn
+from bot.domain.suspects.drift import INSTALLED, WAS_INSTALLED
 
 CONFIRMED: Final = "confirmed"
 LIKELY: Final = "likely"

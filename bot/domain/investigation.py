@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from bot.domain.ci_log import CILog
-from bot.domain.drift import Drift
+from bot.domain.approvals.feedback import Feedback
+from bot.domain.checks.reproduction import Reproduce
+from bot.domain.ci_logs.log import CILog
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Evidence, FailingRequest, LogLine, Suspect
-from bot.domain.feedback import Feedback
-from bot.domain.happened import Happened
-from bot.domain.metric import Metric, MetricRead
+from bot.domain.metrics.metric import Metric, MetricRead
 from bot.domain.playbook import Playbook
 from bot.domain.question import Question
-from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
+from bot.domain.suspects.drift import Drift
+from bot.domain.suspects.happened import Happened
 
 SKEW = timedelta(minutes=1)
 UNREAD: Final = " could not be read"

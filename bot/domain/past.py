@@ -9,7 +9,7 @@ from bot.domain.conclusion import find_result, top_record
 from bot.domain.evidence import Check
 from bot.domain.incident import Incident
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
-from bot.domain.vocabulary import split_words
+from bot.domain.text.vocabulary import split_words
 
 MAX_WORDS: Final = 60
 MIN_SHARED: Final = 3

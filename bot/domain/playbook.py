@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
-from bot.domain.metric import MetricQuery
-from bot.domain.metric_named import faults_of_list, read_list
-from bot.domain.reproduction import Reproduce
+from bot.domain.checks.reproduction import Reproduce
+from bot.domain.metrics.metric import MetricQuery
+from bot.domain.metrics.named import faults_of_list, read_list
 from bot.domain.routing import Matcher
 from bot.errors import Reason, Refused
 

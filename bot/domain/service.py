@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.domain.change import MergeRule
 from bot.domain.ci import Trigger
-from bot.domain.metric import MetricQuery
+from bot.domain.metrics.metric import MetricQuery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Service:
     dispatch starts there. `merge` says who merges what is green; `deploy_job` is dispatched on the merged commit, and
     the alert watched for `watch` afterwards. `rollback_job` is dispatched to go back to the release before; releases
     are the tags on `branch` that match `release_tags`. `traces` and `trace` are addresses with places in braces; see
-    `bot/domain/trace_link.py`.
+    `bot/domain/traces/links.py`.
     """
 
     name: str

@@ -7,7 +7,7 @@ import structlog
 
 from bot.agent.cleaning import redact_value
 from bot.domain.chat import Message, Press, Reply, Said, Undelivered
-from bot.domain.storable import make_storable
+from bot.domain.text.storable import make_storable
 from bot.engine.compose import Composer
 from bot.engine.compose_board import compose_summary
 from bot.errors import Refused, Unavailable

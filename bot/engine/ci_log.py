@@ -5,11 +5,11 @@ from typing import Final
 
 import structlog
 
-from bot.domain.ci_jobs import plain_log
-from bot.domain.ci_log import CILog, find_commit
+from bot.domain.checks.reproduction import Reproduce
+from bot.domain.ci_logs.jobs import plain_log
+from bot.domain.ci_logs.log import CILog, find_commit
 from bot.domain.conclusion import find_result
 from bot.domain.investigation import Collected, Job
-from bot.domain.reproduction import Reproduce
 from bot.engine.tools import Tools
 from bot.errors import NightshiftError
 

@@ -6,18 +6,18 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, who_may_approve, who_may_break_glass
+from bot.domain.approvals.freeze import find_border
+from bot.domain.approvals.subject import Subject
 from bot.domain.ask import Inquiry
 from bot.domain.chat import File, Message, Paragraph, Tone
 from bot.domain.conclusion import conclude, find_result
 from bot.domain.draft import Draft
-from bot.domain.freeze import find_border
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Collected, Stage, StageResult
 from bot.domain.oncall import Role, plan_page
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.service import Service
-from bot.domain.subject import Subject
-from bot.domain.trace_link import find_trace, link_trace, link_traces
+from bot.domain.traces.links import find_trace, link_trace, link_traces
 from bot.engine.compose_board import BoardComposer
 from bot.engine.compose_rollout import RolloutComposer
 from bot.errors import Refused

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from bot.domain.approvals.order import read_order
+from bot.domain.approvals.subject import Subject
 from bot.domain.chat import Message, Paragraph, Tone
 from bot.domain.draft import Draft
 from bot.domain.incident import Incident
-from bot.domain.order import read_order
-from bot.domain.subject import Subject
 from bot.domain.timeline import TimelineEvent
 from bot.ports.work import UnitOfWork
 from bot.render.rollback import add_rollback, render_unproposed

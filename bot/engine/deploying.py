@@ -5,8 +5,8 @@ from time import monotonic
 
 import structlog
 
+from bot.domain.approvals.order import Order, Ordered, read_order
 from bot.domain.ci import CIRun, CIState
-from bot.domain.order import Order, Ordered, read_order
 from bot.engine.asking import ask_until_answered
 from bot.engine.commit_news import Listener
 from bot.engine.ordering import send_order

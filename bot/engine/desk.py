@@ -15,11 +15,11 @@ import structlog
 
 from bot.agent.cleaning import redact_value
 from bot.agent.recall import recall_far_tools
-from bot.domain.ci_jobs import plain_log
-from bot.domain.ci_log import CILog, is_commit
+from bot.domain.ci_logs.jobs import plain_log
+from bot.domain.ci_logs.log import CILog, is_commit
 from bot.domain.investigation import Job
-from bot.domain.metric import MAX_QUERIES, MetricRead
-from bot.domain.promql import fault_of_query
+from bot.domain.metrics.metric import MAX_QUERIES, MetricRead
+from bot.domain.metrics.promql import fault_of_query
 from bot.engine.far_logs import read_place
 from bot.engine.far_metrics import read_metrics
 from bot.engine.green_logs import GreenLogs

@@ -8,7 +8,7 @@ import structlog
 
 from bot.agent.cleaning import redact_value
 from bot.domain.alert import AlertGroup
-from bot.domain.storable import make_storable
+from bot.domain.text.storable import make_storable
 from bot.errors import Refused, Unavailable
 from bot.metrics import ALERTS
 from bot.ports.alerts import AlertSource

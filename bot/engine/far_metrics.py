@@ -11,8 +11,8 @@ from time import monotonic
 from typing import Final
 
 from bot.domain.investigation import Collected, Job
-from bot.domain.metric import MetricRead
-from bot.domain.metric_plan import look_closer, plan_metrics, plan_range, trim
+from bot.domain.metrics.metric import MetricRead
+from bot.domain.metrics.plan import look_closer, plan_metrics, plan_range, trim
 from bot.errors import NightshiftError, Reason, Rejected
 from bot.ports.aside import begin
 from bot.ports.metrics import MetricQuestion, MetricSource

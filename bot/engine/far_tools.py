@@ -10,8 +10,8 @@ import structlog
 
 from bot.agent.cleaning import redact_value
 from bot.agent.far_offer import offer_tool
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.far_tool import FarTool, FarTools, Listed, ToolPolicy, name_far_tool
+from bot.domain.runs.far_tool import FarTool, FarTools, Listed, ToolPolicy, name_far_tool
+from bot.domain.runs.profile import AgentProfile
 from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.desk import MCPWanted
 from bot.ports.tool_server import FarAnswer, ToolServer

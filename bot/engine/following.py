@@ -8,8 +8,8 @@ from typing import Final
 
 import structlog
 
+from bot.domain.approvals.order import read_order
 from bot.domain.ci import CIRun, CIState, Trigger
-from bot.domain.order import read_order
 from bot.engine.asking import ask_until_answered
 from bot.engine.commit_news import Listener
 from bot.engine.green_logs import GreenLogs

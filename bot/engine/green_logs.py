@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 
 from bot.domain.ci import CIRun, CIState
-from bot.domain.ci_jobs import plain_log
-from bot.domain.ci_log import CIFailure, CILog
+from bot.domain.ci_logs.jobs import plain_log
+from bot.domain.ci_logs.log import CIFailure, CILog
 from bot.engine.phases import Phase
 from bot.engine.tools import Args, PhaseWork
 from bot.errors import NightshiftError

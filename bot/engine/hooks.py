@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from bot.domain.run_progress import Happening, Progress, advance
+from bot.domain.runs.progress import Happening, Progress, advance
 from bot.errors import NightshiftError, Rejected, Unavailable
 from bot.metrics import EFFECTS
 from bot.ports.clock import Clock

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from bot.agent.said import Words
-from bot.domain.image import Attachment, Image, read_image
+from bot.domain.runs.image import Attachment, Image, read_image
 from bot.engine.tools import FetchImage, UnitWork
 from bot.errors import NightshiftError
 from bot.ports.work import Store, UnitOfWork

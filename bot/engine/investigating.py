@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from bot.domain.ci_log import CILog, find_commit
+from bot.domain.ci_logs.log import CILog, find_commit
 from bot.domain.conclusion import find_result
 from bot.domain.investigation import Collected, Confirmed, Job, LogRead, StageResult, Suspected, Verified
 from bot.domain.service import LogPlace

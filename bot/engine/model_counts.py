@@ -2,7 +2,7 @@
 
 import json
 
-from bot.domain.transcript import Step, StepKind
+from bot.domain.runs.transcript import Step, StepKind
 from bot.metrics import MODEL_OPEN, MODEL_REQUESTS, MODEL_TOKENS
 from bot.ports.model import ModelPlace, ModelTry, name_server
 

@@ -16,14 +16,14 @@ from bot.agent.patience import BUSY_SECONDS, TRIES
 from bot.agent.recall import recall_far_tools, recall_profile
 from bot.agent.said import add_said, list_said, takes_said
 from bot.agent.transcript import Rows, fold, redact_step
-from bot.domain.agent_profile import AgentProfile, Mode
 from bot.domain.ask import Inquiry
-from bot.domain.far_tool import FarTools
 from bot.domain.investigation import Job
-from bot.domain.reasoning import Reasoning
-from bot.domain.spending import Budgets
-from bot.domain.todo import wrote_todo
-from bot.domain.transcript import Budget, Conclusion, Step, StepKind
+from bot.domain.models.reasoning import Reasoning
+from bot.domain.models.spending import Budgets
+from bot.domain.runs.far_tool import FarTools
+from bot.domain.runs.profile import AgentProfile, Mode
+from bot.domain.runs.todo import wrote_todo
+from bot.domain.runs.transcript import Budget, Conclusion, Step, StepKind
 from bot.engine.far_tools import FarToolShelf
 from bot.engine.images import Gallery
 from bot.engine.model_counts import count_tokens, count_try

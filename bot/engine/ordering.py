@@ -2,8 +2,8 @@
 
 import structlog
 
+from bot.domain.approvals.order import Order
 from bot.domain.ci import CIRequest, CIRun
-from bot.domain.order import Order
 from bot.engine.tools import Tools, has_stood_still
 from bot.errors import NotSent, Unavailable
 from bot.ports.faults import reach

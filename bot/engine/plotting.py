@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import structlog
 
 from bot.domain.chat import PNG
-from bot.domain.image import read_image
-from bot.domain.metric import Metric
+from bot.domain.metrics.metric import Metric
+from bot.domain.runs.image import read_image
 from bot.engine.phases import Phase
 from bot.engine.tools import PhaseWork
 from bot.errors import Reason, Rejected

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 
+from bot.domain.approvals.order import read_order
+from bot.domain.approvals.rollback import MAX_COMMITS, Release
 from bot.domain.ci import CIRun, CIState
-from bot.domain.order import read_order
-from bot.domain.rollback import MAX_COMMITS, Release
 from bot.engine.ordering import send_order
 from bot.engine.phases import Phase
 from bot.engine.tools import Args, PhaseWork

@@ -11,8 +11,8 @@ from datetime import timedelta
 from bot.agent.budget import find_shared_limit, reserve
 from bot.agent.marks import refuse_next
 from bot.agent.transcript import Rows, State, advance, fold
-from bot.domain.spending import Budgets, Spent
-from bot.domain.transcript import EndReason, Step, StepKind
+from bot.domain.models.spending import Budgets, Spent
+from bot.domain.runs.transcript import EndReason, Step, StepKind
 from bot.ports.work import Store, UnitOfWork
 
 BYTES_PER_TOKEN = 4

@@ -11,11 +11,11 @@ import structlog
 from bot.agent.recall import recall_far_tools, recall_profile
 from bot.agent.suggesting import SECONDS, find_answer, read_answer
 from bot.agent.transcript import redact_step
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.far_tool import FarTools
 from bot.domain.investigation import Job
-from bot.domain.reasoning import Reasoning
-from bot.domain.transcript import Step
+from bot.domain.models.reasoning import Reasoning
+from bot.domain.runs.far_tool import FarTools
+from bot.domain.runs.profile import AgentProfile
+from bot.domain.runs.transcript import Step
 from bot.engine.model_counts import count_tokens, count_try
 from bot.engine.model_phase import ModelTools
 from bot.engine.phases import Phase

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from bot.domain.ci import CIRun
-from bot.domain.ci_log import CILog
-from bot.domain.happened import Happened
+from bot.domain.ci_logs.log import CILog
 from bot.domain.investigation import Job, LogRead
-from bot.domain.metric import MetricRead
+from bot.domain.metrics.metric import MetricRead
 from bot.domain.past import Alike
+from bot.domain.suspects.happened import Happened
 from bot.ports.tool_server import FarAnswer
 
 

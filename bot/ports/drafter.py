@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.far_tool import FarTools
 from bot.domain.investigation import Job
-from bot.domain.transcript import Budget, Step
+from bot.domain.runs.far_tool import FarTools
+from bot.domain.runs.profile import AgentProfile
+from bot.domain.runs.transcript import Budget, Step
 from bot.ports.desk import Ask
 from bot.ports.model import ModelPlace, OnTry
 

@@ -3,10 +3,10 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
-from bot.domain.ci_log import CIFailure, CILog
-from bot.domain.happened import Happened
+from bot.domain.ci_logs.log import CIFailure, CILog
 from bot.domain.investigation import Job, StageResult
-from bot.domain.metric import Metric
+from bot.domain.metrics.metric import Metric
+from bot.domain.suspects.happened import Happened
 
 
 class Investigator(Protocol):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from bot.domain.metric import Series
+from bot.domain.metrics.metric import Series
 
 
 @dataclass(frozen=True, kw_only=True)

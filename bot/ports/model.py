@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from bot.domain.reasoning import Reasoning
+from bot.domain.models.reasoning import Reasoning
 
 
 class Finish(StrEnum):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.domain.far_tool import Listed, ToolPolicy
+from bot.domain.runs.far_tool import Listed, ToolPolicy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,17 +15,17 @@ from bot.domain.alert import Alert, LastWord
 from bot.domain.approval import Approval
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun
-from bot.domain.ci_jobs import GreenLog
+from bot.domain.ci_logs.jobs import GreenLog
 from bot.domain.draft import Draft
-from bot.domain.happened import Happened
 from bot.domain.incident import Incident, IncidentState
 from bot.domain.investigation import StageResult
 from bot.domain.linking import CodeOffer, LinkedAccount
+from bot.domain.models.spending import Spent
 from bot.domain.past import PastIncident
-from bot.domain.spending import Spent
+from bot.domain.runs.transcript import Step
+from bot.domain.suspects.happened import Happened
+from bot.domain.suspects.told_change import ToldChange
 from bot.domain.timeline import TimelineEvent
-from bot.domain.told_change import ToldChange
-from bot.domain.transcript import Step
 
 
 class Incidents(Protocol):

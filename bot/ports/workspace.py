@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from bot.domain.rollback import Release
+from bot.domain.approvals.rollback import Release
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, cast
 
-from bot.domain.unseen import remove_unseen
+from bot.domain.text.unseen import remove_unseen
 from bot.reduction.layout import Layout
 from bot.reduction.masks import MASK, MAX_TEXT, WORD
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.domain.evidence import ErrorRecord, LogLine
-from bot.domain.records import find_records
+from bot.domain.logs.records import find_records
 from bot.reduction.comparing import Change, Kind, compare
 from bot.reduction.reading import ReadLog, read_again, read_batches
 from bot.reduction.severity import Severity

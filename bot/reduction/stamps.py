@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from bot.domain.logtime import parse_time
+from bot.domain.logs.logtime import parse_time
 
 #: Patterns here are read by two engines, Python's and Rust's: ASCII classes only, and nothing looks around.
 _MONTH: Final = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"

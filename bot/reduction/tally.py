@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.domain.evidence import LogLine
-from bot.domain.traces import may_start, strip_header
+from bot.domain.traces.frames import may_start, strip_header
 from bot.reduction.severity import Severity, find_severity
 from bot.reduction.templates import Texts
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.chat import Block, Button, Fields, Link, Message, Paragraph, Style, Tone
-from bot.domain.ci_log import SHA_LABEL, find_commit
+from bot.domain.ci_logs.log import SHA_LABEL, find_commit
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.presses import SILENCE_CHOICES, UNTIL_RESOLVED, Verb, encode_press
 from bot.render.links import Links, link_to

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from bot.domain.model_launch import PORT, SGLANG, as_words
-from bot.domain.model_plan import Plan
+from bot.domain.models.launch import PORT, SGLANG, as_words
+from bot.domain.models.plan import Plan
 from bot.render.model_plan import PROGRAM, all_flags
 
 SMG: Final = "1.13.0"

@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from bot.domain.model_launch import SGLANG, as_words, build_flags, listening, spanning
-from bot.domain.model_plan import Plan
-from bot.domain.model_profile import GIB, CacheKind, CacheLayers, Flag
+from bot.domain.models.launch import SGLANG, as_words, build_flags, listening, spanning
+from bot.domain.models.plan import Plan
+from bot.domain.models.profile import GIB, CacheKind, CacheLayers, Flag
 from bot.render.words import write_count
 
 PROGRAM: Final = ("python3", "-m", "sglang.launch_server")

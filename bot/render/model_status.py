@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from bot.domain.model_bench import BenchResult, Load
-from bot.domain.model_status import ModelStatus
+from bot.domain.models.bench import BenchResult, Load
+from bot.domain.models.status import ModelStatus
 from bot.render.words import write_count, write_line, write_list
 
 JSON_VERSION: Final = 1

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, BreakGlass
+from bot.domain.approvals.freeze import Frozen
 from bot.domain.chat import Button, Form, FormField, Message, Paragraph, Style, Tone
-from bot.domain.freeze import Frozen
 from bot.domain.presses import Verb, encode_press
 from bot.render.words import write_clock, write_line, write_people
 

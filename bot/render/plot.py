@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from bot.domain.happened import Happened, WhatKind
-from bot.domain.measure import write_unit, write_value
-from bot.domain.metric import Metric, Point, Series
+from bot.domain.metrics.measure import write_unit, write_value
+from bot.domain.metrics.metric import Metric, Point, Series
+from bot.domain.suspects.happened import Happened, WhatKind
 from bot.render.drawing import WIDTH, Anchor, Drawing, Path, Text
 from bot.render.plot_scale import Axis, make_times, make_values
 from bot.render.words import write_count

@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import hypot
 from typing import TYPE_CHECKING, Final
 
-from bot.domain.unseen import remove_unseen
+from bot.domain.text.unseen import remove_unseen
 from bot.errors import Reason, Refused
 from bot.render.drawing import GROUND, STROKES, TYPES, WIDTH, Anchor, Drawing, Path, Text, fit_columns
 

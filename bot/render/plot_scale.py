@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil, floor, log10
 from typing import Final
 
-from bot.domain.measure import choose_scale, write_digits
+from bot.domain.metrics.measure import choose_scale, write_digits
 
 _NICE: Final = (1.0, 2.0, 5.0, 10.0)
 _MINUTES: Final = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720)

@@ -6,9 +6,9 @@ from html import escape
 from typing import Final
 
 from bot.domain.chat import SVG, File
-from bot.domain.happened import Happened
-from bot.domain.metric import Metric
-from bot.domain.unseen import remove_unseen
+from bot.domain.metrics.metric import Metric
+from bot.domain.suspects.happened import Happened
+from bot.domain.text.unseen import remove_unseen
 from bot.render.drawing import GROUND, STROKES, TYPES, WIDTH, Anchor, Drawing, Path, Stroke, Text, Type, fit_columns
 from bot.render.plot import draw_plot
 

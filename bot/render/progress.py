@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.chat import Block, Bullets, Code, Message, Paragraph, Tone
+from bot.domain.checks.reproduction import Reproduce, word
 from bot.domain.conclusion import CONFIRMED, INCONCLUSIVE, LIKELY, find_result, name_commit, top_record
 from bot.domain.evidence import Check, CheckRun, Evidence, Finding
-from bot.domain.happened import ASIDE_FROM_CODE
 from bot.domain.incident import Incident
 from bot.domain.investigation import Collected, Confirmed, Drafted, Stage, StageResult, Suspected, Verified
-from bot.domain.reproduction import Reproduce, word
+from bot.domain.suspects.happened import ASIDE_FROM_CODE
 from bot.render.incident import name_slot
 from bot.render.words import write_clock, write_count, write_line, write_list, write_sentence
 

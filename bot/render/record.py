@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from bot.domain.chat import File
+from bot.domain.checks.reproduction import REPRODUCTION
 from bot.domain.draft import Draft
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.investigation import Verified
-from bot.domain.reproduction import REPRODUCTION
 from bot.render.words import write_list, write_seconds
 
 _SHORT = 12

@@ -7,8 +7,8 @@ from typing import Final
 
 from bot.domain.conclusion import conclude, find_result, name_commit
 from bot.domain.evidence import Check, CheckRun, Evidence, Finding, Suspect
-from bot.domain.happened import ASIDE_FROM_CODE, Happened
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
+from bot.domain.suspects.happened import ASIDE_FROM_CODE, Happened
 from bot.render.words import write_line
 
 VERSION: Final = 1

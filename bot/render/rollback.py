@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, expire
+from bot.domain.approvals.rollback import Rollback
 from bot.domain.chat import Block, Bullets, Button, Fields, File, Form, FormField, Message, Paragraph, Style, Tone
 from bot.domain.incident import Incident
 from bot.domain.presses import Verb, encode_press
-from bot.domain.rollback import Rollback
 from bot.domain.service import Service
 from bot.render.patch import REJECT_REASONS
 from bot.render.rollout import YES

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bot.domain.approvals.order import Order, Ordered
 from bot.domain.change import Change, ChangeState, MergeRule
 from bot.domain.chat import Block, Button, Form, FormField, Message, Paragraph, Style, Tone
 from bot.domain.draft import Draft
-from bot.domain.order import Order, Ordered
 from bot.domain.presses import Verb, encode_press
 from bot.domain.service import Service
 from bot.render.links import link_to

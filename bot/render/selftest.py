@@ -5,8 +5,8 @@ from dataclasses import asdict
 from textwrap import wrap
 from typing import Any, Final
 
-from bot.domain.selftest import UNCALLED, ModelLine, SelfTest, find_percentile
-from bot.domain.unseen import make_harmless
+from bot.domain.models.selftest import UNCALLED, ModelLine, SelfTest, find_percentile
+from bot.domain.text.unseen import make_harmless
 from bot.render.words import write_count, write_list
 
 JSON_VERSION: Final = 1

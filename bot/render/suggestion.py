@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bot.domain.chat import Message, Paragraph
-from bot.domain.suggestion import Suggestion
+from bot.domain.runs.suggestion import Suggestion
 
 
 def add_suggestion(card: Message, suggestion: Suggestion | None) -> Message:

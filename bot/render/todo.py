@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bot.domain.todo import TodoItem, count_done, write_item
+from bot.domain.runs.todo import TodoItem, count_done, write_item
 from bot.render.words import write_line
 
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from bot.domain.approvals.feedback import MAX_WISH
 from bot.domain.chat import Button, Form, FormField, Paragraph
-from bot.domain.feedback import MAX_WISH
 from bot.domain.presses import Verb, encode_press
 from bot.render.words import write_clock, write_line, write_sentence
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, Vote, break_glass, cast_vote, expire, renew
-from bot.domain.risk import touches_ci_or_policy
-from bot.domain.statement import build_statement, statement_digest
-from bot.domain.subject import Subject
+from bot.domain.approvals.statement import build_statement, statement_digest
+from bot.domain.approvals.subject import Subject
+from bot.domain.patches.risk import touches_ci_or_policy
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce

@@ -1,7 +1,7 @@
 """Ask for changes: a person's words about a patch start a new draft, which takes its place when it is ready."""
 
 from bot.domain.approval import ApprovalState
-from bot.domain.feedback import read_wish
+from bot.domain.approvals.feedback import read_wish
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import announce

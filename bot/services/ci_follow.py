@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.domain.approvals.order import Order, read_order
 from bot.domain.ci import CIRequest, CIRun, Trigger
-from bot.domain.order import Order, read_order
 from bot.domain.service import Service
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
-from bot.domain.agent_profile import Mode
 from bot.domain.approval import Vote
+from bot.domain.approvals.order import read_order
+from bot.domain.approvals.subject import Subject
 from bot.domain.chat import Press, Reply, Said
 from bot.domain.ci import CIRun
 from bot.domain.oncall import Person, Role, plan_page
-from bot.domain.order import read_order
 from bot.domain.playbook import choose_playbook
 from bot.domain.presses import ButtonPress, Verb, parse_press
-from bot.domain.subject import Subject
+from bot.domain.runs.profile import Mode
 from bot.domain.urgency import sort_by_urgency
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork

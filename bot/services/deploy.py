@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from bot.domain.approvals.order import Order, Ordered, read_order
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
-from bot.domain.order import Order, Ordered, read_order
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce

@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from bot.domain.approvals.order import Order, Ordered
 from bot.domain.ci import CIRun
-from bot.domain.order import Order, Ordered
 from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
 from bot.ports.work import Effect, EffectState, UnitOfWork

@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Final
 
 from bot.domain.approval import MAX_OPEN, Approval, ApprovalState, enter_state, request_approval
+from bot.domain.approvals.subject import Subject
 from bot.domain.draft import Draft, DraftState
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Drafted, Verified
-from bot.domain.patch import parse_patch
-from bot.domain.risk import RiskFacts, classify_risk
-from bot.domain.subject import Subject
+from bot.domain.patches.patch import parse_patch
+from bot.domain.patches.risk import RiskFacts, classify_risk
 from bot.domain.timeline import write_anchor
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork

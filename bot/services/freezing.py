@@ -1,6 +1,6 @@
 """When a freeze begins or ends, the cards that wait for a decision say so: their promises are made once a border."""
 
-from bot.domain.freeze import find_border
+from bot.domain.approvals.freeze import find_border
 from bot.ports.work import UnitOfWork
 from bot.services.announce import announce
 from bot.services.rulebook import Rulebook

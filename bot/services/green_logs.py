@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from bot.domain.alert import Alert, AlertStatus
-from bot.domain.ci_jobs import GreenLog, job_keys, keep_green
-from bot.domain.ci_log import find_commit
+from bot.domain.ci_logs.jobs import GreenLog, job_keys, keep_green
+from bot.domain.ci_logs.log import find_commit
 from bot.ports.work import UnitOfWork
 from bot.services.rulebook import Rulebook
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.chat import Said
-from bot.domain.image import MAX_IMAGES, Attachment
 from bot.domain.oncall import Person, Role
+from bot.domain.runs.image import MAX_IMAGES, Attachment
 from bot.domain.timeline import TimelineEvent
 from bot.ports.work import UnitOfWork
 

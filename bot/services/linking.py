@@ -15,8 +15,8 @@ from bot.domain.linking import (
     write_code,
 )
 from bot.domain.oncall import Person, Role
+from bot.domain.text.wellformed import fault_of_account
 from bot.domain.timeline import TimelineEvent
-from bot.domain.wellformed import fault_of_account
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.access import account_of, counts, find_person, require_role

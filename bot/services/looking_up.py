@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from bot.domain.happened import Happened, WhatKind
 from bot.domain.past import MAX_WORDS, Alike
-from bot.domain.vocabulary import split_words
+from bot.domain.suspects.happened import Happened, WhatKind
+from bot.domain.text.vocabulary import split_words
 from bot.ports.work import UnitOfWork
 from bot.services import deploy, rollback
 from bot.services.proposing import MERGED

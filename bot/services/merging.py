@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from bot.domain.approvals.order import Order
 from bot.domain.change import Change, ChangeState, MergeRule
 from bot.domain.ci import CIRequest, CIRun, CIState
-from bot.domain.order import Order
 from bot.domain.service import Service
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, UnitOfWork

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.domain.approval import ApprovalState
+from bot.domain.approvals.subject import Subject
 from bot.domain.evidence import Check
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Drafted, Job
 from bot.domain.playbook import choose_playbook
-from bot.domain.subject import Subject
+from bot.domain.runs.todo import TodoItem, find_todo
+from bot.domain.runs.transcript import Conclusion, EndReason, Proposal, Step
 from bot.domain.timeline import TimelineEvent
-from bot.domain.todo import TodoItem, find_todo
-from bot.domain.transcript import Conclusion, EndReason, Proposal, Step
 from bot.errors import Reason, Refused
 from bot.ports.work import Store, UnitOfWork
 from bot.services.announce import BOT, announce, refresh_card

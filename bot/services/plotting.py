@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.conclusion import find_result
-from bot.domain.happened import Happened
-from bot.domain.image import Image
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import Collected, StageResult, Suspected
-from bot.domain.metric import Metric, Turn
-from bot.domain.metric_plan import RULE
+from bot.domain.metrics.metric import Metric, Turn
+from bot.domain.metrics.plan import RULE
+from bot.domain.runs.image import Image
+from bot.domain.suspects.happened import Happened
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
 from bot.services.wishes import base_run

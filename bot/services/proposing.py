@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
+from bot.domain.approvals.order import Order
+from bot.domain.approvals.statement import build_statement, statement_digest
 from bot.domain.change import Change, ChangeRequest, ChangeState
 from bot.domain.ci import Trigger
-from bot.domain.order import Order
-from bot.domain.statement import build_statement, statement_digest
 from bot.domain.timeline import TimelineEvent
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce

@@ -11,8 +11,8 @@ from typing import Final
 from bot.domain.investigation import Job
 from bot.domain.playbook import choose_playbook
 from bot.domain.question import Question, read_question
+from bot.domain.runs.transcript import Conclusion, EndReason
 from bot.domain.timeline import TimelineEvent
-from bot.domain.transcript import Conclusion, EndReason
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce

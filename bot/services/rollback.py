@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.approval import Approval, ApprovalState, check_still_valid, enter_state
+from bot.domain.approvals.order import Order, Ordered, read_order
+from bot.domain.approvals.rollback import Release, Rollback, parse_rollback
+from bot.domain.approvals.statement import build_statement
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
-from bot.domain.order import Order, Ordered, read_order
-from bot.domain.rollback import Release, Rollback, parse_rollback
 from bot.domain.service import Service
-from bot.domain.statement import build_statement
 from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, UnitOfWork

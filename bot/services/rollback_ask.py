@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bot.domain.approval import MAX_OPEN, ApprovalState, enter_state, expire, request_rollback
+from bot.domain.approvals.rollback import MAX_COMMITS, Release, Rollback, judge_rollback
+from bot.domain.approvals.subject import Subject
 from bot.domain.incident import Incident
-from bot.domain.rollback import MAX_COMMITS, Release, Rollback, judge_rollback
 from bot.domain.service import Service
-from bot.domain.subject import Subject
 from bot.domain.timeline import write_anchor
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork

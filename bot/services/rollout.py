@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.approval import Approval, ApprovalState, check_still_valid, enter_state
+from bot.domain.approvals.statement import build_statement, commit_message
+from bot.domain.approvals.subject import Subject
 from bot.domain.ci import CIRun, CIState
 from bot.domain.draft import Draft
 from bot.domain.incident import IncidentState, RunState
-from bot.domain.risk import touches_ci_or_policy
-from bot.domain.statement import build_statement, commit_message
-from bot.domain.subject import Subject
+from bot.domain.patches.risk import touches_ci_or_policy
 from bot.domain.timeline import write_anchor
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, UnitOfWork

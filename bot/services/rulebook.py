@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from bot.domain.agent_profile import AgentProfile, Mode
-from bot.domain.approval_policy import ApprovalPolicy
+from bot.domain.approvals.policy import ApprovalPolicy
 from bot.domain.ask import QUESTION_WAIT
 from bot.domain.linking import LIFETIME
+from bot.domain.models.reasoning import Reasoning
 from bot.domain.oncall import EscalationPolicy, EscalationStep, Role, Roster
-from bot.domain.patch import PatchLimits
+from bot.domain.patches.patch import PatchLimits
 from bot.domain.playbook import Playbook
-from bot.domain.reasoning import Reasoning
 from bot.domain.routing import Route
+from bot.domain.runs.profile import AgentProfile, Mode
 from bot.domain.service import Service
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from bot.domain.run_progress import Happening
+from bot.domain.runs.progress import Happening
+from bot.domain.runs.transcript import Step, StepKind
 from bot.domain.timeline import TimelineEvent
-from bot.domain.transcript import Step, StepKind
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.wishes import base_run

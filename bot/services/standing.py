@@ -1,7 +1,7 @@
 """What must hold of an incident and its other patches before one is approved, and again before it is pushed."""
 
 from bot.domain.approval import Approval, ApprovalState
-from bot.domain.subject import Subject
+from bot.domain.approvals.subject import Subject
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from bot.domain.image import Attachment, Image
+from bot.domain.runs.image import Attachment, Image
 from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork

@@ -8,8 +8,8 @@ from dataclasses import replace
 from bot.domain.incident import Incident, Severity
 from bot.domain.investigation import Job
 from bot.domain.playbook import choose_playbook
-from bot.domain.suggestion import Suggestion
-from bot.domain.transcript import Conclusion, EndReason
+from bot.domain.runs.suggestion import Suggestion
+from bot.domain.runs.transcript import Conclusion, EndReason
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, refresh_card
 from bot.services.rulebook import Rulebook

@@ -1,8 +1,8 @@
 """Think harder: a person lets the model work on an incident once more, at the next effort that it has."""
 
 from bot.domain.incident import Incident
+from bot.domain.models.reasoning import Effort, Reasoning
 from bot.domain.playbook import choose_playbook
-from bot.domain.reasoning import Effort, Reasoning
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.asking import find_waiting

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain.ci_log import find_last_green
+from bot.domain.ci_logs.log import find_last_green
 from bot.domain.incident import Incident, RunState
 from bot.domain.investigation import (
     Collected,

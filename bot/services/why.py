@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.incident import Incident
-from bot.domain.run_account import (
+from bot.domain.runs.account import (
     ENDED,
     StepLine,
     add_up,
@@ -17,9 +17,9 @@ from bot.domain.run_account import (
     write_tokens,
     write_whole,
 )
-from bot.domain.run_progress import Happening, fold_progress
-from bot.domain.todo import TodoItem, count_done, find_todo, write_item
-from bot.domain.unseen import make_harmless
+from bot.domain.runs.progress import Happening, fold_progress
+from bot.domain.runs.todo import TodoItem, count_done, find_todo, write_item
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import announce

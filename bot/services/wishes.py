@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from bot.domain.approvals.feedback import Feedback, FeedbackKind
 from bot.domain.draft import Draft
-from bot.domain.feedback import Feedback, FeedbackKind
 from bot.domain.timeline import TimelineEvent
 from bot.ports.work import UnitOfWork
 from bot.services.rulebook import Rulebook

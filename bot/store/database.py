@@ -13,7 +13,7 @@ from typing import IO, Any
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlmodel import Session
 
-from bot.domain.transcript import Step
+from bot.domain.runs.transcript import Step
 from bot.errors import Reason, Refused
 from bot.ports.clock import Clock
 from bot.ports.faults import reach

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from bot.domain.ci_jobs import MAX_JOBS, MAX_LOG, GreenLog
+from bot.domain.ci_logs.jobs import MAX_JOBS, MAX_LOG, GreenLog
 from bot.store.rows import GreenLogRow
 
 _MAX_BYTES: Final = 4 * MAX_LOG

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import delete, func
 from sqlmodel import Session, col, select
 
-from bot.domain.image import MAX_STORED
+from bot.domain.runs.image import MAX_STORED
 from bot.store.rows import ImageRow
 
 _FEW: Final = 20

@@ -8,7 +8,7 @@ from sqlalchemy import or_, update
 from sqlmodel import Session, col, func, select
 
 from bot.domain.chat import Reply
-from bot.domain.storable import make_storable
+from bot.domain.text.storable import make_storable
 from bot.domain.timeline import GENESIS, TimelineEvent, hash_event, parse_anchor
 from bot.ports.work import Effect, EffectState
 from bot.store.codec import APPROVAL

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import func, select, update
 from sqlmodel import Session, SQLModel, col
 
-from bot.domain.spending import Spent
+from bot.domain.models.spending import Spent
 from bot.store.rows import SpendRow
 
 _TABLE: Final = SQLModel.metadata.tables["model_spend"]

@@ -7,8 +7,8 @@ from typing import Final
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from bot.domain.happened import Happened, WhatKind
-from bot.domain.told_change import ToldChange
+from bot.domain.suspects.happened import Happened, WhatKind
+from bot.domain.suspects.told_change import ToldChange
 from bot.store.rows import ToldRow
 
 #: How long a change is kept; nothing older is ever suspected.

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, bindparam, func, insert
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Session, SQLModel, col, select
 
-from bot.domain.transcript import Step, StepKind
+from bot.domain.runs.transcript import Step, StepKind
 from bot.store.rows import StageRow, StepRow
 from bot.store.trouble import as_unavailable
 

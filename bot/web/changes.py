@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from bot.domain.told_change import MAX_BODY, read_told
+from bot.domain.suspects.told_change import MAX_BODY, read_told
 from bot.errors import Refused, Unavailable
 from bot.ports.http import WebRequest
 from bot.ports.work import Store

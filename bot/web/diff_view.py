@@ -11,8 +11,8 @@ from typing import Final
 from markupsafe import Markup
 
 from bot.domain.draft import ChangeKind, FileChange, Patch
-from bot.domain.patch import read_patch
-from bot.domain.patch_file import DiffLine, FileDiff, Hunk
+from bot.domain.patches.file import DiffLine, FileDiff, Hunk
+from bot.domain.patches.patch import read_patch
 from bot.web.syntax import MOST_TOKENS, Token, colour_lines
 from bot.web.views import reveal, reveal_html
 from bot.web.word_diff import Budget, Span, find_changes

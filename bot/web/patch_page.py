@@ -8,10 +8,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bot.domain.approval import Approval
+from bot.domain.approvals.statement import statement_digest
 from bot.domain.chat import Button, Link, Message, Paragraph, Tone
 from bot.domain.draft import Draft
 from bot.domain.evidence import Check, CheckRun
-from bot.domain.statement import statement_digest
 from bot.ports.board import PatchPage
 from bot.render.links import link_to
 from bot.render.progress import say_change

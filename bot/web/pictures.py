@@ -10,8 +10,8 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from bot.domain.chat import Reply
-from bot.domain.image import Attachment, read_image
 from bot.domain.oncall import Person, Role
+from bot.domain.runs.image import Attachment, read_image
 from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
 from bot.ports.board import Board

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bot.domain.run_account import HELPER, MAX_WHOLE, REFUSED, Cost, StepLine, add_up
-from bot.domain.todo import count_done, write_item
+from bot.domain.runs.account import HELPER, MAX_WHOLE, REFUSED, Cost, StepLine, add_up
+from bot.domain.runs.todo import count_done, write_item
 from bot.services.why import Account
 
 MOST_STEPS: Final = 400

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from bot.domain.run_progress import Happening, Progress, advance, fold_progress
+from bot.domain.runs.progress import Happening, Progress, advance, fold_progress
 from bot.errors import Refused, Unavailable
 from bot.ports.work import Store
 from bot.services.run_story import Cursor, Story, list_runs, read_cursor, read_story

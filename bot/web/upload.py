@@ -8,8 +8,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from bot.domain.image import MAX_BYTES, TOO_LARGE, Image, read_image
-from bot.domain.unseen import make_harmless
+from bot.domain.runs.image import MAX_BYTES, TOO_LARGE, Image, read_image
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Refused, Unavailable
 from bot.web.guard import MAX_FIELDS, MAX_FORM_BYTES, check_form_token, read_own_form
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from bot.domain.ci_log import CIFailure, CILog, find_failure
-from bot.domain.drift import INSTALLED, WAS_INSTALLED, pick_installed
+from bot.domain.ci_logs.log import CIFailure, CILog, find_failure
 from bot.domain.evidence import Evidence, LogLine
 from bot.domain.investigation import UNREAD, Collected, Job
+from bot.domain.suspects.drift import INSTALLED, WAS_INSTALLED, pick_installed
 from bot.worker.seek import CHECK_LABELS, choose_checks
 from bot.worker.tools import Tools
 

@@ -12,10 +12,10 @@ from itertools import count
 import structlog
 from pydantic import ValidationError
 
-from bot.domain.ci_log import CIFailure, CILog
-from bot.domain.happened import Happened
+from bot.domain.ci_logs.log import CIFailure, CILog
 from bot.domain.investigation import Job, StageResult
-from bot.domain.metric import Metric
+from bot.domain.metrics.metric import Metric
+from bot.domain.suspects.happened import Happened
 from bot.errors import LimitReached, Reason, Refused, Rejected, Unavailable
 from bot.ports import faults
 from bot.ports.desk import Ask, Told

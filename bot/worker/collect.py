@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.domain.drift import INSTALLED, pick_installed
+from bot.domain.checks.reproduction import Reproduce, say_seconds
 from bot.domain.evidence import ErrorRecord, Evidence, FailingRequest, LogLine
-from bot.domain.exits import Exits, find_exits, order_by_exit
 from bot.domain.investigation import UNREAD, Collected, Job
-from bot.domain.records import find_records
-from bot.domain.reproduction import Reproduce, say_seconds
-from bot.domain.requests import find_failing_requests
-from bot.domain.slowness import Slowdown, find_slowdowns
+from bot.domain.logs.exits import Exits, find_exits, order_by_exit
+from bot.domain.logs.records import find_records
+from bot.domain.logs.requests import find_failing_requests
+from bot.domain.logs.slowness import Slowdown, find_slowdowns
+from bot.domain.suspects.drift import INSTALLED, pick_installed
 from bot.worker.changes import tell_changes
 from bot.worker.ci_log import add_ci_log
 from bot.worker.metrics import add_metrics

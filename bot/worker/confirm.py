@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.evidence import Check, FailingRequest, Suspect
 from bot.domain.investigation import Confirmed, Job
-from bot.domain.reproduction import Reproduce
-from bot.domain.search import Hunt, Link
+from bot.domain.suspects.search import Hunt, Link
 from bot.ports.workspace import Commit
 from bot.worker.doubt import contradict, find_doubts
 from bot.worker.reproduce import Bench

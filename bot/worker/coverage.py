@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from bot.domain.nearness import Executed
-from bot.domain.spectrum import Called, Spectrum, find_spectrum
-from bot.domain.testing import is_pytest, is_unittest
+from bot.domain.checks.testing import is_pytest, is_unittest
+from bot.domain.suspects.nearness import Executed
+from bot.domain.suspects.spectrum import Called, Spectrum, find_spectrum
 
 WATCHER: Final = "sitecustomize.py"
 _MARK: Final = "nightshift-executed "

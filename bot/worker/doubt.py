@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.domain.chance import DOUBTED, ENOUGH, EXPECTED, SEEN, find_chance, pick_lines, tells_of_chance
+from bot.domain.checks.reproduction import Reproduce
+from bot.domain.checks.testing import name_files, name_folders
 from bot.domain.evidence import Check, Suspect
-from bot.domain.file_names import is_test_file
-from bot.domain.nearness import Executed
-from bot.domain.reproduction import Reproduce
-from bot.domain.search import Link
-from bot.domain.testing import name_files, name_folders
+from bot.domain.suspects.chance import DOUBTED, ENOUGH, EXPECTED, SEEN, find_chance, pick_lines, tells_of_chance
+from bot.domain.suspects.nearness import Executed
+from bot.domain.suspects.search import Link
+from bot.domain.text.file_names import is_test_file
 from bot.ports.workspace import Commit
 from bot.worker.outline import outline
 from bot.worker.overlay import read_members

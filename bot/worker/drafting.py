@@ -21,13 +21,13 @@ from bot.agent.sources import Sources
 from bot.agent.suggesting import SECONDS, SUGGEST
 from bot.agent.tools.tool import Hands
 from bot.agent.tools.toolbox import NoTools, Toolbox
-from bot.domain.agent_profile import Mode
+from bot.domain.checks.reproduction import REPRODUCTION, word
 from bot.domain.conclusion import find_result
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
 from bot.domain.incident import Severity, severity_of
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
-from bot.domain.reproduction import REPRODUCTION, word
+from bot.domain.runs.profile import Mode
 from bot.errors import Reason, Refused, Unavailable
 from bot.ports.desk import Ask, ImageWanted
 from bot.ports.drafter import ModelJob, StoreStep

@@ -11,6 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from bot.domain.checks.plain_output import tell_output
+from bot.domain.checks.reproduction import Reproduce
+from bot.domain.checks.testing import name_files
 from bot.domain.evidence import ErrorRecord, LogLine
 from bot.domain.investigation import (
     Collected,
@@ -23,11 +26,8 @@ from bot.domain.investigation import (
     Verified,
     is_preliminary,
 )
-from bot.domain.plain_output import tell_output
-from bot.domain.records import find_records, merge_records
-from bot.domain.reproduction import Reproduce
-from bot.domain.spectrum import merge_spectra
-from bot.domain.testing import name_files
+from bot.domain.logs.records import find_records, merge_records
+from bot.domain.suspects.spectrum import merge_spectra
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.workspace import Checkout, Commit
 from bot.worker.ci_log import aim

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.agent.logs import Logs
-from bot.domain.ci_log import CILog
+from bot.domain.ci_logs.log import CILog
 from bot.domain.evidence import LogLine
 from bot.domain.investigation import Job, LogRead
 from bot.errors import Reason, Refused

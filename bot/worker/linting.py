@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bot.agent.inspecting import Linted
-from bot.domain.checks import CheckKind
+from bot.domain.checks.named import CheckKind
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check
 from bot.errors import Rejected, Unavailable

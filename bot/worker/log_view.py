@@ -10,7 +10,7 @@ from bot.agent.logs import Logs
 from bot.domain.conclusion import find_result, top_record
 from bot.domain.evidence import LogLine
 from bot.domain.investigation import Collected, Job
-from bot.domain.logtime import parse_time
+from bot.domain.logs.logtime import parse_time
 from bot.ports.logs import LogQuery
 from bot.reduction.reducing import Failure, Reduction, reduce_logs
 from bot.reduction.tally import Span

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bot.agent.patching import diff_file
-from bot.domain.documents import is_document
 from bot.domain.draft import Patch
-from bot.domain.entry import Key, Unreadable
+from bot.domain.entries.entry import Key, Unreadable
+from bot.domain.entries.put_back import can_read, find_changed, find_version, is_pin, name_key, put_back, read_entries
 from bot.domain.evidence import Check
-from bot.domain.file_names import is_lock_file, is_test_file
 from bot.domain.investigation import Drafted
-from bot.domain.patch import PatchLimits, parse_patch, read_patch, render_file
-from bot.domain.put_back import can_read, find_changed, find_version, is_pin, name_key, put_back, read_entries
+from bot.domain.patches.patch import PatchLimits, parse_patch, read_patch, render_file
+from bot.domain.text.documents import is_document
+from bot.domain.text.file_names import is_lock_file, is_test_file
 from bot.errors import Refused, Rejected, Unavailable
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench

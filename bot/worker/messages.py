@@ -9,11 +9,11 @@ from typing import ClassVar, Final
 
 from pydantic import TypeAdapter
 
-from bot.domain.ci_log import CIFailure, CILog
-from bot.domain.happened import Happened
+from bot.domain.ci_logs.log import CIFailure, CILog
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Suspected, Verified
-from bot.domain.metric import Metric
-from bot.domain.transcript import Step
+from bot.domain.metrics.metric import Metric
+from bot.domain.runs.transcript import Step
+from bot.domain.suspects.happened import Happened
 from bot.errors import Reason
 from bot.ports.desk import Question, Told
 from bot.ports.drafter import ModelJob

@@ -7,8 +7,8 @@ from typing import Final
 
 from bot.domain.evidence import Evidence
 from bot.domain.investigation import Collected, Job
-from bot.domain.metric import MAX_SHOWN, Metric, MetricQuery, MetricRead, Series, Turn
-from bot.domain.movement import judge, rank_series, tell, tell_spark
+from bot.domain.metrics.metric import MAX_SHOWN, Metric, MetricQuery, MetricRead, Series, Turn
+from bot.domain.metrics.movement import judge, rank_series, tell, tell_spark
 from bot.worker.tools import Tools
 
 KIND: Final = "metric"

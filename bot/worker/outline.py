@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from bot.domain.reach import Definition
+from bot.domain.suspects.reach import Definition
 
 MAX_BYTES: Final = 512 * 1024
 MAX_DEFINITIONS: Final = 2_000

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from bot.domain.happened import Happened
-from bot.domain.metric import Metric
+from bot.domain.metrics.metric import Metric
+from bot.domain.suspects.happened import Happened
 from bot.render.plot import draw_plot
 from bot.render.plot_png import write_png
 

@@ -10,12 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from bot.domain.checks import FILE, CheckSpec, parse_checks, plan_checks
-from bot.domain.evidence import Check, CheckRun, FailingRequest
-from bot.domain.playbook import Playbook
-from bot.domain.reproduction import REPRODUCTION, Reproduce
-from bot.domain.service import Service
-from bot.domain.testing import (
+from bot.domain.checks.named import FILE, CheckSpec, parse_checks, plan_checks
+from bot.domain.checks.reproduction import REPRODUCTION, Reproduce
+from bot.domain.checks.testing import (
     find_failing,
     name_files,
     name_test,
@@ -24,6 +21,9 @@ from bot.domain.testing import (
     read_verdict,
     stops_early,
 )
+from bot.domain.evidence import Check, CheckRun, FailingRequest
+from bot.domain.playbook import Playbook
+from bot.domain.service import Service
 from bot.errors import LimitReached, Rejected, Unavailable
 from bot.ports.sandbox import SandboxJob, SandboxLimits, SandboxResult
 from bot.ports.workspace import Checkout

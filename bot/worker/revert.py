@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.domain.documents import is_document
+from bot.domain.checks.reproduction import REPRODUCTION, Reproduce
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, Suspect
-from bot.domain.file_names import is_test_file
 from bot.domain.investigation import Confirmed, Drafted, Verified
-from bot.domain.patch import PatchLimits, parse_patch, read_patch, render_file
-from bot.domain.reproduction import REPRODUCTION, Reproduce
+from bot.domain.patches.patch import PatchLimits, parse_patch, read_patch, render_file
+from bot.domain.text.documents import is_document
+from bot.domain.text.file_names import is_test_file
 from bot.errors import Refused, Rejected, Unavailable
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench

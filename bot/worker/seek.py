@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bot.domain.checks.reproduction import REPRODUCTION, Reproduce, say_seconds
 from bot.domain.evidence import Check, FailingRequest
 from bot.domain.investigation import Job
-from bot.domain.reproduction import REPRODUCTION, Reproduce, say_seconds
 from bot.errors import Rejected, Unavailable
 from bot.ports.workspace import Commit
 from bot.worker.reproduce import Bench

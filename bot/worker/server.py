@@ -8,7 +8,7 @@ from itertools import count
 import structlog
 
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected
-from bot.domain.transcript import Step
+from bot.domain.runs.transcript import Step
 from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.desk import Question, Told
 from bot.ports.drafter import Drafter

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.conclusion import find_result
 from bot.domain.evidence import Check, ErrorRecord, LogLine
-from bot.domain.exits import find_exits
 from bot.domain.investigation import Collected, Job
-from bot.domain.reproduction import Reproduce
-from bot.domain.requests import find_failing_requests
+from bot.domain.logs.exits import find_exits
+from bot.domain.logs.requests import find_failing_requests
 from bot.worker.reproduce import Bench
 from bot.worker.trial import Trial
 

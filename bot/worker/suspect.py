@@ -8,16 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bot.domain.blame import read_hunks, read_renames
-from bot.domain.drift import Drift, find_drift, find_package
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.evidence import ErrorRecord, Evidence
-from bot.domain.file_names import is_dependency_file
 from bot.domain.investigation import Collected, Job, Suspected
-from bot.domain.nearness import CUT, Executed, read_aliases
-from bot.domain.reach import Definition, Seed, find_reach
-from bot.domain.reproduction import Reproduce
-from bot.domain.spectrum import Spectrum
-from bot.domain.suspicion import (
+from bot.domain.suspects.blame import read_hunks, read_renames
+from bot.domain.suspects.drift import Drift, find_drift, find_package
+from bot.domain.suspects.nearness import CUT, Executed, read_aliases
+from bot.domain.suspects.reach import Definition, Seed, find_reach
+from bot.domain.suspects.spectrum import Spectrum
+from bot.domain.suspects.suspicion import (
     Change,
     Clues,
     Place,
@@ -30,7 +29,8 @@ from bot.domain.suspicion import (
     weigh_by_rarity,
     weigh_records,
 )
-from bot.domain.what_changed import list_changes
+from bot.domain.suspects.what_changed import list_changes
+from bot.domain.text.file_names import is_dependency_file
 from bot.ports.workspace import Checkout, Commit
 from bot.worker.outline import can_outline, outline
 from bot.worker.tools import Tools

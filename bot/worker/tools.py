@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.domain.service import LogPlace, Service
-from bot.domain.unseen import remove_unseen
+from bot.domain.text.unseen import remove_unseen
 from bot.ports.logs import LogSource
 from bot.ports.sandbox import Sandbox
 from bot.ports.workspace import Workspaces

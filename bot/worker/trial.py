@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
+from bot.domain.checks.reproduction import REPRODUCTION, Reproduce, Wording, say_seconds, word
 from bot.domain.evidence import Check, FailingRequest
-from bot.domain.reproduction import REPRODUCTION, Reproduce, Wording, say_seconds, word
 
 MARK: Final = "nightshift-report"
 MAX_SECONDS: Final = 3_600

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bot.domain.image import MAX_BYTES, Attachment
-from bot.domain.unseen import make_harmless
+from bot.domain.runs.image import MAX_BYTES, Attachment
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Rejected, Unavailable
 
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Rejected
 from bot.ports.chat import ChatPlace, Health
 from bot.ports.chat_setup import Given, Opened, Registering

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.domain.evidence import LogLine
-from bot.domain.letters import to_utf8
-from bot.domain.logtime import parse_time
+from bot.domain.logs.logtime import parse_time
 from bot.domain.service import LogPlace
+from bot.domain.text.letters import to_utf8
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.logs import LogQuery
 from connectors.logs.entries import CUT, naming, say_range

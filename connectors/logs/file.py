@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.domain.evidence import LogLine
-from bot.domain.logtime import parse_time
+from bot.domain.logs.logtime import parse_time
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.logs import LogQuery
 from connectors.logs.file_blocks import BROKEN, MAX_LINE, read_lines

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import BinaryIO, Final
 
-from bot.domain.letters import to_utf8
+from bot.domain.text.letters import to_utf8
 
 MAX_LINE: Final = 64 * 1024
 MAX_UNPACKED: Final = 1024 * 1024 * 1024

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.domain.evidence import LogLine
-from bot.domain.letters import to_utf8
 from bot.domain.service import LogPlace
+from bot.domain.text.letters import to_utf8
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.logs import LogQuery
 from connectors.logs.entries import Entry, count_nanoseconds, naming, say_range, tell_lines

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from bot.domain.metric import Point, Series
+from bot.domain.metrics.metric import Point, Series
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.metrics import MetricAnswer, MetricQuestion
 from connectors.http_reader import HttpReader, HttpSettings

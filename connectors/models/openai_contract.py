@@ -9,7 +9,7 @@ from uuid import uuid4
 import aiohttp
 from pydantic import SecretStr
 
-from bot.domain.model_contract import Ability, Contract
+from bot.domain.models.contract import Ability, Contract
 from bot.errors import NightshiftError
 from bot.ports.model import Completion, ModelPlace, name_server
 from connectors.models.openai import PATH, Client, Settings, endpoint, trust

@@ -8,7 +8,7 @@ from typing import Any, Final
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.domain.model_status import PREFIX, Readings, Sample
+from bot.domain.models.status import PREFIX, Readings, Sample
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.model import ModelPlace
 from connectors.models.openai import PATH, endpoint, trust

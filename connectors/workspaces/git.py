@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bot.domain.patch import PatchLimits
-from bot.domain.rollback import Release
+from bot.domain.approvals.rollback import Release
+from bot.domain.patches.patch import PatchLimits
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports import faults
 from bot.ports.workspace import BlamedLine, Checkout, Commit, CommitPlan, RevertDraft

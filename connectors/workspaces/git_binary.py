@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.draft import ChangeKind
-from bot.domain.patch_binary import render_binary
-from bot.domain.patch_file import BinaryDiff
+from bot.domain.patches.binary import render_binary
+from bot.domain.patches.file import BinaryDiff
 from connectors.workspaces.git_commands import Repo
 from connectors.workspaces.git_tree import Entry, read_blobs
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from bot.domain.rollback import Release
+from bot.domain.approvals.rollback import Release
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.workspace import Commit
 from connectors.workspaces.git_commands import Call, Repo, run_git, side_by_side

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Final
 
 from bot.domain.draft import ChangeKind, Patch
-from bot.domain.patch import PatchLimits, check_existing, list_existing, parse_patch, read_patch, render_file
-from bot.domain.patch_file import FileDiff, Hunk
-from bot.domain.patch_names import show
-from bot.domain.patch_sight import find_added_hidden
+from bot.domain.patches.file import FileDiff, Hunk
+from bot.domain.patches.names import show
+from bot.domain.patches.patch import PatchLimits, check_existing, list_existing, parse_patch, read_patch, render_file
+from bot.domain.patches.sight import find_added_hidden
 from bot.errors import Refused
 from bot.ports.workspace import RevertDraft
 from connectors.workspaces.git_binary import show_binaries

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from bot.domain.draft import ChangeKind
-from bot.domain.patch import PatchLimits, apply_hunks, check_existing, parse_patch, read_patch
-from bot.domain.patch_binary import blob_id
-from bot.domain.patch_file import FileDiff
-from bot.domain.patch_names import fold_name, list_folders
+from bot.domain.patches.binary import blob_id
+from bot.domain.patches.file import FileDiff
+from bot.domain.patches.names import fold_name, list_folders
+from bot.domain.patches.patch import PatchLimits, apply_hunks, check_existing, parse_patch, read_patch
 from bot.errors import Reason, Refused, Rejected
 from connectors.workspaces.git_commands import Call, Repo, run_git
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, get_args
 
+from bot.domain.approvals.order import Ordered
 from bot.domain.investigation import StageResult
-from bot.domain.order import Ordered
 from tests.architecture.sources import PRODUCT, ROOT, parse, python_files
 from tests.fault_points import read_fault_points
 

@@ -14,7 +14,7 @@ from bot.agent.loop import Agent, Head
 from bot.agent.redaction import load_redactor
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import fold, redact_step
-from bot.domain.transcript import Budget, EndReason, Step
+from bot.domain.runs.transcript import Budget, EndReason, Step
 from bot.ports.clock import SystemClock
 from bot.ports.model import ModelPlace
 from bot.store.database import SqlStore, migrate, open_engine

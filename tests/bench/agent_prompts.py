@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from bot.domain.transcript import EndReason, Step
+from bot.domain.runs.transcript import EndReason, Step
 from bot.ports.model import Completion
 from tests.agent_world import FILES, AgentWorld, ScriptedModel, propose, say
 from tests.bench.agent_server import share_kept

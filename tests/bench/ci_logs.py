@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bot.domain.ci_excerpt import LIMIT, choose_excerpt
-from bot.domain.ci_text import CILine, mask, read_lines
+from bot.domain.ci_logs.excerpt import LIMIT, choose_excerpt
+from bot.domain.ci_logs.text import CILine, mask, read_lines
 from tests.bench.ci_corpus import make_corpus
 from tests.bench.report import Row, note, show, within
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.evidence import Suspect
 from bot.domain.investigation import Confirmed, Job
 from bot.domain.playbook import Playbook
-from bot.domain.reproduction import Reproduce
 from bot.domain.service import Service
 from bot.ports.sandbox import SandboxJob, SandboxResult
 from bot.ports.workspace import Commit

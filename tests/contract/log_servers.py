@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from bot.domain.logtime import parse_time
+from bot.domain.logs.logtime import parse_time
 from tests.contract.logs_suite import NOON
 
 Stored = tuple[int, str]

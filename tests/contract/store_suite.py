@@ -16,17 +16,17 @@ from bot.domain.alert import Alert, AlertStatus, LastWord
 from bot.domain.approval import Approval, ApprovalState, Vote
 from bot.domain.chat import Reply
 from bot.domain.ci import CIRun, CIState
-from bot.domain.ci_jobs import MAX_JOBS, GreenLog
+from bot.domain.ci_logs.jobs import MAX_JOBS, GreenLog
 from bot.domain.draft import Draft, DraftState, Risk
-from bot.domain.happened import Happened, WhatKind
 from bot.domain.incident import Incident, IncidentState, Severity
 from bot.domain.investigation import Collected, Drafted
 from bot.domain.linking import CodeOffer, LinkedAccount
+from bot.domain.models.spending import Spent
 from bot.domain.past import PastIncident
-from bot.domain.patch import parse_patch
-from bot.domain.spending import Spent
+from bot.domain.patches.patch import parse_patch
+from bot.domain.suspects.happened import Happened, WhatKind
+from bot.domain.suspects.told_change import ToldChange
 from bot.domain.timeline import GENESIS, hash_event, verify_chain
-from bot.domain.told_change import ToldChange
 from bot.errors import Reason, Refused
 from bot.ports.work import EffectState, Store
 from tests.worldkit import BASE, NOW, FixedClock, PhaseLog, alert, diff, verified

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bot.domain.chat import Said
-from bot.domain.image import MAX_BYTES, Attachment
+from bot.domain.runs.image import MAX_BYTES, Attachment
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ImageSource
 from connectors.chat.discord import Connector as Discord

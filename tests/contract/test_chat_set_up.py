@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bot import cli
 from bot.bootstrap.chat import make_channels
-from bot.bootstrap.connect_wizard import Order, Terminal, connect
+from bot.bootstrap.commands.connect_wizard import Order, Terminal, connect
 from bot.errors import Refused
 from bot.settings import load_settings
 from tests import discord_server, slack_server, telegram_server, whatsapp_server

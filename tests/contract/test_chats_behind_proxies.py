@@ -220,7 +220,7 @@ async def test_a_slow_line_that_breaks_loses_nothing(kind: str, tmp_path: Path, 
 
 LOOK = """
 import asyncio, json, pathlib, sys
-from bot.bootstrap.checks_outside import check_chat
+from bot.bootstrap.doctor.outside import check_chat
 from bot.settings import load_settings
 found = asyncio.run(check_chat(load_settings(pathlib.Path(sys.argv[1]))))
 print(json.dumps({one.name: one.is_ok for one in found}))

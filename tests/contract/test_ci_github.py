@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.ci import CIRequest, CIRun, CIState, Trigger
-from bot.domain.ci_log import find_failure
+from bot.domain.ci_logs.log import find_failure
 from bot.errors import Reason, Rejected, Unavailable
 from connectors.ci.github import Connector, GitHubCI
 from tests.contract.ci_suite import CIContract, CIWorld

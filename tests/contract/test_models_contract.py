@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.bootstrap.checks_model import check_model, tell_contract
-from bot.domain.model_contract import LOST, Ability, Contract
+from bot.bootstrap.doctor.model import check_model, tell_contract
+from bot.domain.models.contract import LOST, Ability, Contract
 from bot.metrics import MODEL_ABILITY
 from bot.ports.model import ModelPlace, name_server
 from bot.settings import Settings

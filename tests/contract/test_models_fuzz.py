@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bot.agent.replay import replay_run
 from bot.agent.transcript import fold
-from bot.domain.transcript import Budget
+from bot.domain.runs.transcript import Budget
 from bot.errors import LimitReached, NightshiftError, Unavailable
 from bot.ports.model import Completion
 from connectors.models.openai import Client, Settings

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.ports.sandbox import SandboxJob
 from connectors.sandboxes.bubblewrap import Bubblewrap
 from connectors.workspaces.git import Git

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bot.bootstrap.tool_servers import make_shelf
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.far_tool import ToolPolicy
+from bot.domain.runs.far_tool import ToolPolicy
+from bot.domain.runs.profile import AgentProfile
 from bot.errors import NightshiftError, Reason, Refused, Rejected, Unavailable
 from bot.ports.desk import MCPWanted
 from bot.settings import Settings as AllSettings

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bot.domain.patch import PatchLimits, parse_patch
+from bot.domain.patches.patch import PatchLimits, parse_patch
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports import faults
 from connectors.workspaces.git import Git, Settings

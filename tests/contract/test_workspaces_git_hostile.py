@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.errors import Reason, Rejected
 from connectors.workspaces.git import Git, GitCheckout, Settings
 from tests.contract.git_origin import Origin, serve_git

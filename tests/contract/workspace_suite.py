@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.patch import parse_patch
-from bot.domain.rollback import Release
+from bot.domain.approvals.rollback import Release
+from bot.domain.patches.patch import parse_patch
 from bot.errors import Reason, Rejected
 from bot.ports.workspace import CommitPlan, Workspaces
 from tests.contract.git_origin import Origin

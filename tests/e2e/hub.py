@@ -12,9 +12,9 @@ from pathlib import Path
 
 import aiohttp
 
-from bot.bootstrap.audit import check_audit
+from bot.bootstrap.commands.audit import check_audit
 from bot.demo.browser import Browser, PageError
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.settings import load_settings
 from tests.contract.github_world import DESCRIPTION, NAME
 from tests.e2e.kill_lane import Lane

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import aiohttp
 
-from bot.bootstrap.audit import check_audit
+from bot.bootstrap.commands.audit import check_audit
 from bot.bootstrap.rules import load_rules
 from bot.bootstrap.state import store_url
 from bot.demo.browser import Browser, PageError
 from bot.domain.draft import Draft, DraftState, Risk
 from bot.domain.incident import RunState
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.domain.service import LogPlace, Service
 from bot.services.drafting import ask_approval
 from bot.services.intake import receive_alerts

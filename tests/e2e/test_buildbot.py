@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from bot.demo.browser import PageError
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from tests.contract.buildbot_master import serve
 from tests.e2e.kill_lane import Lane
 from tests.e2e.walk import LOOK, new_session

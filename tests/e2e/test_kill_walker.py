@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from bot.bootstrap.audit import check_audit
-from bot.domain.patch import parse_patch
+from bot.bootstrap.commands.audit import check_audit
+from bot.domain.patches.patch import parse_patch
 from bot.settings import load_settings
 from tests.e2e.walk import Ground, Walk, make_ground, shop_service
 from tests.fault_points import FaultPoint, read_fault_points

@@ -15,10 +15,10 @@ import pytest
 
 from bot.agent.transcript import fold
 from bot.domain.investigation import Job
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.domain.routing import Matcher, Route
+from bot.domain.runs.transcript import Budget, EndReason, StepKind
 from bot.domain.service import Service
-from bot.domain.transcript import Budget, EndReason, StepKind
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.engine.phases import Engine
 from bot.ports.model import ModelPlace

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bot.domain.reproduction import word
+from bot.domain.checks.reproduction import word
 from tests.e2e.walk import Walk
 from tests.playbooks.scenario import play
 

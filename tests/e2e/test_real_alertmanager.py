@@ -22,7 +22,7 @@ from bot.demo.alertmanager import fingerprint as alertmanager_fingerprint
 from bot.demo.folder import free_ports
 from bot.demo.leash import on_leash
 from bot.demo.monitoring import Monitoring, Rule
-from bot.domain.promql import fill_query
+from bot.domain.metrics.promql import fill_query
 from bot.errors import Rejected
 from bot.ports.metrics import MetricQuestion
 from connectors.metrics.prometheus import Settings, Source

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from tests.e2e.test_kill_walker import check_trail
 from tests.e2e.test_model import ENGINEER, FIX, ground, has_ended, make_walk, timeline  # noqa: F401 -- fixtures
 from tests.model_server import Say, serve_model

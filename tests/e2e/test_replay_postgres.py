@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.bootstrap.replay import replay_stored
+from bot.bootstrap.commands.replay import replay_stored
 from bot.services.intake import receive_alerts
 from bot.settings import Settings
 from bot.store.database import SqlStore, migrate, open_engine

@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from bot.bootstrap import selftest_tools
-from bot.bootstrap.selftest import Order, examine
-from bot.bootstrap.selftest_options import selftest_main
-from bot.domain.selftest import Fault
+from bot.bootstrap.commands import selftest_tools
+from bot.bootstrap.commands.selftest import Order, examine
+from bot.bootstrap.commands.selftest_options import selftest_main
+from bot.domain.models.selftest import Fault
 from bot.errors import Refused
 from bot.settings import Settings
 from tests.model_server import Answer, Raw, Say, serve_model
@@ -132,6 +132,6 @@ async def test_what_cannot_be_tested_is_said(shop, tmp_path, capsys, monkeypatch
     with pytest.raises(Refused, match="There is no service 'shed'; there is: shop"):
         await examine(settings(shop), Order(service="shed"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bot.bootstrap.selftest_options._quiet_logs", lambda: None)
+    monkeypatch.setattr("bot.bootstrap.commands.selftest_options._quiet_logs", lambda: None)
     assert await asyncio.to_thread(selftest_main, [], tmp_path / "none.toml") == 2
     assert "No service is configured" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from tests.e2e.walk import Walk
 from tests.playbooks.world import run_git
 from tests.worlds.recipes import ALL, Recipe

@@ -10,8 +10,8 @@ import aiohttp
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from bot.domain.chat import Bullets, Button, ChatLimits, Code, Fields, File, Link, Message, Press, Said
-from bot.domain.split import split_text
-from bot.domain.unseen import make_harmless
+from bot.domain.text.split import split_text
+from bot.domain.text.unseen import make_harmless
 from bot.errors import NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import Webhook

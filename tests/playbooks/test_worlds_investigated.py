@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.evidence import Check
 from bot.domain.investigation import Job
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.domain.playbook import parse_playbook
 from bot.worker.investigate import Investigation, Tools
 from connectors.logs.file import Source

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from bot.agent.loop import Head
-from bot.domain.model_contract import Ability
-from bot.domain.transcript import Budget
+from bot.domain.models.contract import Ability
+from bot.domain.runs.transcript import Budget
 from bot.errors import Unavailable
 from bot.ports.model import Errand, Finish, ModelPlace, Priority, TryResult
 from connectors.models.fleet import Fleet

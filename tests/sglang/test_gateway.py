@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 from pydantic import SecretStr
 
-from bot.domain.model_contract import Ability
+from bot.domain.models.contract import Ability
 from bot.errors import Reason, Unavailable
 from bot.ports.model import Errand, Finish, ModelPlace, Priority, TryResult
 from connectors.models.fleet import Fleet

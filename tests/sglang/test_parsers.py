@@ -14,7 +14,7 @@ from bot.agent.guard import find_leak
 from bot.agent.loop import Head
 from bot.agent.transcript import find_fault
 from bot.bootstrap.model_profiles import find_profile, list_models
-from bot.domain.transcript import Budget, EndReason
+from bot.domain.runs.transcript import Budget, EndReason
 from bot.errors import NightshiftError
 from bot.ports.model import Completion, Finish, ModelPlace
 from connectors.models.openai import Client, Settings

@@ -4,7 +4,7 @@ import pytest
 
 from bot.agent.edits import Edit, apply_edits
 from bot.agent.patching import build_patch
-from bot.domain.patch import apply_hunks, read_patch
+from bot.domain.patches.patch import apply_hunks, read_patch
 from bot.errors import Refused
 
 CODE = """import os

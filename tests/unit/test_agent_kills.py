@@ -11,7 +11,7 @@ import pytest
 from bot.agent.loop import Agent, Head
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import fold
-from bot.domain.transcript import EndReason, Step, StepKind
+from bot.domain.runs.transcript import EndReason, Step, StepKind
 from bot.ports.model import ModelPlace
 from tests.agent_child import BUDGET, RUN, STEPS, LoggedTools, make_world, read_of
 from tests.agent_world import GOOD_EDIT, ScriptedModel, propose, say

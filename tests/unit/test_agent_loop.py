@@ -11,7 +11,7 @@ from bot.agent.tools.every import TOOLS
 from bot.agent.transcript import fold
 from bot.domain.evidence import Check
 from bot.domain.investigation import Verified
-from bot.domain.transcript import Budget, EndReason, StepKind
+from bot.domain.runs.transcript import Budget, EndReason, StepKind
 from bot.errors import LimitReached, Reason, Rejected, Unavailable
 from bot.ports.model import Finish, ModelPlace
 from tests.agent_world import GOOD_EDIT, AgentWorld, ScriptedModel, propose, say

@@ -14,11 +14,11 @@ from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import Rows, State, fold
 from bot.bootstrap.profiles import check_profiles, load_profiles
-from bot.domain.agent_profile import AgentProfile, Mode, known_names, read_profile
-from bot.domain.approval_policy import ApprovalPolicy, Scope
-from bot.domain.run_account import tell_profile
-from bot.domain.tool_name import PROPOSING, ToolName
-from bot.domain.transcript import Budget, EndReason
+from bot.domain.approvals.policy import ApprovalPolicy, Scope
+from bot.domain.runs.account import tell_profile
+from bot.domain.runs.profile import AgentProfile, Mode, known_names, read_profile
+from bot.domain.runs.tool_name import PROPOSING, ToolName
+from bot.domain.runs.transcript import Budget, EndReason
 from bot.errors import ConfigError, Reason, Unavailable
 from bot.ports.model import ModelPlace
 from bot.services import modelling

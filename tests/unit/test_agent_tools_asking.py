@@ -8,10 +8,10 @@ import pytest
 
 from bot.agent.tools.toolbox import Toolbox
 from bot.domain.ci import CIRun, CIState
-from bot.domain.happened import Happened, WhatKind
 from bot.domain.investigation import Suspected
-from bot.domain.metric import MetricQuery, MetricRead, Series
+from bot.domain.metrics.metric import MetricQuery, MetricRead, Series
 from bot.domain.past import Alike, PastIncident
+from bot.domain.suspects.happened import Happened, WhatKind
 from bot.ports.desk import AlikeWanted, ChangesWanted, PlaybookText, PlaybookWanted, RunsWanted, Told
 from tests.agent_world import HEAD, JOB, NOON, AgentWorld, ScriptedModel
 

@@ -12,8 +12,8 @@ from threading import Thread
 import pytest
 
 from bot.domain.approval import ApprovalState
+from bot.domain.approvals.statement import parse_statement, statement_digest, verify_message, verify_statement
 from bot.domain.chat import Paragraph
-from bot.domain.statement import parse_statement, statement_digest, verify_message, verify_statement
 from bot.engine.compose import Composer
 from bot.errors import Reason, Refused
 from bot.render.links import Links
@@ -246,7 +246,7 @@ def test_the_statement_stays_as_it_was_written_whatever_later_versions_write(wor
     approval = world.propose()
     press(world, "approve", approval)
     written = statement_of(world, approval)
-    monkeypatch.setattr("bot.domain.statement.PREDICATE_TYPE", "urn:nightshift:approval:v9")
+    monkeypatch.setattr("bot.domain.approvals.statement.PREDICATE_TYPE", "urn:nightshift:approval:v9")
     assert statement_of(world, approval) == written
     with world.unit() as work:
         approved = next(event for event in work.timeline.of("INC-1") if event.kind == "approved")

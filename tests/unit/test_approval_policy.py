@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.approval import Vote, cast_vote, check_still_valid, request_approval
-from bot.domain.approval_policy import ApprovalPolicy, ApprovalRule, Scope
+from bot.domain.approvals.freeze import Freeze, Weekday, find_freeze
+from bot.domain.approvals.policy import ApprovalPolicy, ApprovalRule, Scope
 from bot.domain.draft import ChangeKind, Draft, DraftState, FileChange, Patch, Risk
-from bot.domain.freeze import Freeze, Weekday, find_freeze
 from bot.domain.oncall import Person, Role, Roster
-from bot.domain.patch import parse_patch
-from bot.domain.risk import RiskFacts, classify_risk
-from bot.domain.risk_kind import RiskKind, kinds_of
+from bot.domain.patches.patch import parse_patch
+from bot.domain.patches.risk import RiskFacts, classify_risk
+from bot.domain.patches.risk_kind import RiskKind, kinds_of
 from bot.errors import ConfigError, Refused
 from bot.settings import load_settings
 from tests.worldkit import diff, verified

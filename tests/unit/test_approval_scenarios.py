@@ -10,11 +10,11 @@ import pytest
 
 from bot.agent.briefing import write_task
 from bot.domain.approval import ApprovalState
-from bot.domain.approval_policy import NO_APPROVALS, ApprovalRule
+from bot.domain.approvals.policy import NO_APPROVALS, ApprovalRule
 from bot.domain.chat import Press
 from bot.domain.oncall import Person, Role, Roster
-from bot.domain.patch import parse_patch
-from bot.domain.risk_kind import RiskKind
+from bot.domain.patches.patch import parse_patch
+from bot.domain.patches.risk_kind import RiskKind
 from bot.errors import Reason, Refused
 from bot.services import drafting, modelling
 from bot.services.conversation import handle

@@ -14,8 +14,8 @@ from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import Toolbox
 from bot.domain.ask import MAX_ANSWER, MAX_ASKS, MAX_QUESTION, Inquiry, bound_ask, choose_answer, read_ask
 from bot.domain.incident import RunState
-from bot.domain.run_progress import fold_progress
-from bot.domain.transcript import Budget
+from bot.domain.runs.progress import fold_progress
+from bot.domain.runs.transcript import Budget
 from bot.engine.compose import Composer
 from bot.errors import Refused
 from bot.ports.model import ModelPlace

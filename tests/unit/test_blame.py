@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.blame import LooseHunk
+from bot.domain.suspects.blame import LooseHunk
 
 
 def hunk(path: str, before: str, after: str) -> LooseHunk:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.run_progress import RunStatus, fold_progress
+from bot.domain.runs.progress import RunStatus, fold_progress
 from bot.services import modelling
 from bot.services.pause import find_pause
 from bot.services.run_story import read_story

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.chance import find_chance, tells_of_chance
+from bot.domain.suspects.chance import find_chance, tells_of_chance
 from tests.bench.flaky import RATES, share_misblamed
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.approval import ApprovalState
+from bot.domain.approvals.statement import build_statement, statement_digest
 from bot.domain.change import ChangeState, MergeRule
 from bot.domain.ci import CIState, Trigger
-from bot.domain.statement import build_statement, statement_digest
 from bot.services.proposing import find_change
 from tests.rollout_world import RolloutWorld
 

@@ -5,10 +5,10 @@ import tarfile
 
 import pytest
 
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.evidence import Check
 from bot.domain.investigation import Drafted
 from bot.domain.playbook import Playbook
-from bot.domain.reproduction import Reproduce
 from bot.domain.service import Service
 from bot.worker.overlay import lay_over, read_members
 from bot.worker.reproduce import Bench

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.checks import MAX_CHECKS, MAX_FILE, CheckKind, CheckSpec, parse_checks, plan_checks
+from bot.domain.checks.named import MAX_CHECKS, MAX_FILE, CheckKind, CheckSpec, parse_checks, plan_checks
 
 GOOD = b"""
 [checks.tests]

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.ci_diff import find_new
-from bot.domain.ci_ends import Span, find_spans
-from bot.domain.ci_excerpt import LIMIT, choose_excerpt
-from bot.domain.ci_signs import names_failure
-from bot.domain.ci_text import mask, read_lines
+from bot.domain.ci_logs.diff import find_new
+from bot.domain.ci_logs.ends import Span, find_spans
+from bot.domain.ci_logs.excerpt import LIMIT, choose_excerpt
+from bot.domain.ci_logs.signs import names_failure
+from bot.domain.ci_logs.text import mask, read_lines
 
 STAMP = "2026-11-20T12:00:00.1234567Z "
 GREEN = [
@@ -110,7 +110,7 @@ class TestDifference:
         assert all(line in kept for place, line in enumerate(failed) if place not in new)  # a subsequence of green
 
     def test_beyond_the_table_s_bound_the_counts_decide(self, monkeypatch):
-        monkeypatch.setattr("bot.domain.ci_diff.MAX_CELLS", 1)
+        monkeypatch.setattr("bot.domain.ci_logs.diff.MAX_CELLS", 1)
         assert find_new(["a", "b", "a"], ["a", "x", "a", "a", "b"]) == [1, 3]
 
 

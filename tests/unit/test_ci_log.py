@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.agent.briefing import write_task
-from bot.domain.ci_jobs import MAX_LOG, job_keys, keep_green, plain_log, split_jobs
-from bot.domain.ci_log import MAX_SHOWN, CILog, find_commit, find_failure, find_last_green
+from bot.domain.checks.reproduction import Reproduce
+from bot.domain.ci_logs.jobs import MAX_LOG, job_keys, keep_green, plain_log, split_jobs
+from bot.domain.ci_logs.log import MAX_SHOWN, CILog, find_commit, find_failure, find_last_green
 from bot.domain.conclusion import conclude
 from bot.domain.investigation import Collected, Job
 from bot.domain.playbook import Playbook
-from bot.domain.reproduction import Reproduce
 from bot.domain.service import Service
 from bot.engine.ci_log import fetch_ci_log
 from bot.engine.tools import Tools as EngineTools

@@ -3,7 +3,7 @@
 import json
 import re
 
-from bot.domain.ci_log import CILog
+from bot.domain.ci_logs.log import CILog
 from bot.ports.desk import CILogWanted, Told
 from bot.worker.library import Library
 from bot.worker.tools import Tools

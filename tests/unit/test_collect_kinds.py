@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.domain.checks.reproduction import Reproduce, word
 from bot.domain.conclusion import conclude
 from bot.domain.evidence import Check, CheckRun, LogLine
 from bot.domain.investigation import Collected, Confirmed, Drafted, Job, Verified
 from bot.domain.playbook import Playbook
-from bot.domain.reproduction import Reproduce, word
 from bot.domain.service import LogPlace, Service
 from bot.render.progress import render_status, say_change
 from bot.store.codec import dump_stage, load_stage

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.chat import Bullets, Button, Form, FormField, Message, Reply
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Unavailable
 from connectors.chat.console import Connector, Settings
 from connectors.chat.console.paint import Ink, paint_message

@@ -9,8 +9,8 @@ import pytest
 from bot.agent.context import estimate_tokens, plan_stubs
 from bot.agent.replay import Match, Told, replay_run
 from bot.agent.transcript import fold
-from bot.domain.run_account import tell_steps
-from bot.domain.transcript import Budget, EndReason, StepKind
+from bot.domain.runs.account import tell_steps
+from bot.domain.runs.transcript import Budget, EndReason, StepKind
 from bot.ports.model import Completion, Usage
 from bot.services.run_story import of_step
 from tests.agent_world import FILES, AgentWorld, ScriptedModel, propose, say

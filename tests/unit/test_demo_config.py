@@ -7,7 +7,7 @@ from bot.bootstrap.metric_source import open_metrics
 from bot.demo.config import BotPlace, bot_env, render_config
 from bot.demo.repository import CheckoutWorld
 from bot.demo.service import DemoService
-from bot.domain.promql import fill_query
+from bot.domain.metrics.promql import fill_query
 from bot.settings import Settings, load_settings
 
 ODD = Path('/tmp/a "quoted" folder/ü')

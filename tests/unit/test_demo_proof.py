@@ -9,7 +9,7 @@ import pytest
 from bot.demo.api import CIStatus, IncidentStatus, PatchStatus, read_incident, read_timeline
 from bot.demo.history import git, grow_repository, parse_step
 from bot.demo.proof import find_faults, find_milestones
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 HEAD = "Subject: {}\nFrom: Ana B <a@x.example>\nAge: {}d\nBranch: {}\n\n"

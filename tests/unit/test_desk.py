@@ -11,13 +11,13 @@ from bot.agent.marks import keep_far_tools
 from bot.agent.transcript import Rows, State
 from bot.domain.ci import CIRun, CIState
 from bot.domain.evidence import LogLine
-from bot.domain.far_tool import FarTool, ToolPolicy
-from bot.domain.happened import Happened, WhatKind
 from bot.domain.investigation import Job
-from bot.domain.metric import MetricQuery, MetricRead, Series
+from bot.domain.metrics.metric import MetricQuery, MetricRead, Series
 from bot.domain.past import PastIncident
+from bot.domain.runs.far_tool import FarTool, ToolPolicy
 from bot.domain.service import LogPlace, Service
-from bot.domain.told_change import ToldChange
+from bot.domain.suspects.happened import Happened, WhatKind
+from bot.domain.suspects.told_change import ToldChange
 from bot.engine import desk as module
 from bot.engine.desk import FrontDesk
 from bot.engine.far_tools import FarToolShelf, Served

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.chat import Bullets, Button, Code, Fields, Form, FormField, Link, Message, Paragraph
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Rejected
 from connectors.chat.discord.commands import are_same, build_commands, suggest, write_text
 from connectors.chat.discord.components import build_modal, build_rows, fit_line, read_button, read_modal, read_values

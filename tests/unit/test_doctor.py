@@ -14,10 +14,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bot.bootstrap import checks_model, checks_outside, checks_state
-from bot.bootstrap.checks import Found
-from bot.bootstrap.checks_outside import check_chat
-from bot.bootstrap.doctor import Report, _check_address, _check_people, _clean, examine
+from bot.bootstrap.doctor import model as checks_model
+from bot.bootstrap.doctor import outside as checks_outside
+from bot.bootstrap.doctor import state as checks_state
+from bot.bootstrap.doctor.checks import Found
+from bot.bootstrap.doctor.examine import Report, _check_address, _check_people, _clean, examine
+from bot.bootstrap.doctor.outside import check_chat
 from bot.settings import Settings
 from bot.store.database import lock_state
 from bot.store.inbox import Inbox

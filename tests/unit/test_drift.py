@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.conclusion import conclude
-from bot.domain.drift import INSTALLED, WAS_INSTALLED, find_drift, find_package, pick_installed
 from bot.domain.evidence import ErrorRecord, Evidence, Frame, LogLine
 from bot.domain.investigation import Collected, Confirmed, Suspected
-from bot.domain.reproduction import Reproduce
+from bot.domain.suspects.drift import INSTALLED, WAS_INSTALLED, find_drift, find_package, pick_installed
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 OWN = Frame(path="/app/shop/cart.py", line=3, function="total")

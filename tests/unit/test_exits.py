@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.evidence import ErrorRecord, LogLine
-from bot.domain.exits import find_exits, order_by_exit
+from bot.domain.logs.exits import find_exits, order_by_exit
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 

@@ -10,14 +10,14 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from bot.bootstrap.checks_outside import check_metrics
+from bot.bootstrap.doctor.outside import check_metrics
 from bot.bootstrap.metric_source import open_metrics
 from bot.bootstrap.platforms import make_platforms
 from bot.domain.chat import ChatLimits, File, Message
 from bot.domain.conclusion import conclude
 from bot.domain.evidence import ErrorRecord, LogLine
 from bot.domain.investigation import Collected, Job
-from bot.domain.metric import MAX_QUERIES, MetricQuery, MetricRead, Over, Series, Threshold, Turn
+from bot.domain.metrics.metric import MAX_QUERIES, MetricQuery, MetricRead, Over, Series, Threshold, Turn
 from bot.domain.playbook import parse_playbook
 from bot.domain.service import Service
 from bot.engine import far_metrics

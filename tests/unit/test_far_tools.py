@@ -17,11 +17,11 @@ from bot.agent.recall import recall_far_tools
 from bot.agent.tools.far import make_far_tool
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import Rows, State
-from bot.bootstrap import checks_tools
+from bot.bootstrap.doctor import tools as checks_tools
 from bot.bootstrap.tool_servers import make_shelf
-from bot.domain.agent_profile import AgentProfile, known_names, read_profile
-from bot.domain.far_tool import FarTool, FarTools, Listed, ToolPolicy, find_wrong_names
-from bot.domain.transcript import Budget
+from bot.domain.runs.far_tool import FarTool, FarTools, Listed, ToolPolicy, find_wrong_names
+from bot.domain.runs.profile import AgentProfile, known_names, read_profile
+from bot.domain.runs.transcript import Budget
 from bot.engine import far_tools as module
 from bot.engine.far_tools import FarToolShelf, Served
 from bot.errors import ConfigError, Reason, Refused, Rejected, Unavailable

@@ -9,10 +9,10 @@ import pytest
 
 from bot.agent.fork import fork_run
 from bot.agent.loop import Head
-from bot.bootstrap import fork as command
-from bot.bootstrap.fork import ForkOrder, fork_stored
-from bot.bootstrap.replay_options import replay_main
-from bot.domain.transcript import Budget
+from bot.bootstrap.commands import fork as command
+from bot.bootstrap.commands.fork import ForkOrder, fork_stored
+from bot.bootstrap.commands.replay_options import replay_main
+from bot.domain.runs.transcript import Budget
 from bot.errors import Refused
 from bot.ports.model import ModelPlace
 from bot.settings import Settings

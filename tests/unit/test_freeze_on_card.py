@@ -8,8 +8,8 @@ from hypothesis import given as generate
 from hypothesis import strategies as st
 
 from bot.domain.approval import ApprovalState
+from bot.domain.approvals.freeze import Freeze, Weekday, find_border, find_freeze
 from bot.domain.chat import Paragraph
-from bot.domain.freeze import Freeze, Weekday, find_border, find_freeze
 from bot.engine.compose import Composer
 from bot.engine.freezes import FreezeWatch
 from bot.render.links import Links

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from bot.bootstrap.rules import load_playbooks, load_rules
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.evidence import Check, CheckRun, ErrorRecord, Frame, LogLine, Suspect
 from bot.domain.incident import RunState
 from bot.domain.investigation import Collected, Confirmed, Job
 from bot.domain.playbook import Playbook, choose_playbook
-from bot.domain.reproduction import Reproduce
 from bot.domain.service import Service
 from bot.engine.compose import Composer
 from bot.render.links import Links

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.ci import CIState
-from bot.domain.ci_log import CIFailure, CILog
+from bot.domain.ci_logs.log import CIFailure, CILog
 from bot.engine.green_logs import GreenLogs
 from bot.errors import Reason, Unavailable
 from bot.worker.ci_log import CILogs

@@ -10,9 +10,9 @@ from bot.agent.replay import Match, replay_run
 from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import Rows, fold
 from bot.bootstrap.profiles import load_profiles
-from bot.domain.run_account import tell_steps
-from bot.domain.spending import Budgets, DayLimits
-from bot.domain.transcript import Budget, EndReason, StepKind
+from bot.domain.models.spending import Budgets, DayLimits
+from bot.domain.runs.account import tell_steps
+from bot.domain.runs.transcript import Budget, EndReason, StepKind
 from bot.engine.spending import Spending
 from tests.agent_world import FILES, AgentWorld, ScriptedModel, say
 from tests.unit.test_context import Counting

@@ -6,9 +6,9 @@ import pytest
 
 from bot.agent.replay import Asked, Match, Told, replay_run
 from bot.agent.transcript import fold
-from bot.domain.run_account import add_up, tell_steps
-from bot.domain.todo import MAX_ITEMS, MAX_TEXT, find_todo, read_todo, write_item
-from bot.domain.transcript import HELPER_STEPS, MAX_HELPERS, Budget, EndReason, StepKind
+from bot.domain.runs.account import add_up, tell_steps
+from bot.domain.runs.todo import MAX_ITEMS, MAX_TEXT, find_todo, read_todo, write_item
+from bot.domain.runs.transcript import HELPER_STEPS, MAX_HELPERS, Budget, EndReason, StepKind
 from bot.errors import Reason, Refused, Unavailable
 from tests.agent_world import AgentWorld, ScriptedModel, propose, say
 

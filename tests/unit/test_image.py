@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.image import MAX_BYTES, MAX_SIDE, TYPES, Attachment, read_image
+from bot.domain.runs.image import MAX_BYTES, MAX_SIDE, TYPES, Attachment, read_image
 from bot.errors import Refused
 from tests.images import GIF, JPEG, PNG, WEBP_LONG, WEBP_LOSSLESS, WEBP_SIMPLE
 

@@ -19,11 +19,11 @@ from bot.agent.said import read_images
 from bot.agent.tools.toolbox import Toolbox
 from bot.bootstrap.chat import make_fetch
 from bot.bootstrap.profiles import find_seeing
-from bot.domain.agent_profile import AgentProfile
 from bot.domain.chat import Said
-from bot.domain.image import Attachment
 from bot.domain.oncall import Role
-from bot.domain.transcript import Budget
+from bot.domain.runs.image import Attachment
+from bot.domain.runs.profile import AgentProfile
+from bot.domain.runs.transcript import Budget
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.desk import FrontDesk
 from bot.engine.dispatcher import Channel

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.evidence import Check
 from bot.domain.investigation import (
     Collected,
@@ -20,7 +21,6 @@ from bot.domain.investigation import (
     is_preliminary,
 )
 from bot.domain.playbook import Playbook
-from bot.domain.reproduction import Reproduce
 from bot.domain.service import LogPlace, Service
 from bot.errors import LimitReached
 from bot.ports.sandbox import SandboxResult

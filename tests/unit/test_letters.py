@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from bot.domain.letters import decode_text, to_utf8
+from bot.domain.text.letters import decode_text, to_utf8
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.ci_log import CILog
+from bot.domain.ci_logs.log import CILog
 from bot.domain.evidence import LogLine
 from bot.domain.investigation import Job, LogRead
 from bot.domain.service import LogPlace, Service

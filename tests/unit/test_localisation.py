@@ -6,8 +6,8 @@ import tarfile
 import pytest
 
 from bot.domain.evidence import Frame, LogLine
-from bot.domain.records import find_records
-from bot.domain.suspicion import index_tree, locate_frame
+from bot.domain.logs.records import find_records
+from bot.domain.suspects.suspicion import index_tree, locate_frame
 from bot.worker.suspect import Snapshot, _find_places, _read_code, find_function
 
 PYTHON = """Traceback (most recent call last):

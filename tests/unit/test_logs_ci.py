@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from bot.bootstrap.logs_ci import read_ci
+from bot.bootstrap.commands.logs_ci import read_ci
 from bot.cli import app
 from bot.errors import Refused
 
@@ -64,6 +64,6 @@ def test_an_empty_log_and_one_that_is_not_there(logs, monkeypatch):
     assert CliRunner().invoke(app, ["logs", "ci", str(logs / "failed.log")]).output == "The log is empty.\n"
     with pytest.raises(Refused, match="cannot be read"):
         read_ci(logs / "nothing.log", None)
-    monkeypatch.setattr("bot.bootstrap.logs_ci.MAX_BYTES", 3)
+    monkeypatch.setattr("bot.bootstrap.commands.logs_ci.MAX_BYTES", 3)
     with pytest.raises(Refused, match="has more than"):
         read_ci(logs / "green.log", None)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.bootstrap import triage
-from bot.bootstrap.triage_options import triage_main
-from bot.domain.patch import parse_patch
-from bot.domain.risk import RiskFacts, classify_risk
+from bot.bootstrap.commands import triage
+from bot.bootstrap.commands.triage_options import triage_main
+from bot.domain.patches.patch import parse_patch
+from bot.domain.patches.risk import RiskFacts, classify_risk
 
 LOG = """Traceback (most recent call last):
   File "/app/shop.py", line 5, in charge

@@ -5,8 +5,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.bootstrap.model_server import run_load
-from bot.domain.model_bench import Call, Load, percentile, sum_up
+from bot.bootstrap.commands.model_server import run_load
+from bot.domain.models.bench import Call, Load, percentile, sum_up
 from bot.ports.model import ModelPlace
 from bot.render.model_status import bench_as_json, show_bench
 from tests.model_server import Raw, Say, flat_error, serve_model

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 import yaml
 
-from bot.bootstrap.model_commands import Wish, run_plan
+from bot.bootstrap.commands.model_commands import Wish, run_plan
 from bot.bootstrap.model_profiles import find_profile, load_gpus
-from bot.domain.model_launch import OPTIONS
-from bot.domain.model_plan import Ask, make_plan
+from bot.domain.models.launch import OPTIONS
+from bot.domain.models.plan import Ask, make_plan
 from bot.errors import Refused
 from bot.render.model_files import write_files
 from bot.render.model_plan import all_flags

@@ -8,10 +8,10 @@ import pytest
 
 from bot.agent.replay import replay_run
 from bot.agent.transcript import Rows, dump, fold
-from bot.bootstrap.replay_text import StoredRun, write_run
+from bot.bootstrap.commands.replay_text import StoredRun, write_run
 from bot.domain.approval import ApprovalState
+from bot.domain.runs.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.domain.timeline import verify_chain
-from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.engine.compose import Composer
 from bot.engine.phases import Phase, _carry_out, _phases
 from bot.render.links import Links

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap.model_commands import Launch, Wish, run_launch
+from bot.bootstrap.commands.model_commands import Launch, Wish, run_launch
 from bot.bootstrap.model_profiles import PLACE, find_profile, list_models, load_gpus
-from bot.domain.model_launch import OPTIONS, SGLANG, build_flags
-from bot.domain.model_plan import Ask, make_plan
+from bot.domain.models.launch import OPTIONS, SGLANG, build_flags
+from bot.domain.models.plan import Ask, make_plan
 from bot.errors import Refused
 
 #: Each option of sglang with its choices, written by `make record-sglang`.

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from bot.bootstrap import model_options
-from bot.bootstrap.model_commands import Bench, Launch, Look, Wish
-from bot.bootstrap.model_options import model_main
-from bot.domain.model_bench import Load
+from bot.bootstrap.commands import model_options
+from bot.bootstrap.commands.model_commands import Bench, Launch, Look, Wish
+from bot.bootstrap.commands.model_options import model_main
+from bot.domain.models.bench import Load
 
 
 @pytest.fixture

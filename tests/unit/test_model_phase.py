@@ -6,9 +6,9 @@ import pytest
 
 from bot.agent.recall import recall_far_tools
 from bot.agent.transcript import Rows, fold
-from bot.domain.far_tool import Listed, ToolPolicy
-from bot.domain.spending import Budgets, DayLimits
-from bot.domain.transcript import EndReason
+from bot.domain.models.spending import Budgets, DayLimits
+from bot.domain.runs.far_tool import Listed, ToolPolicy
+from bot.domain.runs.transcript import EndReason
 from bot.engine.far_tools import FarToolShelf, Served
 from bot.errors import Reason, Rejected, Unavailable
 from bot.metrics import MODEL_OPEN, MODEL_REQUESTS

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.bootstrap.model_profiles import find_profile, list_models, load_gpus
-from bot.domain.model_launch import OPTIONS, build_flags
-from bot.domain.model_plan import Ask, find_remedies, make_plan
-from bot.domain.model_profile import CacheKind, CacheLayers, ModelProfile
+from bot.domain.models.launch import OPTIONS, build_flags
+from bot.domain.models.plan import Ask, find_remedies, make_plan
+from bot.domain.models.profile import CacheKind, CacheLayers, ModelProfile
 from bot.render.model_plan import all_flags, plan_as_json, show_plan
 
 GPUS = {gpu.name: gpu for gpu in load_gpus()}

@@ -7,8 +7,8 @@ import json
 import pytest
 from aiohttp import web
 
-from bot.bootstrap.model_commands import Look, run_status
-from bot.domain.model_status import Readings, Sample, read_status
+from bot.bootstrap.commands.model_commands import Look, run_status
+from bot.domain.models.status import Readings, Sample, read_status
 from bot.errors import Refused, Rejected, Unavailable
 from bot.ports.model import ModelPlace
 from bot.render.model_status import show_status, status_as_json

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.measure import write_value
-from bot.domain.metric import MetricQuery, MetricRead, Over, Series, Threshold, Turn
-from bot.domain.movement import draw_spark, judge, rank_series, tell, tell_spark
+from bot.domain.metrics.measure import write_value
+from bot.domain.metrics.metric import MetricQuery, MetricRead, Over, Series, Threshold, Turn
+from bot.domain.metrics.movement import draw_spark, judge, rank_series, tell, tell_spark
 
 ALERT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SINCE = ALERT - timedelta(minutes=30)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.nesting import is_nested_deeper
+from bot.domain.text.nesting import is_nested_deeper
 
 
 def nest(depth: int, value: object = 1) -> object:

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.domain.draft import ChangeKind
-from bot.domain.patch import PatchLimits, apply_hunks, parse_patch, read_patch
+from bot.domain.patches.patch import PatchLimits, apply_hunks, parse_patch, read_patch
 from bot.errors import Reason, Refused
 
 GIT_DIFF = b"""diff --git a/src/app.py b/src/app.py

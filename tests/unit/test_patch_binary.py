@@ -7,9 +7,9 @@ import zlib
 import pytest
 
 from bot.domain.draft import BinaryChange, ChangeKind
-from bot.domain.patch import PatchLimits, apply_hunks, parse_patch, read_patch
-from bot.domain.patch_binary import render_binary
-from bot.domain.patch_file import BinaryDiff
+from bot.domain.patches.binary import render_binary
+from bot.domain.patches.file import BinaryDiff
+from bot.domain.patches.patch import PatchLimits, apply_hunks, parse_patch, read_patch
 from bot.errors import Refused
 from bot.render.excerpt import cut_excerpt
 from bot.web.diff_view import view_patch

@@ -9,7 +9,7 @@ import pytest
 from bot.domain.approval import request_approval
 from bot.domain.draft import ChangeKind
 from bot.domain.investigation import Drafted
-from bot.domain.patch import PatchLimits, parse_patch, read_patch
+from bot.domain.patches.patch import PatchLimits, parse_patch, read_patch
 from bot.errors import Reason, Refused, Rejected
 from bot.services.drafting import build_draft
 from connectors.workspaces.git import Git

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.domain.investigation import Drafted
-from bot.domain.patch import check_existing, list_existing, parse_patch, read_patch
+from bot.domain.patches.patch import check_existing, list_existing, parse_patch, read_patch
 from bot.errors import Reason, Refused, Rejected
 from bot.services.drafting import build_draft
 from connectors.workspaces.git import Git

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.errors import Reason, Refused
 
 HUNK = b"@@ -1 +1 @@\n-a\n+b\n"

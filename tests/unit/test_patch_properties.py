@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.domain.draft import ChangeKind
-from bot.domain.patch import apply_hunks, parse_patch, read_patch
+from bot.domain.patches.patch import apply_hunks, parse_patch, read_patch
 from bot.errors import Refused
 
 NAMES = ["a.py", "b.txt", "src/app.py", "src/deep/x", "with space", "grün.md", "[glob]*"]

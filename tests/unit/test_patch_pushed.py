@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bot.domain.chat import Bullets, Message
 from bot.domain.draft import Patch
 from bot.domain.investigation import Drafted
-from bot.domain.patch import PatchLimits, parse_patch
+from bot.domain.patches.patch import PatchLimits, parse_patch
 from bot.domain.service import Service
 from bot.errors import Refused
 from bot.render.patch import render_patch

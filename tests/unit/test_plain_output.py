@@ -1,8 +1,8 @@
 """What a red check prints where no error is told in a form of its own."""
 
+from bot.domain.checks.plain_output import tell_output
+from bot.domain.checks.testing import name_folders
 from bot.domain.evidence import LogLine
-from bot.domain.plain_output import tell_output
-from bot.domain.testing import name_folders
 
 TAP = """TAP version 13
 # Subtest: orders are routed

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.playbook import Playbook, parse_playbook
-from bot.domain.reproduction import Reproduce
 from bot.errors import Refused
 from bot.render.playbook import MAX_TEXT, check_text, render_text
 from tests.unit.test_playbook import make_incident

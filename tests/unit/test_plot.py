@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bot.domain.happened import Happened, WhatKind
-from bot.domain.metric import Metric, MetricQuery, Over, Series, Threshold, Turn
+from bot.domain.metrics.metric import Metric, MetricQuery, Over, Series, Threshold, Turn
+from bot.domain.suspects.happened import Happened, WhatKind
 from bot.render.drawing import WIDTH
 from bot.render.plot import MAX_MARKS, draw_plot
 from bot.render.plot_scale import make_times, make_values

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from bot.domain.image import read_image
+from bot.domain.runs.image import read_image
 from bot.errors import Reason, Refused
 from bot.render import plot_png
 from bot.render.drawing import STROKES, WIDTH

@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from bot.agent.said import read_images
-from bot.domain.image import read_image
+from bot.domain.runs.image import read_image
 from bot.services import modelling, plotting, questions, steering
 from bot.services.plotting import Drawn
 from tests.images import PNG

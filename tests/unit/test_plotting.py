@@ -9,8 +9,8 @@ import pytest
 from bot.domain.chat import ChatLimits, Message, Paragraph, Picture
 from bot.domain.incident import RunState
 from bot.domain.investigation import Collected, Suspected
-from bot.domain.metric import Metric, MetricQuery, Series, Turn
-from bot.domain.metric_plan import RULE
+from bot.domain.metrics.metric import Metric, MetricQuery, Series, Turn
+from bot.domain.metrics.plan import RULE
 from bot.engine.compose import Composer
 from bot.engine.plotting import Plotting
 from bot.errors import Rejected

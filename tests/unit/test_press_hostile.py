@@ -14,7 +14,7 @@ from aiohttp import web
 from sqlalchemy import text
 
 from bot.domain.approval import ApprovalState
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.domain.timeline import verify_chain
 from bot.engine.chat_inbox import StoreInbox
 from bot.engine.compose import Composer

@@ -7,8 +7,8 @@ import time
 import pytest
 import re2
 
-from bot.domain.metric import Over, Threshold
-from bot.domain.promql import MAX_QUERY, fault_of_query, fill_query, find_rule, split_rule
+from bot.domain.metrics.metric import Over, Threshold
+from bot.domain.metrics.promql import MAX_QUERY, fault_of_query, fill_query, find_rule, split_rule
 from bot.errors import Refused
 
 HOSTILE = (

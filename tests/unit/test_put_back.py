@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.entry import Unreadable
-from bot.domain.file_names import is_lock_file
-from bot.domain.put_back import can_read, find_changed, find_version, is_pin, name_key, put_back, read_entries
+from bot.domain.entries.entry import Unreadable
+from bot.domain.entries.put_back import can_read, find_changed, find_version, is_pin, name_key, put_back, read_entries
+from bot.domain.text.file_names import is_lock_file
 
 TOML = """# The shop
 name = "shop"  # as people know it

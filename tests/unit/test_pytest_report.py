@@ -1,7 +1,7 @@
 """Failures as pytest prints them become records with frames."""
 
 from bot.domain.evidence import LogLine
-from bot.domain.records import find_records
+from bot.domain.logs.records import find_records
 
 LONG = """
 =================================== FAILURES ===================================

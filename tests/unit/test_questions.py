@@ -6,7 +6,7 @@ import pytest
 
 from bot.agent.briefing import write_task
 from bot.agent.transcript import Rows, fold
-from bot.domain.transcript import EndReason
+from bot.domain.runs.transcript import EndReason
 from bot.engine.compose import Composer
 from bot.errors import Reason, Unavailable
 from bot.render.links import Links

@@ -2,11 +2,11 @@
 
 import pytest
 
-from bot.domain.blame import read_hunks, read_renames
-from bot.domain.change_kind import ADDING, CHANGING, TELLING, bound_names, touched_names, weigh_hunk
-from bot.domain.nearness import CUT, NOT_SEEN, measure_nearness, read_aliases
-from bot.domain.reach import Seed, find_reach, slice_lines
-from bot.domain.suspicion import Place
+from bot.domain.suspects.blame import read_hunks, read_renames
+from bot.domain.suspects.change_kind import ADDING, CHANGING, TELLING, bound_names, touched_names, weigh_hunk
+from bot.domain.suspects.nearness import CUT, NOT_SEEN, measure_nearness, read_aliases
+from bot.domain.suspects.reach import Seed, find_reach, slice_lines
+from bot.domain.suspects.suspicion import Place
 from bot.worker.outline import outline
 from bot.worker.suspect import _trust
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bot.domain.blame import read_hunks
-from bot.domain.change_kind import touched_names
-from bot.domain.reach import Seed, find_reach, find_statement
+from bot.domain.suspects.blame import read_hunks
+from bot.domain.suspects.change_kind import touched_names
+from bot.domain.suspects.reach import Seed, find_reach, find_statement
 from bot.worker.outline import outline
 
 CART = """const { apply } = require("./discount");

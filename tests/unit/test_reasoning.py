@@ -8,8 +8,8 @@ import pytest
 from bot.agent.replay import replay_run
 from bot.bootstrap.model_profiles import find_profile, find_reasoning, list_models
 from bot.bootstrap.profiles import find_efforts
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.reasoning import Effort, Reasoning
+from bot.domain.models.reasoning import Effort, Reasoning
+from bot.domain.runs.profile import AgentProfile
 from bot.errors import ConfigError
 from bot.settings import Settings
 from tests.agent_world import AgentWorld, ScriptedModel, propose, say

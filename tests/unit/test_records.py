@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.evidence import ErrorRecord, LogLine
-from bot.domain.records import MAX_RECORDS, find_records, parse_time
+from bot.domain.logs.records import MAX_RECORDS, find_records, parse_time
 
 PYTHON = """\
 2026-11-20 13:42:31,000 INFO app: ready

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.records import parse_time
+from bot.domain.logs.records import parse_time
 
 AT = datetime(2026, 11, 20, 13, 42, 32, tzinfo=UTC)
 MILLI = AT.replace(microsecond=123_000)

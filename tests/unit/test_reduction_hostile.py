@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap.log_reduction import write_reduction
-from bot.bootstrap.log_templates import write_templates
+from bot.bootstrap.commands.log_reduction import write_reduction
+from bot.bootstrap.commands.log_templates import write_templates
 from bot.reduction.blocks import sample_layout
 from bot.reduction.folding import MAX_LINE, Fold, choose_fold, fold_with_python
 from bot.reduction.masks import mask

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bot.bootstrap.log_reduction import read_when
+from bot.bootstrap.commands.log_reduction import read_when
 from bot.cli import app
 from bot.errors import Refused
 from bot.reduction.comparing import Change

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.chat import Bullets, Code, Paragraph, Tone
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.conclusion import conclude
 from bot.domain.evidence import Check, CheckRun, Evidence, Finding
 from bot.domain.investigation import Collected, Confirmed, Drafted, StageResult, Suspected, Verified
-from bot.domain.reproduction import Reproduce
 from bot.render.progress import render_findings, render_status
 from tests.unit.render_cases import (
     COLLECTED,

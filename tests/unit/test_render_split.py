@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.split import find_graphemes, split_text
+from bot.domain.text.split import find_graphemes, split_text
 
 PIECES = st.sampled_from(
     [

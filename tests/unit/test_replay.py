@@ -9,10 +9,10 @@ from bot.agent.loop import Head
 from bot.agent.redaction import load_redactor
 from bot.agent.replay import Called, Match, Proposed, replay_run
 from bot.agent.transcript import dump, redact_step
-from bot.bootstrap.replay import replay_stored
+from bot.bootstrap.commands.replay import replay_stored
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.investigation import Collected, Confirmed, Drafted, Suspected, Verified
-from bot.domain.transcript import Budget, EndReason, StepKind
+from bot.domain.runs.transcript import Budget, EndReason, StepKind
 from bot.errors import Refused
 from bot.ports.model import ModelPlace, Usage
 from bot.settings import Settings

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.evidence import FailingRequest, LogLine
-from bot.domain.records import find_records, parse_time
-from bot.domain.requests import MAX_REQUESTS, find_failing_requests
+from bot.domain.logs.records import find_records, parse_time
+from bot.domain.logs.requests import MAX_REQUESTS, find_failing_requests
 
 
 def lines_of(text: str, source: str = "app.log") -> list[LogLine]:

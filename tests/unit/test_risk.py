@@ -2,9 +2,9 @@
 
 import pytest
 
-from bot.domain.file_names import is_test_file
-from bot.domain.patch import parse_patch
-from bot.domain.risk import RiskFacts, classify_risk, touches_ci_or_policy
+from bot.domain.patches.patch import parse_patch
+from bot.domain.patches.risk import RiskFacts, classify_risk, touches_ci_or_policy
+from bot.domain.text.file_names import is_test_file
 
 VERIFIED = RiskFacts(is_verified=True)
 REVERT = RiskFacts(is_verified=True, is_pure_revert=True)

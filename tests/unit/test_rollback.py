@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.order import Order, Ordered, read_order
-from bot.domain.patch import parse_patch
-from bot.domain.risk_kind import RiskKind, kinds_of
-from bot.domain.rollback import Release, Rollback, judge_rollback, parse_rollback
+from bot.domain.approvals.order import Order, Ordered, read_order
+from bot.domain.approvals.rollback import Release, Rollback, judge_rollback, parse_rollback
+from bot.domain.patches.patch import parse_patch
+from bot.domain.patches.risk_kind import RiskKind, kinds_of
 from bot.errors import Refused
 
 ROLLBACK = Rollback(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from bot.domain.ci import CIState
 from bot.domain.incident import RunState
-from bot.domain.run_progress import Happening, RunStatus, fold_progress
-from bot.domain.transcript import Step, StepKind
+from bot.domain.runs.progress import Happening, RunStatus, fold_progress
+from bot.domain.runs.transcript import Step, StepKind
 from bot.errors import Refused
 from bot.services import modelling, rollout, triage
 from bot.services.approval import expire_due

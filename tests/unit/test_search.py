@@ -3,7 +3,7 @@
 import pytest
 
 from bot.domain.evidence import Check
-from bot.domain.search import Hunt, Link
+from bot.domain.suspects.search import Hunt, Link
 
 
 def line(count):

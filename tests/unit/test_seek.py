@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.domain.checks.reproduction import Reproduce
 from bot.domain.conclusion import conclude
 from bot.domain.evidence import Check, FailingRequest, Suspect
 from bot.domain.investigation import Collected, Job
 from bot.domain.playbook import Playbook
-from bot.domain.reproduction import Reproduce
 from bot.domain.service import Service
 from bot.errors import Reason, Rejected
 from bot.ports.sandbox import SandboxJob, SandboxResult

@@ -12,9 +12,9 @@ from bot.agent.selftest_run import Sent, TimedModel, count_same, judge_run
 from bot.agent.sources import Sources
 from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import CUT, MAX_ANSWER, Toolbox
-from bot.bootstrap.selftest import _count_runs
-from bot.bootstrap.selftest_options import tell_code
-from bot.domain.selftest import (
+from bot.bootstrap.commands.selftest import _count_runs
+from bot.bootstrap.commands.selftest_options import tell_code
+from bot.domain.models.selftest import (
     UNCALLED,
     Failure,
     Fair,
@@ -26,7 +26,7 @@ from bot.domain.selftest import (
     judge_answer,
     note_cache,
 )
-from bot.domain.transcript import Budget
+from bot.domain.runs.transcript import Budget
 from bot.ports.model import Finish
 from bot.render.selftest import selftest_as_json, show_selftest
 from tests.agent_world import FILES, AgentWorld, ScriptedModel, make_archive, say

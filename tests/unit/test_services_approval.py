@@ -9,7 +9,7 @@ import pytest
 from bot.domain.approval import ApprovalState
 from bot.domain.draft import DraftState
 from bot.domain.incident import RunState
-from bot.domain.patch import PatchLimits
+from bot.domain.patches.patch import PatchLimits
 from bot.domain.timeline import parse_anchor
 from bot.errors import Refused
 from bot.ports.work import EffectState

@@ -6,11 +6,11 @@ import pytest
 
 from bot.agent.briefing import write_task
 from bot.domain.approval import ApprovalState
+from bot.domain.approvals.feedback import MAX_WISH, FeedbackKind
 from bot.domain.evidence import Check, CheckRun
-from bot.domain.feedback import MAX_WISH, FeedbackKind
 from bot.domain.investigation import Verified
-from bot.domain.patch import parse_patch
-from bot.domain.transcript import Conclusion, EndReason, Proposal
+from bot.domain.patches.patch import parse_patch
+from bot.domain.runs.transcript import Conclusion, EndReason, Proposal
 from bot.engine.compose import Composer
 from bot.render.links import Links
 from bot.services import modelling

@@ -8,8 +8,8 @@ import pytest
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.incident import RunState
 from bot.domain.investigation import Verified
-from bot.domain.patch import parse_patch
-from bot.domain.transcript import Conclusion, EndReason, Proposal, Step, StepKind
+from bot.domain.patches.patch import parse_patch
+from bot.domain.runs.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.errors import Refused
 from bot.services import modelling, paging
 from bot.services.modelling import read_args

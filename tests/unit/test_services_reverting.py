@@ -5,7 +5,7 @@ import pytest
 from bot.domain.approval import ApprovalState
 from bot.domain.ci import CIRun, CIState
 from bot.domain.investigation import Confirmed, Drafted
-from bot.domain.patch import parse_patch
+from bot.domain.patches.patch import parse_patch
 from bot.engine.compose import Composer
 from bot.render.links import Links
 from bot.services import reverting, rollout

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.approval import Approval, ApprovalState
-from bot.domain.approval_policy import ApprovalRule
+from bot.domain.approvals.policy import ApprovalRule
+from bot.domain.approvals.rollback import Release, parse_rollback
+from bot.domain.approvals.statement import parse_statement, verify_statement
+from bot.domain.approvals.subject import Subject
 from bot.domain.change import MergeRule
 from bot.domain.chat import Bullets, Message, Tone
 from bot.domain.ci import CIState
 from bot.domain.incident import RunState
-from bot.domain.risk_kind import RiskKind
-from bot.domain.rollback import Release, parse_rollback
-from bot.domain.statement import parse_statement, verify_statement
-from bot.domain.subject import Subject
+from bot.domain.patches.risk_kind import RiskKind
 from bot.errors import Refused
 from bot.ports.workspace import Commit
 from bot.services import modelling, rollback, rollout, triage

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap.checks_contacts import check_contacts
-from bot.bootstrap.doctor import examine
+from bot.bootstrap.doctor.contacts import check_contacts
+from bot.bootstrap.doctor.examine import examine
 from bot.domain.oncall import Contact
 from bot.errors import ConfigError
 from bot.settings import load_settings

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.durations import read_duration
 from bot.domain.evidence import LogLine
-from bot.domain.slowness import MAX_SLOW, find_slowdowns
+from bot.domain.logs.durations import read_duration
+from bot.domain.logs.slowness import MAX_SLOW, find_slowdowns
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
@@ -121,7 +121,7 @@ def test_what_became_quicker_is_not_slow():
 
 
 def test_very_many_requests_are_thinned_out_evenly(monkeypatch):
-    monkeypatch.setattr("bot.domain.slowness._MAX_SAMPLES", 64)
+    monkeypatch.setattr("bot.domain.logs.slowness._MAX_SAMPLES", 64)
     (slow,) = find(*[("/a", 10)] * 800, *[("/a", 300)] * 200)
     assert (slow.before, slow.since, slow.counts) == (0.01, 0.3, (800, 200))
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.reach import Reach
-from bot.domain.spectrum import Spectrum, find_spectrum, merge_spectra
-from bot.domain.suspicion import Clues, rank_suspects
-from bot.domain.testing import find_failing
+from bot.domain.checks.testing import find_failing
+from bot.domain.suspects.reach import Reach
+from bot.domain.suspects.spectrum import Spectrum, find_spectrum, merge_spectra
+from bot.domain.suspects.suspicion import Clues, rank_suspects
 from bot.worker.coverage import Seen, take_executed, watch_files
 from tests.unit.test_suspicion import ERROR_AT, make_change, make_diff
 

@@ -11,8 +11,8 @@ from prometheus_client import generate_latest
 from bot.agent.budget import find_limit, find_shared_limit
 from bot.agent.transcript import Answer, Rows, State, advance, fold
 from bot.bootstrap.model import publish_budgets
-from bot.domain.spending import Budgets, DayLimits, Scope, Spent
-from bot.domain.transcript import Budget, EndReason, Step
+from bot.domain.models.spending import Budgets, DayLimits, Scope, Spent
+from bot.domain.runs.transcript import Budget, EndReason, Step
 from bot.engine.gauges import Gauges
 from bot.engine.spending import Spending, end_of
 from bot.errors import ConfigError

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.approval import Approval, ApprovalState, Vote
-from bot.domain.statement import (
+from bot.domain.approvals.statement import (
     PREDICATE_TYPE,
     STATEMENT_TYPE,
     build_statement,

@@ -8,7 +8,7 @@ from bot.agent.loop import Agent, Head
 from bot.agent.replay import Match, replay_run
 from bot.agent.said import list_said
 from bot.agent.tools.toolbox import Toolbox
-from bot.domain.transcript import Budget
+from bot.domain.runs.transcript import Budget
 from bot.errors import Reason, Unavailable
 from bot.ports.model import ModelPlace
 from bot.services import modelling

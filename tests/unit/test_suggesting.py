@@ -12,10 +12,10 @@ from bot.agent.suggesting import SUGGEST, find_answer, read_answer
 from bot.agent.tools.toolbox import NoTools
 from bot.agent.transcript import fold
 from bot.domain.incident import Severity
-from bot.domain.run_account import tell_steps
-from bot.domain.spending import Budgets, DayLimits
-from bot.domain.suggestion import Suggestion, read_suggestion
-from bot.domain.transcript import Budget
+from bot.domain.models.spending import Budgets, DayLimits
+from bot.domain.runs.account import tell_steps
+from bot.domain.runs.suggestion import Suggestion, read_suggestion
+from bot.domain.runs.transcript import Budget
 from bot.engine.compose import Composer
 from bot.engine.suggest_phase import SuggestPhase
 from bot.errors import Reason, Rejected, Unavailable

@@ -4,9 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.documents import is_document
 from bot.domain.evidence import ErrorRecord, FailingRequest, Frame
-from bot.domain.suspicion import (
+from bot.domain.suspects.suspicion import (
     Change,
     Clues,
     Place,
@@ -17,7 +16,8 @@ from bot.domain.suspicion import (
     rank_suspects,
     say_span,
 )
-from bot.domain.vocabulary import split_words
+from bot.domain.text.documents import is_document
+from bot.domain.text.vocabulary import split_words
 
 ERROR_AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.chat import Button, Code, Fields, Form, FormField, Link, Message, Paragraph
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.ports.chat import ChatPlace
 from connectors.chat.telegram.keyboard import (
     Answered,

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from bot.bootstrap.command import read_command
+from bot.domain.checks.testing import find_failing, name_files, ran_nothing, read_verdict, widen
 from bot.domain.evidence import Check
-from bot.domain.testing import find_failing, name_files, ran_nothing, read_verdict, widen
 from bot.errors import Refused
 from bot.worker.coverage import Seen, is_watched, merge_executed, take_executed
 

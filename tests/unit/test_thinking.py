@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bot.bootstrap.model_profiles import find_profile
-from bot.domain.agent_profile import AgentProfile
 from bot.domain.ask import Inquiry
+from bot.domain.runs.profile import AgentProfile
 from bot.engine.compose import Composer
 from bot.errors import Reason, Rejected
 from bot.ports.model import ModelPlace

@@ -8,7 +8,7 @@ from bot.domain.chat import Link, Message
 from bot.domain.evidence import ErrorRecord, Evidence, LogLine
 from bot.domain.investigation import Collected
 from bot.domain.service import Service
-from bot.domain.trace_link import find_trace, link_trace, link_traces
+from bot.domain.traces.links import find_trace, link_trace, link_traces
 from bot.engine.compose import Composer
 from bot.errors import ConfigError
 from bot.ports.work import Effect, EffectState

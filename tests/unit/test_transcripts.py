@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import inspect, text
 
 from bot.agent.transcript import RunningDigest, build_request, digest_of
-from bot.domain.transcript import Step, StepKind
+from bot.domain.runs.transcript import Step, StepKind
 from bot.store.database import VERSION_TABLE, migrate, open_engine, open_session
 from bot.store.transcripts import read_times
 from tests.worldkit import NOW, FixedClock, make_store

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bot.bootstrap.triage_options import triage_main
+from bot.bootstrap.commands.triage_options import triage_main
 from bot.errors import ConfigError
 from tests.contract.log_servers import LogServer
 from tests.contract.metrics_suite import matrix

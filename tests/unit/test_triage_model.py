@@ -7,11 +7,11 @@ import re
 import pytest
 
 from bot.bootstrap import tool_servers
-from bot.bootstrap.triage_desk import TerminalDesk
-from bot.bootstrap.triage_model import find_model
-from bot.bootstrap.triage_options import triage_main
-from bot.domain.agent_profile import AgentProfile
-from bot.domain.far_tool import Listed, ToolPolicy
+from bot.bootstrap.commands.triage_desk import TerminalDesk
+from bot.bootstrap.commands.triage_model import find_model
+from bot.bootstrap.commands.triage_options import triage_main
+from bot.domain.runs.far_tool import Listed, ToolPolicy
+from bot.domain.runs.profile import AgentProfile
 from bot.engine.far_tools import FarToolShelf, Served
 from bot.errors import NightshiftError
 from bot.ports.desk import MCPWanted

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from bot.bootstrap.triage import Case, run_triage
-from bot.bootstrap.triage_options import suspects_main, triage_main
+from bot.bootstrap.commands.triage import Case, run_triage
+from bot.bootstrap.commands.triage_options import suspects_main, triage_main
 from bot.errors import Refused, Rejected
 
 ALERT = {

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.happened import Happened, WhatKind
-from bot.domain.suspicion import Clues
-from bot.domain.told_change import ToldChange, read_told
-from bot.domain.what_changed import list_changes
+from bot.domain.suspects.happened import Happened, WhatKind
+from bot.domain.suspects.suspicion import Clues
+from bot.domain.suspects.told_change import ToldChange, read_told
+from bot.domain.suspects.what_changed import list_changes
 from bot.errors import Refused
 from bot.store.told import KEPT
 from tests.served import BEARER, serve

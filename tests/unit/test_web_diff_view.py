@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from bot.domain.draft import Patch
-from bot.domain.patch import parse_patch, read_patch
+from bot.domain.patches.patch import parse_patch, read_patch
 from bot.web import diff_view
 from bot.web.diff_view import FileView, PatchView, Run, view_patch
 from bot.web.word_diff import Budget, find_changes

@@ -15,7 +15,7 @@ from bot.domain.chat import Link, Press, Reply
 from bot.domain.ci import CIRun, CIState
 from bot.domain.draft import Draft, Risk
 from bot.domain.evidence import Check, CheckRun
-from bot.domain.patch import PatchLimits, parse_patch
+from bot.domain.patches.patch import PatchLimits, parse_patch
 from bot.ports.board import PatchPage
 from tests.patches.hostile_binary import LOGO, NEW_LOGO, whole
 from tests.web_html import Element, read_html

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.chat import Reply, Said
-from bot.domain.image import MAX_BYTES, Attachment
+from bot.domain.runs.image import MAX_BYTES, Attachment
 from bot.web import upload
 from bot.web.upload import PICTURE, read_parts
 from connectors.chat.web import Connector, Settings

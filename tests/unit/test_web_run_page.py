@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.run_account import StepLine
-from bot.domain.run_progress import Happening
+from bot.domain.runs.account import StepLine
+from bot.domain.runs.progress import Happening
 from bot.services.run_story import Story
 from bot.services.why import Account
 from tests.web_html import read_html

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.evidence import Suspect
-from bot.domain.happened import WhatKind
-from bot.domain.suspicion import Change
-from bot.domain.what_changed import list_changes, name_kind
+from bot.domain.suspects.happened import WhatKind
+from bot.domain.suspects.suspicion import Change
+from bot.domain.suspects.what_changed import list_changes, name_kind
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.run_account import StepLine, tell_steps, write_short
-from bot.domain.transcript import Budget
+from bot.domain.runs.account import StepLine, tell_steps, write_short
+from bot.domain.runs.transcript import Budget
 from bot.engine.compose import Composer
 from bot.render.links import Links
 from bot.services import modelling

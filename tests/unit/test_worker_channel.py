@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from bot.agent.cleaning import redact_value
-from bot.domain.ci_log import CIFailure, CILog, find_failure
-from bot.domain.image import read_image
+from bot.domain.ci_logs.log import CIFailure, CILog, find_failure
 from bot.domain.investigation import Collected, Drafted, Job, Suspected
+from bot.domain.runs.image import read_image
+from bot.domain.runs.transcript import Budget
 from bot.domain.service import Service
-from bot.domain.transcript import Budget
 from bot.errors import LimitReached, NightshiftError, Reason, Refused, Rejected, Unavailable
 from bot.ports.desk import AlikeWanted, PlaybookWanted, RunsWanted, Told
 from bot.ports.drafter import ModelJob

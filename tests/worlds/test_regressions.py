@@ -9,7 +9,7 @@ from io import BytesIO
 
 import pytest
 
-from bot.bootstrap.triage_options import suspects_main, triage_main
+from bot.bootstrap.commands.triage_options import suspects_main, triage_main
 from tests.worlds.regressions.build import build_regression, find_case
 
 RANKED = ("rates-by-country", "days-left-out", "reduced-rates", "cache-keys", "spread", "lazy-tokens")

@@ -8,9 +8,9 @@ from bot.agent.tools.paging import PAGE_PARAM, show_page
 from bot.agent.tools.times import SINCE, UNTIL, read_span, say, say_span
 from bot.agent.tools.tool import Call, Tool, ToolResult
 from bot.domain.conclusion import find_result
-from bot.domain.happened import Happened
 from bot.domain.investigation import Suspected
-from bot.domain.tool_name import ToolName
+from bot.domain.runs.tool_name import ToolName
+from bot.domain.suspects.happened import Happened
 from bot.errors import NightshiftError, Reason, Refused
 from bot.ports.desk import ChangesWanted
 

@@ -5,7 +5,7 @@ from typing import Final
 from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.tool import Call, Tool, ToolResult
 from bot.domain.evidence import Check, CheckRun
-from bot.domain.tool_name import ToolName
+from bot.domain.runs.tool_name import ToolName
 from bot.errors import Reason, Refused
 
 

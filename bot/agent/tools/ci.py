@@ -8,8 +8,8 @@ from bot.agent.tools.logs import LOOK, look_at
 from bot.agent.tools.times import say
 from bot.agent.tools.tool import Call, Tool, ToolResult, ask_front
 from bot.domain.ci import CIRun
-from bot.domain.ci_log import find_commit as find_alert_commit
-from bot.domain.tool_name import ToolName
+from bot.domain.ci_logs.log import find_commit as find_alert_commit
+from bot.domain.runs.tool_name import ToolName
 from bot.errors import Reason, Refused
 from bot.ports.desk import RunsWanted
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.tool import Call, Tool, ToolResult
-from bot.domain.tool_name import ToolName
-from bot.domain.transcript import HELPER_STEPS, MAX_HELPERS
+from bot.domain.runs.tool_name import ToolName
+from bot.domain.runs.transcript import HELPER_STEPS, MAX_HELPERS
 from bot.errors import Reason, Refused
 
 MAX_TASK: Final = 2_000

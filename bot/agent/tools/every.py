@@ -1,4 +1,4 @@
-"""All tools. The front process does without them: it knows their names (`bot.domain.tool_name`)."""
+"""All tools. The front process does without them: it knows their names (`bot.domain.runs.tool_name`)."""
 
 from typing import Final
 

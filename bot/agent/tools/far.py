@@ -7,7 +7,7 @@ from bot.agent.arguments import ToolSpec
 from bot.agent.far_schema import PAGE
 from bot.agent.tools.paging import show_page
 from bot.agent.tools.tool import Call, Tool, ToolResult, ask_front
-from bot.domain.far_tool import FarTool
+from bot.domain.runs.far_tool import FarTool
 from bot.ports.desk import MCPWanted
 from bot.ports.tool_server import FarAnswer
 

@@ -7,7 +7,7 @@ from bot.agent.sources import Entry
 from bot.agent.tools.paging import PAGE_PARAM, count_fitting, show_page
 from bot.agent.tools.patterns import compile_pattern
 from bot.agent.tools.tool import Call, Tool, ToolResult
-from bot.domain.tool_name import ToolName
+from bot.domain.runs.tool_name import ToolName
 from bot.errors import Reason, Refused
 
 MAX_LINES: Final = 400

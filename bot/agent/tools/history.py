@@ -6,7 +6,7 @@ from typing import Final
 from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.paging import PAGE_PARAM, show_page
 from bot.agent.tools.tool import Call, Hands, Tool, ToolResult
-from bot.domain.tool_name import ToolName
+from bot.domain.runs.tool_name import ToolName
 from bot.errors import Reason, Refused
 
 MAX_COMMITS: Final = 20

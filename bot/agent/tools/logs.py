@@ -9,7 +9,7 @@ from bot.agent.logs import MAX_LINES, Logs
 from bot.agent.tools.patterns import compile_pattern
 from bot.agent.tools.times import SINCE, UNTIL, read_span, say_span
 from bot.agent.tools.tool import Call, Tool, ToolResult
-from bot.domain.tool_name import ToolName
+from bot.domain.runs.tool_name import ToolName
 
 MAX_SPAN: Final = timedelta(hours=24)
 

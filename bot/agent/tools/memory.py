@@ -6,7 +6,7 @@ from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.paging import PAGE_PARAM, show_page
 from bot.agent.tools.tool import Call, Tool, ToolResult, ask_front
 from bot.domain.past import Alike
-from bot.domain.tool_name import ToolName
+from bot.domain.runs.tool_name import ToolName
 from bot.ports.desk import AlikeWanted, PlaybookWanted
 
 MAX_TEXT: Final = 2_000

@@ -9,12 +9,12 @@ from bot.agent.tools.paging import PAGE_PARAM, show_page
 from bot.agent.tools.times import SINCE, UNTIL, read_span, say_span
 from bot.agent.tools.tool import Call, Tool, ToolResult, ask_front
 from bot.domain.investigation import Job
-from bot.domain.measure import write_value
-from bot.domain.metric import MetricQuery, MetricRead, Series
-from bot.domain.metric_plan import choose_step, plan_metrics
-from bot.domain.movement import draw_spark
-from bot.domain.promql import fault_of_query
-from bot.domain.tool_name import ToolName
+from bot.domain.metrics.measure import write_value
+from bot.domain.metrics.metric import MetricQuery, MetricRead, Series
+from bot.domain.metrics.movement import draw_spark
+from bot.domain.metrics.plan import choose_step, plan_metrics
+from bot.domain.metrics.promql import fault_of_query
+from bot.domain.runs.tool_name import ToolName
 from bot.errors import Reason, Refused
 from bot.ports.desk import MetricsWanted
 

@@ -8,11 +8,11 @@ from bot.agent.inspecting import refuse_faults, tell_inspection
 from bot.agent.patching import edit_files, join_patch
 from bot.agent.tools.checking import tell_run
 from bot.agent.tools.tool import Call, Tool, ToolResult
+from bot.domain.checks.reproduction import word
 from bot.domain.evidence import Check
 from bot.domain.investigation import Verified
-from bot.domain.reproduction import word
-from bot.domain.tool_name import ToolName
-from bot.domain.transcript import MAX_REPAIRS, Proposal
+from bot.domain.runs.tool_name import ToolName
+from bot.domain.runs.transcript import MAX_REPAIRS, Proposal
 from bot.errors import Reason, Refused
 
 MAX_PROPOSALS: Final = 1 + MAX_REPAIRS

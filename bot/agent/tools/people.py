@@ -5,8 +5,8 @@ from typing import Final
 from bot.agent.arguments import Param, ToolSpec
 from bot.agent.tools.tool import Call, Tool, ToolResult
 from bot.domain.ask import MAX_ANSWER, MAX_ASKS, MOST_ANSWERS, read_ask
-from bot.domain.todo import MAX_ITEMS, MAX_TEXT, TodoState, count_done, read_todo
-from bot.domain.tool_name import ToolName
+from bot.domain.runs.todo import MAX_ITEMS, MAX_TEXT, TodoState, count_done, read_todo
+from bot.domain.runs.tool_name import ToolName
 
 
 async def _ask_user(call: Call) -> ToolResult:

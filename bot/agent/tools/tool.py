@@ -13,8 +13,8 @@ from bot.domain.ask import Inquiry
 from bot.domain.draft import Patch
 from bot.domain.evidence import CheckRun
 from bot.domain.investigation import Job, Verified
-from bot.domain.todo import TodoItem
-from bot.domain.transcript import Proposal
+from bot.domain.runs.todo import TodoItem
+from bot.domain.runs.transcript import Proposal
 from bot.errors import Reason, Refused
 from bot.ports.desk import Ask, Question, Told
 from bot.ports.workspace import Checkout

@@ -10,7 +10,7 @@ from bot.agent.arguments import read_arguments
 from bot.agent.guard import defuse
 from bot.agent.tools.every import TOOLS
 from bot.agent.tools.tool import Call, Hands, Tool, ToolResult
-from bot.domain.transcript import Proposal
+from bot.domain.runs.transcript import Proposal
 from bot.errors import LimitReached, Refused, Rejected, Unavailable
 
 MAX_ANSWER: Final = 14_000

@@ -14,7 +14,7 @@ from typing import Final, TextIO
 from pydantic import BaseModel, ConfigDict
 
 from bot.domain.chat import ChatLimits, Message, Press, Said
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.errors import NightshiftError
 from bot.ports.chat import ChatInbox, Health
 from bot.ports.http import Webhook

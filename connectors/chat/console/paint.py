@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.chat import Block, Bullets, Button, Code, Fields, Link, Message, Paragraph, Tone
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from connectors.chat.console.plain import break_verbatim, fit, measure, wrap_words
 
 SMALLEST: Final = 24

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import Final
 
-from bot.domain.split import find_graphemes
+from bot.domain.text.split import find_graphemes
 
 _ADDRESS: Final = re.compile(r"(https?://[^\s<>\"'()\[\]]*[^\s<>\"'()\[\].,;:!?])")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bot.domain.chat import Button, Form, FormField, Style
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 
 ANSWER: Final = "answer"
 MAX_BUTTONS: Final = 25

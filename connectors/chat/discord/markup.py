@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from bot.domain.chat import Block, Bullets, Code, Link, Message, Paragraph, Tone
-from bot.domain.split import split_text
-from bot.domain.unseen import make_harmless
+from bot.domain.text.split import split_text
+from bot.domain.text.unseen import make_harmless
 
 LIMIT: Final = 4096
 """Characters in an embed's description, as Discord counts them."""

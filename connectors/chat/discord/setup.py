@@ -4,7 +4,7 @@ from typing import Final
 
 from discord.http import Route
 
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.ports.chat_setup import ChatSetup, Given, Question
 from connectors.chat.discord.api import Api
 from connectors.chat.discord.connector import Connector

@@ -9,7 +9,7 @@ import structlog
 from discord.http import Route
 
 from bot.domain.chat import File, Message, Picture
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Rejected
 from connectors.chat.discord.api import Api, code_of
 from connectors.chat.discord.components import build_rows, fit_line

@@ -19,8 +19,8 @@ from bot.domain.chat import (
     Reply,
     Tone,
 )
-from bot.domain.split import split_text
-from bot.domain.unseen import make_harmless
+from bot.domain.text.split import split_text
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Rejected
 
 MAX_TEXT: Final = 10_000

@@ -13,8 +13,8 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.chat import ChatLimits, File, Message
-from bot.domain.nesting import is_nested_deeper
-from bot.domain.unseen import make_harmless
+from bot.domain.text.nesting import is_nested_deeper
+from bot.domain.text.unseen import make_harmless
 from bot.errors import NightshiftError, Reason, Unavailable
 from bot.ports.chat import ChatInbox, ChatPlace, Health
 from bot.ports.http import WebAnswer, Webhook, WebRequest

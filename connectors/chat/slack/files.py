@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain.image import Attachment
+from bot.domain.runs.image import Attachment
 from connectors.chat.fetching import Way, describe, fetch, origin_of
 from connectors.chat.slack.api import named_faults
 from connectors.chat.slack.settings import Settings

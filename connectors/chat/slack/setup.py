@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Rejected
 from bot.ports.chat import ChatPlace
 from bot.ports.chat_setup import ChatSetup, Given, Opened, Question

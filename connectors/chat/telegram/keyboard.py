@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.chat import Button, Form
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from connectors.chat.telegram.markup import units
 
 MAX_BYTES: Final = 64

@@ -12,8 +12,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bot.domain.chat import Block, Bullets, Code, Fields, Link, Message, Paragraph, Tone
-from bot.domain.split import split_text
-from bot.domain.unseen import make_harmless
+from bot.domain.text.split import split_text
+from bot.domain.text.unseen import make_harmless
 from bot.ports.chat import ChatPlace
 
 LIMIT: Final = 4096

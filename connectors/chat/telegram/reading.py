@@ -13,7 +13,7 @@ from telegram import CallbackQuery, InlineKeyboardMarkup, Update
 from telegram import Message as Received
 
 from bot.domain.chat import NOBODY, Press, Said
-from bot.domain.image import Attachment
+from bot.domain.runs.image import Attachment
 from connectors.chat.fetching import describe
 from connectors.chat.telegram.keyboard import Answered, Asks, read_data, read_note
 from connectors.chat.telegram.markup import read_incident

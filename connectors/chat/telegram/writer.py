@@ -22,7 +22,7 @@ from telegram import (
 from telegram import Message as Sent
 
 from bot.domain.chat import File, Message, Picture
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ChatPlace
 from connectors.chat.pace import Pace, insist

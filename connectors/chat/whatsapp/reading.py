@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from bot.domain.image import Attachment
-from bot.domain.nesting import is_nested_deeper
+from bot.domain.runs.image import Attachment
+from bot.domain.text.nesting import is_nested_deeper
 from bot.errors import Reason, Rejected
 from connectors.chat.fetching import describe
 

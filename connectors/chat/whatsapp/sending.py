@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from bot.domain.chat import File, Message, Picture
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from connectors.chat.pace import Credit, insist
 from connectors.chat.whatsapp.api import Api
 from connectors.chat.whatsapp.choices import Key, build_interactive, build_keys

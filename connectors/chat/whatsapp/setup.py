@@ -3,7 +3,7 @@
 import secrets
 from typing import Final
 
-from bot.domain.unseen import make_harmless
+from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Rejected
 from bot.ports.chat_setup import ChatSetup, Given, Question
 from connectors.chat.opening import open_registered

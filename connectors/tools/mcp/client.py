@@ -15,7 +15,7 @@ from mcp import Client, ClientSession, MCPError, types
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from bot.domain.far_tool import Listed, ToolPolicy
+from bot.domain.runs.far_tool import Listed, ToolPolicy
 from bot.errors import NightshiftError, Reason, Refused, Rejected, Unavailable
 from bot.ports.tool_server import FarAnswer
 from connectors.tools.mcp.bounds import MAX_MESSAGE, Meter

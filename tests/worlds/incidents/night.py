@@ -21,8 +21,8 @@ from bot.domain.draft import Draft
 from bot.domain.investigation import StageResult
 from bot.domain.playbook import choose_playbook
 from bot.domain.routing import Matcher, Route
+from bot.domain.runs.transcript import Budget, Conclusion, Step
 from bot.domain.service import LogPlace, Service
-from bot.domain.transcript import Budget, Conclusion, Step
 from bot.engine.handlers import Handlers
 from bot.engine.model_phase import ModelPhase, ModelTools
 from bot.engine.tools import Tools as EngineTools

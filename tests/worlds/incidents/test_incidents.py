@@ -14,7 +14,7 @@ import pytest
 from bot.domain.approval import ApprovalState
 from bot.domain.conclusion import find_result
 from bot.domain.investigation import Confirmed, Suspected
-from bot.domain.transcript import Budget, StepKind
+from bot.domain.runs.transcript import Budget, StepKind
 from tests.model_server import ModelServer, serve_model
 from tests.worldkit import quiet  # noqa: F401 -- a fixture
 from tests.worlds.incidents.crafts import CRAFTS

@@ -1,0 +1,1 @@
+"""The logs of CI: which lines show what failed."""

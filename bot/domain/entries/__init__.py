@@ -1,0 +1,1 @@
+"""Single settings and pinned packages of text files: found, and put back alone."""

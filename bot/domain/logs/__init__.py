@@ -1,0 +1,1 @@
+"""What log lines tell: fields, times, records, requests, ends."""

@@ -1,0 +1,1 @@
+"""Metrics: what is asked, what came back, and what moved."""

@@ -1,0 +1,1 @@
+"""What changed, and which change may have caused it."""

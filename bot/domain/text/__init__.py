@@ -1,0 +1,1 @@
+"""Text and file names, whatever they are about."""

@@ -1,0 +1,1 @@
+"""Stack traces as eight languages print them, and links to traces of requests."""
