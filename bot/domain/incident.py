@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 REOPEN_WINDOW = timedelta(minutes=30)
 
@@ -51,6 +52,10 @@ def states_before(target: IncidentState) -> frozenset[IncidentState]:
     return frozenset(state for state, following in _NEXT.items() if target in following)
 
 
+DECLARED: Final = "Declared"
+"""The `alertname` of an incident that a person opened."""
+
+
 def severity_of(labels: Mapping[str, str]) -> Severity:
     """Read the usual `severity` label; anything unknown counts as a warning."""
     value = labels.get("severity", "").lower()
@@ -95,6 +100,11 @@ class Incident:
     silenced_until: datetime | None = None
     run_state: RunState = RunState.QUEUED
     runs: int = 1
+
+    @property
+    def is_declared(self) -> bool:
+        """Say whether a person opened it: no alert tells when it is over, so people do."""
+        return self.labels.get("alertname") == DECLARED
 
     @property
     def is_open(self) -> bool:

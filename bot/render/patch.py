@@ -242,11 +242,16 @@ def _buttons(draft: Draft, approval: Approval, now: datetime) -> Iterator[Button
 
 def _say_next(incident: Incident, draft: Draft, run: CIRun) -> str:
     if run.state is CIState.PASSED:
-        cleared = "The alert has cleared." if not incident.firing else "The alert still fires."
-        return f"every check passed on {draft.push_branch}. {cleared}"
+        return f"every check passed on {draft.push_branch}. {_say_whether_over(incident)}"
     if run.state is CIState.CANCELLED:
         return f"the run was cancelled; nothing is known of {draft.push_branch}. /ci rerun starts it again."
     return f"{draft.push_branch} must not be merged as it is."
+
+
+def _say_whether_over(incident: Incident) -> str:
+    if incident.is_declared and incident.is_open:
+        return "Resolve it when you see that it is over."
+    return "The alert still fires." if incident.firing else "The alert has cleared."
 
 
 def _cut_tail(tail: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bot.domain.alert import Alert, AlertGroup, AlertStatus, fingerprint_labels
-from bot.domain.incident import Severity
+from bot.domain.incident import DECLARED, Severity
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import refresh_card
@@ -27,7 +27,7 @@ def declare(work: UnitOfWork, words: Sequence[str], person: str, event: str, rul
     title = " ".join(rest)[:_MAX_TITLE]
     if not title:
         raise Refused(_HOW, Reason.BAD_INPUT)
-    labels = {"alertname": "Declared", "service": service, "severity": severity.value}
+    labels = {"alertname": DECLARED, "service": service, "severity": severity.value}
     alert = Alert(
         fingerprint=fingerprint_labels({**labels, "event": event}),
         status=AlertStatus.FIRING,

@@ -120,13 +120,11 @@ def watch_due(work: UnitOfWork, incident: str, digest: str, rules: Rulebook, *, 
     if CLEARED in told or STILL_FIRES in told:
         return
     if current.is_open and current.firing:
-        work.timeline.append(
-            incident, STILL_FIRES, BOT, f"The alert still fires, {minutes} after {after}", {"digest": digest}
-        )
+        what = "Nobody has resolved it" if current.is_declared else "The alert still fires"
+        work.timeline.append(incident, STILL_FIRES, BOT, f"{what}, {minutes} after {after}", {"digest": digest})
     else:
-        work.timeline.append(
-            incident, CLEARED, BOT, f"The alert has cleared, {minutes} after {after}", {"digest": digest}
-        )
+        what = "It is resolved" if current.is_declared else "The alert has cleared"
+        work.timeline.append(incident, CLEARED, BOT, f"{what}, {minutes} after {after}", {"digest": digest})
     announce(work, current, "notice", arg=f"watch.{digest[:12]}", once="watched")
 
 

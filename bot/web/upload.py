@@ -1,4 +1,7 @@
-"""A form with one picture, as browsers send it in parts: bounded, read whole, and nothing of it trusted."""
+"""A form with one picture, as browsers send it in parts: bounded, read whole, and nothing of it trusted.
+
+aiohttp's reader of parts is for well-meant ones: on others it fails by assertions, and it has no bound for them all.
+"""
 
 import asyncio
 import re

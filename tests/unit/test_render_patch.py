@@ -10,6 +10,7 @@ from bot.domain.chat import Bullets, Code, Fields, Message, Paragraph, Tone
 from bot.domain.ci import CIState
 from bot.domain.draft import BinaryChange, ChangeKind, FileChange, Patch, Risk
 from bot.domain.evidence import Check, CheckRun
+from bot.domain.incident import DECLARED
 from bot.render.excerpt import LINES, cut_excerpt
 from bot.render.patch import render_patch, render_verdict
 from tests.unit.render_cases import APPROVAL, DIFF, DRAFT, INCIDENT, NAMES, NOW, RUN, VERIFIED
@@ -191,6 +192,8 @@ def test_verdicts() -> None:
     assert (green.headline, green.tone, green.rings) == ('CI green: Revert "Cache totals"', Tone.GOOD, ("ana",))
     assert "The alert still fires." in texts(green)
     assert "The alert has cleared." in texts(verdict(RUN, replace(INCIDENT, firing=0)))
+    declared = replace(INCIDENT, labels={"alertname": DECLARED})
+    assert "Resolve it when you see that it is over." in texts(verdict(RUN, declared))
     failed = replace(RUN, state=CIState.FAILED, failed_step="tests", log_tail="\n".join(f"l{n}" for n in range(50)))
     red = verdict(failed)
     assert (red.headline, red.tone, red.slot) == ('CI red: Revert "Cache totals"', Tone.BAD, green.slot)
