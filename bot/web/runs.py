@@ -86,7 +86,8 @@ class RunApi:
                 quiet = 0.0
                 await response.write(b": beat\n\n")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self.look)
+                async with asyncio.timeout(self.look):
+                    await self._closing.wait()
             story = await self._read_again(story)
 
     async def _read_again(self, story: Story) -> Story:

@@ -170,7 +170,8 @@ class _Case:
         collected, playbook = self._get(Collected), self._job.playbook
         waits = playbook.evidence_seconds - (playbook.seconds - self._seconds_left)
         try:
-            checkout = await asyncio.wait_for(asyncio.shield(self._opening), max(waits, 0.0))
+            async with asyncio.timeout(max(waits, 0.0)):
+                checkout = await asyncio.shield(self._opening)
             head, self._commits = await read_history(checkout, self._job.service.branch, playbook.history)
             bench = await self._get_bench()
             bench.head = head

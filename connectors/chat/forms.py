@@ -20,7 +20,8 @@ async def find_form(
     if button in known or not incident:
         return known.get(button)
     try:
-        found = await asyncio.wait_for(inbox.show(channel, account, incident), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            found = await inbox.show(channel, account, incident)
     except (TimeoutError, Unavailable):
         return None
     shown = () if isinstance(found, Reply) else found

@@ -50,7 +50,8 @@ async def run_deploy(argv: Sequence[str], *, request: CIRequest, seconds: float,
 
 async def _wait(process: Process, seconds: float) -> int:
     try:
-        return await asyncio.wait_for(process.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            return await process.wait()
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):

@@ -141,7 +141,8 @@ async def _execute(argv: Sequence[str]) -> str:
         *argv, cwd=ROOT, env=os.environ | own, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        out, error = await asyncio.wait_for(process.communicate(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            out, error = await process.communicate()
     except TimeoutError:
         process.kill()
         raise AgentError(f"{argv[0]} took longer than {PATIENCE} s") from None

@@ -50,7 +50,8 @@ class PlainSandbox:
                 start_new_session=True,
             )
             try:
-                output, _ = await asyncio.wait_for(process.communicate(), job.limits.seconds)
+                async with asyncio.timeout(job.limits.seconds):
+                    output, _ = await process.communicate()
             except TimeoutError:
                 return SandboxResult(exit_code=None, output=b"", seconds=time.monotonic() - started, ended_by="time")
             finally:

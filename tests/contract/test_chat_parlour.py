@@ -83,7 +83,8 @@ class Parlour:
         if not self.events:
             self._news.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), float(request.query["wait"]))
+                async with asyncio.timeout(float(request.query["wait"])):
+                    await self._news.wait()
         return web.json_response({"events": [*self.events.values()]})
 
     async def _answer(self, request: web.Request) -> web.Response:

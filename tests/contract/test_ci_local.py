@@ -359,7 +359,8 @@ class TestRunner:
             assert holder.runner() == os.getpid()
             assert await run_spool(spool, **serve) == 0
         assert holder.runner() is None
-        await asyncio.wait_for(run_spool(spool, **serve), 5)
+        async with asyncio.timeout(5):
+            await run_spool(spool, **serve)
 
     async def test_it_takes_runs_in_the_order_they_were_asked_for(self, spool, repository):
         world = world_of(LocalCI(spool, lambda: None, plans=plan_for(repository)), spool, repository)

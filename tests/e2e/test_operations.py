@@ -86,7 +86,8 @@ async def open_streams(walk: Walk, count: int) -> AsyncIterator[list[bytes]]:
         while sum(line.startswith(b"event: hello") for line in received) < count:
             await asyncio.sleep(0.02)
         yield received
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*tasks)
 
 
 async def stop_politely(walk: Walk) -> float:

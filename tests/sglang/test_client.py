@@ -112,7 +112,8 @@ async def test_cancelling_frees_the_server_at_once(sglang):
         body = json.dumps(long(max_tokens=3000)).encode()
         asking = client.complete(body, on_delta=lambda *_: heard.set(), deadline=deadline())
         task = asyncio.create_task(asking)
-        await asyncio.wait_for(heard.wait(), SECONDS)
+        async with asyncio.timeout(SECONDS):
+            await heard.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await server.wait_for(0, 0, seconds=5)

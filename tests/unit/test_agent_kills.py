@@ -162,4 +162,5 @@ def check_what_was_repeated(lives: Lives, seen: list[bytes], kills) -> None:
 async def start(folder, url: str, row: int, moment: str) -> int:
     argv = [sys.executable, "-m", "tests.agent_child", str(folder), url, str(row), moment]
     process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT)
-    return await asyncio.wait_for(process.wait(), 60)
+    async with asyncio.timeout(60):
+        return await process.wait()

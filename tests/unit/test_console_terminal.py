@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bot.domain.chat import Bullets, Button, Form, FormField, Message, Reply
 from bot.domain.text.unseen import make_harmless
 from bot.errors import Unavailable
-from connectors.chat.console import Connector, Settings
+from connectors.chat.console import Connector, Settings, terminal
 from connectors.chat.console.paint import Ink, paint_message
 from connectors.chat.console.plain import break_hard, fit, measure, wrap_words
 from connectors.chat.console.terminal import Writer, raw_keys, read_keys
@@ -157,3 +157,16 @@ async def test_plain_output_asks_the_questions_of_a_form() -> None:
     assert "INC-1 Reject: Why?" in out.getvalue()
     assert "[1] Wrong  [2] Late" in out.getvalue()
     assert "why: {'why': 'Late'}" in out.getvalue()
+
+
+async def test_a_stop_while_a_text_gets_out_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle = terminal._settle
+    writing = asyncio.create_task(Writer(io.StringIO()).write("x"))
+
+    def settle_and_stop(done: asyncio.Future[None], fault: Exception | None) -> None:
+        settle(done, fault)
+        writing.cancel()
+
+    monkeypatch.setattr(terminal, "_settle", settle_and_stop)
+    with pytest.raises(asyncio.CancelledError):
+        await writing

@@ -49,7 +49,8 @@ async def test_without_the_programs_the_demo_says_what_to_install(tmp_path: Path
 async def test_the_shoppers_counts_are_what_the_rule_reads() -> None:
     async with AsyncExitStack() as stack:
         traffic = (await make_scene(stack)).traffic
-        await asyncio.wait_for(traffic.burst(3), 5)  # nothing listens there: each call counts as a failure
+        async with asyncio.timeout(5):
+            await traffic.burst(3)  # nothing listens there: each call counts as a failure
         assert traffic.exposition("checkout") == (
             '# TYPE http_requests_total counter\nhttp_requests_total{service="checkout",code="599"} 3\n'
         )

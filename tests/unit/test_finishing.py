@@ -43,7 +43,8 @@ async def test_work_that_does_not_end_is_stopped():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(stopped.wait(), 1)
+    async with asyncio.timeout(1):
+        await stopped.wait()
 
 
 async def test_a_fault_comes_through_unless_the_caller_has_left():

@@ -122,7 +122,8 @@ class Writer:
         done: asyncio.Future[None] = loop.create_future()
         self._jobs.put((text, loop, done))
         try:
-            await asyncio.wait_for(done, _WRITE_SECONDS)
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await done
         except TimeoutError:
             raise Unavailable("The terminal takes no text. Is it stopped with Ctrl-S?", Reason.TIMEOUT) from None
         except (OSError, ValueError) as error:

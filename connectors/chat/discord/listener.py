@@ -94,7 +94,8 @@ class Listener:
         """Return the incidents to choose from and what they are about: the open ones, most urgent first, then what was
         seen here. Nobody unknown may choose, and nobody while the store cannot say who is known."""
         try:
-            told = await asyncio.wait_for(inbox.look(reader.channel, given.account), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                told = await inbox.look(reader.channel, given.account)
         except (TimeoutError, Unavailable):
             return {}
         if isinstance(told, Reply):
@@ -109,7 +110,8 @@ class Listener:
         """Hand it in and answer; where the store is slow, ask the person to wait and answer within the quarter hour."""
         work = asyncio.create_task(self._receive(event, inbox))
         try:
-            reply = await asyncio.wait_for(asyncio.shield(work), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                reply = await asyncio.shield(work)
         except TimeoutError:
             await self._try(self._respond(given, _LATER, {"flags": _PRIVATE}))
             answered.set()

@@ -82,7 +82,8 @@ class Listener:
     async def _press(self, event: Pressed, inbox: ChatInbox) -> None:
         work = asyncio.create_task(_hand_in(event.press, inbox))
         try:
-            reply = await asyncio.wait_for(asyncio.shield(work), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                reply = await asyncio.shield(work)
         except TimeoutError:
             await self._toast(event.query, Reply(text=_SLOW))
             reply = await work
