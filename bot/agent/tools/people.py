@@ -41,7 +41,7 @@ ASK_USER: Final = Tool(
 )
 TO_DO_LIST: Final = Tool(
     spec=ToolSpec(
-        name=ToolName.TODO,
+        name=ToolName.TO_DO,
         about="Show people your plan, and how far you are. Each call gives the whole list anew. Not needed for less "
         "than three steps.",
         params=(

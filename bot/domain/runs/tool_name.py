@@ -26,7 +26,7 @@ class ToolName(StrEnum):
     RUN_CHECK = "run_check"
     SIMILAR_INCIDENTS = "similar_incidents"
     SUB_AGENT = "sub_agent"
-    TODO = "todo"
+    TO_DO = "todo"
 
 
 PROPOSING: Final = frozenset({ToolName.PROPOSE_PATCH})
