@@ -107,21 +107,26 @@ def test_a_model_without_efforts_is_not_offered(world):
     assert labels(world) == []
 
 
+class Script:
+    """Notes what it was asked for, and does nothing."""
+
+    def __init__(self) -> None:
+        self.jobs = []
+
+    async def draft(self, job, store, *, ask, on_try) -> None:
+        self.jobs.append(job)
+        raise Rejected("enough", Reason.NOT_FOUND)
+
+
 async def test_the_run_asks_at_that_effort_and_keeps_it(world):
     end(world)
     world.press("think:INC-1")
-    jobs = []
-
-    class Script:
-        async def draft(self, job, store, *, ask, on_try) -> None:
-            jobs.append(job)
-            raise Rejected("enough", Reason.NOT_FOUND)
-
+    script = Script()
     place = ModelPlace(url="http://gpu", name="m", extra='{"priority": 10}')
-    phase = make_model_phase(world, Script(), place=place).phase()
+    phase = make_model_phase(world, script, place=place).phase()
     with pytest.raises(Rejected):
         await phase.run(dict(world.phases.of("model")[-1].args))
-    (job,) = jobs
+    (job,) = script.jobs
     assert job.profile == AgentProfile(effort="high")
     assert job.place.extra == (
         '{"chat_template_kwargs": {"thinking": true}, "priority": 10, "reasoning_effort": "high"}'
@@ -131,20 +136,14 @@ async def test_the_run_asks_at_that_effort_and_keeps_it(world):
 async def test_the_second_model_thinks_in_its_own_way(world):
     end(world)
     world.press("think:INC-1")
-    jobs = []
-
-    class Script:
-        async def draft(self, job, store, *, ask, on_try) -> None:
-            jobs.append(job)
-            raise Rejected("enough", Reason.NOT_FOUND)
-
+    script = Script()
     second = ModelPlace(url="http://small", name="s", extra='{"top_p": 0.9}')
     kimi = replace(find_profile("kimi-k2.6").reasoning, field="reasoning")
     world.rules = replace(world.rules, second_reasoning=kimi)
-    phase = make_model_phase(world, Script(), place=ModelPlace(url="http://gpu", name="m", second=second)).phase()
+    phase = make_model_phase(world, script, place=ModelPlace(url="http://gpu", name="m", second=second)).phase()
     with pytest.raises(Rejected):
         await phase.run(dict(world.phases.of("model")[-1].args))
-    asked = jobs[0].place
+    asked = script.jobs[0].place
     assert asked.extra == '{"chat_template_kwargs": {"thinking": true}, "reasoning_effort": "high"}'
     assert json.loads(asked.second.extra) == {
         "top_p": 0.9,
