@@ -35,6 +35,7 @@ from bot.metrics import MODEL_RUNS
 from bot.ports.desk import Desk, Question, Told
 from bot.ports.drafter import Drafter, ModelJob
 from bot.ports.faults import reach
+from bot.ports.hand import Hand
 from bot.ports.model import ModelPlace
 from bot.ports.work import Store, UnitOfWork
 from bot.services import asking, modelling, questions, steering
@@ -102,6 +103,7 @@ class ModelPhase(UnitWork):
         self._hints: dict[str, tuple[Hint, ...]] = {}
         hold = timedelta(seconds=tools.budget.answer_seconds * TRIES + BUSY_SECONDS)
         self._gallery = Gallery(store, rules, fetch=tools.fetch_image, redact=tools.redact)
+        self._hand = Hand("model-rows")
         self._spending = Spending(store, tools.budgets, hold=hold)
 
     def phase(self) -> Phase:
@@ -256,12 +258,14 @@ class ModelPhase(UnitWork):
         if clean.kind is StepKind.TASK:
             clean = keep_profile(clean, self._profiles[step.run])
             clean = keep_far_tools(clean, self._far[step.run].tools)
-        clean = await asyncio.to_thread(self._spending.take, clean)
-        stored = await asyncio.to_thread(modelling.record_step, self._store, clean)
+        stored = await self._hand.do(partial(self._keep, clean))
         self._heard[step.run] = self._heard.get(step.run, frozenset()) | list_said([stored])
         if wrote_todo(stored):
             await self._in_unit(lambda w: modelling.show_todo(w, stored))
         return stored
+
+    def _keep(self, step: Step) -> Step:
+        return modelling.record_step(self._store, self._spending.take(step))
 
     def _listen(self, work: UnitOfWork, args: ModelArgs) -> bool:
         """Take up what people said to the run; False when nobody needs it any more."""

@@ -8,6 +8,7 @@ import asyncio
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from bot.agent.loop import Agent, Head
@@ -16,6 +17,7 @@ from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import fold, redact_step
 from bot.domain.runs.transcript import Budget, EndReason, Step
 from bot.ports.clock import SystemClock
+from bot.ports.hand import Hand
 from bot.ports.model import ModelPlace
 from bot.store.database import SqlStore, migrate, open_engine
 from connectors.models.openai import Client, Settings
@@ -38,6 +40,7 @@ async def main(url: str, folder: Path, steps: int, runs: int, parked: int, slice
         tool_bytes=LOTS,
         context_tokens=LOTS,
     )
+    hand = Hand("steps")
     files = {"shop/cart.py": (folder / "cart.py").read_text()}
 
     def add(step: Step) -> Step:
@@ -46,7 +49,7 @@ async def main(url: str, folder: Path, steps: int, runs: int, parked: int, slice
         return clean
 
     async def append(step: Step) -> Step:
-        return await asyncio.to_thread(add, step)
+        return await hand.do(partial(add, step))
 
     waiting = 0
 

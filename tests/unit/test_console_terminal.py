@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bot.domain.chat import Bullets, Button, Form, FormField, Message, Reply
 from bot.domain.text.unseen import make_harmless
 from bot.errors import Unavailable
-from connectors.chat.console import Connector, Settings, terminal
+from bot.ports import hand
+from connectors.chat.console import Connector, Settings
 from connectors.chat.console.paint import Ink, paint_message
 from connectors.chat.console.plain import break_hard, fit, measure, wrap_words
 from connectors.chat.console.terminal import Writer, raw_keys, read_keys
@@ -160,13 +161,13 @@ async def test_plain_output_asks_the_questions_of_a_form() -> None:
 
 
 async def test_a_stop_while_a_text_gets_out_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    settle = terminal._settle
+    settle = hand._settle
     writing = asyncio.create_task(Writer(io.StringIO()).write("x"))
 
     def settle_and_stop(done: asyncio.Future[None], fault: Exception | None) -> None:
         settle(done, fault)
         writing.cancel()
 
-    monkeypatch.setattr(terminal, "_settle", settle_and_stop)
+    monkeypatch.setattr(hand, "_settle", settle_and_stop)
     with pytest.raises(asyncio.CancelledError):
         await writing

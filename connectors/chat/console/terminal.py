@@ -4,7 +4,6 @@ import asyncio
 import atexit
 import codecs
 import os
-import queue
 import re
 import sys
 import termios
@@ -12,9 +11,11 @@ import threading
 import tty
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TextIO
 
 from bot.errors import Reason, Unavailable
+from bot.ports.hand import Hand
 
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.)")
 _WRITE_SECONDS = 5.0
@@ -110,45 +111,19 @@ class Writer:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._jobs: queue.SimpleQueue[tuple[str, asyncio.AbstractEventLoop, asyncio.Future[None]]] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._hand = Hand("console-writer")
 
     async def write(self, text: str) -> None:
         """Return once the text is out. Raises `Unavailable` where the terminal does not take it."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._pump, name="console-writer", daemon=True)
-            self._thread.start()
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._jobs.put((text, loop, done))
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
-                await done
+                await self._hand.do(partial(self._put, text))
         except TimeoutError:
             raise Unavailable("The terminal takes no text. Is it stopped with Ctrl-S?", Reason.TIMEOUT) from None
         except (OSError, ValueError) as error:
             raise Unavailable(f"The terminal is gone: {error}", Reason.UNREACHABLE) from error
 
-    def _pump(self) -> None:
-        while True:
-            text, loop, done = self._jobs.get()
-            fault: OSError | ValueError | None = None
-            try:
-                encoding = getattr(self._out, "encoding", None) or "utf-8"
-                self._out.write(text.encode(encoding, "replace").decode(encoding))
-                self._out.flush()
-            except (OSError, ValueError) as error:
-                fault = error
-            try:
-                loop.call_soon_threadsafe(_settle, done, fault)
-            except RuntimeError:  # the loop ended meanwhile: nobody waits
-                continue
-
-
-def _settle(done: asyncio.Future[None], fault: Exception | None) -> None:
-    if done.done():
-        return
-    if fault is None:
-        done.set_result(None)
-    else:
-        done.set_exception(fault)
+    def _put(self, text: str) -> None:
+        encoding = getattr(self._out, "encoding", None) or "utf-8"
+        self._out.write(text.encode(encoding, "replace").decode(encoding))
+        self._out.flush()
