@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Engine, bindparam, func, insert
 from sqlalchemy.types import TypeEngine
@@ -24,13 +25,14 @@ _COUNTED = {"preserve_rowcount": True}
 class StepWriter:
     """Appends rows of model runs, each in a transaction of its own.
 
-    Two are written for each step of the agent, so the statement is compiled once and goes to the driver as it is: a
-    row costs half of what it does in a unit of work (0.3 against 0.55 ms of CPU, of which the bare commit has 0.12;
-    measured).
+    Two are written for each step of the agent, so the statement is compiled once and goes to the driver as it is. On
+    SQLite it is a transaction of its own that begins by writing: a row costs 0.13 to 0.15 ms of CPU, in a transaction
+    of SQLAlchemy's 0.35, and on a connection that nobody shares 0.1 (measured).
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
         compiled = _INSERT.compile(dialect=engine.dialect)
         self._statement = str(compiled)
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
@@ -49,9 +51,21 @@ class StepWriter:
             "new_at": self._write_time(at),
             "new_body": step.body,
         }
-        with as_unavailable(), self._engine.begin() as connection:
-            given = values if self._order is None else tuple(values[name] for name in self._order)
-            return connection.exec_driver_sql(self._statement, given, execution_options=_COUNTED).rowcount == 1
+        given = values if self._order is None else tuple(values[name] for name in self._order)
+        with as_unavailable():
+            if self._is_sqlite:
+                return self._add_alone(given)
+            with self._engine.begin() as connection:
+                return connection.exec_driver_sql(self._statement, given, execution_options=_COUNTED).rowcount == 1
+
+    def _add_alone(self, given: Sequence[Any] | Mapping[str, Any]) -> bool:
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(self._statement, given)
+            return cursor.rowcount == 1
+        finally:
+            connection.close()
 
 
 def _as_it_is(at: datetime) -> object:

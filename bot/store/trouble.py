@@ -1,5 +1,6 @@
 """What a database may answer, in the terms of the ports."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,5 +20,7 @@ def as_unavailable() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError, InternalError) as error:
         raise Unavailable(f"The store did not answer: {error.orig}", Reason.UNREACHABLE, 1.0) from error
+    except sqlite3.OperationalError as error:  # of a statement that went to the driver as it is
+        raise Unavailable(f"The store did not answer: {error}", Reason.UNREACHABLE, 1.0) from error
     except PoolTimeout as error:
         raise Unavailable("The store has more to do than it can.", Reason.OVERLOADED, 1.0) from error
