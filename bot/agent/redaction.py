@@ -67,14 +67,16 @@ class Redactor:
             chunk = lines[first : first + _CHUNK]
             text = "\n".join(chunk)
             lowered = fold(text)
-            starts = list(accumulate((len(line) + 1 for line in chunk), initial=0))
-            places = set(self._rules.find_places(replace_lone(text), lowered))
-            places.update(self._own.hit_ends(text, lowered))
-            if has_noise(text):
-                places.update(start for start, line in zip(starts, chunk, strict=False) if has_noise(line))
+            places = {*self._rules.find_places(replace_lone(text), lowered), *self._own.hit_ends(text, lowered)}
             if not self._own.is_empty:
                 places.update(match.start() for match in self._own.escaped.finditer(text))
-            found += sorted({first + bisect_right(starts, place) - 1 for place in places})
+            numbers = (
+                {number for number, line in enumerate(chunk) if has_noise(line)} if has_noise(text) else set[int]()
+            )
+            if places:
+                starts = list(accumulate((len(line) + 1 for line in chunk), initial=0))
+                numbers.update(bisect_right(starts, place) - 1 for place in places)
+            found += (first + number for number in sorted(numbers))
         return found
 
     def _find_hits(self, text: str) -> list[Hit]:
