@@ -76,14 +76,14 @@ class Client:
         self, request: bytes, *, on_delta: OnDelta | None = None, deadline: float, request_id: str
     ) -> Completion:
         """Send one request under an id of its own. Raises `Slow` where words came, and the time was up."""
-        answer, whole = Answer(on_delta), asyncio.timeout_at(deadline)
+        answer, alarm = Answer(on_delta), Alarm(deadline, self._settings.first_seconds)
         try:
-            async with whole, self._post(request, request_id) as response:
-                return await self._read(response, answer)
+            async with alarm.timeout, self._post(request, request_id) as response:
+                return await self._read(response, answer, alarm)
         except aiohttp.ConnectionTimeoutError as error:
             raise Unavailable("The model server cannot be reached (no connection)", Reason.UNREACHABLE) from error
         except TimeoutError as error:
-            if whole.expired() and answer.has_begun:
+            if alarm.is_over() and answer.has_begun:
                 raise Slow("The model's answer was not finished in time", Reason.TIMEOUT) from error
             raise _silent() from error
         except aiohttp.InvalidURL as error:
@@ -105,15 +105,14 @@ class Client:
         """Send, and close the connection whatever happens before the answer's end: that stops the work there."""
         headers = {"Content-Type": "application/json", "X-Request-ID": request_id, "Accept-Encoding": "identity"}
         headers |= self._authorization()
-        async with asyncio.timeout(self._settings.first_seconds):
-            response = await self._open().post(
-                self._url,
-                data=request,
-                headers=headers,
-                proxy=self._settings.proxy or None,
-                ssl=self._ssl,
-                allow_redirects=False,
-            )
+        response = await self._open().post(
+            self._url,
+            data=request,
+            headers=headers,
+            proxy=self._settings.proxy or None,
+            ssl=self._ssl,
+            allow_redirects=False,
+        )
         try:
             yield response
         finally:
@@ -122,16 +121,18 @@ class Client:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_seconds)
-            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+            self._session = aiohttp.ClientSession(
+                timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+            )
         return self._session
 
-    async def _read(self, response: aiohttp.ClientResponse, answer: Answer) -> Completion:
+    async def _read(self, response: aiohttp.ClientResponse, answer: Answer, alarm: "Alarm") -> Completion:
         if response.status != 200:
-            body = await self._read_some(response, MAX_REFUSAL)
+            body = await self._read_some(response, MAX_REFUSAL, alarm)
             raise read_refusal(response.status, body, _headers(response), datetime.now(UTC))
         if response.content_type == "text/event-stream":
-            return await self._read_stream(response, answer)
-        body = await self._read_some(response, MAX_WHOLE)
+            return await self._read_stream(response, answer, alarm)
+        body = await self._read_some(response, MAX_WHOLE, alarm)
         try:
             whole = load_json(body)
         except ValueError as error:
@@ -144,11 +145,11 @@ class Client:
         answer.take_whole(whole)
         return answer.close()
 
-    async def _read_stream(self, response: aiohttp.ClientResponse, answer: Answer) -> Completion:
+    async def _read_stream(self, response: aiohttp.ClientResponse, answer: Answer, alarm: "Alarm") -> Completion:
         """Read to `[DONE]` or to the end; the first event may be the refusal of the whole request."""
         reader, size, wait = EventReader(), 0, self._settings.first_seconds
         while True:
-            chunk = await self._next(response, wait)
+            chunk = await response.content.readany()
             size += len(chunk)
             if size > MAX_BYTES:
                 raise LimitReached("The model's answer has no measure", Reason.TOO_LARGE)
@@ -158,18 +159,33 @@ class Client:
                     return answer.close()
             if not chunk:
                 return answer.close()
+            alarm.wind(wait)
 
-    async def _next(self, response: aiohttp.ClientResponse, seconds: float) -> bytes:
-        async with asyncio.timeout(seconds):
-            return await response.content.readany()
-
-    async def _read_some(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+    async def _read_some(self, response: aiohttp.ClientResponse, limit: int, alarm: "Alarm") -> bytes:
         """Read a body up to a limit; more than that counts as nonsense only where it is needed whole."""
         parts, size = [], 0
-        while size < limit and (chunk := await self._next(response, self._settings.first_seconds)):
+        while size < limit and (chunk := await response.content.readany()):
+            alarm.wind(self._settings.first_seconds)
             parts.append(chunk)
             size += len(chunk)
         return b"".join(parts)[:limit]
+
+
+class Alarm:
+    """Rings when nothing came for so many seconds, or when the time for the whole answer is up: one timer for both."""
+
+    def __init__(self, deadline: float, seconds: float) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._deadline = deadline
+        self.timeout = asyncio.timeout_at(min(deadline, self._clock() + seconds))
+
+    def wind(self, seconds: float) -> None:
+        """Something came; now it waits for `seconds` again."""
+        self.timeout.reschedule(min(self._deadline, self._clock() + seconds))
+
+    def is_over(self) -> bool:
+        """Say whether the whole time is up."""
+        return self._clock() >= self._deadline
 
 
 def endpoint(base: str) -> str:
