@@ -28,7 +28,6 @@ from bot.agent.transcript import (
     Words,
     advance,
     build_request,
-    call_signature,
     digest_of,
     dump,
     fold,
@@ -68,11 +67,12 @@ class Head:
         listed = [tool.spec.schema() for tool in sorted(tools, key=lambda tool: tool.name)]
         head = own | _read_extra(place) | {"max_tokens": budget.answer_tokens, "tools": listed}
         system = dump({"role": "system", "content": read_system() if system is None else system})
-        self.text = f'{dump(head)[:-1]},"messages":[{system}'.encode("utf-8", "replace").decode()
+        self.raw = f'{dump(head)[:-1]},"messages":[{system}'.encode("utf-8", "replace")
+        self.text = self.raw.decode()
 
     def request(self, messages: Sequence[bytes], form: str = "") -> bytes:
         """Return a request's body; that of a later step begins with the same bytes."""
-        return build_request(self.text, messages, form)
+        return build_request(self.raw, messages, form)
 
 
 def _read_extra(place: ModelPlace) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class Agent:
         state, clock = fold(rows), asyncio.get_running_loop().time
         if find_limit(state.spent, self._budget):
             return
-        messages = (*await self.album.fill(state.messages), aside.message)
+        messages = (*await self._show(state), aside.message)
         began, request = clock(), self._head.request(messages, aside.form)
         try:
             completion = await self.query(request)
@@ -186,7 +186,7 @@ class Agent:
         """Answer one call. What was asked before, word for word, is not done again."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        earlier = state.asked.get(call_signature(call.name, call.arguments))
+        earlier = state.asked.get(call.signature)
         if call.fault:
             result = ToolResult(text=f"Not done: the arguments of {call.name[:60]} cannot be used: {call.fault}.")
         elif earlier is not None:
@@ -238,7 +238,7 @@ class Agent:
     async def _shorten(self, state: State, write: Rows) -> State | None:
         """Shorten what is too long, where that helps. The next request has another beginning then."""
         limit = self._budget.context_tokens
-        tokens = estimate_tokens(state, len(self._head.text.encode()))
+        tokens = estimate_tokens(state, len(self._head.raw))
         if tokens <= limit:
             return None
         if isinstance(self._model, TokenCounter):
@@ -254,7 +254,7 @@ class Agent:
 
     async def _ask(self, state: State, write: Rows) -> State:
         clock = asyncio.get_running_loop().time
-        messages = await self.album.fill(state.messages)
+        messages = await self._show(state)
         began, request = clock(), self._head.request(messages)
         try:
             completion = await self.query(request)
@@ -273,6 +273,10 @@ class Agent:
             reasoning_field=self._head.reasoning_field,
         )
         return await self._write(state, write.model(state, answer))
+
+    async def _show(self, state: State) -> Sequence[bytes]:
+        """Return the messages as they are sent, with their images."""
+        return await self.album.fill(state.messages) if state.has_images else state.messages
 
     async def _judge_words(self, state: State, write: Rows, words: Words) -> State:
         """An answer without a call: the conclusion, or something to put right a few times."""

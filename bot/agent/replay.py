@@ -264,12 +264,12 @@ def _make_request(state: State, recorded: str, known: _Known, form: str = "") ->
     if not openings:
         why = "how its requests began was not recorded, or was redacted; configure the model to compare"
         return Request(body=b"", sha256="", recorded=recorded, why=why)
-    bodies = [build_request(opening, state.messages, form) for opening in openings]
+    bodies = [build_request(opening.encode(), state.messages, form) for opening in openings]
     try:
         sent = [fill_in(message, known.images) for message in state.messages]
     except Unavailable as error:
         return Request(body=bodies[0], sha256="", recorded=recorded, why=f"it cannot be compared: {error}")
-    digests = [digest_of(build_request(opening, sent, form)) for opening in openings]
+    digests = [digest_of(build_request(opening.encode(), sent, form)) for opening in openings]
     if not recorded:
         why = "the digest of what was sent was not recorded"
         return Request(body=bodies[0], sha256=digests[0], why=why)

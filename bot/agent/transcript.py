@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -46,11 +46,11 @@ def read_opening(body: Message) -> str:
     return opening if digest_of(opening.encode("utf-8", "replace")) == body.get("head") else ""
 
 
-def build_request(opening: str, messages: Sequence[bytes], form: str = "") -> bytes:
+def build_request(opening: bytes, messages: Sequence[bytes], form: str = "") -> bytes:
     """Return a request's body: what every request of the run begins with, the conversation so far, and further fields
     behind it."""
     end = f"],{form}}}" if form else "]}"
-    return b",".join((opening.encode(), *messages)) + end.encode("utf-8", "replace")
+    return b",".join((opening, *messages)) + end.encode("utf-8", "replace")
 
 
 class RunningDigest:
@@ -87,6 +87,10 @@ class PendingCall:
     name: str
     arguments: str
     fault: str = ""
+
+    @cached_property
+    def signature(self) -> str:
+        return call_signature(self.name, self.arguments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +132,7 @@ class State:
     counted_tokens: int = 0
     counted_messages: int = 0
     approvers: tuple[str, ...] = ()
+    has_images: bool = False
 
     @property
     def conclusion(self) -> Conclusion | None:
@@ -164,7 +169,8 @@ def advance(state: State, row: Step) -> State:
     if "message" in body:
         told = [body["message"], *map(write_said, body.get("said", ()))]
         sent = [dump(message).encode("utf-8", "replace") for message in told]
-        following = replace(following, messages=(*state.messages, *sent))
+        images = state.has_images or any(said.get("images") for said in body.get("said", ()))
+        following = replace(following, messages=(*state.messages, *sent), has_images=images)
     return _BY_KIND[row.kind](following, row, body)
 
 
@@ -224,13 +230,12 @@ def _after_tool(state: State, row: Step, body: Message) -> State:
     if row.key != f"tool:{call.key}":
         raise ValueError(f"row {row.seq} of {row.run} answers another call than {call.key}")
     repeated = bool(body.get("repeat"))
-    signature = call_signature(call.name, call.arguments)
     place = len(state.messages) - 1 - len(body.get("said", ()))
     spent = state.spent
     return replace(
         state,
         pending=tuple(rest),
-        asked=state.asked if repeated or call.fault else {**state.asked, signature: place},
+        asked=state.asked if repeated or call.fault else {**state.asked, call.signature: place},
         repeats=state.repeats + repeated,
         waits=None,
         helper=None,
@@ -469,10 +474,31 @@ def _no_constant(name: str) -> None:
 
 # Redaction ------------------------------------------------------------------------------------------------------------
 def redact_step(step: Step, redact: Callable[[str], str]) -> Step:
-    """Return the row with every text in it redacted; a patch stays the exact bytes that it is."""
+    """Return the row with every text in it redacted; a patch stays the exact bytes that it is.
+
+    Most rows hold nothing to redact, which one look at all their texts together tells.
+    """
     body = json.loads(step.body)
+    texts: list[str] = []
+    _gather_texts(body, texts)
+    together = "\n".join(texts)
+    if redact(together) == together:
+        return step
     cleaned = _clean(body, redact)
     return step if cleaned == body else replace(step, body=dump(cleaned))
+
+
+def _gather_texts(value: object, texts: list[str]) -> None:
+    """Append the texts that `_clean` hands to `redact`, in their order."""
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, list):
+        for item in value:
+            _gather_texts(item, texts)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key not in _AS_THEY_ARE:
+                _gather_texts(item, texts)
 
 
 def _clean(value: object, redact: Callable[[str], str]) -> object:

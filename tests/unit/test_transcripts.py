@@ -1,11 +1,18 @@
 """Rows of model runs: in order, once, byte for byte; and old databases get their table."""
 
+import json
+import sqlite3
 from datetime import timedelta
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import inspect, text
 
-from bot.agent.transcript import RunningDigest, build_request, digest_of
+from bot.agent.redaction import load_redactor
+from bot.agent.transcript import RunningDigest, build_request, digest_of, dump, redact_step
 from bot.domain.runs.transcript import Step, StepKind
+from bot.errors import Unavailable
 from bot.store.database import VERSION_TABLE, migrate, open_engine, open_session
 from bot.store.transcripts import read_times
 from tests.worldkit import NOW, FixedClock, make_store
@@ -68,5 +75,39 @@ def test_the_running_digest_is_that_of_the_whole_request():
     messages = [b'{"a":1}', b'{"b":"\xc3\xa4"}', b"{}"]
     digest = RunningDigest('{"head":1,"messages":[{}')
     for count in (1, 2, 2, 3):
-        body = build_request('{"head":1,"messages":[{}', messages[:count])
+        body = build_request(b'{"head":1,"messages":[{}', messages[:count])
         assert digest.of(messages[:count]) == digest_of(body)
+
+
+def test_a_row_that_finds_the_database_locked_is_not_stored_and_can_be_stored_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("bot.store.database.BUSY_MS", 1)
+    store = make_store(tmp_path, FixedClock())
+    other = sqlite3.connect(store.engine.url.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="locked"):
+        store.append(row(0))
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.append(row(0))
+
+
+REDACTOR = load_redactor(["own-secret-of-the-bot"], b"k")
+PIECES = (
+    "own-secret-of-the-bot",
+    "ghp_" + "aB3dE6gH9" * 4,
+    "-----BEGIN RSA PRIVATE KEY-----",
+    "MIIE" * 16,
+    "password=",
+)
+PARTS = st.sampled_from(
+    [*PIECES, "-----END RSA PRIVATE KEY-----", "\n", "\x1b[0m", " hunter2hunter2 ", "total", '": "']
+)
+TEXTS = st.lists(PARTS, max_size=4).map("".join)
+
+
+@given(content=TEXTS, arguments=TEXTS, todo=st.lists(TEXTS, max_size=2))
+def test_each_text_of_a_row_is_redacted_as_it_is_alone(content, arguments, todo):
+    step = row(0, dump({"message": {"content": content, "name": arguments}, "todo": todo}))
+    clean = REDACTOR.redact
+    expected = {"message": {"content": clean(content), "name": clean(arguments)}, "todo": [clean(one) for one in todo]}
+    assert json.loads(redact_step(step, clean).body) == expected

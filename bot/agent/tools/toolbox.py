@@ -67,7 +67,8 @@ class Toolbox:
         except (Refused, Rejected, Unavailable, LimitReached) as error:
             return ToolResult(text=self._show(f"Not done: {error}", MAX_ANSWER))
         limit = MAX_ANSWER if tool.proposes or not tool.reads else min(room, MAX_ANSWER)
-        return replace(result, text=self._show(result.text, limit))
+        shown = self._show(result.text, limit)
+        return result if shown == result.text else replace(result, text=shown)
 
     def _show(self, text: str, limit: int) -> str:
         """Clean once more whatever a tool put together, and bound it."""
