@@ -85,13 +85,17 @@ def _share_out(lines: int, reduction: Reduction) -> list[int]:
 
 def _tell_head(reduction: Reduction) -> Iterator[str]:
     logs = [log for log in reduction.logs if not log.is_baseline]
-    kinds = f"{reduction.kind_count:,} kinds of lines"
-    yield f"{_name(logs)}: {reduction.total.lines:,} lines{_tell_span(reduction.total)}, {kinds}"
+    kinds = f"{_count(reduction.kind_count, 'kind')} of lines"
+    yield f"{_name(logs)}: {_count(reduction.total.lines, 'line')}{_tell_span(reduction.total)}, {kinds}"
     before = reduction.total_before
     if before.lines:
         names = _name([log for log in reduction.logs if log.is_baseline] or logs)
-        yield f"compared with {before.lines:,} lines before{_tell_span(before)} of {names}"
+        yield f"compared with {_count(before.lines, 'line')} before{_tell_span(before)} of {names}"
     yield from (f"note: {note}" for note in reduction.notes[:3])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _name(logs: Sequence[LogSummary]) -> str:
