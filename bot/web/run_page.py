@@ -34,6 +34,7 @@ class StepView:
     is_waiting: bool
     is_refused: bool
     is_helper: bool
+    is_left_out: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +117,7 @@ def _view(number: int, line: StepLine, part: str) -> StepView:
         is_waiting=line.is_waiting,
         is_refused=line.result.startswith(REFUSED),
         is_helper=line.call.startswith(HELPER),
+        is_left_out=line.is_left_out,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from bot.agent.context import estimate_tokens, plan_stubs
 from bot.agent.replay import Match, Told, replay_run
 from bot.agent.transcript import fold
-from bot.domain.runs.account import tell_steps
+from bot.domain.runs.account import tell_steps, write_whole
 from bot.domain.runs.transcript import Budget, EndReason, StepKind
 from bot.ports.model import Completion, Usage
 from bot.services.run_story import of_step
@@ -76,7 +76,7 @@ async def test_a_replay_and_a_resume_at_any_row_make_the_same_bytes():
     await whole.run()
     replay = replay_run("INC-1:1", whole.rows)
     assert all(asked.request.match is Match.SAME for asked in replay.requests)
-    assert any(isinstance(event, Told) and "shortened to a line each" in event.text for event in replay.events)
+    assert any(isinstance(event, Told) and "left out of the prompt" in event.text for event in replay.events)
     at = next(number for number, row in enumerate(whole.rows) if row.kind is StepKind.COMPACT)
     for cut in (at, at + 1, at + 2):
         told = sum(row.kind is StepKind.MODEL for row in whole.rows[:cut])
@@ -126,8 +126,15 @@ async def test_it_is_told_in_the_account_of_the_run():
     await shop.run()
     (row, *_) = [row for row in shop.rows if row.kind is StepKind.COMPACT]
     assert of_step(row, NOW).text == "Old results were shortened"
-    (line, *_) = [line for line in tell_steps(shop.rows) if line.call == "shortened"]
-    assert line.result.endswith(f"about {json.loads(row.body)['left']:,}")
+    lines = tell_steps(shop.rows)
+    (line, *_) = [line for line in lines if line.call == "shortened"]
+    assert line.came.endswith(f"about {json.loads(row.body)['left']:,}")
+    assert "longer than model.context_tokens allows" in line.result
+    gone = [step.brief for step in lines if step.is_left_out]
+    assert gone[:2] == ["read_file f0.txt", "read_file f1.txt"], "the patch's verdict between them stays"
+    assert line.result.splitlines()[2:] == [f"- {call}" for call in gone[: len(json.loads(row.body)["stubs"])]]
+    assert all(step.result.startswith("f") for step in lines if step.is_left_out), "what came back is still told"
+    assert "(left out of later prompts)" in "\n".join(write_whole(1, lines[0]))
 
 
 @pytest.mark.parametrize("count", [None, 10])

@@ -23,7 +23,15 @@ STEPS = (
         completion=20,
         seconds=1.5,
     ),
-    StepLine(call="answers", result="It divides by zero.", prompt=5000, cached=None, completion=30, seconds=2),
+    StepLine(
+        call="answers",
+        result="It divides by zero.",
+        is_left_out=True,
+        prompt=5000,
+        cached=None,
+        completion=30,
+        seconds=2,
+    ),
     StepLine(call="run_check", is_waiting=True),
 )
 COURSE = (
@@ -54,6 +62,7 @@ async def test_every_step_is_shown_with_its_tokens_and_its_cached_share(world):
     assert "75 % cached" in steps[0]
     assert "cached" not in steps[1]
     assert "No answer yet" in steps[2]
+    assert ["Left out of later prompts" in step for step in steps] == [False, True, False]
     assert [meter.attributes["value"] for meter in page.all("meter")] == ["75"]
     assert "3,000 tokens, 33 %" in page.one("section", id="run-facts").text
     assert "Logs read" in page.one("ol", id="course").text

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ MAX_WHOLE: Final = 4_000
 ENDED: Final = "ended: "
 """Begins the name of the line that tells of an end."""
 HELPER: Final = "helper: "
-REFUSED: Final = "Not done"
-"""Begins what a call that was refused is answered with."""
+REFUSED: Final = ("Not done", "Not asked", "There is no tool")
+"""Begin what a call that was refused is answered with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class StepLine:
     `prompt`, `cached` (None where the server does not say), `completion` and its part `reasoning` are tokens of the
     answer that made it, `gpu_seconds` what that cost, `by` the second model where that one gave it, `words` what was
     said with the call. Of several calls in one answer the first has all that. `part` says to what work it belongs.
+    `is_left_out` says that later prompts have one line in the place of the result.
     """
 
     call: str
@@ -42,6 +43,7 @@ class StepLine:
     by: str = ""
     part: str = ""
     is_waiting: bool = False
+    is_left_out: bool = False
 
     @property
     def brief(self) -> str:
@@ -88,33 +90,39 @@ def tell_steps(steps: Iterable[Step]) -> tuple[StepLine, ...]:
     lines: list[StepLine] = []
     waiting: list[int] = []
     helper: list[Step] = []
+    results: dict[int, int] = {}
+    count = 0
     for step in steps:
         body = json.loads(step.body)
         if step.kind is StepKind.HELPER:
             helper.append(_unwrap(step, body["row"]))
             continue
-        lines += [replace(line, call=f"{HELPER}{line.call}") for line in tell_steps(helper)]
+        lines += _tell_helper(helper)
         helper = []
         if step.kind is StepKind.MODEL:
             made = _tell_answer(body)
             waiting = [len(lines) + place for place, line in enumerate(made) if line.is_waiting]
             lines += made
         elif step.kind is StepKind.TOOL and waiting:
-            at = waiting.pop(0)
+            at = results[count] = waiting.pop(0)
             seconds = lines[at].seconds + float(body["seconds"])
             result = str(body["message"]["content"])
             lines[at] = replace(lines[at], result=result, seconds=seconds, is_waiting=False)
-        elif step.kind is StepKind.NOTE:
-            lines.append(StepLine(call="reminded", result=str(body["message"]["content"])))
         elif step.kind is StepKind.COMPACT:
-            lines.append(StepLine(call="shortened", result=tell_compaction(body)))
-        elif step.kind is StepKind.AUXILIARY:
-            lines.append(_tell_aside(body))
-        elif step.kind is StepKind.END:
-            lines.append(StepLine(call=f"{ENDED}{body['why']}", result=str(body["text"])))
-        lines += [StepLine(call="told", result=str(said["content"])) for said in body.get("said", ())]
-    lines += [replace(line, call=f"{HELPER}{line.call}") for line in tell_steps(helper)] if helper else []
-    return tuple(lines)
+            gone = [results[place] for place in map(int, body["stubs"]) if place in results]
+            for at in gone:
+                lines[at] = replace(lines[at], is_left_out=True)
+            lines.append(StepLine(call="shortened", result=tell_compaction(body, [lines[at].brief for at in gone])))
+        elif step.kind in _ALONE:
+            lines.append(_ALONE[step.kind](body))
+        said = body.get("said", ())
+        lines += [StepLine(call="told", result=str(words["content"])) for words in said]
+        count += 1 + len(said) if "message" in body else 0
+    return (*lines, *_tell_helper(helper))
+
+
+def _tell_helper(steps: Sequence[Step]) -> list[StepLine]:
+    return [replace(line, call=f"{HELPER}{line.call}") for line in tell_steps(steps)] if steps else []
 
 
 def _unwrap(step: Step, row: dict[str, Any]) -> Step:
@@ -156,6 +164,14 @@ def _tell_aside(body: dict[str, Any]) -> StepLine:
     )
 
 
+_ALONE: Final[Mapping[StepKind, Callable[[dict[str, Any]], StepLine]]] = {
+    StepKind.NOTE: lambda body: StepLine(call="reminded", result=str(body["message"]["content"])),
+    StepKind.AUXILIARY: _tell_aside,
+    StepKind.END: lambda body: StepLine(call=f"{ENDED}{body['why']}", result=str(body["text"])),
+}
+"""The kinds of rows that are a line of their own."""
+
+
 def tell_profile(steps: Sequence[Step]) -> str:
     """Return the name of the profile that a run began with, and how its hash begins; "" where it is not stored."""
     try:
@@ -174,11 +190,18 @@ def tell_model(steps: Sequence[Step]) -> str:
         return ""
 
 
-def tell_compaction(body: Mapping[str, Any]) -> str:
-    """Say what a row that shortens old results did."""
+def tell_compaction(body: Mapping[str, Any], gone: Sequence[str] = ()) -> str:
+    """Say what a row that shortens old results did, and why; `gone` are the calls whose results it took."""
     count = len(body["stubs"])
-    what = "1 old result was" if count == 1 else f"{count:,} old results were"
-    return f"{what} shortened to a line each: {body['tokens']:,} tokens of prompt became about {body['left']:,}"
+    what = "1 old result" if count == 1 else f"{count:,} old results"
+    head = f"{what} left out of the prompt: {body['tokens']:,} tokens became about {body['left']:,}"
+    if not gone:
+        return head
+    why = (
+        "The prompt had become longer than model.context_tokens allows, and models read long ones less well. One line "
+        "each stands there now; the model may make the call again. Nothing is lost: the steps above show it."
+    )
+    return "\n".join([head, why, *(f"- {call}" for call in gone)])
 
 
 def _find_point(arguments: str) -> str:
@@ -223,7 +246,8 @@ def write_whole(number: int, line: StepLine) -> list[str]:
     came = "  (no answer yet)" if line.is_waiting else _indent(line.result)
     said = [_indent(line.words, "  ")] if line.words else []
     asked = [_indent(line.arguments, "  > ")] if line.arguments else []
-    return [f"{number}. {line.call}  ({cost}{line.seconds:.1f} s)", *said, *asked, came, ""]
+    gone = ["  (left out of later prompts)"] if line.is_left_out else []
+    return [f"{number}. {line.call}  ({cost}{line.seconds:.1f} s)", *said, *asked, *gone, came, ""]
 
 
 def _indent(text: str, prefix: str = "  | ") -> str:
