@@ -97,6 +97,7 @@ class ModelPhase(UnitWork):
     def __init__(self, store: Store, rules: Rulebook, tools: ModelTools) -> None:
         super().__init__(store, rules)
         self._tools = tools
+        self._begun: set[str] = set()
         self._profiles: dict[str, AgentProfile] = {}
         self._far: dict[str, FarTools] = {}
         self._heard: dict[str, frozenset[str]] = {}
@@ -179,6 +180,9 @@ class ModelPhase(UnitWork):
         )
         if job is None:
             return None
+        if args.run not in self._begun:
+            self._begun.add(args.run)
+            await self._in_unit(lambda w: modelling.tell_cut(w, args.incident, args.run))
         waits = await self._hear(args)
         if waits is not None:
             return waits

@@ -27,6 +27,8 @@ from bot.services.wishes import base_run, find_wish, list_feedback
 PHASE = "model"
 QUEUED, WAITS, ENDED = "model_queued", "model_waits", "model_ended"
 ASKED, REPLIED = "model_asked", "model_told"
+CUT = "model_cut"
+_STARTS = frozenset({QUEUED, WAITS, ASKED, REPLIED, CUT, "resumed"})
 FIRST_WAIT, LONGEST_WAIT = 5.0, 60.0
 MAX_WORDS = 600
 
@@ -112,6 +114,18 @@ def record_step(store: Store, step: Step) -> Step:
     if not store.append(step):
         raise Refused("Another worker has taken this run over.", Reason.CONFLICT)
     return step
+
+
+def tell_cut(work: UnitOfWork, incident: str, run: str) -> None:
+    """Say so where a run goes on that was cut off, as by a kill: it has rows since it was last started in order."""
+    times = work.transcripts.times(run)
+    starts = [event.at for event in work.timeline.of(incident) if event.kind in _STARTS]
+    if not times or not starts or max(times.values()) <= max(starts):
+        return
+    text = (
+        "The model's work was cut off (Nightshift ended). It goes on where it was; at most one answer is asked for anew"
+    )
+    work.timeline.append(incident, CUT, BOT, text, {"run": run})
 
 
 def show_todo(work: UnitOfWork, step: Step) -> None:

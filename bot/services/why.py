@@ -31,7 +31,8 @@ MOST_LINES: Final = 24
 MAX_FILE: Final = 400_000
 _TOLD: Final = frozenset(
     {"triage_queued", "triage_skipped", "triage_started", "stage", "triage_ended", "model_queued", "model_waits",
-     "model_ended", "model_suggested", "patch_ready", "held", "steered", "model_asked", "model_told"}
+     "model_cut", "model_ended", "model_suggested", "patch_ready", "paused", "held", "resumed", "steered",
+     "model_asked", "model_told"}
 )  # fmt: skip
 
 

@@ -82,6 +82,33 @@ async def test_a_server_that_is_down_queues_the_next_try(world):
     assert world.texts("model_waits")[0].startswith("The model server does not answer. The result without the model")
 
 
+async def test_a_run_that_a_kill_cut_off_says_so_once_and_one_that_waited_does_not(world):
+    async def begin(job, store):
+        world.clock.advance(seconds=5)
+        await store(Rows(RUN).task(fold(job.steps), "shop fails", "head"))
+        raise Unavailable("The model server does not answer", Reason.TIMEOUT)
+
+    async def go_on(job, store):
+        await store(Rows(RUN).end(fold(job.steps), EndReason.DONE, "No."))
+
+    async def die(job, store):
+        world.clock.advance(seconds=5)
+        await store(Rows(RUN).note(fold(job.steps), "Go on."))
+        raise asyncio.CancelledError
+
+    phase, _ = phase_of(world, begin)
+    await phase.run(args(world))
+    phase, _ = phase_of(world, die)
+    with pytest.raises(asyncio.CancelledError):
+        await phase.run(args(world))
+    assert world.texts("model_cut") == [], "it waited for its server, and a kill meanwhile cut nothing off"
+    for _ in range(2):
+        phase, _ = phase_of(world, go_on)
+        await phase.run(args(world))
+    (told,) = world.texts("model_cut")
+    assert told.startswith("The model's work was cut off")
+
+
 async def test_requests_are_counted_by_the_server_s_configured_address(world):
     phase, script = phase_of(world, finish)
     script.tries = [
