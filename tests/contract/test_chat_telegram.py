@@ -308,6 +308,16 @@ class TestChatTelegram(ChatContract):
         assert (said.text, said.account) == ("/link 7Q2M-X0VD-9KHT", "7")
         await until(lambda: "Noted." in " ".join(one.text for one in rig.server.messages.values() if one.chat == 7))
 
+    async def test_an_answer_of_the_bot_can_itself_be_answered(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
+        await self._post(rig, card())
+        await rig.server.say("look at redis first", under=rig.server.find("INC-7"))
+        await inbox.wait(1)
+        await until(lambda: any("Noted." in one.text for one in rig.server.messages.values()))
+        await rig.server.say("and at the queue", under=rig.server.find("Noted."))
+        _, second = await inbox.wait(2)
+        assert isinstance(second, Said)
+        assert (second.text, second.incident) == ("and at the queue", "INC-7")
+
     async def test_who_writes_as_the_group_links_nothing(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
         await rig.server.say("/link 7Q2M-X0VD-9KHT", sender_chat={"id": CHAT, "type": "supergroup", "title": "x"})
         await until(lambda: any("that is nobody" in one.text for one in rig.server.messages.values()))

@@ -68,7 +68,7 @@ class Listener:
             if reply.is_secret:
                 await self._whisper(reply.text, event)
             else:
-                await self._say(reply.text, event.place)
+                await self._say(_lead(reply.text, event.said.incident), event.place)
         elif isinstance(event, Asked):
             await self._ask(event, inbox)
         elif isinstance(event, Introduced):
@@ -150,6 +150,11 @@ async def _hand_in(event: Press | Said, inbox: ChatInbox) -> Reply:
         return await inbox.receive(event)
     except NightshiftError as error:
         return Reply(text=f"Not done: {error}", ok=False)
+
+
+def _lead(text: str, incident: str | None) -> str:
+    """Begin with the incident, so that an answer to this is about it: Telegram says no more than what was answered."""
+    return text if incident is None or text.startswith(incident) else f"{incident}: {text}"
 
 
 def _introduce(event: Introduced) -> str:
