@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.chat import Button, Code, Fields, Form, FormField, Link, Message, Paragraph
+from bot.domain.chat import Bullets, Button, Code, Fields, Form, FormField, Link, Message, Paragraph
 from bot.domain.text.unseen import make_harmless
 from bot.ports.chat import ChatPlace
 from connectors.chat.telegram.keyboard import (
@@ -73,6 +73,12 @@ def test_every_piece_begins_with_its_incident() -> None:
     pieces = render(message(Paragraph(text="word " * 3000)), PLACE)
     assert len(pieces) > 3
     assert {read_incident(piece.text) for piece in pieces} == {"INC-7"}
+
+
+def test_what_has_a_sign_of_its_own_gets_no_second_one() -> None:
+    plan = Bullets(items=("✓ Read the log", "→ Read the cart", "· Propose a fix", "playbook: http-5xx"))
+    (piece,) = render(message(plan), PLACE)
+    assert piece.text.splitlines()[-4:] == [*plan.items[:3], "• playbook: http-5xx"]
 
 
 def test_a_link_needs_a_plain_web_address() -> None:

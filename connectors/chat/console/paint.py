@@ -12,7 +12,7 @@ SMALLEST: Final = 24
 _LABEL: Final = 16
 _SIGNS: Final[Mapping[Tone, str]] = {Tone.CALM: "•", Tone.BAD: "▲", Tone.WARN: "△", Tone.GOOD: "✓"}
 _COLOURS: Final[Mapping[Tone, str]] = {Tone.CALM: "36", Tone.BAD: "31", Tone.WARN: "33", Tone.GOOD: "32"}
-_OWN_BULLETS: Final = ("✓ ", "→ ", "– ", "• ")
+_OWN_BULLETS: Final = ("✓ ", "→ ", "– ", "• ", "· ")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ _COLOURS: Final = {Tone.CALM: 0x5B6770, Tone.BAD: 0xD83C3E, Tone.WARN: 0xE8912D,
 _SIGN: Final = re.compile(r"[\\*_~`|\[\]<@]|:(?=//)")
 _AT_START: Final = re.compile(r"^(\s*\d*)([#\-+>.])", re.MULTILINE)
 """Headings, lists, quotes: signs that count where a line begins."""
-_OWN_BULLETS: Final = ("✓ ", "→ ", "– ", "• ")
+_OWN_BULLETS: Final = ("✓ ", "→ ", "– ", "• ", "· ")
 _LANGUAGES: Final = frozenset({"diff", "python", "json", "yaml", "toml", "sql", "go", "java", "bash"})
 _INCIDENT: Final = re.compile(r"(?P<incident>[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10})(?![\w-])")
 _MAX_URL: Final = 2000

@@ -25,7 +25,7 @@ _MARKS: Final = {Tone.CALM: "", Tone.BAD: "🔴 ", Tone.WARN: "🟠 ", Tone.GOOD
 _WORD: Final = re.compile(r"\S+")
 _LIVE: Final = re.compile(r"@|://|[^\W_]\.[^\W\d_]|\d\.\d+\.\d+\.\d|(?<!\w)[/#$]\w+(?![\w/])")
 _INCIDENT: Final = re.compile(r"(?:[🔴🟠🟢] )?(?P<incident>[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10})(?![\w-])")
-_OWN_BULLETS: Final = ("✓ ", "→ ", "– ", "• ")
+_OWN_BULLETS: Final = ("✓ ", "→ ", "– ", "• ", "· ")
 _MAX_URL: Final = 2000
 
 

@@ -27,7 +27,7 @@ _PAIRED: Final = re.compile(r"(?<!\w)[*_~](?=\S)|(?<=\S)[*_~](?!\w)")
 _LOOKALIKE: Final = {"*": "∗", "_": "ˍ", "~": "∼"}
 _QUOTE: Final = re.compile(r"^(\s*)>(?=\s)", re.MULTILINE)
 _ITEM: Final = re.compile(r"^(\s*)[*-](?=\s)", re.MULTILINE)
-_OWN_BULLETS: Final = ("✓ ", "→ ", "– ", "• ")
+_OWN_BULLETS: Final = ("✓ ", "→ ", "– ", "• ", "· ")
 _MAX_URL: Final = 1500
 
 
