@@ -7,6 +7,7 @@ from typing import Final
 
 from bot.domain.incident import Incident
 from bot.domain.runs.account import (
+    ASIDE,
     ENDED,
     StepLine,
     add_up,
@@ -23,6 +24,8 @@ from bot.domain.text.unseen import make_harmless
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import announce
+from bot.services.modelling import QUEUED
+from bot.services.questions import ASKED
 from bot.services.run_story import Story, list_runs, read_story
 
 WIDTH: Final = 40
@@ -32,8 +35,10 @@ MAX_FILE: Final = 400_000
 _TOLD: Final = frozenset(
     {"triage_queued", "triage_skipped", "triage_started", "stage", "triage_ended", "model_queued", "model_waits",
      "model_cut", "model_ended", "model_suggested", "patch_ready", "paused", "held", "resumed", "steered",
-     "model_asked", "model_told"}
+     "model_asked", "model_told", "question_asked", "question_answered"}
 )  # fmt: skip
+_WORKS: Final = frozenset({QUEUED, ASKED})
+"""Begin a work of the model, a row of its transcript each: looking for a patch, or for an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,7 @@ class Account:
     todo: tuple[TodoItem, ...] = ()
     profile: str = ""
     model: str = ""
+    questions: frozenset[str] = frozenset()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -60,8 +66,9 @@ class Account:
 
     @property
     def end(self) -> str:
-        """Return why the newest work of the model ended, "" while it goes on."""
-        newest = self.lines[-1] if self.lines else None
+        """Return why the newest work of the model ended, other than on a question; "" while it goes on."""
+        own = (line for line in reversed(self.lines) if line.part not in self.questions)
+        newest = next((line for line in own if not line.call.startswith(ASIDE)), None)
         return f"{newest.call.removeprefix(ENDED)}: {newest.came}" if newest and newest.call.startswith(ENDED) else ""
 
 
@@ -72,11 +79,12 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
     if not runs:
         raise Refused(f"{current.id} was not investigated, so there is nothing to tell.", Reason.NOT_FOUND)
     story = read_story(work, run or runs[-1])
-    transcripts = [work.transcripts.of(name) for name in story.transcripts]
-    titles = {row.data.get("run", ""): row.text for row in reversed(story.happenings) if row.kind == "model_queued"}
+    works = {row.data["run"]: row for row in reversed(story.happenings) if row.kind in _WORKS and "run" in row.data}
+    titles = {name: row.text for name, row in reversed(works.items())}
+    transcripts = [work.transcripts.of(name) for name in titles]
     lines = [
-        replace(line, part=titles.get(name, ""))
-        for name, steps in zip(story.transcripts, transcripts, strict=True)
+        replace(line, part=title)
+        for title, steps in zip(titles.values(), transcripts, strict=True)
         for line in tell_steps(steps)
     ]
     todo = next((found for steps in reversed(transcripts) if (found := find_todo(steps))), ())
@@ -90,6 +98,7 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
         todo=todo,
         profile=", ".join(profiles),
         model=", ".join(dict.fromkeys(filter(None, map(tell_model, transcripts)))),
+        questions=frozenset(row.text for row in works.values() if row.kind == ASKED),
     )
 
 

@@ -53,7 +53,8 @@ class RunScreen:
 def describe_run(account: Account) -> RunScreen:
     """Return the page of a run."""
     shown = account.lines[:MOST_STEPS]
-    before = ("" if len(account.parts) > 1 else line.part for line in shown[:1])
+    is_told = len(account.parts) > 1 or account.questions
+    before = ("" if is_told else line.part for line in shown[:1])
     parts = [*before, *(line.part for line in shown[:-1])]
     return RunScreen(
         account=account,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.runs.account import StepLine, tell_steps, write_short
+from bot.domain.runs.account import ASIDE, StepLine, tell_steps, write_short
 from bot.domain.runs.transcript import Budget
 from bot.engine.compose import Composer
 from bot.render.links import Links
@@ -63,6 +63,24 @@ def test_of_many_steps_the_newest_are_told_and_how_many_were_before():
     many = [StepLine(call="grep", arguments=f'{{"pattern": "p{n}"}}', result="x", seconds=1) for n in range(60)]
     lines = [write_short(number, line, WIDTH) for number, line in enumerate(many, start=1)]
     assert lines[-1] == "60 grep p59 → x 1s"
+
+
+def test_what_the_model_did_for_a_question_is_told_too_under_the_question(world, steps):
+    work_on(world, steps)
+    asked = {"run": "INC-1:1?1", "number": "1", "question": "Why?"}
+    with world.unit() as work:
+        work.timeline.append("INC-1", "question_asked", "ada", "Ada Lovelace asked: Why?", asked)
+    for step in steps[:3]:
+        assert world.store.append(replace(step, run="INC-1:1?1"))
+    with world.unit() as work:
+        account = read_account(work, "INC-1")
+    assert account.parts == ("The model is looking for a fix", "Ada Lovelace asked: Why?")
+    assert [line.call for line in account.lines][-2:] == ["grep", "read_file"]
+    assert account.end.startswith("done: "), "a question that is being answered does not begin the run anew"
+    aside = StepLine(call=f"{ASIDE}: title, severity", part=account.parts[0])
+    assert replace(account, lines=(*account.lines, aside)).end == account.end
+    assert account.course[-1].text == "Ada Lovelace asked: Why?"
+    assert "— Ada Lovelace asked: Why? —" in write_file(account)
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])

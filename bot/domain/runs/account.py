@@ -16,6 +16,8 @@ MAX_WHOLE: Final = 4_000
 ENDED: Final = "ended: "
 """Begins the name of the line that tells of an end."""
 HELPER: Final = "helper: "
+ASIDE: Final = "asked apart"
+"""Begins the name of a question that follows the end of a run."""
 REFUSED: Final = ("Not done", "Not asked", "There is no tool")
 """Begin what a call that was refused is answered with."""
 
@@ -155,7 +157,7 @@ def _tell_aside(body: dict[str, Any]) -> StepLine:
     """Return the line of a question apart: what it asks for is the same in every run."""
     usage = body["usage"]
     return StepLine(
-        call="asked apart: title, severity",
+        call=f"{ASIDE}: title, severity",
         result=str(body["answer"]),
         prompt=usage["prompt"],
         cached=usage["cached"],
