@@ -47,8 +47,10 @@ class Asked:
         self.composer = Composer(self.world.store, self.world.rules, Links(base=""))
 
     async def complete(self, request, *, on_delta=None, deadline):
+        """Answer by what the conversation holds: one that a kill lost is given again."""
         self.requests.append(request)
-        return self.script.pop(0)
+        told = sum(message["role"] == "assistant" for message in json.loads(request)["messages"])
+        return self.script[told]
 
     async def draft(self, job, store, *, ask, on_try):
         assert job.has_people
@@ -228,7 +230,7 @@ class Killed(BaseException):
     """As after kill -9: nothing below catches it."""
 
 
-DEATHS = 72
+DEATHS = 80
 """More than there are points on the way; those that are not reached change nothing."""
 SAMPLE = (2, 7, 9, 12, 16)
 
