@@ -74,7 +74,8 @@ def _tell_facts(account: Account) -> Iterator[tuple[str, str]]:
     if not account.lines:
         return
     cost: Cost = add_up(account.lines)
-    yield from (("Ended", account.end),) if account.end else ()
+    end = account.end if len(account.end) <= MOST_POINT else f"{account.end[: MOST_POINT - 1]}…"
+    yield from (("Ended", end),) if end else ()
     yield "Steps", f"{len(account.lines):,}"
     yield "Prompt", f"{cost.prompt:,} tokens"
     yield "From the cache", f"{cost.cached:,} tokens, {cost.cached_share} %"
