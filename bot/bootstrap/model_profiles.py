@@ -24,7 +24,7 @@ MAX_BYTES: Final = 256 * 1024
 MOST_GPUS: Final = 64
 
 _VISIBLE: Final = r"^[^\x00-\x1f\x7f-\x9f\x{202a}-\x{202e}\x{2066}-\x{2069}]+$"
-_GPUS: Final = re.compile(r"(?:(?P<count>[0-9]{1,4})x)?(?P<name>.+)")
+_GPUS: Final = re.compile(r"(?:(?P<count>[0-9]{1,4}) ?[xX×] ?)?(?P<name>.+)")
 _PLAIN: Final = r"^[A-Za-z0-9._/:@+-]*$"
 
 _Text = Annotated[str, Field(min_length=1, max_length=400, pattern=_VISIBLE)]
@@ -202,7 +202,7 @@ def load_gpus() -> tuple[Gpu, ...]:
 
 
 def read_gpus(text: str) -> tuple[int, Gpu]:
-    """Return (count, kind) of "4xH100" or "H100". Raises `Refused` with what there is."""
+    """Return (count, kind) of "4xH100", "4 × H100" or "H100". Raises `Refused` with what there is."""
     known = load_gpus()
     read = _GPUS.fullmatch(text.strip())
     count, name = (int(read["count"] or 1), read["name"].lower()) if read else (0, "")

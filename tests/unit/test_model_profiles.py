@@ -97,11 +97,16 @@ def test_a_profile_that_is_missing_or_huge_is_refused(tmp_path):
 
 
 def test_gpus_are_counted_and_named_as_people_write_them():
-    assert [(count, gpu.name) for count, gpu in map(read_gpus, ("4xH100", "h200", " 8xmi300x ", "2xA100-40"))] == [
+    """Also as the plan itself prints them."""
+    typed = ("4xH100", "h200", " 8xmi300x ", "2xA100-40", "8 × H200", "4XH100", "2 x B200")
+    assert [(count, gpu.name) for count, gpu in map(read_gpus, typed)] == [
         (4, "H100"),
         (1, "H200"),
         (8, "MI300X"),
         (2, "A100-40"),
+        (8, "H200"),
+        (4, "H100"),
+        (2, "B200"),
     ]
 
 
