@@ -8,15 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from bot.domain.models.launch import PORT, SGLANG, as_words
+from bot.domain.models.launch import DRAIN_SECONDS, PORT, SGLANG, SMG, as_words, routing
 from bot.domain.models.plan import Plan
 from bot.render.model_plan import PROGRAM, all_flags
-
-SMG: Final = "1.13.0"
-ROUTER_PORT: Final = 8_000
-METRICS_PORT: Final = 29_000
-DRAIN_SECONDS: Final = 600
-"""How long a stopping server may finish what it works on: an answer takes minutes."""
 
 _ROUTER_HEAD: Final = f"# Made by `nightshift model plan`: smg {SMG} in front of the servers, for NIGHTSHIFT_MODEL_URL."
 _KEY: Final = "SGLANG_API_KEY"
@@ -50,14 +44,7 @@ def _server_words(plan: Plan, node: int) -> list[str]:
 
 def _router_words(plan: Plan) -> list[str]:
     workers = [f"http://${{NODE_{server * plan.fit.span}}}:{PORT}" for server in range(plan.servers)]
-    return [
-        "--worker-urls", *workers, "--policy", "cache_aware",
-        # A full queue is no fault: with breakers a busy moment would close the way for what pages a person too.
-        "--disable-circuit-breaker",
-        "--host", "${LISTEN}", "--port", str(ROUTER_PORT),
-        "--prometheus-host", "127.0.0.1", "--prometheus-port", str(METRICS_PORT),
-        "--api-key", f"${{{_KEY}}}",
-    ]  # fmt: skip
+    return [*routing(workers, host="${LISTEN}"), "--api-key", f"${{{_KEY}}}"]
 
 
 def _compose(plan: Plan, words: Sequence[str]) -> str:

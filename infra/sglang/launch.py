@@ -1,7 +1,8 @@
-"""Starts sglang on this host with the options that it is given, once it knows all of them.
+"""Starts sglang on this host with the options that it is given, once it knows all of them; with "smg" as the first
+word, smg in front of several such servers.
 
-A program of its own, with nothing but Python's library and sglang: sglang often lives in an environment of its own,
-and no other part of Nightshift imports it. The server's key comes from SGLANG_API_KEY: no list of processes shows it.
+A program of its own, with nothing but Python's library and sglang or smg: these often live in an environment of their
+own, and no other part of Nightshift imports them. The key comes from SGLANG_API_KEY: no list of processes shows it.
 """
 
 import argparse
@@ -19,6 +20,9 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 def main(words: Sequence[str]) -> None:
     """Start the server and stay until it ends; say why where it cannot be started."""
+    if words[:1] == ["smg"]:
+        route(words[1:])
+        return
     try:
         from sglang.launch_server import run_server  # noqa: PLC0415 -- sglang may be missing: that is what is found out
         from sglang.srt.plugins import load_plugins  # noqa: PLC0415 -- see above
@@ -38,6 +42,15 @@ def main(words: Sequence[str]) -> None:
         kill_process_tree(os.getpid(), include_parent=False)
 
 
+def route(words: Sequence[str]) -> None:
+    """Start smg and stay until it ends; its own parser refuses what it does not know."""
+    try:
+        from smg.launch_router import launch_router, parse_router_args  # noqa: PLC0415 -- smg may be missing, as above
+    except ImportError as error:
+        _stop(f"smg cannot be imported by {sys.executable} ({error}). {_HELP_SMG}", MISSING)
+    launch_router(parse_router_args([*words, *find_key(words)]))
+
+
 def find_unknown(words: Sequence[str], *, known: Sequence[str]) -> list[str]:
     """Return the options among the words that are none of the known ones."""
     return [word for word in words if word.startswith("--") and word not in known]
@@ -55,6 +68,10 @@ def find_key(words: Sequence[str]) -> list[str]:
 _HELP = (
     "It is the extra `sglang`: pip install 'nightshift[sglang]', or name the Python of an environment that has it: "
     "nightshift model launch --python /opt/sglang/bin/python"
+)
+_HELP_SMG = (
+    "Make an environment for it (pip install smg==1.13.0), and name its Python: "
+    "nightshift model launch --workers http://gpu1:30000 http://gpu2:30000 --python /opt/smg/bin/python"
 )
 
 

@@ -18,7 +18,7 @@ from bot.render.model_plan import all_flags
 GPUS = {gpu.name: gpu for gpu in load_gpus()}
 ROUTER_OPTIONS = {
     "--worker-urls", "--policy", "--disable-circuit-breaker", "--host", "--port", "--prometheus-host",
-    "--prometheus-port", "--api-key",
+    "--prometheus-port", "--api-key", "--shutdown-grace-period-secs",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap.commands.model_commands import Launch, Wish, run_launch
+from bot.bootstrap.commands.model_commands import Launch, Wish, run_launch, run_router
 from bot.bootstrap.model_profiles import PLACE, find_profile, list_models, load_gpus
 from bot.domain.models.launch import OPTIONS, SGLANG, build_flags
 from bot.domain.models.plan import Ask, make_plan
@@ -106,6 +106,43 @@ def test_launch_becomes_the_launcher_with_the_planned_options(executed, monkeypa
     assert words[-4:] == ["--host", "127.0.0.1", "--port", "30000"]
     assert "secret" not in " ".join(words)
     assert environment["SGLANG_API_KEY"] == "secret"
+
+
+def test_a_router_is_started_in_front_of_servers(executed, monkeypatch):
+    monkeypatch.setenv("SGLANG_API_KEY", "secret")
+    run_router(
+        ["http://gpu1:30000", "http://gpu2:30000/"], Launch(host="10.0.0.1", port=None, python="/opt/smg/python")
+    )
+    ((program, words, environment),) = executed
+    assert (program, words[2:6]) == (
+        "/opt/smg/python",
+        ["smg", "--worker-urls", "http://gpu1:30000", "http://gpu2:30000/"],
+    )
+    assert words[-4:] == ["--host", "10.0.0.1", "--port", "8000"]
+    assert "secret" not in " ".join(words)
+    assert environment["SGLANG_API_KEY"] == "secret"
+
+
+def test_a_router_starts_with_the_key_of_the_environment(launcher, monkeypatch, capsys):
+    started, smg = [], types.ModuleType("smg.launch_router")
+    vars(smg).update({"launch_router": started.append, "parse_router_args": list})
+    monkeypatch.setitem(sys.modules, "smg", types.ModuleType("smg"))
+    monkeypatch.setitem(sys.modules, "smg.launch_router", smg)
+    monkeypatch.setenv("SGLANG_API_KEY", "k")
+    launcher.main(["smg", "--worker-urls", "http://a"])
+    assert started == [["--worker-urls", "http://a", "--api-key", "k"]]
+    monkeypatch.setitem(sys.modules, "smg", None)
+    monkeypatch.setitem(sys.modules, "smg.launch_router", None)
+    with pytest.raises(SystemExit):
+        launcher.main(["smg", "--worker-urls", "http://a"])
+    assert "smg cannot be imported" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("worker", ["gpu1:30000", "http://", "http://u:p@gpu1", "http://gpu1/v1", "-x"])
+def test_a_router_wants_addresses_of_servers(executed, worker):
+    with pytest.raises(Refused, match="is no server: write http://HOST:PORT"):
+        run_router(["http://gpu1:30000", worker], HERE)
+    assert executed == []
 
 
 def test_what_does_not_fit_is_not_started(executed, capsys):

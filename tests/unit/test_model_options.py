@@ -14,7 +14,7 @@ from bot.domain.models.bench import Load
 def asked(monkeypatch):
     """What `launch`, `status` and `bench` would have been asked."""
     calls = []
-    for name in ("run_launch", "run_status", "run_bench"):
+    for name in ("run_launch", "run_router", "run_status", "run_bench"):
         monkeypatch.setattr(model_options, name, lambda *what: calls.append(what) or 0)
     return calls
 
@@ -50,6 +50,7 @@ def test_without_the_draft_there_is_more_room(capsys):
 
 def test_the_others_get_what_was_typed(asked):
     model_main(["launch", "--gpus", "4xH100", "--model", "m.toml", "--port", "1234", "--python", "/p"])
+    model_main(["launch", "--workers", "http://a:1", "http://b:1"])
     model_main(["status"])
     model_main(["bench", "--url", "http://gpu:1", "--runs", "2", "--tokens", "9", "--json"])
     assert asked == [
@@ -57,6 +58,7 @@ def test_the_others_get_what_was_typed(asked):
             Wish(gpus="4xH100", model="m.toml", nodes=1, context=40_960, concurrency=1, cache="bf16"),
             Launch(host="127.0.0.1", port=1234, python="/p"),
         ),
+        (["http://a:1", "http://b:1"], Launch(host="127.0.0.1", port=None, python="")),
         (Look(url="", as_json=False),),
         (Look(url="http://gpu:1", as_json=True), Bench(model="", load=Load(runs=2, answer_tokens=9))),
     ]
@@ -72,6 +74,9 @@ def test_the_others_get_what_was_typed(asked):
         ["plan", "--gpus", "4xH100", "--model", "m", "--cache", "int4"],
         ["launch", "--gpus", "4xH100", "--model", "m", "--port", "70000"],
         ["launch", "--gpus", "4xH100", "--model", "m", "--nodes", "2"],
+        ["launch", "--gpus", "4xH100"],
+        ["launch", "--gpus", "4xH100", "--workers", "http://a:1"],
+        ["launch"],
         ["bench", "--runs", "1000"],
         ["bench", "--run", "1"],
         ["status", "--url"],

@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.bootstrap.commands.model_server import look, measure
 from bot.bootstrap.model_profiles import PLACE, find_profile, load_gpus, read_gpus
 from bot.domain.models.bench import Load
-from bot.domain.models.launch import as_words, build_flags, listening
+from bot.domain.models.launch import PORT, ROUTER_PORT, as_words, build_flags, listening, routing
 from bot.domain.models.plan import Ask, Plan, find_remedies, make_plan
 from bot.errors import Reason, Refused
 from bot.ports.model import ModelPlace
@@ -20,6 +22,7 @@ from bot.settings import load_settings
 
 _CONFIG = Path("nightshift.toml")
 _KEY = "SGLANG_API_KEY"
+_SERVER = re.compile(r"https?://[^\s/?#@]+/?")
 _CACHE_BYTES = {"bf16": 2, "fp8": 1}
 
 
@@ -38,10 +41,10 @@ class Wish:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """Where the server listens, and the Python that runs it; none = this one."""
+    """Where the server listens (no `port` = its usual one), and the Python that runs it; none = this one."""
 
     host: str
-    port: int
+    port: int | None
     python: str
 
 
@@ -81,8 +84,21 @@ def run_launch(wish: Wish, launch: Launch) -> int:
     if not plan.fits:
         sys.stdout.write(show_plan(plan, find_remedies(plan, load_gpus())))
         return 1
+    _become(launch, as_words((*build_flags(plan), *listening(launch.host, launch.port or PORT))))
+    return 0
+
+
+def run_router(workers: Sequence[str], launch: Launch) -> int:
+    """Become the router in front of servers. Raises `Refused` where one of them is no address."""
+    wrong = next((worker for worker in workers if not _SERVER.fullmatch(worker)), None)
+    if wrong is not None:
+        raise Refused(f"{wrong!r} is no server: write http://HOST:PORT.", Reason.BAD_INPUT)
+    _become(launch, ["smg", *routing(workers, host=launch.host, port=launch.port or ROUTER_PORT)])
+    return 0
+
+
+def _become(launch: Launch, words: Sequence[str]) -> None:
     python = launch.python or sys.executable
-    words = as_words((*build_flags(plan), *listening(launch.host, launch.port)))
     environment = {**os.environ, _KEY: os.environ.get(_KEY) or os.environ.get("NIGHTSHIFT_MODEL_API_KEY", "")}
     sys.stdout.flush()
     try:

@@ -3,12 +3,22 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from bot.bootstrap.commands.model_commands import Bench, Launch, Look, Wish, run_bench, run_launch, run_plan, run_status
+from bot.bootstrap.commands.model_commands import (
+    Bench,
+    Launch,
+    Look,
+    Wish,
+    run_bench,
+    run_launch,
+    run_plan,
+    run_router,
+    run_status,
+)
 from bot.bootstrap.commands.whole_number import within
 from bot.domain.models.bench import MOST_PROMPT, MOST_RUNS, MOST_TOKENS, MOST_TURNS, Load
-from bot.domain.models.launch import PORT
+from bot.domain.models.launch import PORT, ROUTER_PORT
 from bot.domain.models.plan import MOST_NODES, MOST_RUNS_WANTED, MOST_TOKENS_OF_A_RUN, RUN_TOKENS
 from bot.render.model_plan import LOCAL
 
@@ -28,7 +38,7 @@ def model_main(arguments: Sequence[str]) -> int:
         case "plan":
             return run_plan(_read_wish(chosen), write=chosen["write"], as_json=chosen["as_json"])
         case "launch":
-            return run_launch(_read_wish(chosen), Launch(**{name: chosen[name] for name in ("host", "port", "python")}))
+            return _launch(parser, chosen)
         case "status":
             return run_status(Look(**chosen))
         case _:
@@ -36,13 +46,23 @@ def model_main(arguments: Sequence[str]) -> int:
             return run_bench(look, Bench(model=chosen.pop("model"), load=Load(**chosen)))
 
 
+def _launch(parser: argparse.ArgumentParser, chosen: dict[str, Any]) -> int:
+    launch = Launch(**{name: chosen[name] for name in ("host", "port", "python")})
+    workers, has_model = chosen["workers"], bool(chosen["gpus"] and chosen["model"])
+    if workers and not (chosen["gpus"] or chosen["model"]):
+        return run_router(workers, launch)
+    if workers or not has_model:
+        parser.error("launch: --gpus and --model are needed for a server, or --workers alone for a router")
+    return run_launch(_read_wish(chosen), launch)
+
+
 def _read_wish(chosen: dict[str, object]) -> Wish:
     return Wish(**{name: chosen[name] for name in Wish.__dataclass_fields__})  # type: ignore[arg-type] # checked by argparse
 
 
-def _add_wish(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--gpus", required=True, metavar="NxKIND", help="the GPUs of a node, as 4xH100")
-    parser.add_argument("--model", required=True, metavar="NAME", help="a profile's name, or the path of one (.toml)")
+def _add_wish(parser: argparse.ArgumentParser, *, needed: bool) -> None:
+    parser.add_argument("--gpus", required=needed, metavar="NxKIND", help="the GPUs of a node, as 4xH100")
+    parser.add_argument("--model", required=needed, metavar="NAME", help="a profile's name, or the path of one (.toml)")
     parser.add_argument(
         "--context",
         type=within(1, MOST_TOKENS_OF_A_RUN),
@@ -62,18 +82,22 @@ def _add_wish(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
-    _add_wish(parser)
+    _add_wish(parser, needed=True)
     parser.add_argument("--nodes", type=within(1, MOST_NODES), default=1, metavar="N", help="how many such nodes")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write compose files and systemd units there")
     parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON")
 
 
 def _add_launch(parser: argparse.ArgumentParser) -> None:
-    _add_wish(parser)
+    _add_wish(parser, needed=False)
     parser.set_defaults(nodes=1)
+    parser.add_argument("--workers", nargs="+", metavar="URL", help="instead of a model: smg in front of these servers")
     parser.add_argument("--host", default=LOCAL, metavar="ADDRESS", help=f"where it listens ({LOCAL})")
-    parser.add_argument("--port", type=within(1, 65_535), default=PORT, metavar="N", help=f"its port ({PORT})")
-    parser.add_argument("--python", default="", metavar="PATH", help="the Python of an environment that has sglang")
+    ports = f"its port ({PORT}, of smg {ROUTER_PORT})"
+    parser.add_argument("--port", type=within(1, 65_535), default=None, metavar="N", help=ports)
+    parser.add_argument(
+        "--python", default="", metavar="PATH", help="the Python of an environment that has sglang or smg"
+    )
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,7 @@
-"""The launch line of a plan: each option with its reason. Options are those of sglang 0.5.23."""
+"""The launch line of a plan: each option with its reason. Options are those of sglang 0.5.23, and of smg 1.13.0 for the
+router in front of several servers."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from bot.domain.models.plan import Plan
@@ -8,6 +10,14 @@ from bot.domain.models.profile import Flag
 SGLANG: Final = "0.5.23"
 PORT: Final = 30_000
 RENDEZVOUS_PORT: Final = 5_000
+SMG: Final = "1.13.0"
+ROUTER_PORT: Final = 8_000
+METRICS_PORT: Final = 29_000
+DRAIN_SECONDS: Final = 600
+"""How long a stopping server may finish what it works on: an answer takes minutes."""
+
+_LAST_SECONDS: Final = 10
+"""Of these, what is left to the router for itself once it no longer waits."""
 
 OPTIONS: Final = frozenset({
     "--api-key",
@@ -62,6 +72,18 @@ def listening(host: str, port: int = PORT) -> tuple[Flag, ...]:
         Flag(name="--host", value=host, why="where it listens; its metrics are open to whoever reaches the port"),
         Flag(name="--port", value=str(port), why="the port for NIGHTSHIFT_MODEL_URL"),
     )
+
+
+def routing(workers: Sequence[str], *, host: str, port: int = ROUTER_PORT) -> list[str]:
+    """Return the words that start the router in front of servers at these addresses."""
+    return [
+        "--worker-urls", *workers, "--policy", "cache_aware",
+        # A full queue is no fault: with breakers a busy moment would close the way for what pages a person too.
+        "--disable-circuit-breaker",
+        "--shutdown-grace-period-secs", str(DRAIN_SECONDS - _LAST_SECONDS),
+        "--prometheus-host", "127.0.0.1", "--prometheus-port", str(METRICS_PORT),
+        "--host", host, "--port", str(port),
+    ]  # fmt: skip
 
 
 def spanning(plan: Plan, *, rank: str, first: str) -> tuple[Flag, ...]:
