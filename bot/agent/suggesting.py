@@ -18,12 +18,14 @@ else in English
 - severity: "critical" (users are harmed now), "warning" (they will be, or few are) or "info"
 - reason: why this severity, in one sentence of at most {MAX_REASON} characters, in the same language
 No addresses, no names of people, no markup."""
+# No maxLength: with one, xgrammar 0.2.7 (sglang 0.5.23) lets a text have no quotation mark and no backslash, so that it
+# ends at the first of them, and lets control characters in, which no JSON has. Reading it cuts what is too long.
 _SCHEMA: Final = {
     "type": "object",
     "properties": {
-        "title": {"type": "string", "maxLength": MAX_TITLE},
+        "title": {"type": "string"},
         "severity": {"type": "string", "enum": [each.value for each in Severity]},
-        "reason": {"type": "string", "maxLength": MAX_REASON},
+        "reason": {"type": "string"},
     },
     "required": ["title", "severity", "reason"],
     "additionalProperties": False,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from bot.agent.suggesting import SUGGEST
 from bot.errors import LimitReached, NightshiftError, Reason, Rejected, Unavailable
 from bot.ports.model import Completion, Finish
 from tests.sglang.servers import ADMIN, KEY, NAME, QUEUED, RUNNING
@@ -46,6 +47,12 @@ def call(**more: object) -> dict:
 def long(**more: object) -> dict:
     """Return a request that keeps the server busy for a known number of tokens."""
     return ask(**({"ignore_eos": True, "max_tokens": 300} | more))
+
+
+def aside(**more: object) -> dict:
+    """Return the question that is asked apart, behind a run: it says in which form it wants its answer."""
+    form = json.loads(f"{{{SUGGEST.form}}}")
+    return ask(SUGGEST.text, tools=[TOOL], max_tokens=900, chat_template_kwargs=NO_THINKING, **form, **more)
 
 
 class Talk:
@@ -190,6 +197,7 @@ SHAPES = {
     "answer, streamed": Shape(request=ask(), ends=Finish.STOP),
     "call": Shape(request=call(stream=False, stream_options=None), ends=Finish.TOOL_CALLS),
     "call, streamed": Shape(request=call(), ends=Finish.TOOL_CALLS),
+    "form, streamed": Shape(request=aside(), ends=Finish.STOP),
     "length": Shape(request=long(stream=False, stream_options=None, max_tokens=4), ends=Finish.LENGTH),
     "length, streamed": Shape(request=long(max_tokens=4), ends=Finish.LENGTH),
     "overflow": Shape(request=ask("too long " * 30_000, stream=False), ends=TOO_LONG),

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from bot.agent.guard import find_leak
 from bot.agent.loop import Head
+from bot.agent.suggesting import SUGGEST
 from bot.agent.transcript import find_fault
 from bot.bootstrap.model_profiles import find_profile, list_models
 from bot.domain.runs.transcript import Budget, EndReason
@@ -111,6 +112,27 @@ async def test_a_whole_run_of_the_agent_on_a_model_that_babbles_breaks_nothing(s
     assert state.ended in EndReason
     assert all(after.startswith(before.removesuffix(b"]}")) for before, after in pairwise(model.requests))
     assert min(after.cached / before.prompt for before, after in pairwise(usages)) >= 0.95
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+async def test_a_question_apart_is_answered_in_its_form_from_what_is_cached(served, thinks):
+    """Who thinks as long as this model does ends in its thoughts: that is no suggestion, and no fault either."""
+    parser, live = served
+    extra = {"chat_template_kwargs": {"enable_thinking": thinks, "thinking": thinks}}
+    head = Head(ModelPlace(url=live.url, name=NAME, api_key=KEY, extra=json.dumps(extra)), Budget(answer_tokens=600))
+    said = [{"role": "user", "content": "The shop fails. " * 40}, {"role": "assistant", "content": "The disk is full."}]
+    messages = [json.dumps(message).encode() for message in said]
+    async with client_of(live) as client:
+        before = await client.complete(head.request(messages), deadline=deadline())
+        answer = await client.complete(head.request([*messages, SUGGEST.message], SUGGEST.form), deadline=deadline())
+    print(f"{parser}: {answer.finish} {answer.text[:200]!r} thought {len(answer.reasoning)} {answer.usage}")
+    assert answer.calls == ()
+    assert answer.usage.cached >= 0.95 * before.usage.prompt
+    if not thinks:
+        assert answer.finish is Finish.STOP
+        told = json.loads(answer.text)
+        assert set(told) == {"title", "severity", "reason"}
+        assert told["severity"] in {"critical", "warning", "info"}
 
 
 def of_parser(parser):

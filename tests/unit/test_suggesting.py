@@ -121,7 +121,7 @@ def answer_with(**changes: object) -> str:
         "null",
         "[" * 100_000,
         '{"title": "a", "title": "b", "severity": "info", "reason": "c"}',
-        answer_with(title="x" * 61),
+        answer_with(title="x" * 241),
         answer_with(title=""),
         answer_with(title="\u202e\u200b"),
         answer_with(title=["a"]),
@@ -129,7 +129,7 @@ def answer_with(**changes: object) -> str:
         answer_with(severity=["critical"]),
         answer_with(severity=None),
         answer_with(resolve=True),
-        answer_with(reason="y" * 201),
+        answer_with(reason="y" * 801),
         answer_with(title="See https://evil.example/x"),
         answer_with(title="See evil.example/x"),
         answer_with(reason="Ask @here to approve"),
@@ -156,6 +156,26 @@ async def test_calls_and_endless_words_are_dropped_and_bounded():
 def test_what_is_kept_is_one_line_without_anything_unseen():
     read = read_suggestion(GOOD | {"title": " Checkout\n fails\x1b[31m \u202enow ", "reason": "List<String> is null."})
     assert read == Suggestion(title="Checkout fails now", severity=Severity.CRITICAL, reason="List<String> is null.")
+
+
+@pytest.mark.parametrize(
+    ("title", "kept"),
+    [
+        ("Checkout " * 7 + "fails", "Checkout " * 5 + "Checkout…"),
+        ("x" * 61, "x" * 59 + "…"),
+        ("word " * 12 + "y" * 99, ("word " * 12).rstrip() + "…"),
+        ("é" * 60, "é" * 60),
+    ],
+)
+def test_what_is_somewhat_too_long_is_cut_at_a_word(title, kept):
+    """Models count letters badly, and a server that does it for them cuts inside of words."""
+    assert read_suggestion(GOOD | {"title": title}).title == kept
+    assert len(kept) <= 60
+
+
+def test_no_text_is_bounded_by_the_form():
+    """SGLang's grammar for a bounded text has no quotation marks, and control characters instead."""
+    assert "maxLength" not in SUGGEST.form
 
 
 # In the bot -----------------------------------------------------------------------------------------------------------

@@ -36,8 +36,17 @@ def read_suggestion(given: object) -> Suggestion | None:
 
 
 def _read_line(value: object, most: int) -> str:
-    """Return a text as one line that shows all of itself, "" where it is too long, or lures somewhere."""
+    """Return a text as one line that shows what it is, cut at a word where it is somewhat too long; "" where it is
+    endless, or lures somewhere."""
     if not isinstance(value, str) or len(value) > 4 * most:
         return ""
     line = "".join(each for each in " ".join(remove_unseen(value).split()) if each.isprintable())
-    return "" if len(line) > most or _LURES.search(line) else line
+    return "" if _LURES.search(line) else _shorten(line, most)
+
+
+def _shorten(line: str, most: int) -> str:
+    if len(line) <= most:
+        return line
+    kept = line[: most - 1]
+    whole = kept if line[most - 1] == " " else kept.rpartition(" ")[0]
+    return f"{(whole or kept).rstrip()}…"
