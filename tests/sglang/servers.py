@@ -1,7 +1,9 @@
 """Starts real SGLang servers on the CPU, and real smg in front of them; `make test-sglang` installs both first."""
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -14,8 +16,6 @@ from tempfile import TemporaryDirectory
 from zlib import crc32
 
 import pytest
-
-from bot.bootstrap.front import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".sglang"
@@ -36,6 +36,8 @@ PARSERS = {
     "qwen3_coder": "qwen3",
     "deepseekv4": "deepseek-v4",
 }
+#: Below what Linux gives to whoever wants any port: half a minute passes until a server takes its own.
+PORTS = range(18_000, 32_000)
 START_SECONDS = 400.0
 STOP_SECONDS = 30.0
 CPU = [
@@ -87,7 +89,7 @@ def _make_model() -> None:
 def serve_sglang(parser: str = SHARED, more: Sequence[str] = ()) -> Iterator[Live]:
     """Serve the made model with a parser of tool calls until the block ends."""
     _make_model()
-    port = free_port("127.0.0.1")
+    port = _free_port()
     argv = [PYTHON, "-m", "sglang.launch_server", "--model-path", MODEL, "--served-model-name", NAME, *CPU]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--admin-api-key", ADMIN]
     argv += ["--tool-call-parser", parser, "--reasoning-parser", PARSERS[parser], *more]
@@ -98,13 +100,21 @@ def serve_sglang(parser: str = SHARED, more: Sequence[str] = ()) -> Iterator[Liv
 @contextmanager
 def serve_smg(workers: Sequence[Live], more: Sequence[str] = ()) -> Iterator[Live]:
     """Serve the gateway as `nightshift model plan` starts it."""
-    port, metrics = free_port("127.0.0.1"), free_port("127.0.0.1")
+    port, metrics = _free_port(), _free_port()
     argv = [SMG, "launch", "--worker-urls", *(worker.url for worker in workers), "--policy", "cache_aware"]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--disable-circuit-breaker"]
     argv += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(metrics), *more]
     ready = "/readiness" if workers else "/liveness"
     with _running(argv, {}, f"smg-{port}", f"http://127.0.0.1:{port}", ready) as live:
         yield live
+
+
+def _free_port() -> int:
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
