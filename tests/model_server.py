@@ -157,6 +157,7 @@ class ModelServer:
         self.headers: list[dict[str, str]] = []
         self.counted: list[bytes] = []
         self.tokens: int | None = None
+        self.is_stopping = False
         self.hung_up = asyncio.Event()
         self.url = ""
 
@@ -172,6 +173,10 @@ class ModelServer:
         if self.tokens is None:
             return web.json_response({"detail": "Not Found"}, status=404)
         return web.json_response({"tokens": [7] * self.tokens, "count": self.tokens, "max_model_len": 8192})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """Answer as SGLang does, which takes requests all the same until nothing runs any more."""
+        return web.Response(status=503 if self.is_stopping else 200)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -227,6 +232,7 @@ async def serve_model(
     if is_sglang:
         server.tokens = RECORDED["sglang"]["tokenize"]["count"]
         app.router.add_get("/v1/models", partial(_say, RECORDED["sglang"]["models"]))
+        app.router.add_get("/ready", server.ready)
         app.router.add_get("/server_info", partial(_say, RECORDED["sglang"]["server_info"]))
     else:
         app.router.add_get("/v1/models", partial(_say, {"object": "list", "data": []}))

@@ -21,17 +21,22 @@ from connectors.models.openai import Client, Settings, Slow
 from connectors.models.openai_facts import learn
 
 BUSY_SECONDS: Final = 1.0
+READY_SECONDS: Final = 5.0
+"""How long a server that was ready to take something new counts as ready."""
 _COMMON: Final = frozenset({"messages", "tools", "stream", "stream_options", "max_tokens", "response_format"})
 """What a request says to any model; the rest is for the one whose settings it is from."""
+_RUN_ID: Final = "rid"
+"""Only sglang takes an id of ours."""
 _BUSY: Final = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED})
 
 
 @dataclass(kw_only=True)
 class _Server:
-    """What is known of one address; `takes` is None until it was asked."""
+    """What is known of one address; `takes` is None until it was asked, `ready_until` tells when to look again."""
 
     breaker: Breaker = field(default_factory=Breaker)
     busy_until: float = 0.0
+    ready_until: float = 0.0
     takes: frozenset[str] | None = None
     last: str = "The model server does not answer"
 
@@ -107,17 +112,29 @@ class _Conversation:
         return await ways[0].client.count_tokens(request) if ways else None
 
     async def _choose(self) -> _Way:
-        """Return the first address that answers, was not full just now, and did not fail last."""
+        """Return the first address that answers, was not full just now, did not fail last, and is not being stopped."""
         for group in (False, True):
             now = self._clock()
             ways = [way for way in self._ways if way.is_second is group]
             ready = [way for way in ways if way.server.breaker.gate(now) is Gate.CLOSED]
             if ready:
-                return min(ready, key=lambda way: (way.server.breaker.has_failed, way.server.busy_until > now))
+                ready.sort(key=lambda way: (way.server.breaker.has_failed, way.server.busy_until > now))
+                return await self._first_that_stays(ready)
             for way in ways:
                 if way.server.breaker.gate(now) is Gate.HALF_OPEN and await self._probe(way):
                     return way
         raise self._all_out()
+
+    async def _first_that_stays(self, ways: Sequence[_Way]) -> _Way:
+        """Return the first address that is not being stopped, as far as it tells; `Unavailable`: busy for now."""
+        for way in ways:
+            server, now = way.server, self._clock()
+            if _RUN_ID not in (server.takes or ()) or now < server.ready_until:
+                return way
+            if not await way.client.is_stopping():
+                server.ready_until = now + READY_SECONDS
+                return way
+        raise Unavailable("The model server is being stopped", Reason.OVERLOADED)
 
     async def _probe(self, way: _Way) -> bool:
         """Ask an address that was out whether it is there again: no conversation waits for one that hangs."""
@@ -153,7 +170,7 @@ class _Conversation:
 
     def _dress(self, way: _Way, request: bytes, request_id: str) -> bytes:
         """Add what belongs to this one try; the conversation's own bytes stay as they are."""
-        ours: dict[str, Any] = {"priority": int(self._errand.priority), "rid": request_id}
+        ours: dict[str, Any] = {"priority": int(self._errand.priority), _RUN_ID: request_id}
         takes = way.server.takes or frozenset()
         if not way.is_second:
             added = {key: value for key, value in ours.items() if key in takes and key not in self._extra}

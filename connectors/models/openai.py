@@ -24,6 +24,7 @@ MAX_WHOLE: Final = 2 * 1024 * 1024
 """The longest answer that is not streamed: parsed all at once, JSON takes up to thirty times its bytes."""
 MAX_REFUSAL: Final = 64 * 1024
 PATH: Final = "/chat/completions"
+READY_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,25 @@ class Client:
     async def count_tokens(self, request: bytes) -> int | None:
         """`bot.ports.model.TokenCounter`, as far as the server tells."""
         return await self._counter.count(self._open(), request)
+
+    async def is_stopping(self) -> bool:
+        """Say whether sglang was told to stop. It says so here alone: while anything runs it takes what is new too, and
+        so would never come to an end. False for whoever does not say."""
+        url = self._url.removesuffix("/v1" + PATH) + "/ready"
+        try:
+            async with (
+                asyncio.timeout(READY_SECONDS),
+                self._open().get(
+                    url,
+                    headers=self._authorization(),
+                    proxy=self._settings.proxy or None,
+                    ssl=self._ssl,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                return response.status == 503
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            return False
 
     def _authorization(self) -> dict[str, str]:
         key = self._settings.api_key

@@ -106,6 +106,28 @@ async def test_three_failures_open_the_breaker_and_nobody_asks_until_a_probe_is_
         assert len(server.seen) == 4
 
 
+async def test_a_server_that_is_being_stopped_gets_nothing_new(monkeypatch):
+    """SGLang takes what is new until nothing runs any more, which under load is never."""
+    rig = Rig(monkeypatch, takes=frozenset({"rid"}))
+    async with AsyncExitStack() as stack:
+        first, other = [await stack.enter_async_context(serve_model([], is_sglang=True)) for _ in range(2)]
+        for _ in range(2):
+            await rig.ask(place_of(first, other))
+        first.is_stopping = True
+        await rig.ask(place_of(first, other))
+        assert len(first.seen) == 3, "it is looked at now and then, not for each request"
+        rig.now += fleets.READY_SECONDS
+        await rig.ask(place_of(first, other))
+        assert (len(first.seen), len(other.seen)) == (3, 1)
+        for _ in range(5):
+            with pytest.raises(Unavailable, match="is being stopped") as caught:
+                await rig.ask(place_of(first))
+            assert caught.value.reason is Reason.OVERLOADED
+        assert {one.result for one in rig.tries} == {TryResult.ANSWERED}
+        first.is_stopping = False
+        assert (await rig.ask(place_of(first))).text
+
+
 async def test_a_full_server_opens_nothing_and_another_is_asked_meanwhile(rig):
     async with AsyncExitStack() as stack:
         first, other = await serve(stack, [FULL] * 5, [])
