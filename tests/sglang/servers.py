@@ -17,6 +17,8 @@ from zlib import crc32
 
 import pytest
 
+from bot.domain.models.launch import routing
+
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".sglang"
 PYTHON = HOME / "venv" / "bin" / "python"
@@ -101,9 +103,8 @@ def serve_sglang(parser: str = SHARED, more: Sequence[str] = ()) -> Iterator[Liv
 def serve_smg(workers: Sequence[Live], more: Sequence[str] = ()) -> Iterator[Live]:
     """Serve the gateway as `nightshift model plan` starts it."""
     port, metrics = _free_port(), _free_port()
-    argv = [SMG, "launch", "--worker-urls", *(worker.url for worker in workers), "--policy", "cache_aware"]
-    argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--disable-circuit-breaker"]
-    argv += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(metrics), *more]
+    argv = [SMG, "launch", *routing([worker.url for worker in workers], host="127.0.0.1", port=port)]
+    argv += ["--prometheus-port", str(metrics), "--api-key", KEY, *more]
     ready = "/readiness" if workers else "/liveness"
     with _running(argv, {}, f"smg-{port}", f"http://127.0.0.1:{port}", ready) as live:
         yield live

@@ -71,6 +71,10 @@ class Talk:
         async with self._session.get(self.url + path, headers=headers) as answer:
             return await answer.read()
 
+    async def status(self, path: str) -> int:
+        async with self._session.get(self.url + path, headers={"Authorization": f"Bearer {KEY}"}) as answer:
+            return answer.status
+
     async def load(self) -> tuple[int, int]:
         """Return how many requests run, and how many wait."""
         load = json.loads(await self.get("/v1/loads"))["loads"][0]

@@ -16,7 +16,7 @@ from connectors.models.openai_contract import examine
 from connectors.models.openai_facts import learn
 from tests.sglang.gateway import lose_worker
 from tests.sglang.servers import KEY, NAME, need_environment, serve_sglang, serve_smg
-from tests.sglang.shapes import GATEWAY_SHAPES, ask, body_of, full, long, settle, talk
+from tests.sglang.shapes import CHAT, GATEWAY_SHAPES, ask, body_of, full, long, settle, talk
 
 pytestmark = pytest.mark.sglang
 
@@ -52,6 +52,8 @@ async def test_a_gateway_with_two_workers(sglang):
             async with lose_worker([first, second], workers):
                 await expect(gateway, "worker lost")
             assert (await complete(gateway, json.dumps(ask()).encode())).finish is Finish.STOP
+            (left,) = [worker for worker in workers if worker.process.poll() is None]
+            await check_stop(left, sglang)
             await check_second_model(gateway, workers, sglang)
 
 
@@ -81,6 +83,25 @@ async def check_cancel(gateway, servers):
     await asyncio.gather(task, return_exceptions=True)
     for server in servers:
         await server.wait_for(0, 0, seconds=5)
+
+
+async def check_stop(worker, another):
+    """A server that is told to stop ends what runs, and gets nothing new from us; by itself it would take it."""
+    tries, fleet = [], Fleet()
+    place = ModelPlace(url=worker.url, others=(another.url,), name=NAME, api_key=KEY)
+    deadline = asyncio.get_running_loop().time() + 120
+    async with talk(worker.url) as server, fleet.open(place, Errand(), tries.append) as model:
+        going = asyncio.create_task(model.complete(json.dumps(long()).encode(), deadline=deadline))
+        await server.wait_for(1, 0)
+        worker.process.terminate()
+        async with asyncio.timeout(30):
+            while await server.status("/ready") != 503:
+                await asyncio.sleep(0.1)
+        assert (await server.post(CHAT, ask(max_tokens=2)))[0] == 200
+        await model.complete(json.dumps(ask()).encode(), deadline=deadline)
+        assert (await going).finish is Finish.LENGTH
+    assert [(one.server, one.result) for one in tries] == [(1, TryResult.ANSWERED), (0, TryResult.ANSWERED)]
+    assert await asyncio.to_thread(worker.process.wait, 60) == 0
 
 
 async def check_second_model(gateway, workers, another):

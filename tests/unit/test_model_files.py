@@ -19,6 +19,7 @@ GPUS = {gpu.name: gpu for gpu in load_gpus()}
 ROUTER_OPTIONS = {
     "--worker-urls", "--policy", "--disable-circuit-breaker", "--host", "--port", "--prometheus-host",
     "--prometheus-port", "--api-key", "--shutdown-grace-period-secs",
+    "--health-check-interval-secs",
 }  # fmt: skip
 
 

@@ -80,6 +80,8 @@ def routing(workers: Sequence[str], *, host: str, port: int = ROUTER_PORT) -> li
         "--worker-urls", *workers, "--policy", "cache_aware",
         # A full queue is no fault: with breakers a busy moment would close the way for what pages a person too.
         "--disable-circuit-breaker",
+        # Of a server that is being stopped, or back, it knows after half a minute; by itself after three.
+        "--health-check-interval-secs", "10",
         "--shutdown-grace-period-secs", str(DRAIN_SECONDS - _LAST_SECONDS),
         "--prometheus-host", "127.0.0.1", "--prometheus-port", str(METRICS_PORT),
         "--host", host, "--port", str(port),
