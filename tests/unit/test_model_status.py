@@ -162,3 +162,8 @@ def test_without_an_address_the_way_to_give_one_is_named(monkeypatch, tmp_path):
     monkeypatch.delenv("NIGHTSHIFT_MODEL_URL", raising=False)
     with pytest.raises(Refused, match="give --url, or set NIGHTSHIFT_MODEL_URL"):
         run_status(Look(url="", as_json=False))
+
+
+def test_an_address_that_is_none_is_named_as_it_was_typed():
+    with pytest.raises(Refused, match="--url must begin with http:// or https://: gpu:30000"):
+        run_status(Look(url="gpu:30000", as_json=False))

@@ -13,6 +13,7 @@ from bot.bootstrap.model_profiles import PLACE, find_profile, load_gpus, read_gp
 from bot.domain.models.bench import Load
 from bot.domain.models.launch import PORT, ROUTER_PORT, as_words, build_flags, listening, routing
 from bot.domain.models.plan import Ask, Plan, find_remedies, make_plan
+from bot.domain.text.wellformed import fault_of_web_address
 from bot.errors import Reason, Refused
 from bot.ports.model import ModelPlace
 from bot.render.model_files import write_files
@@ -161,6 +162,9 @@ def _write(plan: Plan, folder: Path) -> list[str]:
 def _place(url: str) -> ModelPlace:
     """Return where the server is: an address of its own is asked with the configured key, its models by their names."""
     if url:
+        fault = fault_of_web_address(url)
+        if fault:
+            raise Refused(f"--url {fault}: {url}", Reason.BAD_INPUT)
         key = load_settings(None).model_api_key
         return ModelPlace(url=url, name="", api_key=key.get_secret_value() if key else "")
     place = load_settings(_CONFIG if _CONFIG.exists() else None).model_place()
