@@ -6,7 +6,9 @@ own, and no other part of Nightshift imports them. The key comes from SGLANG_API
 """
 
 import argparse
+import errno
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -14,12 +16,14 @@ from typing import NoReturn
 MISSING = 3
 UNKNOWN = 4
 NO_KEY = 5
+PORT_TAKEN = 6
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def main(words: Sequence[str]) -> None:
     """Start the server and stay until it ends; say why where it cannot be started."""
+    check_port(words)
     if words[:1] == ["smg"]:
         route(words[1:])
         return
@@ -56,10 +60,28 @@ def find_unknown(words: Sequence[str], *, known: Sequence[str]) -> list[str]:
     return [word for word in words if word.startswith("--") and word not in known]
 
 
+def check_port(words: Sequence[str]) -> None:
+    """Stop where somebody else listens there: sglang 0.5.23 would find out once it has loaded the weights, and hang."""
+    host, port = read_option(words, "--host", _LOCAL[0]), read_option(words, "--port", "")
+    if not port.isdecimal():
+        return
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, int(port)))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                _stop(f"something listens at {host}:{port} already: name another --port", PORT_TAKEN)
+
+
+def read_option(words: Sequence[str], name: str, otherwise: str) -> str:
+    return words[words.index(name) + 1] if name in words[:-1] else otherwise
+
+
 def find_key(words: Sequence[str]) -> list[str]:
     """Return the option with the key; stop where others can reach the server and there is none."""
     key = os.environ.get("SGLANG_API_KEY", "").strip()
-    host = words[words.index("--host") + 1] if "--host" in words[:-1] else _LOCAL[0]
+    host = read_option(words, "--host", _LOCAL[0])
     if not key and host not in _LOCAL:
         _stop(f"it would answer anyone who reaches {host}: set SGLANG_API_KEY", NO_KEY)
     return ["--api-key", key] if key else []

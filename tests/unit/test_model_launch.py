@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import socket
 import sys
 import types
 from pathlib import Path
@@ -94,6 +95,17 @@ def test_without_a_key_it_listens_here_only(launcher, fake_sglang, monkeypatch, 
         launcher.main(["--host", "0.0.0.0"])
     assert ended.value.code == 5
     assert "set SGLANG_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("first", [[], ["smg"]])
+def test_a_port_that_is_taken_is_named_before_anything_is_loaded(launcher, fake_sglang, first, capsys):
+    """SGLang loads its weights first, and then hangs."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with pytest.raises(SystemExit) as ended:
+            launcher.main([*first, "--host", "127.0.0.1", "--port", port])
+    assert (ended.value.code, fake_sglang) == (6, [])
+    assert f"something listens at 127.0.0.1:{port} already" in capsys.readouterr().err
 
 
 def test_launch_becomes_the_launcher_with_the_planned_options(executed, monkeypatch):
