@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain, repeat
 
 import pytest
@@ -258,6 +259,13 @@ def bounded() -> Iterator[None]:
 
 TEN = 10 * 1024 * 1024
 LONG = "x" * 4000
+
+
+def make_bomb(head: bytes = b"", **more: str) -> Raw:
+    """Packing it takes a second: whoever tests with it does that, not whoever loads this file."""
+    return Raw(body=gzip.compress(head + bytes(200 * 1024 * 1024)), headers={"Content-Encoding": "gzip"}, **more)
+
+
 HEAVY = {
     "arguments of 10 MB at once": Stream(
         pieces=(chunk(call_delta(0, own="a", name="grep", arguments="x" * TEN)), DONE)
@@ -289,12 +297,8 @@ HEAVY = {
     "a body that grows twentyfold when it is parsed": Raw(body=b"[" + b"{}," * 1_000_000 + b"{}]"),
     "a body of digits": Raw(body=b"9" * TEN),
     "a refusal of 10 MB": Raw(status=500, body=b'{"error": "' + b"x" * TEN + b'"}'),
-    "a gzip bomb": Raw(body=gzip.compress(bytes(200 * 1024 * 1024)), headers={"Content-Encoding": "gzip"}),
-    "a gzip bomb that says it is a stream": Raw(
-        body=gzip.compress(b"data: " + bytes(200 * 1024 * 1024)),
-        headers={"Content-Encoding": "gzip"},
-        media_type="text/event-stream",
-    ),
+    "a gzip bomb": make_bomb,
+    "a gzip bomb that says it is a stream": partial(make_bomb, b"data: ", media_type="text/event-stream"),
 }
 
 
@@ -308,8 +312,9 @@ SLOW = (
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.long) if n in SLOW else n for n in HEAVY])
 def test_what_is_too_much_costs_little(rig, name):
+    answer = HEAVY[name]() if callable(HEAVY[name]) else HEAVY[name]
     with bounded():
-        world = rig.ask(HEAVY[name])
+        world = rig.ask(answer)
     assert sum(len(row.body) for row in world.rows) < 4 * 1024 * 1024
 
 
