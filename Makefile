@@ -5,6 +5,7 @@ JOBS ?= 3
 ARGS ?=
 PY := .venv/bin/python
 export PYTHON KILLS SEED
+unexport PYTHONDONTWRITEBYTECODE # tests start hundreds of processes, and each would compile the code anew
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -21,6 +22,7 @@ demo: ## Break a small real service and watch Nightshift mend it (ARGS=--yes: un
 test: ## Run all tests (ARGS=tests/unit: some of them)
 	@infra/environment.sh programs tests
 	@infra/environment.sh python dev
+	@$(PY) -m compileall -q -j 2 bot connectors
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-long: ## Run what takes minutes: 600 kills, 1,000 patches at once, 1,000 random changes, each chat alone (KILLS=30 SEED=7)
