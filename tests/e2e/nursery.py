@@ -16,7 +16,10 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import bot.bootstrap.front  # noqa: F401 -- loaded here once, for every process that is started
+import alembic.command
+import alembic.context  # noqa: F401 -- loaded here once, for every process that is started
+
+import bot.bootstrap.front  # noqa: F401 -- likewise
 import connectors.chat.console  # noqa: F401 -- likewise
 from bot import cli
 from bot.ports import faults
