@@ -88,6 +88,11 @@ class ScriptedModel:
         return answer
 
 
+DOCS = Commit(
+    sha="", parents=("d" * 40,), author="Cy", email="", committed_at=NOON, subject="Words", files=("docs/a.md",) * 15
+)
+
+
 class FakeCheckout:
     def __init__(self, files: Mapping[str, str]) -> None:
         self.files = files
@@ -104,6 +109,13 @@ class FakeCheckout:
             diff='-    return TABLE[code]\n+    return TABLE[code]["percent"]\n',
         )
         return [commit][:limit]
+
+    async def history(self, head: str, path: str, limit: int) -> Sequence[Commit]:
+        """Return a commit of the shop, and some that touch nothing but the documents."""
+        if path == "docs":
+            found = [replace(DOCS, sha=f"{number:040x}") for number in range(25)]
+            return found[:limit]
+        return [] if path not in {"", "shop", "shop/coupons.py"} else await self.log(head, limit)
 
     async def resolve(self, ref: str) -> str:
         if not ("b" * 40).startswith(ref):

@@ -80,10 +80,17 @@ class Checkout(Protocol):
         """Return up to `limit` commits that `new` has and `old` has not, newest first, with files, without diffs."""
         ...
 
+    async def history(self, head: str, path: str, limit: int) -> Sequence[Commit]:
+        """Return up to `limit` commits, newest first, with all their files, without diffs.
+
+        Only those that touch a file or folder where `path` is not empty.
+        """
+        ...
+
     async def compare(self, old: str, new: str, path: str) -> str:
         """Return the diff from one commit to another, each file's count of lines first; bounded, and says so where cut.
 
-        Only of a file or folder where `path` is not empty.
+        An `old` that is empty stands for nothing at all. Only of a file or folder where `path` is not empty.
         """
         ...
 

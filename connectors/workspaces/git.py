@@ -13,7 +13,7 @@ from bot.domain.patches.patch import PatchLimits
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports import faults
 from bot.ports.workspace import BlamedLine, Checkout, Commit, CommitPlan, RevertDraft
-from connectors.workspaces.git_annotate import read_blame, read_diff
+from connectors.workspaces.git_annotate import read_blame, read_diff, read_history
 from connectors.workspaces.git_binary import show_binaries
 from connectors.workspaces.git_clone import open_clone
 from connectors.workspaces.git_commands import Repo, Settings, side_by_side
@@ -55,6 +55,9 @@ class GitCheckout:
 
     async def between(self, old: str, new: str, limit: int) -> Sequence[Commit]:
         return await read_between(self._repo, old, new, min(limit, _MAX_COMMITS))
+
+    async def history(self, head: str, path: str, limit: int) -> Sequence[Commit]:
+        return await read_history(self._repo, head, path, min(limit, _MAX_COMMITS))
 
     async def compare(self, old: str, new: str, path: str) -> str:
         return await read_diff(self._repo, old, new, path)

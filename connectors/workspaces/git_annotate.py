@@ -1,13 +1,13 @@
-"""Reads what two commits have between them, and who wrote a file's lines."""
+"""Reads what two commits have between them, which touched a path, and who wrote a file's lines."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from bot.errors import Reason, Rejected
-from bot.ports.workspace import BlamedLine
+from bot.ports.workspace import BlamedLine, Commit
 from connectors.workspaces.git_commands import Call, Repo, run_git, side_by_side
-from connectors.workspaces.git_history import resolve
+from connectors.workspaces.git_history import read_commits, resolve
 
 MAX_DIFF: Final = 512 * 1024
 CUT: Final = "… cut here: the diff is larger than this; ask for one path of it\n"
@@ -27,17 +27,27 @@ class _Beginning:
 
 
 async def read_diff(repo: Repo, old: str, new: str, path: str) -> str:
-    """Return the diff between two commits, of one path or of all."""
+    """Return the diff between two commits, of one path or of all; an empty `old` stands for nothing at all."""
     _check_path(path)
-    old, new = await side_by_side(resolve(repo, old), resolve(repo, new))
+    ends: tuple[str, ...]
+    if old:
+        ends = await side_by_side(resolve(repo, old), resolve(repo, new))
+    else:
+        ends = ("--root", "--no-commit-id", await resolve(repo, new))
     sink = _Beginning()
     args = (
         "diff-tree", "-r", "--numstat", "-p", "-M", "--no-color", "--no-ext-diff", "--no-textconv",
-        "--src-prefix=a/", "--dst-prefix=b/", old, new, "--", *([path] if path else []),
+        "--src-prefix=a/", "--dst-prefix=b/", *ends, "--", *([path] if path else []),
     )  # fmt: skip
     await run_git(Call(args=args, folder=repo.folder, seconds=repo.settings.local_seconds, sink=sink))
     text = bytes(sink.kept).decode("utf-8", "replace")
     return text.rpartition("\n")[0] + f"\n{CUT}" if sink.is_cut else text
+
+
+async def read_history(repo: Repo, head: str, path: str, limit: int) -> Sequence[Commit]:
+    """Return commits without diffs, newest first; only those that touch `path` where it is not empty."""
+    _check_path(path)
+    return await read_commits(repo, (await resolve(repo, head),), limit, path)
 
 
 async def read_blame(repo: Repo, commit: str, path: str, lines: range) -> Sequence[BlamedLine]:

@@ -55,14 +55,14 @@ async def resolve(repo: Repo, ref: str) -> str:
 async def read_log(repo: Repo, head: str, limit: int) -> Sequence[Commit]:
     """Return commits newest first. Two commands, side by side, however many commits there are."""
     start = await resolve(repo, head)
-    commits, diffs = await side_by_side(_read_commits(repo, (start,), limit), _read_diffs(repo, start, limit))
+    commits, diffs = await side_by_side(read_commits(repo, (start,), limit), _read_diffs(repo, start, limit))
     return [replace(commit, diff=diffs.get(commit.sha, "")) for commit in commits]
 
 
 async def read_between(repo: Repo, old: str, new: str, limit: int) -> Sequence[Commit]:
     """Return what `new` has and `old` has not, newest first."""
     old, new = await side_by_side(resolve(repo, old), resolve(repo, new))
-    return await _read_commits(repo, (new, f"^{old}"), limit)
+    return await read_commits(repo, (new, f"^{old}"), limit)
 
 
 async def read_releases(repo: Repo, head: str, pattern: str, limit: int) -> Sequence[Release]:
@@ -91,13 +91,14 @@ async def read_tip_messages(repo: Repo, prefix: str) -> Sequence[str]:
     return out.text.split(mark)[1:]
 
 
-async def _read_commits(repo: Repo, heads: Sequence[str], limit: int) -> list[Commit]:
+async def read_commits(repo: Repo, heads: Sequence[str], limit: int, path: str = "") -> list[Commit]:
+    """Return commits with all their files; only those that touch `path` where it is not empty."""
     # The mark cannot be guessed, so no author, subject or file name can pretend to be another commit.
     mark = secrets.token_hex(16)
     form = "%x00".join((mark, *_FIELDS))
     out = await repo.run(
         "log", "-z", f"-n{int(limit)}", f"--format=format:{form}", "--name-only", "--no-renames", _FIRST_PARENT,
-        *_OPTIONS, *heads, "--",
+        "--full-diff", *_OPTIONS, *heads, "--", *([path] if path else []),
     )  # fmt: skip
     return [_read_commit(part.split("\0")) for part in out.out.decode("utf-8", "replace").split(f"{mark}\0")[1:]]
 

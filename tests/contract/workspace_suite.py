@@ -142,6 +142,13 @@ class WorkspaceContract:
                 await checkout.compare(first, second, path)
         with pytest.raises(Rejected):
             await checkout.compare("--output=/tmp/x", second, "")
+        assert (await checkout.compare("", second, "deep")).startswith("1\t0\tdeep/x.py\n\ndiff --git a/deep/x.py")
+        found = await checkout.history(second, "deep", 5)
+        assert [(each.sha, each.files, each.diff) for each in found] == [(second, ("README", "deep/x.py"), "")]
+        assert [each.sha for each in await checkout.history(second, "", 2)] == [second, first]
+        assert list(await checkout.history(second, "*", 2)) == []
+        with pytest.raises(Rejected, match="is no path in the repository"):
+            await checkout.history(second, "../x", 2)
 
     async def test_a_huge_diff_is_cut_and_says_so(self, world):
         first = world.origin.git("rev-parse", "HEAD")

@@ -184,12 +184,12 @@ async def test_seconds_count_across_restarts():
 
 
 async def test_reading_is_bounded_and_proposing_is_still_possible():
-    files = {f"f{n}.txt": "word " * 2_000 + "\n" for n in range(30)} | {"shop/coupons.py": FILES_COUPONS}
+    files = {f"f{n}.txt": "word\n" * 400 + "x\n" for n in range(30)} | {"shop/coupons.py": FILES_COUPONS}
     script = [say("", ("read_file", {"path": f"f{n}.txt"})) for n in range(10)] + [say("", propose()), say("Done.")]
-    shop = world(*script, files=files, budget=Budget(tool_bytes=20_000))
+    shop = world(*script, files=files, budget=Budget(tool_bytes=9_000))
     state = await shop.run()
     read = sum(len(answer.encode()) for answer in shop.answers())
-    assert read < 20_000 + 2_000
+    assert read < 9_000 + 2_000
     assert "Nothing more may be read" in shop.answers()[5]
     assert state.conclusion.best.verified.is_verified
 

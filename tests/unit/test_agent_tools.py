@@ -1,10 +1,14 @@
 """Tools: what they answer, and what they say where a call is wrong."""
 
+import io
 import json
+import tarfile
+from dataclasses import replace
 
 import pytest
 
 from bot.agent.arguments import read_arguments
+from bot.agent.sources import Sources
 from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import MAX_ANSWER, Toolbox
 from bot.domain.evidence import LogLine
@@ -27,33 +31,43 @@ async def text(name, arguments, **more):
     [
         ("read_file", {"path": "shop/cart.py"}, "shop/cart.py, lines 1 to 2 of 2:\ndef total(order):"),
         ("read_file", {"path": "./shop/cart.py", "first": 2}, "lines 2 to 2 of 2:\n    return sum"),
-        ("read_file", {"path": "shop/cart.py", "first": 99}, "lines 2 to 2 of 2"),
+        ("read_file", {"path": "shop/cart.py", "first": 99}, "has lines 1 to 2, none from 99 on"),
         ("read_file", {"path": "shop/cart.py", "first": 2, "last": 1}, "lies before"),
         ("read_file", {"path": "."}, "is a folder; list shows what it holds"),
         ("read_file", {"path": "shop/"}, "is a folder; list"),
         ("list", {}, ". holds 3:\nREADME.md  88 bytes\nsecret.env  22 bytes\nshop/  2 files, 129 bytes"),
         ("list", {"path": "./shop/"}, "cart.py  57 bytes\ncoupons.py  72 bytes"),
         ("list", {"path": "shop/cart.py"}, "is a file; read_file shows it"),
-        ("list", {"path": "../.."}, "there is no folder '../..'"),
+        ("list", {"path": "../.."}, "'../..' leaves the repository"),
+        ("list", {"path": "/shop/"}, "shop holds 2"),
         ("list", {"page": 2}, "there is no page 2; pages: 1 to 1"),
         ("read_file", {"path": "cart.py"}, "There is no file 'cart.py'. There is: shop/cart.py"),
-        ("read_file", {"path": "../../etc/passwd"}, "There is no file"),
+        ("read_file", {"path": "../../etc/passwd"}, "leaves the repository"),
+        ("read_file", {"path": "/shop/../shop//cart.py"}, "shop/cart.py, lines 1 to 2 of 2"),
         ("read_file", {"path": "/etc/passwd"}, "There is no file"),
         ("grep", {"pattern": r"return \w+\["}, "shop/coupons.py:5:"),
         ("grep", {"pattern": "^def", "path": "shop/cart.py"}, "shop/cart.py:1: def total"),
         ("grep", {"pattern": "nowhere"}, "No line matches"),
-        ("grep", {"pattern": "("}, "not RE2"),
+        ("grep", {"pattern": "def", "path": "./shop/"}, "shop/cart.py:1: def total"),
+        ("grep", {"pattern": "def", "path": "shop/*.py"}, "There is no file or folder 'shop/*.py'"),
+        ("grep", {"pattern": "def", "page": 2}, "there is no page 2; pages: 1 to 1"),
+        ("grep", {"pattern": "("}, "the pattern is not RE2: missing )"),
         ("grep", {"pattern": "(?=x)"}, "not RE2"),
         ("read_log", {"pattern": "ERROR"}, "1 of 2 lines match"),
         ("read_log", {}, "2 of 2 lines match; page 1 of 1, 2 lines:\napp.log:7  12:00:00 INFO POST"),
-        ("read_log", {"page": 2}, "page 2 of 1, 0 lines"),
+        ("read_log", {"page": 2}, "there is no page 2; pages: 1, the newest lines, to 1"),
+        ("read_log", {"at": "app.log:8", "pattern": "x"}, "give at alone"),
         ("read_log", {"at": "app.log:8"}, "app.log:8  12:00:01 ERROR KeyError"),
-        ("read_log", {"at": "app.log:9"}, "no line is at"),
+        ("read_log", {"at": "app.log:9"}, 'no line is at "app.log:9"; there is app.log:7 to app.log:8'),
         ("git_log", {"path": "shop"}, "bbbbbbbbbbbb 2026-11-20 12:00 Cy"),
-        ("git_log", {"path": "docs"}, "No commit of the last"),
+        ("git_log", {"path": "./shop/"}, "(no older one)"),
+        ("git_log", {"path": "nowhere"}, "No commit touches 'nowhere'."),
+        ("git_log", {"path": "docs", "limit": 20}, "docs/a.md and 3 more\n… page=2 goes on"),
+        ("git_log", {"path": "docs", "limit": 20, "page": 3}, "No further commit touches 'docs'."),
+        ("git_show", {"commit": "bbbbbbbb", "path": "docs"}, "It changes docs not."),
         ("git_show", {"commit": "bbbbbbbb"}, '+    return TABLE[code]["percent"]'),
         ("git_show", {"commit": "b"}, "at least 7"),
-        ("git_show", {"commit": "deadbeef"}, "there is no commit"),
+        ("git_show", {"commit": "deadbeef"}, "git_log lists commits by their ids"),
         ("git_diff", {"old": "bbbbbbbb"}, "to aaaaaaaaaaaa; lines added, removed, file:\n1\t1\tshop/coupons.py"),
         (
             "git_diff",
@@ -66,6 +80,7 @@ async def text(name, arguments, **more):
         ("git_blame", {"path": "shop/cart.py", "first": 2}, "lines 2 to 2 of 2"),
         ("git_blame", {"path": "shop/cart.py", "first": 9}, "has lines 1 to 2"),
         ("git_blame", {"path": "cart.py"}, "There is: shop/cart.py"),
+        ("git_blame", {"path": "shop"}, "is a folder"),
         ("run_check", {"check": " tests "}, "tests FAILS"),
         ("run_check", {"check": "rm -rf"}, "there is: reproduction, tests"),
     ],
@@ -134,11 +149,54 @@ async def test_a_long_file_is_shown_up_to_where_it_fits_and_says_where_to_go_on(
     assert "lines 59 to 116" in await text("read_file", {"path": "big.txt", "first": 59}, files=files)
 
 
+async def test_a_long_line_hides_neither_the_next_one_nor_a_match_in_it():
+    files = {"a.min.js": f"{'x' * 5_000}needle{'y' * 5_000}\nlast\n"}
+    shown = (await text("read_file", {"path": "a.min.js"}, files=files)).splitlines()
+    assert shown[1].endswith("x… (9,006 more characters in this line; grep shows those around a match)")
+    assert shown[2] == "last"
+    assert f"a.min.js:1: …{'x' * 80}needleyy" in await text("grep", {"pattern": "needle"}, files=files)
+
+
+async def test_many_matches_are_shown_page_by_page():
+    files = {"a.py": "needle\n" * 130, "b.py": "needle\n" * 4_000}
+    first, last = [await text("grep", {"pattern": "needle", "page": page}, files=files) for page in (1, 50)]
+    assert first.endswith(
+        "… more than 3,000 lines match: page 1 of 50; page=2 goes on. A narrower pattern or path shows fewer."
+    )
+    assert "page 50 of 50, the last" in last
+    assert first.count("needle") == 60
+    assert "130 lines match: page 3 of 3" in await text(
+        "grep", {"pattern": "needle", "path": "a.py", "page": 3}, files=files
+    )
+
+
+async def test_a_link_and_a_folder_are_named_as_what_they_are():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        link = tarfile.TarInfo("cart.py")
+        link.type, link.linkname = tarfile.SYMTYPE, "shop/cart.py"
+        tar.addfile(link)
+        tar.addfile(tarfile.TarInfo("shop/cart.py"))
+    sources = Sources(buffer.getvalue(), str)
+
+    async def get() -> Sources:
+        return sources
+
+    box = Toolbox(replace(AgentWorld(model=ScriptedModel(script=[])).hands(), sources=get))
+    for name, part in (("cart.py", "is a link to shop/cart.py; name"), ("./shop", "shop is a folder; list")):
+        edits = {"title": "x", "edits": [{"path": name, "old": "", "new": "x"}]}
+        for tool, given in (("read_file", {"path": name}), ("propose_patch", edits)):
+            assert part in (await box.call(tool, json.dumps(given), (), room=1_000)).text
+    empty = await box.call("git_blame", json.dumps({"path": "shop/cart.py"}), (), room=1_000)
+    assert empty.text == "shop/cart.py is empty."
+
+
 async def test_binary_and_huge_files_are_not_shown():
     files = {"a.bin": "\0\1\2", "b.txt": "z" * 2_000_000}
     assert "not a text file" in await text("read_file", {"path": "a.bin"}, files=files)
     assert "larger than" in await text("read_file", {"path": "b.txt"}, files=files)
-    assert "No line matches" in await text("grep", {"pattern": "z"}, files=files)
+    assert "No line matches.\n(2 not searched" in await text("grep", {"pattern": "z"}, files=files)
+    assert "neither read nor searched" in await text("grep", {"pattern": "z", "path": "b.txt"}, files=files)
 
 
 async def test_grep_cannot_guess_at_what_is_redacted():
@@ -181,7 +239,10 @@ class TestALongLog:
 
     async def test_its_lines_are_paged_from_the_newest(self):
         newest, oldest = (await self.read(page=1)).splitlines(), (await self.read(page=4)).splitlines()
-        assert newest[:2] == ["(loki could not be read: no answer)", "300 of 300 lines match; page 1 of 4, 80 lines:"]
+        assert newest[:2] == [
+            "(loki could not be read: no answer)",
+            "300 of 300 lines match; page 1 of 4, 80 lines; page=2 shows older ones:",
+        ]
         assert newest[-1] == "app.log:1300  line 1300"
         assert oldest[2] == "app.log:1001  line 1001"
         assert len(oldest) == 2 + 60

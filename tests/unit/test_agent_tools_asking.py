@@ -203,7 +203,7 @@ class TestChanges:
         shown = await call(self.world(changes=Told(changes=(self.FLAG,))), "deploys", since="2026-11-20T11:00")
         assert "Read the rate" not in shown
         assert "new-cart on" in shown
-        assert "order is suspicion or time" in await call(self.world(), "deploys", order="size")
+        assert "order must be one of suspicion, time" in await call(self.world(), "deploys", order="size")
 
 
 class TestMemory:

@@ -11,7 +11,7 @@ from bot.domain.conclusion import find_result
 from bot.domain.investigation import Suspected
 from bot.domain.runs.tool_name import ToolName
 from bot.domain.suspects.happened import Happened
-from bot.errors import NightshiftError, Reason, Refused
+from bot.errors import NightshiftError
 from bot.ports.desk import ChangesWanted
 
 MAX_SPAN: Final = timedelta(days=31)
@@ -22,8 +22,6 @@ ORDERS: Final = ("suspicion", "time")
 
 async def _deploys(call: Call) -> ToolResult:
     order = call.text("order") or ORDERS[0]
-    if order not in ORDERS:
-        raise Refused(f"order is {' or '.join(ORDERS)}", Reason.BAD_INPUT)
     since, until = read_span(call, most=MAX_SPAN)
     if not call.text("since"):
         since = min(since, until - LEAD)
@@ -67,7 +65,9 @@ DEPLOYS: Final = Tool(
         about="List what changed before it began: commits, merges, deploys, rollbacks, flags and settings that others "
         "told of, and releases.",
         params=(
-            Param(name="order", about='"suspicion", the most suspect first, or "time", the newest first.'),
+            Param(
+                name="order", about='"suspicion", the most suspect first, or "time", the newest first.', choices=ORDERS
+            ),
             SINCE,
             UNTIL,
             PAGE_PARAM,

@@ -10,6 +10,7 @@ from bot.agent.tools.patterns import compile_pattern
 from bot.agent.tools.times import SINCE, UNTIL, read_span, say_span
 from bot.agent.tools.tool import Call, Tool, ToolResult
 from bot.domain.runs.tool_name import ToolName
+from bot.errors import Reason, Refused
 
 MAX_SPAN: Final = timedelta(hours=24)
 
@@ -30,6 +31,8 @@ async def look_at(logs: Logs, call: Call) -> ToolResult:
     """Return what a call asks to see of a log."""
     pattern = compile_pattern(call.given["pattern"]) if call.given.get("pattern") else None
     if call.given.get("at"):
+        if pattern is not None or call.given.get("page"):
+            raise Refused("give at alone, or pattern and page: at shows all lines around one", Reason.BAD_INPUT)
         return ToolResult(text=logs.around(call.text("at")))
     if pattern is None and not call.given.get("page"):
         return ToolResult(text=await asyncio.to_thread(logs.reduced))

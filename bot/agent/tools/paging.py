@@ -34,6 +34,15 @@ def count_fitting(lines: Sequence[str]) -> int:
     return len(next(_split(lines), ()))
 
 
+def cut_line(line: str) -> str:
+    """Return a line as it fits into an answer; a long one says how much of it is not shown."""
+    if len(line) <= MAX_LINE:
+        return line
+    return (
+        f"{line[:MAX_LINE]}… ({len(line) - MAX_LINE:,} more characters in this line; grep shows those around a match)"
+    )
+
+
 def _split(lines: Sequence[str]) -> Iterator[list[str]]:
     page, size = list[str](), 0
     for line in lines:

@@ -39,7 +39,11 @@ async def _propose_patch(call: Call) -> ToolResult:
     sources = await hands.sources()
     edits: dict[str, list[Edit]] = {}
     for edit in call.given["edits"]:
-        edits.setdefault(edit["path"].strip(), []).append(Edit(old=edit["old"], new=edit["new"]))
+        path = edit["path"].strip().removeprefix("./")
+        edits.setdefault(path, []).append(Edit(old=edit["old"], new=edit["new"]))
+    for path in edits:
+        if sources.is_folder(path) or sources.is_link(path):
+            raise Refused(sources.explain_missing(path), Reason.BAD_INPUT)
     edited = edit_files({path: sources.raw(path) for path in edits}, edits)
     patch = join_patch(edited)
     same = next((proposal for proposal in known if proposal.patch == patch.text), None)

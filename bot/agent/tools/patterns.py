@@ -20,5 +20,11 @@ def compile_pattern(pattern: str) -> Pattern:
     try:
         compiled: Pattern = re2.compile(pattern, options)
     except re2.error as error:
-        raise Refused(f"the pattern is not RE2: {str(error)[:120]}", Reason.BAD_INPUT) from error
+        raise Refused(f"the pattern is not RE2: {_tell(error)[:120]}", Reason.BAD_INPUT) from error
     return compiled
+
+
+def _tell(error: re2.error) -> str:
+    """Return what RE2 says; it says it in bytes."""
+    said = error.args[0] if error.args else ""
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
