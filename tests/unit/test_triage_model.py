@@ -6,14 +6,19 @@ import re
 
 import pytest
 
+from bot.agent.transcript import Rows, State
 from bot.bootstrap import tool_servers
+from bot.bootstrap.commands.triage_budget import open_spending
 from bot.bootstrap.commands.triage_desk import TerminalDesk
 from bot.bootstrap.commands.triage_model import find_model
 from bot.bootstrap.commands.triage_options import triage_main
+from bot.bootstrap.state import STORE_FILE, open_empty_store
+from bot.domain.models.spending import Spent
 from bot.domain.runs.far_tool import Listed, ToolPolicy
 from bot.domain.runs.profile import AgentProfile
+from bot.domain.runs.transcript import Budget
 from bot.engine.far_tools import FarToolShelf, Served
-from bot.errors import NightshiftError
+from bot.errors import NightshiftError, Unavailable
 from bot.ports.desk import MCPWanted
 from bot.ports.tool_server import FarAnswer
 from bot.settings import Settings
@@ -106,6 +111,37 @@ async def test_an_option_names_the_model_and_the_profile_that_it_works_by(shop, 
     assert (code, said["model"]["said"], said["patch"]) == (3, "Der Satz fehlt.", None)
     assert "Say WHY in German." in request["messages"][0]["content"]
     assert "propose_patch" not in {tool["function"]["name"] for tool in request["tools"]}
+
+
+async def test_a_budget_of_a_day_holds_here_too_and_what_was_found_is_told(shop, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("NIGHTSHIFT_MODEL_URL", raising=False)
+    config = tmp_path / "nightshift.toml"
+    config.write_text(f'[server]\nstate_dir = "{tmp_path}"\n[model.budgets.day]\nsteps = 2\n')
+    read = Say(text=f"Sweden is gone. {KEY}", calls=(("read_file", '{"path": "shop.py"}'),))
+    with open_empty_store(tmp_path) as store:
+        with store.begin() as work:
+            work.model_spend.charge("INC-1:1", "bank", Spent(steps=1))
+        async with serve_model([read] * 5) as server:
+            code, said = await triage(shop, capsys, "--config", str(config), "--model-url", server.url)
+            assert len(server.seen) == 1
+        with store.begin() as work:
+            assert work.model_spend.today()[shop.folder.name].steps == 1
+    why = "its run ended early: today's budget of 2 answers for all services is used up"
+    assert (code, said["model"]["fault"]) == (3, why)
+    assert said["model"]["said"].startswith("Sweden is gone.")
+
+
+async def test_without_a_store_nothing_was_used_and_one_that_fails_lets_nothing_be_asked(tmp_path):
+    settings = Settings(server={"state_dir": tmp_path}, model={"budgets": {"day": {"steps": 0}}})
+    with open_spending(settings, Budget()) as spending:
+        assert spending is not None
+    with open_spending(Settings(), Budget()) as nothing:
+        assert nothing is None
+    (tmp_path / STORE_FILE).touch()  # as of another version: no table is there
+    with open_spending(settings, Budget()) as spending:
+        spending.begin("triage:1", "shop", ())
+        with pytest.raises(Unavailable):
+            spending.take(Rows("triage:1").task(State(), "x", "{"))
 
 
 class Orders:

@@ -1,11 +1,14 @@
 """The model in `triage`: where no patch without one holds, the bot's own agent drafts another and tests it."""
 
+import asyncio
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bot.agent.transcript import fold
+from bot.bootstrap.commands.triage_budget import open_spending
 from bot.bootstrap.commands.triage_desk import TerminalDesk
 from bot.bootstrap.model_place import find_place
 from bot.bootstrap.profiles import find_efforts, find_profile, find_second_reasoning
@@ -14,7 +17,9 @@ from bot.domain.investigation import Drafted, Job
 from bot.domain.models.reasoning import Reasoning
 from bot.domain.runs.profile import AgentProfile, Mode
 from bot.domain.runs.transcript import Budget, Conclusion, EndReason, Step
+from bot.engine.spending import Spending
 from bot.errors import NightshiftError, Reason, Refused
+from bot.ports.desk import Ask
 from bot.ports.drafter import ModelJob
 from bot.ports.model import ModelPlace
 from bot.render.report import ModelAnswer
@@ -30,11 +35,13 @@ _URL: Final = f"{ENV_PREFIX}MODEL_URL"
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Where the model answers, what one run of it may use, and how it works."""
+    """Where the model answers, what one run of it may use, and how it works. `settings` are those of a configuration
+    that somebody named: its budgets of a day hold."""
 
     place: ModelPlace
     budget: Budget
     profile: AgentProfile = field(default_factory=AgentProfile)
+    settings: Settings | None = None
 
     @property
     def secrets(self) -> Sequence[str]:
@@ -65,6 +72,7 @@ def find_model(
         place=place.think(chosen.effort, reasoning, find_second_reasoning(settings)),
         budget=settings.model_budget(),
         profile=chosen,
+        settings=named,
     )
 
 
@@ -76,30 +84,44 @@ async def ask_model(job: Job, tools: Tools, model: Model, *, seconds: float, des
     most = {"seconds": min(limits.seconds, seconds), "answer_seconds": min(limits.answer_seconds, seconds)}
     profile = replace(model.profile, limits={**model.profile.limits, **most})
     rows: list[Step] = []
-
-    async def store(step: Step) -> Step:
-        rows.append(step)
-        return step
-
-    drafting = ModelDrafting(tools=tools, open_model=open_model)
     fault = ""
     try:
-        far = await desk.list_far_tools(profile)
-        model_job = ModelJob(job=job, place=model.place, budget=model.budget, profile=profile, far=far)
-        await drafting.draft(model_job, store, ask=desk.ask, on_try=lambda _tried: None)
+        with open_spending(model.settings, limits) as spending:
+            far = await desk.list_far_tools(profile)
+            asked = ModelJob(job=job, place=model.place, budget=model.budget, profile=profile, far=far)
+            await _draft(asked, tools, rows, spending=spending, ask=desk.ask)
     except NightshiftError as error:
         fault = f"the model could not be asked: {tools.clean(str(error), 300)}"
     conclusion = fold(rows).conclusion if rows else None
     return _tell(conclusion, fault, tools.sanitize)
 
 
+async def _draft(asked: ModelJob, tools: Tools, rows: list[Step], *, spending: Spending | None, ask: Ask) -> None:
+    """Let the model draft, and add its rows. What it uses is counted as a run of its own."""
+    run = f"{asked.job.run}:{secrets.token_hex(4)}"
+    asked = replace(asked, job=replace(asked.job, run=run))
+
+    async def store(step: Step) -> Step:
+        rows.append(await asyncio.to_thread(spending.take, step) if spending else step)
+        return rows[-1]
+
+    drafting = ModelDrafting(tools=tools, open_model=open_model)
+    if spending:
+        spending.begin(run, asked.job.service.name, ())
+    try:
+        await drafting.draft(asked, store, ask=ask, on_try=lambda _tried: None)
+    finally:
+        if spending:
+            await asyncio.to_thread(spending.end, run)
+
+
 def _tell(conclusion: Conclusion | None, fault: str, clean: Callable[[str], str]) -> ModelAnswer:
     if conclusion is None:
         return ModelAnswer(fault=fault or "the model came to no end")
-    ended = "" if conclusion.why is EndReason.DONE else "its run ended early"
-    answer = ModelAnswer(
-        text=clean(" ".join(conclusion.text.split())), fault=fault or ended, repairs=conclusion.repairs
-    )
+    text, ended = conclusion.text, "" if conclusion.why is EndReason.DONE else "its run ended early"
+    if conclusion.why is EndReason.LIMIT:
+        text, ended = conclusion.so_far, f"{ended}: {clean(text)}"
+    answer = ModelAnswer(text=clean(" ".join(text.split())), fault=fault or ended, repairs=conclusion.repairs)
     best = conclusion.best
     if best is None:
         return answer

@@ -32,7 +32,7 @@ def triage_main(arguments: Sequence[str]) -> int:
         type=_file,
         metavar="FILE",
         help="the bot's: names the model, the Prometheus and the service's queries (else only variables do), "
-        "playbooks, profiles, and servers of tools (MCP) for the model; budgets of a day do not count here",
+        "playbooks, profiles, servers of tools (MCP), and budgets of a day, which hold here too",
     )
     parser.add_argument("--model-url", default="", metavar="URL", help="a model's server, asked where no patch holds")
     parser.add_argument(
