@@ -30,6 +30,7 @@ def read_logs(job: Job, tools: Tools, query: LogQuery | None = None) -> Logs:
     faults: list[str] = []
     for read in read_places(job, tools, query):
         lines += read.lines
+        faults += [f"({note})" for note in read.notes]
         faults += [f"({read.place.label} could not be read: {read.fault})"] if read.fault else []
     kept = lines[-MAX_LINES:]
     if len(kept) < len(lines):

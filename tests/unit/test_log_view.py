@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.bootstrap.commands.triage import WholeLog
 from bot.domain.evidence import LogLine
 from bot.domain.investigation import Job, LogRead
 from bot.domain.service import LogPlace, Service
+from bot.ports.logs import LogQuery
 from bot.reduction.reducing import reduce_logs
 from bot.reduction.tally import Span
 from bot.reduction.telling import tell
@@ -111,6 +113,19 @@ def test_a_place_that_was_not_read_is_named_in_every_view(place):
     logs = read_logs(make_job(place, LOKI), TOOLS)
     for text in (logs.reduced(), logs.find(None, page=1)):
         assert text.startswith("({} could not be read: it was not read for this investigation)\n")
+
+
+def test_a_log_of_the_terminal_says_what_was_read_of_it_and_keeps_to_another_time(tmp_path):
+    log = tmp_path / "app.log"
+    log.write_text("\n".join([write(-90_000, "INFO the day before"), write(-7_200, "ERROR too early"), ""]))
+    tools = replace(TOOLS, log_source=lambda place: WholeLog(Path(place.path), NOW))
+    job = make_job(LogPlace(kind="file", path=str(log)))
+    around = read_logs(job, tools)
+    assert around.faults == ["(app.log: all of it was read, since no error is near the alert)"]
+    assert around.size == 2
+    then = NOW - timedelta(seconds=90_000)
+    asked = LogQuery(service="shop", since=then - timedelta(minutes=1), until=then + timedelta(minutes=1), seconds=9)
+    assert "1 of 1 lines match" in read_logs(job, tools, asked).find(None, page=1)
 
 
 def test_the_newest_lines_are_kept(place):

@@ -81,10 +81,12 @@ class Case:
 
 
 class WholeLog:
-    """A log file that is read around the alert, and whole where that shows no error: whoever names it means it."""
+    """A log file that is read around the alert, and whole where that shows no error: whoever names it means it. Of
+    another time than the alert's it has what was written then."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, began_at: datetime) -> None:
         self._source = file_logs.Source(path.name, str(path))
+        self._began_at = began_at
         self.notes: list[str] = []
 
     @property
@@ -93,7 +95,7 @@ class WholeLog:
 
     def read(self, query: LogQuery) -> Iterator[LogLine]:
         lines = list(self._source.read(query))
-        if not find_records(lines):
+        if query.since <= self._began_at <= query.until and not find_records(lines):
             whole = list(self._source.read(replace(query, since=_EVER[0], until=_EVER[1])))
             if len(whole) > len(lines):
                 self.notes.append(f"{self.name}: all of it was read, since no error is near the alert")
@@ -147,7 +149,10 @@ async def _look_into(case: Case, last: Stage) -> Report:
         notes += said
         secrets = [*(model.secrets if model else ()), *(metrics.secrets if metrics else ())]
         secrets += named.secrets() if named else ()
-        tools = await _make_tools(case, commands, workspaces=workspaces, checkout=checkout, secrets=secrets)
+        began_at = job.alert_started_at
+        tools = await _make_tools(
+            case, commands, workspaces=workspaces, checkout=checkout, secrets=secrets, began_at=began_at
+        )
         shelf = make_shelf(named, tools.redact) if named and model else None
         try:
             await _take_stages(job, tools, last=last, results=results, seconds=seconds, began=began)
@@ -304,6 +309,7 @@ async def _make_tools(
     workspaces: BorrowingGit,
     checkout: Checkout,
     secrets: Sequence[str],
+    began_at: datetime,
 ) -> Tools:
     redactor = load_redactor(secrets, b"terminal")
 
@@ -311,7 +317,7 @@ async def _make_tools(
         return await prepare_toolchain(service.setup, folder / "toolchains", service.name)
 
     def open_log(place: LogPlace) -> LogSource:
-        return WholeLog(Path(place.path))
+        return WholeLog(Path(place.path), began_at)
 
     each = list(commands.values())
     return Tools(

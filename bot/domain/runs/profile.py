@@ -148,6 +148,8 @@ def name_nearest(name: str, known: Iterable[str]) -> str:
     """Return a wrong name in quotes, and what may have been meant."""
     names = list(known)
     near = get_close_matches(name, names, 1)
+    if not names:
+        return f'"{name[:60]}"; there is none'
     return f'"{name[:60]}"; did you mean "{near[0]}"?' if near else f'"{name[:60]}"; known are {", ".join(names)}'
 
 
