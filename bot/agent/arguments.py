@@ -61,9 +61,18 @@ class ToolSpec:
 
     def usage(self) -> str:
         """Return how to call it, on one line."""
-        shown = [f"{param.name}{'' if param.is_required else '?'}: {_SAID[param.kind]}" for param in self.params]
+        shown = [f"{param.name}{'' if param.is_required else '?'}: {_say(param)}" for param in self.params]
         shown += usage_of(self.far) if self.far is not None else []
         return f"{self.name}({', '.join(shown)})"
+
+
+def _say(param: Param) -> str:
+    members = ", ".join(f"{item.name}{'' if item.is_required else '?'}: {_say(item)}" for item in param.items)
+    return (
+        _SAID[param.kind]
+        + (f" {{{members}}}" if members else "")
+        + (f" ({', '.join(param.choices)})" * bool(param.choices))
+    )
 
 
 def object_schema(params: Sequence[Param]) -> dict[str, Any]:

@@ -27,8 +27,15 @@ def find_limit(spent: Spent, budget: Budget) -> str:
     """
     for what, used, limit in _MEASURES:
         if getattr(spent, used) >= getattr(budget, limit):
-            return f"its budget of {getattr(budget, limit):,.0f} {what} is used up"
+            return f"its budget of {getattr(budget, limit):,.12g} {what} is used up"
     return ""
+
+
+def tell_circles(spent: Spent, budget: Budget) -> str:
+    """Return why a run that gets nowhere ends: it asks what it asked before, or goes on reading when it may not."""
+    if reading_left(spent, budget):
+        return "it went in circles"
+    return f"its budget of {budget.tool_bytes:,} bytes of tools is used up, and it went on reading"
 
 
 def leave_for_helper(state: State, budget: Budget) -> Budget:
@@ -48,7 +55,7 @@ def find_shared_limit(by_service: Mapping[str, Spent], service: str, budgets: Bu
         for what, used, name in (*_MEASURES, _TOOLS):
             limit = getattr(scope.limits, name)
             if limit is not None and getattr(spent, used) >= limit:
-                return f"today's budget of {limit:,.0f} {what} for {scope.name} is used up"
+                return f"today's budget of {limit:,.12g} {what} for {scope.name} is used up"
     return ""
 
 

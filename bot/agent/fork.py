@@ -73,6 +73,9 @@ class _KnownAnswers:
     def for_helper(self) -> "_KnownAnswers":
         return self
 
+    def tell_usage(self, name: str) -> str:  # noqa: ARG002 -- as the tools take it
+        return ""
+
     async def call(self, name: str, arguments: str, _known: Sequence[Proposal], *, room: int) -> ToolResult:  # noqa: ARG002 -- as the tools take it
         found = self._answers.get(call_signature(name, arguments))
         if found is None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from bot.agent.aside import Aside, write_aside
-from bot.agent.budget import find_limit, leave_for_helper, reading_left
+from bot.agent.budget import find_limit, leave_for_helper, reading_left, tell_circles
 from bot.agent.context import estimate_tokens, plan_stubs, scale_tokens
 from bot.agent.guard import find_leak
 from bot.agent.images import IMAGE_TOKENS, Album, count_images, leave_out
@@ -94,6 +94,8 @@ class Tools(Protocol):
 
     def for_helper(self) -> "Tools": ...
 
+    def tell_usage(self, name: str, /) -> str: ...
+
     async def call(self, name: str, arguments: str, known: Sequence[Proposal], /, *, room: int) -> ToolResult: ...
 
 
@@ -137,7 +139,7 @@ class Agent:
             return await self._judge_words(state, write, state.words)
         limit = find_limit(state.spent, self._budget) or state.refused
         if not limit and state.repeats > MAX_REPEATS:
-            limit = "it went in circles"
+            limit = tell_circles(state.spent, self._budget)
         if limit:
             return await self._write(state, write.end(state, EndReason.LIMIT, limit))
         return await self._shorten(state, write) or await self._ask(state, write)
@@ -188,7 +190,8 @@ class Agent:
         began = clock()
         earlier = state.asked.get(call.signature)
         if call.fault:
-            result = ToolResult(text=f"Not done: the arguments of {call.name[:60]} cannot be used: {call.fault}.")
+            text = f"Not done: the arguments of {call.name[:60]} cannot be used: {call.fault}."
+            result = ToolResult(text=text + self._tools.tell_usage(call.name))
         elif earlier is not None:
             text = "Not done again: you made this very call before, and its answer stands above. Do something else."
             return await self._write(state, write.tool(state, text, 0.0, repeat=True))
@@ -203,7 +206,7 @@ class Agent:
         if result.proposal is not None and not _is_known(state, result.proposal):
             state = await self._write(state, write.patch(state, result.proposal))
         text = result.text + self._hint(state)
-        return await self._write(state, write.tool(state, text, seconds, todo=result.todo))
+        return await self._write(state, write.tool(state, text, seconds, todo=result.todo, full=result.is_full))
 
     async def _let_help(self, state: State, write: Rows, task: str) -> State:
         """Let a helper answer the first pending call. Its rows stand within ours, and it uses our budget."""

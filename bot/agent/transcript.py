@@ -105,6 +105,7 @@ class Words:
 class State:
     """All that the loop knows. `asked` maps each call made so far to the message that is its result.
 
+    `repeats` counts calls that were made before, or read where nothing more may be read.
     `waits` is a question to people that has no answer yet, `asks` how many there were; `helper` is the state of the
     helper that works on the first pending call, `helpers` how many there were. What they use counts here too.
     `counted_tokens` are those of the first `counted_messages` with all that stands before them, as far as it was told.
@@ -236,7 +237,7 @@ def _after_tool(state: State, row: Step, body: Message) -> State:
         state,
         pending=tuple(rest),
         asked=state.asked if repeated or call.fault else {**state.asked, call.signature: place},
-        repeats=state.repeats + repeated,
+        repeats=state.repeats + (repeated or bool(body.get("full"))),
         waits=None,
         helper=None,
         spent=replace(
@@ -358,12 +359,14 @@ class Rows:
         return self._row(state, StepKind.MODEL, f"model:{state.seq}", body)
 
     def tool(
-        self, state: State, text: str, seconds: float, *, repeat: bool = False, todo: Sequence[TodoItem] = ()
-    ) -> Step:
-        """Answer the first pending call. `todo` is the list that it wrote."""
+        self, state: State, text: str, seconds: float, *, repeat: bool = False, full: bool = False,
+        todo: Sequence[TodoItem] = (),
+    ) -> Step:  # fmt: skip
+        """Answer the first pending call. `todo` is the list that it wrote; `full`: nothing more may be read."""
         call = state.pending[0]
         message = {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": text}
         body = {"message": message, "seconds": round(seconds, 3)} | ({"repeat": True} if repeat else {})
+        body |= {"full": True} if full else {}
         body |= {"todo": [{"text": item.text, "state": item.state.value} for item in todo]} if todo else {}
         return self._row(state, StepKind.TOOL, f"tool:{call.key}", body)
 

@@ -194,6 +194,25 @@ async def test_reading_is_bounded_and_proposing_is_still_possible():
     assert state.conclusion.best.verified.is_verified
 
 
+async def test_a_model_that_reads_on_when_nothing_more_may_be_read_is_ended_with_that_budget():
+    script = [say(f"Row {n} is wrong.", ("read_file", {"path": "shop/cart.py", "last": n + 1})) for n in range(20)]
+    shop = world(*script, budget=Budget(tool_bytes=50))
+    state = await shop.run()
+    assert state.text == "its budget of 50 bytes of tools is used up, and it went on reading"
+    assert (len(shop.model.requests), state.so_far) == (7, "Row 6 is wrong.")
+    assert fold(shop.rows) == state
+
+
+async def test_arguments_that_are_no_json_are_answered_with_the_whole_usage():
+    shop = world(say("", ("propose_patch", "{bad")), say("", ("todo", "[]")), say("Done."))
+    await shop.run()
+    patch, todo = shop.answers()
+    assert patch.endswith(
+        "Call it as propose_patch(title: a text, edits: a list of objects {path: a text, old: a text, new: a text})."
+    )
+    assert todo.endswith("{text: a text, state: a text (open, doing, done)}).")
+
+
 FILES_COUPONS = 'TABLE = {"VIP": 25}\n\n\ndef load(code):\n    return TABLE[code]["percent"]\n'
 
 

@@ -59,7 +59,8 @@ async def ask_front(hands: Hands, question: Question) -> Told:
 class ToolResult:
     """A tool's answer for the model; `proposal` is a patch that was proposed with it, `todo` a list that was written.
 
-    Instead of an answer it may have a question to people (`ask`) or a `task` for a helper: the loop sees to them.
+    Instead of an answer it may have a question to people (`ask`) or a `task` for a helper: the loop sees to them. It
+    `is_full` where there was no room for an answer any more.
     """
 
     text: str
@@ -67,6 +68,7 @@ class ToolResult:
     todo: tuple[TodoItem, ...] = ()
     ask: Inquiry | None = None
     task: str = ""
+    is_full: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

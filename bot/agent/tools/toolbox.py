@@ -26,6 +26,9 @@ class NoTools:
     def for_helper(self) -> "NoTools":
         return self
 
+    def tell_usage(self, name: str) -> str:  # noqa: ARG002 -- as the tools take it
+        return ""
+
     async def call(self, name: str, arguments: str, known: Sequence[Proposal], *, room: int) -> ToolResult:  # noqa: ARG002 -- as the tools take it
         return ToolResult(text="Not done: no tool is at hand.")
 
@@ -48,6 +51,15 @@ class Toolbox:
         """Return the same tools for a helper: those that read."""
         return Toolbox(self._hands, tuple(self._tools.values()), proposes=False, is_helper=True)
 
+    def tell_usage(self, name: str) -> str:
+        """Return how a tool is called, as a sentence more; "" where there is none of that name."""
+        tool = self._tools.get(name.strip())
+        return f" Call it as {tool.spec.usage()}." if tool else ""
+
+    @property
+    def _advice(self) -> str:
+        return "Propose a patch, or conclude." if self.proposes else "Conclude."
+
     async def call(self, name: str, arguments: str, known: Sequence[Proposal], *, room: int) -> ToolResult:
         """Do what a call asks. A call that is wrong gets an answer that says so; `room` bounds the answer's bytes."""
         tool = self._tools.get(name.strip())
@@ -62,7 +74,7 @@ class Toolbox:
             if tool.proposes and not self.proposes:
                 return ToolResult(text="Not done: this run answers a question. Say in words what you would change.")
             if tool.reads and not tool.proposes and room <= 0:
-                return ToolResult(text="Nothing more may be read in this run. Propose a patch, or conclude.")
+                return ToolResult(text=f"Nothing more may be read in this run. {self._advice}", is_full=True)
             result = await tool.do(Call(hands=self._hands, given=given, known=known))
         except (Refused, Rejected, Unavailable, LimitReached) as error:
             return ToolResult(text=self._show(f"Not done: {error}", MAX_ANSWER))
