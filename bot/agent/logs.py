@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from bot.agent.sources import Pattern
+from bot.agent.tools.paging import PAGE
 from bot.domain.evidence import LogLine
 from bot.errors import Reason, Refused
 
@@ -47,24 +48,34 @@ class Logs:
     def find(self, pattern: Pattern | None, *, page: int) -> str:
         """Return lines as they are, the newest page first, with what could not be read. Raises `Refused` where there is
         no such page."""
-        found = [line for line in self._lines if pattern is None or pattern.search(line.text)]
-        pages = max(1, -(-len(found) // MAX_LINES))
-        if page > pages:
-            raise Refused(f"there is no page {page}; pages: 1, the newest lines, to {pages}", Reason.NOT_FOUND)
-        end = len(found) - (page - 1) * MAX_LINES
-        shown = found[max(0, end - MAX_LINES) : end]
-        more = f"; page={page + 1} shows older ones" if page < pages else ""
+        found = [_show(line) for line in self._lines if pattern is None or pattern.search(line.text)]
+        ends = _find_pages(found)
+        if page > len(ends):
+            raise Refused(f"there is no page {page}; pages: 1, the newest lines, to {len(ends)}", Reason.NOT_FOUND)
+        shown = found[ends[page] if page < len(ends) else 0 : ends[page - 1]]
+        more = f"; page={page + 1} shows older ones" if page < len(ends) else ""
         count = f"{len(found):,} of {len(self._lines):,} lines match"
-        head = f"{count}; page {page} of {pages}, {len(shown)} lines{more}:"
-        return "\n".join([*self._faults, head, *(_show(line) for line in shown)])
+        head = f"{count}; page {page} of {len(ends)}, {len(shown)} lines{more}:"
+        return "\n".join([*self._faults, head, *shown])
 
     def around(self, cite: str) -> str:
-        """Return the lines around a place, as it is cited. Raises `Refused` where no line has it."""
+        """Return the lines around a place, as it is cited, as many as fit. Raises `Refused` where no line has it."""
         place = next((n for n, line in enumerate(self._lines) if line.cite == cite), None)
         if place is None:
             raise Refused(f'no line is at "{cite[:80]}"; {self._tell_places()}', Reason.NOT_FOUND)
-        first = max(0, place - BESIDE)
-        return "\n".join(_show(line) for line in self._lines[first : place + BESIDE + 1])
+        shown = [_show(self._lines[place])]
+        size = _weigh(shown[0])
+        before, after = place - 1, place + 1
+        for _ in range(BESIDE):
+            for near in (before, after):
+                line = _show(self._lines[near]) if 0 <= near < len(self._lines) else ""
+                size += _weigh(line)
+                if size > PAGE:
+                    return "\n".join(shown)
+                if line:
+                    shown.insert(0 if near < place else len(shown), line)
+            before, after = before - 1, after + 1
+        return "\n".join(shown)
 
     def _tell_places(self) -> str:
         """Say from where to where each source can be cited."""
@@ -77,3 +88,20 @@ class Logs:
 
 def _show(line: LogLine) -> str:
     return f"{line.cite}  {line.text[:MAX_LINE]}"
+
+
+def _weigh(line: str) -> int:
+    return len(line.encode("utf-8", "replace")) + 1
+
+
+def _find_pages(lines: Sequence[str]) -> Sequence[int]:
+    """Return where each page ends, the newest first: no page has more lines, or more bytes, than fit into an answer."""
+    ends, count, size = [len(lines)], 0, 0
+    for place in range(len(lines) - 1, -1, -1):
+        weight = _weigh(lines[place])
+        if count == MAX_LINES or (count and size + weight > PAGE):
+            ends.append(place + 1)
+            count = size = 0
+        count += 1
+        size += weight
+    return ends

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.agent.arguments import read_arguments
+from bot.agent.logs import Logs
 from bot.agent.sources import Sources
 from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import MAX_ANSWER, Toolbox
@@ -247,6 +248,18 @@ class TestALongLog:
         assert oldest[2] == "app.log:1001  line 1001"
         assert len(oldest) == 2 + 60
         assert (await self.read(pattern="line 10..", page=2)).splitlines()[2] == "app.log:1001  line 1001"
+
+    async def test_long_lines_make_smaller_pages_and_none_of_them_is_lost(self):
+        lines = [LogLine(source="app.log", number=n, text="é" * 400) for n in range(1, 101)]
+        logs = Logs(lines, (), list)
+        pages = [logs.find(None, page=page).splitlines() for page in range(1, 9)]
+        assert pages[0][0] == "100 of 100 lines match; page 1 of 8, 14 lines; page=2 shows older ones:"
+        assert pages[0][-1].startswith("app.log:100 ")
+        told = [line.split()[0] for page in reversed(pages) for line in page[1:]]
+        assert told == [line.cite for line in lines]
+        around = logs.around("app.log:50")
+        assert around.splitlines()[7].startswith("app.log:50 ")
+        assert len(around.encode()) < MAX_ANSWER
 
     async def test_lines_around_one_are_shown(self):
         shown = (await self.read(at="app.log:1200")).splitlines()

@@ -47,7 +47,12 @@ async def _ci_log(call: Call) -> ToolResult:
     named = call.text("commit")
     sha = await find_commit(call.hands, named) if named else find_alert_commit(call.hands.job.labels)
     sha = sha or call.hands.head
-    shown = await look_at(await call.hands.ci_log(sha), call)
+    try:
+        log = await call.hands.ci_log(sha)
+    except Refused as error:
+        hint = "; ci_status shows which commits have a run" if error.reason is Reason.NOT_FOUND else ""
+        raise Refused(f"{str(error).rstrip('.')}{hint}", error.reason) from error
+    shown = await look_at(log, call)
     return ToolResult(text=f"CI's log of {sha[:12]}:\n{shown.text}")
 
 

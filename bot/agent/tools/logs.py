@@ -18,7 +18,7 @@ LOOK: Final = (
     Param(name="pattern", about="Lines as they are that match this regular expression (RE2)."),
     Param(
         name="page",
-        about=f"Which {MAX_LINES} lines as they are, from 1, the newest.",
+        about=f"Which page of lines as they are, at most {MAX_LINES}; 1 is the newest.",
         kind="integer",
         most=10_000,
     ),
@@ -36,7 +36,7 @@ async def look_at(logs: Logs, call: Call) -> ToolResult:
         return ToolResult(text=logs.around(call.text("at")))
     if pattern is None and not call.given.get("page"):
         return ToolResult(text=await asyncio.to_thread(logs.reduced))
-    return ToolResult(text=logs.find(pattern, page=call.number("page", 1)))
+    return ToolResult(text=await asyncio.to_thread(logs.find, pattern, page=call.number("page", 1)))
 
 
 async def _read_log(call: Call) -> ToolResult:
