@@ -240,6 +240,9 @@ MISTAKES = {
     "a zero width space": Mistake(
         make=_old(lambda text: text.replace(" ", " \u200b")), says=SAME_LETTERS, for_all=False
     ),
+    "look-alike letters in new": Mistake(
+        make=_new(lambda text: re.sub(r"e(?=[a-z])", "е", text)), says="looks like a Latin letter", for_all=False
+    ),
     # unified diffs
     "diff signs": Mistake(
         make=lambda base: Edit(old=_diff(base.old, "-"), new=_diff(base.new, "+")), says="diff signs"
@@ -265,6 +268,13 @@ MISTAKES = {
     "the rest left out": Mistake(make=_new(lambda text: f"{text}# ... rest of the file ...\n"), says="leaves code out"),
     "the rest left out, in slashes": Mistake(
         make=_new(lambda text: f"// ... existing code ...\n{text}"), says="leaves code out"
+    ),
+    "the rest left out, dots alone": Mistake(make=_new(lambda text: f"{_first(text)}...\n"), says="leaves code out"),
+    "the rest left out, dots in a comment": Mistake(
+        make=_new(lambda text: f"{_first(text)}  /* ... */\n"), says="leaves code out"
+    ),
+    "the rest left out, in words": Mistake(
+        make=_new(lambda text: f"{_first(text)}  # the rest stays the same\n"), says="leaves code out"
     ),
     "line numbers in both": Mistake(make=_lines(lambda number, line: f"{number + 7}: {line}"), says="line numbers"),
     "line numbers in new": Mistake(

@@ -7,11 +7,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from heapq import nlargest
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Final
 
 MOST_SHOWN: Final = 160
-MOST_COMPARED: Final = 3_000
+MOST_COMPARED: Final = 50
 DOUBLED: Final = 12
 """Characters of one repeated neighbour from which that is no accident; two lines are never one."""
 _MARKERS: Final = re.compile(
@@ -20,6 +22,22 @@ _MARKERS: Final = re.compile(
     r"|@@(?: -\d.*@@.*| .*)?|diff --git .*|\\ No newline at end of file"
     r"|</?(?:old|new|old_str|new_str|search|replace|edit|code)>)\s*$"
 )
+_DOTS_AND_WORDS: Final = re.compile(
+    r"(?:(?:#|//|/\*|--|;|<!--|%|\*)\s*(?:\.\.\.|…)\s*\(?|\.\.\.(?:\s+\(?|\()|…\s*\(?)"
+    r"(?:the )?(?:rest|existing|unchanged|same|remaining|previous|other|code|snip|omitted|as before)\b",
+    re.IGNORECASE,
+)
+_DOTS_ALONE: Final = re.compile(r"(?:#+|//+|\{?/\*+|--+|;+|<!--|%+)?\s*[\[(<]?(?:\.{3,}|…)[\])>]?\s*(?:\*/\}?|-->)?$")
+_WORDS_ALONE: Final = re.compile(
+    r"(?:#+|//+|\{?/\*+|--+|;+|<!--|%+)\s*[\[(]?(?:\.\.\.|…)?\s*(?:(?:the )?(?:rest|remainder|remaining) .*"
+    r"\b(?:unchanged|same|before|here|omitted|is)\b|(?:keep|existing|previous|original|other|unchanged|same) "
+    r".*\b(?:here|unchanged|same|before|above|remains?|omitted|is)\b"
+    r"|(?:existing|unchanged|remaining|same|previous|original) (?:code|methods?|functions?|logic|lines|as before)\b"
+    r"|unchanged\b|code omitted\b|no changes?\b)",
+    re.IGNORECASE,
+)
+"""A comment that stands for code: counted against where the edit also takes lines away."""
+_WORD: Final = re.compile(r"\w+")
 _FENCE: Final = re.compile(r"^\s*(?:```|~~~)")
 _NUMBERED: Final = re.compile(r"^\s*(\d{1,6})(?:[:|→\t]|  ?\|)")
 _DOCUMENTS: Final = frozenset({".md", ".markdown", ".mdx", ".rst", ".txt", ".adoc", ".diff", ".patch"})
@@ -47,22 +65,69 @@ _SAME: Final = str.maketrans(
 _ALIKE: Final = str.maketrans("аеорсухіјѕАВЕКМНОРСТХΑΒΕΗΙΚΜΝΟΡΤΧο", "aeopcyxijsABEKMHOPCTXABEHIKMNOPTXo")
 
 
+# Code left out --------------------------------------------------------------------------------------------------------
+def find_lazy(path: str, old: str, new: str) -> str:
+    """Return what to say where a line of `new` only stands for code that it leaves out; else ""."""
+    mine, before = _list_filled(new), _list_filled(old)
+    kept = set(before)
+    takes_away = not kept <= set(mine)
+    for line in mine:
+        bare = line.strip()[:MOST_SHOWN]
+        if line in kept:
+            continue
+        is_lazy = bool(_DOTS_AND_WORDS.match(bare))
+        if not _is_document(path):
+            # Python's own dots come in where nothing goes: a stub
+            is_lazy |= bool(_DOTS_ALONE.match(bare)) and (takes_away or not path.endswith((".py", ".pyi")))
+            is_lazy |= bool(_WORDS_ALONE.match(bare)) and len(mine) <= len(before)
+        if is_lazy:
+            return f"`new` leaves code out ({bare[:60]!r}); write every line that must stay"
+    return ""
+
+
+def _list_filled(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def opens_text(old: str, new: str) -> bool:
+    """Say whether `new` brings in a text of several lines, whose lines must not be moved as code is."""
+    kept = set(old.splitlines())
+    return any(line.count(quote) % 2 for line in new.splitlines() if line not in kept for quote in ('"""', "'''"))
+
+
 # Other ways of writing edits ------------------------------------------------------------------------------------------
 def find_foreign(path: str, old: str, new: str) -> str:
     """Return what in `new` belongs to another way of writing edits, and not into the file; "" where nothing does."""
     mine, kept = new.splitlines(), set(old.splitlines())
     added = [line for line in mine if line not in kept]
-    is_document = PurePosixPath(path).suffix.lower() in _DOCUMENTS
-    if not is_document:
+    if not _is_document(path):
         marker = next((line for line in added if _MARKERS.match(line)), "")
         if marker:
             return f"`new` holds a mark of another edit format ({marker.strip()[:60]!r}); give the file's text alone"
-        if old and _is_fenced(mine) and not _is_fenced(old.splitlines()):
+        if _is_fenced(mine) and not _is_fenced(old.splitlines()):
             return "`new` stands in a code fence; give the file's text alone"
-        if old and _is_signed(added, "+") and not _is_signed(old.splitlines(), "+"):
+        if _is_signed(added, "+") and not _is_signed(old.splitlines(), "+"):
             return "`new` has diff signs before its lines; give the lines as they will stand in the file"
     if old and _is_numbered(mine) and not _is_numbered(old.splitlines()):
         return "`new` has line numbers before its lines; leave them out"
+    return ""
+
+
+def _is_document(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in _DOCUMENTS
+
+
+def find_mixed(path: str, old: str, new: str) -> str:
+    """Return what to say where `new` brings a word in that mixes letters which only look alike; else ""."""
+    if _is_document(path) or new.isascii():
+        return ""
+    kept = set(_WORD.findall(old))
+    for word in _WORD.findall(new):
+        own, foreign = re.search("[A-Za-z]", word), next((c for c in word if ord(c) in _ALIKE), "")
+        if own and foreign and word not in kept:
+            return (
+                f"`new` has U+{ord(foreign):04X}, which looks like a Latin letter, in {word[:60]!r}; write the letter"
+            )
     return ""
 
 
@@ -152,6 +217,8 @@ def explain_absence(text: str, old: str) -> str:
     for line in wanted[:200]:
         if line.strip() not in stripped:
             return _explain_line(stripped, line)
+    if "\r\n" in text and old in text.replace("\r\n", "\n"):
+        return "the file mixes line ends (CRLF and LF); give one edit per line, without the line end in `old` and `new`"
     if _strip_ends(old) in _strip_ends(text):
         return "the lines of `old` are in the file with other white space at their ends; copy them exactly"
     if "\t" in old or "\t" in text:
@@ -186,9 +253,15 @@ def _explain_line(stripped: dict[str, str], line: str) -> str:
         return (
             f"`old` has other characters than the file: {_name_difference(shown, alike[:MOST_SHOWN])}; copy it exactly"
         )
-    near = get_close_matches(line.strip()[:300], [key[:300] for key in keys][:MOST_COMPARED], 1, 0.6)
+    near = get_close_matches(line.strip()[:300], _list_likely(line.strip()[:300], keys), 1, 0.6)
     hint = f"; the nearest line is {near[0][:MOST_SHOWN]!r}" if near else "; read the file again"
     return f"`old` is not in the file: it has no line {shown!r}{hint}"
+
+
+def _list_likely(line: str, keys: Sequence[str]) -> list[str]:
+    """Return the lines that share the most pairs of letters with one: to compare them all takes seconds."""
+    wanted = set(pairwise(line))
+    return nlargest(MOST_COMPARED, (key[:300] for key in keys), key=lambda key: len(wanted.intersection(pairwise(key))))
 
 
 def _plain(text: str) -> str:

@@ -6,21 +6,28 @@ a patch that fits somewhere is worse than none.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
-from bot.agent.edit_faults import explain_absence, find_doubled, find_foreign, find_misplaced
+from bot.agent.edit_faults import (
+    explain_absence,
+    find_doubled,
+    find_foreign,
+    find_lazy,
+    find_misplaced,
+    find_mixed,
+    opens_text,
+)
 from bot.agent.redaction import PLACEHOLDER
 from bot.errors import Reason, Refused
 
 MAX_OLD: Final = 60_000
-_LAZY: Final = re.compile(
-    r"^\s*(?:#|//|/\*|--|;|<!--|%|\*)?\s*(?:\.\.\.|…)\s*(?:\(?(?:the )?(?:rest|existing|unchanged|same|remaining"
-    r"|previous|other|code|snip|omitted|as before)\b)",
-    re.IGNORECASE,
-)
+MOST_PLACES: Final = 100
+"""So often is a place looked for, and no further: what stands there a hundred times is not unique."""
+MOST_DOTS: Final = 50
+BOM: Final = "\ufeff"
 _DOTS: Final = re.compile(r"^\s*\.\.\.\s*$")
 
 
@@ -47,6 +54,8 @@ def apply_edits(path: str, text: str | None, edits: Sequence[Edit]) -> str:
         if len(edits) != 1 or edits[0].old:
             raise _refuse(path, "there is no such file; to make it, give one edit with an empty `old`")
         return edits[0].new
+    if text.startswith(BOM) and not any(BOM in edit.old for edit in edits):
+        return BOM + apply_edits(path, text[1:], edits)
     is_crlf = "\r\n" in text and "\n" not in text.replace("\r\n", "")
     plain = text.replace("\r\n", "\n") if is_crlf else text
     changes = [change for edit in edits for change in _locate(path, plain, edit)]
@@ -66,13 +75,10 @@ def _check_text(path: str, edit: Edit) -> None:
         raise _refuse(path, "a `[redacted:…]` mark stands for text that you cannot see; leave those lines out of edits")
     if len(edit.old) > MAX_OLD:
         raise _refuse(path, f"`old` is longer than {MAX_OLD:,} characters; name only the lines that change")
-    kept = set(edit.old.splitlines())
-    for line in edit.new.splitlines():
-        if _LAZY.match(line) and line not in kept:
-            raise _refuse(path, f"`new` leaves code out ({line.strip()[:60]!r}); write every line that must stay")
-    foreign = find_foreign(path, edit.old, edit.new)
-    if foreign:
-        raise _refuse(path, foreign)
+    fault = find_lazy(path, edit.old, edit.new) or find_foreign(path, edit.old, edit.new)
+    fault = fault or find_mixed(path, edit.old, edit.new)
+    if fault:
+        raise _refuse(path, fault)
 
 
 def _check_neighbours(path: str, text: str, changes: Sequence[_Change]) -> None:
@@ -107,12 +113,12 @@ def _locate(path: str, text: str, edit: Edit) -> list[_Change]:
         what = "has no text" if old else "is empty, but the file exists"
         raise _refuse(path, f"`old` {what}; copy the lines to be replaced into it")
     # a last line without a line end is a place too
-    exact = list(_occurrences(text if text.endswith("\n") else f"{text}\n", old))
+    exact = _occurrences(text if text.endswith("\n") else f"{text}\n", old)
     if len(exact) == 1 and exact[0] + len(old) <= len(text):
         return [_exact(path, text, exact[0], old, new)]
     if len(exact) > 1:
-        raise _refuse(path, f"`old` stands there {len(exact)} times; add lines around it until it is unique")
-    moved = list(_reindented(text, old, new))
+        raise _refuse(path, f"`old` stands there {_tell_count(exact)} times; add lines around it until it is unique")
+    moved = _reindented(path, text, old, new)
     if len(moved) == 1:
         return moved
     if moved:
@@ -122,12 +128,18 @@ def _locate(path: str, text: str, edit: Edit) -> list[_Change]:
     raise _refuse(path, explain_absence(text, old))
 
 
-def _occurrences(text: str, old: str) -> Iterator[int]:
-    """Yield every place, overlapping ones too."""
+def _occurrences(text: str, old: str) -> list[int]:
+    """Return the places, overlapping ones too; no more than `MOST_PLACES`."""
+    places: list[int] = []
     at = text.find(old)
-    while at >= 0:
-        yield at
+    while at >= 0 and len(places) < MOST_PLACES:
+        places.append(at)
         at = text.find(old, at + 1)
+    return places
+
+
+def _tell_count(places: Sequence[object]) -> str:
+    return str(len(places)) if len(places) < MOST_PLACES else f"at least {MOST_PLACES}"
 
 
 def _exact(path: str, text: str, at: int, old: str, new: str) -> _Change:
@@ -176,23 +188,30 @@ def _is_word(character: str) -> bool:
 
 
 # Other indentation ----------------------------------------------------------------------------------------------------
-def _reindented(text: str, old: str, new: str) -> Iterator[_Change]:
-    """Yield each place where the lines of `old` stand moved left or right, all by the same white space."""
-    wanted = old.removesuffix("\n").split("\n")
-    lines = text.split("\n")
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line) + 1)
-    first = next(number for number, line in enumerate(wanted) if line.strip())
-    anchor = wanted[first].lstrip(" \t")
-    for number in range(len(lines) - len(wanted) + 1):
-        if lines[number + first].lstrip(" \t") != anchor:
-            continue
+def _reindented(path: str, text: str, old: str, new: str) -> list[_Change]:
+    """Return the places where the lines of `old` stand moved left or right, all by the same white space."""
+    wanted, lines = old.removesuffix("\n").split("\n"), text.split("\n")
+    bare = "\n".join(["", *map(_bare, lines), ""])
+    places = _occurrences(bare, "\n".join(["", *map(_bare, wanted), ""]))
+    if len(places) == MOST_PLACES:
+        raise _refuse(path, f"`old` fits {_tell_count(places)} places but for the indentation; add lines around it")
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    changes: list[_Change] = []
+    for at in places:
+        number = bare.count("\n", 0, at)
         shift = _find_shift(wanted, lines[number : number + len(wanted)])
         moved = _shift_lines(new, shift) if shift else None
         if moved is not None:
             end = min(starts[number + len(wanted)] - 1, len(text))
-            yield _whole_lines(text, starts[number], end, moved)
+            changes.append(_whole_lines(text, starts[number], end, moved))
+    if changes and opens_text(old, new):
+        raise _refuse(path, "`new` holds a text of several lines, which cannot be moved; give the file's indentation")
+    return changes
+
+
+def _bare(line: str) -> str:
+    """Return a line without its indentation, a blank one as an empty one."""
+    return line.lstrip(" \t") if line.strip() else ""
 
 
 def _find_shift(wanted: Sequence[str], found: Sequence[str]) -> tuple[str, str] | None:
@@ -201,8 +220,6 @@ def _find_shift(wanted: Sequence[str], found: Sequence[str]) -> tuple[str, str] 
     for want, have in zip(wanted, found, strict=True):
         if not want.strip() and not have.strip():
             continue
-        if want.lstrip(" \t") != have.lstrip(" \t"):
-            return None
         own = _shift_of(_indent(want), _indent(have))
         if own is None or (shift is not None and own != shift):
             return None
@@ -240,6 +257,8 @@ def _shift_lines(new: str, shift: tuple[str, str]) -> str | None:
 def _elided(path: str, text: str, old: str, new: str) -> list[_Change]:
     """Replace piece by piece what stands between the dots; what the dots stand for is not touched."""
     old_pieces, new_pieces = _split_at_dots(old), _split_at_dots(new)
+    if len(old_pieces) > MOST_DOTS:
+        raise _refuse(path, f"`old` has more than {MOST_DOTS} `...` lines; give one edit per place")
     if len(old_pieces) != len(new_pieces):
         raise _refuse(path, "`old` and `new` need the same `...` lines; better, give one edit per place")
     changes: list[_Change] = []
@@ -268,12 +287,8 @@ def _split_at_dots(text: str) -> list[str]:
 
 
 def _whole_piece(path: str, text: str, before: str, after: str) -> _Change:
-    places = [
-        at
-        for at in _occurrences(text, before)
-        if (at == 0 or text[at - 1] == "\n") and (at + len(before) == len(text) or text[at + len(before)] == "\n")
-    ]
+    places = _occurrences(f"\n{text}\n", f"\n{before}\n")
     if len(places) != 1:
-        often = "not there" if not places else f"there {len(places)} times"
+        often = f"there {_tell_count(places)} times" if places else "not there"
         raise _refuse(path, f"a part of `old` around `...` is {often}: {before.strip()[:80]!r}")
     return _whole_lines(text, places[0], places[0] + len(before), after)

@@ -1,7 +1,9 @@
 """From edits to one canonical patch."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from bot.agent.edits import Edit, apply_edits
 from bot.domain.draft import Patch
@@ -11,6 +13,9 @@ from bot.errors import Reason, Refused
 
 MAX_FILE = 512 * 1024
 CONTEXT = 3
+MOST_PAIRS = 10_000_000
+"""Of equal lines, from which comparing takes seconds: then all between the first and the last change is replaced."""
+_HUNK = re.compile(rb"^@@ -(\d+)(,\d+)? \+(\d+)(,\d+)? @@")
 
 
 def edit_files(
@@ -44,15 +49,44 @@ def diff_file(path: str, before: bytes | None, after: bytes) -> bytes:
     header = b"diff --git a/%b b/%b\n" % (name, name)
     if before is None:
         header += b"new file mode 100644\n"
-    lines = difflib.diff_bytes(
-        difflib.unified_diff,
-        _split(before or b""),
-        _split(after),
-        b"a/" + name if before is not None else b"/dev/null",
-        b"b/" + name,
-        n=CONTEXT,
-    )
-    return header + b"".join(_end_lines(lines))
+    names = b"a/" + name if before is not None else b"/dev/null", b"b/" + name
+    return header + b"".join(_end_lines(_compare(_split(before or b""), _split(after), names)))
+
+
+def _compare(before: Sequence[bytes], after: Sequence[bytes], names: tuple[bytes, bytes]) -> Iterator[bytes]:
+    """Yield a unified diff. What is the same at both ends is not compared: only that keeps large files quick."""
+    least = min(len(before), len(after))
+    head = next((n for n in range(least) if before[n] != after[n]), least)
+    tail = next((n for n in range(least - head) if before[-1 - n] != after[-1 - n]), least - head)
+    skipped = max(head - CONTEXT, 0)
+    left = max(tail - CONTEXT, 0)
+    old, new = before[skipped : len(before) - left], after[skipped : len(after) - left]
+    if _count_pairs(old, new) > MOST_PAIRS:
+        yield from (b"--- " + names[0] + b"\n", b"+++ " + names[1] + b"\n")
+        yield from _replace_all(old, new, (head - skipped, tail - left), skipped)
+        return
+    for line in difflib.diff_bytes(difflib.unified_diff, old, new, *names, n=CONTEXT):
+        yield _HUNK.sub(lambda found: b"@@ -%d%b +%d%b @@" % _move(found, skipped), line)
+
+
+def _move(found: re.Match[bytes], by: int) -> tuple[int, bytes, int, bytes]:
+    return int(found[1]) + by, found[2] or b"", int(found[3]) + by, found[4] or b""
+
+
+def _count_pairs(old: Sequence[bytes], new: Sequence[bytes]) -> int:
+    """Return how many pairs of equal lines difflib looks at: those of frequent lines it leaves out in long files."""
+    often, most = Counter(new), len(new) if len(new) < 200 else len(new) // 100 + 1
+    return sum(often[line] for line in old if often[line] <= most)
+
+
+def _replace_all(old: Sequence[bytes], new: Sequence[bytes], same: tuple[int, int], skipped: int) -> Iterator[bytes]:
+    """Yield one hunk in the place of many; `same` lines stand at its beginning and its end."""
+    yield b"@@ -%d,%d +%d,%d @@\n" % (skipped + 1, len(old), skipped + 1, len(new))
+    first, last = same
+    yield from (b" " + line for line in old[:first])
+    yield from (b"-" + line for line in old[first : len(old) - last])
+    yield from (b"+" + line for line in new[first : len(new) - last])
+    yield from (b" " + line for line in old[len(old) - last :])
 
 
 def _decode(path: str, raw: bytes | None) -> str | None:

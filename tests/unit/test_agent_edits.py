@@ -1,10 +1,13 @@
 """Edits fit exactly or are refused; never is a wrong file written."""
 
+import contextlib
+import time
+
 import pytest
 
 from bot.agent.edits import Edit, apply_edits
-from bot.agent.patching import build_patch
-from bot.domain.patches.patch import apply_hunks, read_patch
+from bot.agent.patching import build_patch, diff_file
+from bot.domain.patches.patch import PatchLimits, apply_hunks, parse_patch, read_patch
 from bot.errors import Refused
 
 CODE = """import os
@@ -62,6 +65,17 @@ CASES = {
     "CRLF file, CRLF edit": ("a\r\nb\r\n", "b\r\n", "c\r\n", "a\r\nc\r\n"),
     "unicode": ("größe = 1  # Größe\n", "größe = 1", "größe = 2", "größe = 2  # Größe\n"),
     "a new file": (None, "", "hello\n", "hello\n"),
+    "a byte order mark stays before the first line": ("\ufeffa\nb\n", "a\n", "", "\ufeffb\n"),
+    "a byte order mark is taken away where that is said": ("\ufeff{}\n", "\ufeff{}\n", "{}\n", "{}\n"),
+    "a line of mixed ends keeps its own": ("a\r\nb\nc\r\n", "a", "x", "x\r\nb\nc\r\n"),
+    "dots spread an object": ("f({\n  b,\n});\n", "  b,\n", "  ...rest,\n", "f({\n  ...rest,\n});\n"),
+    "dots are a stub's body": (
+        "class P:\n    x: int\n",
+        "    x: int\n",
+        "    x: int\n\n    def f(self) -> int:\n        ...\n",
+        "class P:\n    x: int\n\n    def f(self) -> int:\n        ...\n",
+    ),
+    "letters of one alphabet": ("a = 'x'\n", "a = 'x'\n", "a = 'мир Δt'\n", "a = 'мир Δt'\n"),
     # moved as a whole
     "too little indentation": (
         CODE,
@@ -116,6 +130,28 @@ CASES = {
     "lines left out silently": (CODE, "    def total(self, items):\n        return amount\n", "pass\n", NO),
     "lazy comment": (CODE, "import os\n", "import sys\n# ... rest of the code ...\n", NO),
     "lazy comment in another language": ("a();\nb();\n", "a();\n", "a(1);\n// ... existing code\n", NO),
+    "lazy dots alone": (
+        CODE,
+        "        amount = 0\n        for item in items:\n            amount += 1\n",
+        "        ...\n",
+        NO,
+    ),
+    "lazy dots in a comment": (CODE, LOOP, "        amount = 1\n        # ...\n", NO),
+    "lazy dots in brackets": (CODE, LOOP, "[...]\n", NO),
+    "a comment without dots that stands for code": (CODE, LOOP, "        # rest of the loop unchanged\n", NO),
+    "the same in another language": ("a();\nb();\n", "a();\nb();\n", "a(1);\n/* existing code here */\n", NO),
+    "a new file in a fence": (None, "", "```python\nx = 1\n```\n", NO),
+    "a new file with diff signs": (None, "", "+x = 1\n+y = 2\n", NO),
+    "letters that look alike": ("price = 1\n", "price = 1\n", "pri\u0441e = 2\n", NO),
+    "a moved text of several lines": (
+        "def f():\n    a = 1\n    b = 2\n",
+        "a = 1\nb = 2\n",
+        'a = """\ntext\n"""\nb = 2\n',
+        NO,
+    ),
+    "dots around a part of a line": ("cab\nx\nd\n", "ab\n...\nd\n", "b\n...\ne\n", NO),
+    "moved, a hundred places": ("  x\n" * 99 + "    x\n", "      x\n", "      y\n", NO),
+    "longer than it may be": ("x\n" * 31_000, "x\n" * 31_000, "y\n", NO),
     "lazy dots": (CODE, "import os\n", "import sys\n... (unchanged)\n", NO),
     "dots only in old": (CODE, "class Cart:\n...\n        return amount\n", "class Cart:\n    pass\n", NO),
     "dots around what is not unique": (
@@ -177,6 +213,48 @@ def test_edits_of_the_same_lines_are_refused(edits):
 def test_the_nearest_line_is_named():
     with pytest.raises(Refused, match=r"amount \+= item.price"):
         apply_edits("x", CODE, [Edit(old="            amount += item.prize\n", new="")])
+
+
+LINES = 512 * 1024 // 2
+WIDE = PatchLimits(bytes=2**20, lines=10**6)
+OLD = 60_000
+TWINS = [f"row {number % 150}\n" for number in range(50_000)]
+HEAVY = {
+    "one letter": ("a" * 2 * LINES, "a" * (OLD // 2), "b"),
+    "one line, with another indentation": ("a\n" * LINES, " a\n" * (OLD // 3 - 2) + "  a\n", "b\n"),
+    "one line, and another at the end": ("a\n" * LINES, " a\n" * (OLD // 3 - 2) + "b\n", "b\n"),
+    "dots": ("a\n" * LINES, "...\na\n" * (OLD // 6), "...\nb\n" * (OLD // 6)),
+    "white space": ("a\n", "a\n", " " * OLD + "b\n"),
+    "a line that is like all others": (
+        "".join(f"{number:0120b}\n".replace("0", "ab") for number in range(2000)),
+        f"{1 << 100:0120b}\n".replace("0", "ab"),
+        "x\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_no_edit_takes_long(name):
+    """What grows with the square takes minutes here; nothing else of the worker moves meanwhile."""
+    text, old, new = HEAVY[name]
+    began = time.process_time()
+    with contextlib.suppress(Refused):
+        apply_edits("x.js", text, [Edit(old=old, new=new)])
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("places", [(), (0,), (25_000,), (0, 49_999), (2, 4, 49_990)])
+def test_a_diff_of_a_large_file_is_right_and_takes_not_long(places):
+    after = [f"new {line}" if number in places else line for number, line in enumerate(TWINS)]
+    before, made = "".join(TWINS).encode(), "".join(after).encode()
+    began = time.process_time()
+    diff = diff_file("x.csv", before, made)
+    assert time.process_time() - began < 2
+    assert not places or apply_hunks(read_patch(parse_patch(diff, limits=WIDE))[0], before) == made
+    assert (
+        len(places) != 1
+        or diff.count(b"\n") == 3 + 1 + sum(0 <= n < 50_000 for n in range(places[0] - 3, places[0] + 4)) + 1
+    )
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", ".git/config", "a\nb", "", "-rf", "a/../b", "C:\\x"])

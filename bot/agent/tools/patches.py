@@ -1,5 +1,6 @@
 """The one tool that does more than read: a patch is proposed, tried in the sandbox, and left to people."""
 
+import asyncio
 from typing import Final
 
 from bot.agent.arguments import Param, ToolSpec
@@ -44,8 +45,8 @@ async def _propose_patch(call: Call) -> ToolResult:
     for path in edits:
         if sources.is_folder(path) or sources.is_link(path):
             raise Refused(sources.explain_missing(path), Reason.BAD_INPUT)
-    edited = edit_files({path: sources.raw(path) for path in edits}, edits)
-    patch = join_patch(edited)
+    edited = await asyncio.to_thread(edit_files, {path: sources.raw(path) for path in edits}, edits)
+    patch = await asyncio.to_thread(join_patch, edited)
     same = next((proposal for proposal in known if proposal.patch == patch.text), None)
     if same is not None:
         return ToolResult(text=_judge(same.verified))
