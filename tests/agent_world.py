@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from bot.agent.inspecting import Edited, Inspection, Linted
 from bot.agent.logs import Logs
@@ -136,6 +137,16 @@ class FakeCheckout:
 
     async def patched_tree(self, base: str, patch: bytes) -> str:
         return "c" * 40
+
+    async def archive(self, tree: str) -> bytes:
+        return make_archive(self.files)
+
+
+class FakeWorkspaces:
+    """Opens the same repository whatever is asked for."""
+
+    async def open(self, url: str, folder: Path) -> FakeCheckout:
+        return FakeCheckout(FILES)
 
 
 def make_archive(files: Mapping[str, str]) -> bytes:

@@ -1,8 +1,10 @@
 """Profiles of the agent: strictly read, the same bytes for every incident, kept by the run that began with them."""
 
 import json
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,15 +17,19 @@ from bot.agent.tools.toolbox import Toolbox
 from bot.agent.transcript import Rows, State, fold
 from bot.bootstrap.profiles import check_profiles, load_profiles
 from bot.domain.approvals.policy import ApprovalPolicy, Scope
+from bot.domain.question import Question
 from bot.domain.runs.account import tell_profile
 from bot.domain.runs.profile import AgentProfile, Mode, known_names, read_profile
 from bot.domain.runs.tool_name import PROPOSING, ToolName
 from bot.domain.runs.transcript import Budget, EndReason
 from bot.errors import ConfigError, Reason, Unavailable
+from bot.ports.drafter import ModelJob
 from bot.ports.model import ModelPlace
 from bot.services import modelling
 from bot.services.why import read_account, write_account, write_file
-from tests.agent_world import AgentWorld, ScriptedModel, propose, say
+from bot.worker.drafting import ModelDrafting
+from bot.worker.tools import Tools
+from tests.agent_world import JOB, AgentWorld, FakeWorkspaces, ScriptedModel, propose, say
 from tests.model_phase_kit import make_model_phase
 from tests.worldkit import PLAYBOOK, World, alert, group, make_world
 
@@ -76,6 +82,46 @@ async def test_a_triage_run_ends_with_words_and_cannot_change_a_byte():
     assert (state.ended, state.text) == (EndReason.DONE, "The table holds numbers.")
     assert shop.answers()[0].startswith("There is no tool 'propose_patch'")
     assert (shop.judged, state.proposals) == ([], ())
+
+
+ASKED = Question(person="Cy", text="Who changed the table?")
+
+
+@pytest.mark.parametrize(
+    ("profile", "questions", "answer"),
+    [
+        (SHIPPED["question"], (ASKED,), "Not done: this run answers a question."),
+        (SHIPPED["patch"], (ASKED,), "Not done: this run answers a question."),
+        (SHIPPED["triage"], (), "There is no tool 'propose_patch'"),
+    ],
+)
+async def test_the_worker_lets_no_question_and_no_triage_propose_and_keeps_to_the_profile_s_limits(
+    profile, questions, answer, tmp_path
+):
+    model = ScriptedModel(script=[say("", propose()), *(say("", ("grep", {"pattern": f"x{n}"})) for n in range(9))])
+
+    @asynccontextmanager
+    async def open_model(_place, _errand, _on_try):
+        yield model
+
+    shop = AgentWorld(model=model)
+    job = replace(JOB, questions=questions, folder=str(tmp_path), service=replace(JOB.service, branch="bbbbbbb"))
+    limited = replace(profile, limits={"steps": 3})
+    tools = Tools(
+        log_source=None,
+        workspaces=FakeWorkspaces(),
+        sandbox=SimpleNamespace(rung="none"),
+        redact=str,
+        redact_lines=list,
+        prepare_toolchain=None,
+    )
+    drafter = ModelDrafting(tools=tools, open_model=open_model)
+    await drafter.draft(
+        ModelJob(job=job, place=PLACE, budget=Budget(), profile=limited), shop.store, ask=None, on_try=None
+    )
+    assert shop.answers()[0].startswith(answer)
+    state = fold(shop.rows)
+    assert (state.proposals, state.ended, len(model.requests)) == ((), EndReason.LIMIT, 3)
 
 
 def test_the_profiles_that_come_along_are_those_of_before():
