@@ -36,11 +36,15 @@ class Raw:
     media_type: str = "application/json"
 
 
+Piece = str | bytes | float | asyncio.Event | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """Raw pieces of a stream; a number is a pause in seconds, None hangs up in the middle of the body."""
+    """Raw pieces of a stream; a number is a pause in seconds, an event is waited for, None hangs up in the middle of
+    the body."""
 
-    pieces: tuple[str | bytes | float | None, ...]
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +204,7 @@ class ModelServer:
             self.hung_up.set()
             raise
 
-    async def _stream(self, request: web.Request, pieces: Sequence[str | bytes | float | None]) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, pieces: Sequence[Piece]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -209,6 +213,9 @@ class ModelServer:
                 assert request.transport is not None
                 request.transport.abort()
                 return response
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+                continue
             if isinstance(piece, (int, float)):
                 await asyncio.sleep(piece)
                 continue

@@ -29,7 +29,6 @@ from tests.model_server import ModelServer, Say, Stream, serve_model, stream_of
 from tests.playbooks.world import Repository, Step, run_git, write_repository
 from tests.worldkit import CHANNELS, FixedClock, PhaseLog, World, alert, group, make_rules, quiet  # noqa: F401 -- a fixture
 
-TOGETHER = 2
 BUDGET = Budget(steps=6)
 PAUSE = 0.02
 SHARED = "shop/shared.py"
@@ -45,12 +44,15 @@ def text_of(number: int) -> str:
 
 
 class Model:
-    """Answers every run by its own conversation, and counts how many it talks to at a time.
+    """Answers every run by its own conversation, and counts how many it talks to at a time. Nobody is answered before
+    it talks to `together` of them.
 
     Each third is greedy and never comes to an end; each other third first takes a neighbour's text for its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, together: int) -> None:
+        self.together = together
+        self.are_together = asyncio.Event()
         self.asked: Counter[int] = Counter()
         self.talking: set[int] = set()
         self.most = 0
@@ -62,10 +64,12 @@ class Model:
         self.asked[own] += 1
         self.talking.add(own)
         self.most = max(self.most, len(self.talking))
+        if self.most == self.together:
+            self.are_together.set()
         say = self.greedy(own, told) if own % 3 == 2 else self.engineer(own, told)
         if say.text or told + 1 == BUDGET.steps:
             self.talking.discard(own)
-        return Stream(pieces=(PAUSE, *stream_of(say, told, 1000)))
+        return Stream(pieces=(self.are_together, PAUSE, *stream_of(say, told, 1000)))
 
     def greedy(self, own: int, told: int) -> Say:
         return Say(calls=(("read_file", json.dumps({"path": module(own), "first": told + 1, "last": told + 1})),))
@@ -98,7 +102,9 @@ def make_rulebook(repository: Repository, count: int):
 
 
 @asynccontextmanager
-async def open_world(folder: Path, repository: Repository, count: int, server: ModelServer) -> AsyncIterator[World]:
+async def open_world(
+    folder: Path, repository: Repository, count: int, server: ModelServer, *, together: int
+) -> AsyncIterator[World]:
     """Start the engine, the model's phase and one worker process."""
     database, clock = open_engine(f"sqlite:///{folder / 'nightshift.db'}"), FixedClock()
     migrate(database)
@@ -118,7 +124,7 @@ async def open_world(folder: Path, repository: Repository, count: int, server: M
         folder=folder,
         redact=str,
         localize=localize,
-        together=TOGETHER,
+        together=together,
     )
     await engine.launch(ModelPhase(store, rules, tools).phase())
     try:
@@ -129,13 +135,16 @@ async def open_world(folder: Path, repository: Repository, count: int, server: M
         database.dispose()
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.long)])
-async def test_runs_at_once_on_one_repository_keep_to_their_own_incident_and_budget(count, tmp_path):
+@pytest.mark.parametrize(("count", "together"), [(4, 2), pytest.param(20, 20, marks=pytest.mark.long)])
+async def test_runs_at_once_on_one_repository_keep_to_their_own_incident_and_budget(count, together, tmp_path):
     files = {module(number): text_of(number) for number in range(count + 3)} | {SHARED: 'LAST = ""\n'}
     repository = write_repository(tmp_path / "shop.git", [Step(subject="Begin", files=files)], until=datetime.now(UTC))
     before = run_git(repository.folder, "for-each-ref")
-    model = Model()
-    async with serve_model(model.play) as server, open_world(tmp_path, repository, count, server) as world:
+    model = Model(together)
+    async with (
+        serve_model(model.play) as server,
+        open_world(tmp_path, repository, count, server, together=together) as world,
+    ):
         groups = [
             group(alert(service=f"shop-{n:02}", annotations={"summary": f"Module {n:02} fails"}), key=f"g{n}")
             for n in range(count)
@@ -150,7 +159,7 @@ async def test_runs_at_once_on_one_repository_keep_to_their_own_incident_and_bud
                 await asyncio.sleep(0.05)
         for incident in incidents:
             check_the_incident(world, incident)
-    assert model.most == TOGETHER
+    assert model.most == together
     assert run_git(repository.folder, "for-each-ref") == before
     assert set(model.asked) == set(range(count))
     assert max(model.asked.values()) <= BUDGET.steps
