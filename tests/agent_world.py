@@ -1,5 +1,6 @@
 """A run of the agent without processes: rows in a list, a little repository in memory, a sandbox that only judges."""
 
+import asyncio
 import io
 import json
 import tarfile
@@ -77,9 +78,12 @@ class ScriptedModel:
 
     script: Sequence[Completion | Exception] | Callable[[bytes, int], Completion]
     requests: list[bytes] = field(default_factory=list)
+    left: list[float] = field(default_factory=list)
+    """Seconds that each request might have taken."""
 
     async def complete(self, request: bytes, *, on_delta: object = None, deadline: float) -> Completion:
         self.requests.append(request)
+        self.left.append(deadline - asyncio.get_running_loop().time())
         number = len(self.requests) - 1
         if callable(self.script):
             return self.script(request, number)

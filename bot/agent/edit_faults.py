@@ -7,13 +7,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from heapq import nlargest
-from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Final
 
+from bot.agent.likely import list_likely
+
 MOST_SHOWN: Final = 160
-MOST_COMPARED: Final = 50
 DOUBLED: Final = 12
 """Characters of one repeated neighbour from which that is no accident; two lines are never one."""
 _MARKERS: Final = re.compile(
@@ -253,15 +252,9 @@ def _explain_line(stripped: dict[str, str], line: str) -> str:
         return (
             f"`old` has other characters than the file: {_name_difference(shown, alike[:MOST_SHOWN])}; copy it exactly"
         )
-    near = get_close_matches(line.strip()[:300], _list_likely(line.strip()[:300], keys), 1, 0.6)
+    near = get_close_matches(line.strip()[:300], list_likely(line.strip()[:300], (key[:300] for key in keys)), 1, 0.6)
     hint = f"; the nearest line is {near[0][:MOST_SHOWN]!r}" if near else "; read the file again"
     return f"`old` is not in the file: it has no line {shown!r}{hint}"
-
-
-def _list_likely(line: str, keys: Sequence[str]) -> list[str]:
-    """Return the lines that share the most pairs of letters with one: to compare them all takes seconds."""
-    wanted = set(pairwise(line))
-    return nlargest(MOST_COMPARED, (key[:300] for key in keys), key=lambda key: len(wanted.intersection(pairwise(key))))
 
 
 def _plain(text: str) -> str:

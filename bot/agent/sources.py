@@ -1,5 +1,6 @@
 """The repository at head as the tools read it: every file in memory as one archive, shown only after cleaning."""
 
+import asyncio
 import io
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -7,12 +8,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Protocol
 
+from bot.agent.likely import list_likely
 from bot.errors import Reason, Refused
 
 MAX_FILE: Final = 1024 * 1024
 MAX_MATCHES: Final = 3_000
 MAX_LINE: Final = 240
-MAX_NAME: Final = 400
+MAX_PATH: Final = 500
 LEAD: Final = 80
 """Characters shown before a match that stands far behind in a long line."""
 
@@ -92,6 +94,10 @@ class Sources:
             self._cleaned[path] = text.removesuffix("\n").split("\n") if text else []
         return self._cleaned[path]
 
+    async def read(self, path: str) -> Sequence[str]:
+        """Return what `lines` does. A file is cleaned once, in a thread: one of a megabyte would hold up other runs."""
+        return self.lines(path) if path in self._cleaned else await asyncio.to_thread(self.lines, path)
+
     def list_folder(self, path: str) -> Sequence[Entry]:
         """Return what a folder holds, by name, folders with a slash; nothing where there is no such folder."""
         prefix = f"{path}/" if path else ""
@@ -139,7 +145,7 @@ class Sources:
             return f"{path} is a link to {self._links[path][:200]}; name what it points to"
         if self.is_folder(path):
             return f"{path or 'the root'} is a folder; list shows what it holds"
-        near = get_close_matches(path, self._places, 3, 0.5) if len(path) <= MAX_NAME else []
+        near = get_close_matches(path[:MAX_PATH], list_likely(path[:MAX_PATH], self._places), 3, 0.5)
         same = [name for name in self._places if name.rsplit("/", 1)[-1] == path.rsplit("/", 1)[-1]][:3]
         hints = list(dict.fromkeys([*same, *near]))[:4]
         return f"There is no {what} {path[:120]!r}." + (f" There is: {', '.join(hints)}." if hints else "")

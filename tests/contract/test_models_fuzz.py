@@ -277,7 +277,10 @@ HEAVY = {
         )
     ),
     "many calls that are long together": Stream(
-        pieces=tuple(chunk(call_delta(n, own="a", name="grep", arguments="x" * 200_000)) for n in range(30))
+        pieces=(
+            *(chunk(call_delta(n, own="a", name="grep", arguments=f'{{"x":"{LONG * 50}"}}')) for n in range(30)),
+            chunk({}, "tool_calls"),
+        )
     ),
     "a call nested 10,000 deep": Stream(
         pieces=(

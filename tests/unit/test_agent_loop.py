@@ -122,6 +122,12 @@ async def test_a_full_server_is_waited_for_longer_than_it_says_and_a_minute_at_m
     assert sum(shop.slept) <= 60
 
 
+async def test_every_question_has_an_end_to_wait_for():
+    shop = world(*GOOD)
+    await shop.run()
+    assert [round(left) for left in shop.model.left] == [shop.budget.answer_seconds] * len(shop.model.requests)
+
+
 async def test_silence_and_long_waits_are_not_sat_out_here():
     for error in (Unavailable("silent", Reason.TIMEOUT), Unavailable("later", Reason.OVERLOADED, 60.0)):
         shop = world(error)

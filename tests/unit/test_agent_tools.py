@@ -3,18 +3,23 @@
 import io
 import json
 import tarfile
+import threading
+import time
 from dataclasses import replace
+from unittest.mock import AsyncMock
 
 import pytest
 
 from bot.agent.arguments import read_arguments
 from bot.agent.logs import Logs
+from bot.agent.patching import edit_files
 from bot.agent.sources import Sources
+from bot.agent.tools import patches
 from bot.agent.tools.every import TOOLS
 from bot.agent.tools.toolbox import MAX_ANSWER, Toolbox
 from bot.domain.evidence import LogLine
 from bot.errors import Refused
-from tests.agent_world import FILES, GOOD_EDIT, AgentWorld, ScriptedModel
+from tests.agent_world import FILES, GOOD_EDIT, AgentWorld, ScriptedModel, make_archive
 
 
 async def call(name, arguments, *, room=100_000, files=None, known=()):
@@ -119,6 +124,50 @@ async def test_wrong_calls_are_told_what_is_right(name, arguments, part):
     answer = await call(name, arguments)
     assert part in answer.text
     assert answer.proposal is None
+
+
+async def test_what_a_call_is_told_of_itself_is_cleaned_too():
+    assert "\x1b" not in await text("read_file", {"path": "no\x1b[31mwhere"})
+    assert "\x1b" not in await text(
+        "propose_patch", {"title": "x", "edits": [GOOD_EDIT | {"old": "no\x1b[31mwhere\n"}]}
+    )
+
+
+async def test_what_may_take_long_leaves_the_loop_free(monkeypatch):
+    """A large repository is searched, cleaned and edited while the other runs of the worker go on."""
+    places = []
+
+    def note(text: str) -> str:
+        places.append(threading.current_thread())
+        return text
+
+    def edit(files, edits):
+        return edit_files({path: note(raw) for path, raw in files.items()}, edits)
+
+    monkeypatch.setattr(patches, "edit_files", edit)
+    world, sources = AgentWorld(model=ScriptedModel(script=[])), Sources(make_archive(FILES), note)
+    toolbox = Toolbox(replace(world.hands(), sources=AsyncMock(return_value=sources)))
+    for name, given in (
+        ("read_file", {"path": "shop/cart.py"}),
+        ("git_blame", {"path": "README.md"}),
+        ("grep", {"pattern": "TABLE"}),
+        ("propose_patch", {"title": "x", "edits": [GOOD_EDIT]}),
+    ):
+        before = len(places)
+        await toolbox.call(name, json.dumps(given), (), room=100_000)
+        assert len(places) > before, name
+    assert threading.main_thread() not in places
+
+
+def test_a_path_that_is_not_there_is_soon_answered_in_a_large_repository():
+    sources = Sources(make_archive({}), str)
+    sources._places = {
+        f"services/{n % 7}/src/main/java/com/example/{n}/Thing{n}Controller.java": (0, 0) for n in range(30_000)
+    }
+    began = time.process_time()
+    with pytest.raises(Refused, match=r"There is: services/1/src/main/java/com/example/8/Thing8Controller\.java"):
+        sources.lines("services/1/src/main/java/com/example/8/Thng8Controller.java")
+    assert time.process_time() - began < 3
 
 
 async def test_optional_arguments_may_be_null():

@@ -20,7 +20,7 @@ MAX_UNREAD: Final = 3
 
 async def _read_file(call: Call) -> ToolResult:
     path = read_path(call)
-    lines = (await call.hands.sources()).lines(path)
+    lines = await (await call.hands.sources()).read(path)
     first, last = read_lines(call, path, len(lines), most=MAX_LINES)
     if not lines:
         return ToolResult(text=f"{path} is empty.")

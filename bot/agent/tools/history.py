@@ -68,7 +68,7 @@ async def _git_diff(call: Call) -> ToolResult:
 
 async def _git_blame(call: Call) -> ToolResult:
     path = read_path(call)
-    lines = (await call.hands.sources()).lines(path)
+    lines = await (await call.hands.sources()).read(path)
     first, last = read_lines(call, path, len(lines), most=MAX_BLAMED)
     if not lines:
         return ToolResult(text=f"{path} is empty.")
