@@ -329,3 +329,17 @@ def test_the_cost_of_a_stream_grows_with_its_length_alone(piece):
     with pytest.raises((Unavailable, LimitReached)):
         take_all(repeat(piece, count))
     assert time.process_time() - began < MOST_CPU / 4
+
+
+@pytest.mark.parametrize("piece", [b"x" * 60_000, b"data: " + b"x" * 60_000 + b"\n"])
+def test_an_event_without_end_is_given_up_at_a_megabyte(piece):
+    reader = EventReader()
+    for _ in range(MAX_EVENT // len(piece)):
+        assert list(reader.feed(piece)) == []
+    with pytest.raises(Unavailable, match="without end"):
+        list(reader.feed(piece))
+
+
+def test_what_is_not_utf8_is_refused_and_not_read_over():
+    with pytest.raises(Unavailable, match="not UTF-8"):
+        list(EventReader().feed(b"data: {\xff}\n\n"))
