@@ -13,10 +13,11 @@ from bot.agent.inspecting import Edited, Inspection, Linted
 from bot.agent.logs import Logs
 from bot.agent.loop import Agent, Head
 from bot.agent.patience import Pace
+from bot.agent.row_redaction import redact_step
 from bot.agent.sources import Sources
 from bot.agent.tools.tool import Hands
 from bot.agent.tools.toolbox import Toolbox
-from bot.agent.transcript import State, redact_step
+from bot.agent.transcript import State
 from bot.domain.approvals.rollback import Release
 from bot.domain.draft import Patch
 from bot.domain.evidence import Check, CheckRun, LogLine

@@ -14,8 +14,9 @@ import structlog
 from bot.agent.marks import keep_far_tools, keep_profile
 from bot.agent.patience import BUSY_SECONDS, TRIES
 from bot.agent.recall import recall_far_tools, recall_profile
+from bot.agent.row_redaction import redact_step
 from bot.agent.said import add_said, list_said, takes_said
-from bot.agent.transcript import Rows, fold, redact_step
+from bot.agent.transcript import Rows, fold
 from bot.domain.ask import Inquiry
 from bot.domain.investigation import Job
 from bot.domain.models.reasoning import Reasoning

@@ -9,8 +9,8 @@ from functools import partial
 import structlog
 
 from bot.agent.recall import recall_far_tools, recall_profile
+from bot.agent.row_redaction import redact_step
 from bot.agent.suggesting import SECONDS, find_answer, read_answer
-from bot.agent.transcript import redact_step
 from bot.domain.investigation import Job
 from bot.domain.models.reasoning import Reasoning
 from bot.domain.runs.far_tool import FarTools

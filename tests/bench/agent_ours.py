@@ -13,8 +13,9 @@ from pathlib import Path
 
 from bot.agent.loop import Agent, Head
 from bot.agent.redaction import load_redactor
+from bot.agent.row_redaction import redact_step
 from bot.agent.tools.toolbox import Toolbox
-from bot.agent.transcript import fold, redact_step
+from bot.agent.transcript import fold
 from bot.domain.runs.transcript import Budget, EndReason, Step
 from bot.ports.clock import SystemClock
 from bot.ports.hand import Hand

@@ -8,7 +8,8 @@ import pytest
 from bot.agent.loop import Head
 from bot.agent.redaction import load_redactor
 from bot.agent.replay import Called, Match, Proposed, replay_run
-from bot.agent.transcript import dump, redact_step
+from bot.agent.row_redaction import redact_step
+from bot.agent.transcript import dump
 from bot.bootstrap.commands.replay import replay_stored
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.investigation import Collected, Confirmed, Drafted, Suspected, Verified

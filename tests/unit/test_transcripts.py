@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sqlalchemy import inspect, text
 
 from bot.agent.redaction import load_redactor
-from bot.agent.transcript import RunningDigest, build_request, digest_of, dump, redact_step
+from bot.agent.row_redaction import redact_step
+from bot.agent.transcript import RunningDigest, build_request, digest_of, dump
 from bot.domain.runs.transcript import Step, StepKind
 from bot.errors import Unavailable
 from bot.store.database import VERSION_TABLE, migrate, open_engine, open_session

@@ -6,9 +6,9 @@ from typing import Final
 from bot.agent.loop import Agent, Append
 from bot.agent.profiles import choose_tools, make_head
 from bot.agent.replay import replay_run
+from bot.agent.row_redaction import redact_step
 from bot.agent.selftest_run import STEPS, TASK, Sent, TimedModel, count_same, judge_run
 from bot.agent.tools.toolbox import Toolbox
-from bot.agent.transcript import redact_step
 from bot.bootstrap.commands.selftest_tools import Place, ServiceTest, Tally
 from bot.bootstrap.worker import open_model
 from bot.domain.models.reasoning import Reasoning
