@@ -78,8 +78,10 @@ async def serve(
     async def test_contacts(person: str) -> list[Answer]:
         return [Answer(contact=f"{person}'s push", ok=True, text="taken")]
 
+    board = SqlBoard(world.store, world.clock)
     pages = Pages(
-        board=SqlBoard(world.store, world.clock),
+        board=board,
+        shelf=board,
         inbox=StoreInbox(world.store, world.rules),
         sessions=sessions,
         roster=world.rules.roster,

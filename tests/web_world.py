@@ -445,6 +445,7 @@ async def served(
     roster = Roster(people={"ada": ADA, "bo": BO, "cleo": CLEO, "vic": VIC})
     pages = Pages(
         board=board,
+        shelf=board,
         inbox=inbox or own_inbox,
         sessions=sessions,
         roster=roster,

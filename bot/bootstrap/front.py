@@ -291,6 +291,7 @@ def _pages(core: _Core, port: int, *, chat: StoreInbox, sessions: Sessions, comp
     settings = core.settings
     return Pages(
         board=core.state.board,
+        shelf=core.state.board,
         inbox=chat,
         sessions=sessions,
         roster=core.rules.roster,

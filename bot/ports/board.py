@@ -62,6 +62,18 @@ class Board(Protocol):
         """Return one incident's page, None where there is no such incident."""
         ...
 
+    def image(self, ref: str) -> bytes | None:
+        """Return a picture's bytes, None where it is not kept (any more)."""
+        ...
+
+    def watch(self) -> AsyncIterator[str]:
+        """Yield the id of each incident whose page changed, until closed."""
+        ...
+
+
+class Shelf(Protocol):
+    """Patches and pictures of incidents, which pages show beside the board. Call it as the board."""
+
     def patch(self, incident: str, digest: str) -> PatchPage | None:
         """Return the patch whose sha256 starts with `digest` (12 or more hex characters), None where there is none."""
         ...
@@ -71,13 +83,5 @@ class Board(Protocol):
         ...
 
     def put_image(self, incident: str, sha256: str, data: bytes) -> str:
-        """Keep a picture that was posted on the pages, and return by what `image` finds it. Idempotent."""
-        ...
-
-    def image(self, ref: str) -> bytes | None:
-        """Return a picture's bytes, None where it is not kept (any more)."""
-        ...
-
-    def watch(self) -> AsyncIterator[str]:
-        """Yield the id of each incident whose page changed, until closed."""
+        """Keep a picture that was posted on the pages, and return by what `Board.image` finds it. Idempotent."""
         ...

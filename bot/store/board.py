@@ -21,7 +21,10 @@ BOOKKEEPING = frozenset({"posted"})
 
 
 class SqlBoard:
-    """`bot.ports.board.Board`. `publish` tells other processes of a change, with the transaction that makes it."""
+    """`bot.ports.board.Board` and `Shelf`.
+
+    `publish` tells other processes of a change, with the transaction that makes it.
+    """
 
     def __init__(self, store: SqlStore, clock: Clock, publish: Callable[[Session, str], None] | None = None) -> None:
         self._store: Store = store

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from bot.domain.chat import Message, Reply, Said
 from bot.domain.oncall import Person, Role, Roster
 from bot.errors import Refused
-from bot.ports.board import Board, PatchPage
+from bot.ports.board import Board, PatchPage, Shelf
 from bot.ports.chat import ChatInbox
 from bot.ports.clock import Clock
 from bot.services.why import Account, write_file
@@ -55,6 +55,7 @@ class Pages:
     """
 
     board: Board
+    shelf: Shelf
     inbox: ChatInbox
     sessions: Sessions
     roster: Roster
@@ -227,7 +228,7 @@ class _Site:
                 typed=typed,
                 may_show=visitor.person.may(Role.RESPONDER),
                 timeline=page.timeline,
-                patches={digest for digest in digests if self._pages.board.patch_text(name, digest) is not None},
+                patches={digest for digest in digests if self._pages.shelf.patch_text(name, digest) is not None},
                 **self._common(visitor, notice),
             )
 
@@ -311,7 +312,7 @@ class _Site:
     def _find_patch(self, request: web.Request) -> PatchPage:
         """Return the patch, after checking once more that its bytes are the ones the digest names."""
         incident, digest = request.match_info["incident"], request.match_info["digest"]
-        page = self._pages.board.patch(incident, digest)
+        page = self._pages.shelf.patch(incident, digest)
         if page is None:
             raise web.HTTPNotFound(text=f"{incident} has no patch {digest}.")
         if not page.draft.digest.startswith(digest):
@@ -329,7 +330,7 @@ class _Site:
     async def patch(self, request: web.Request, _visitor: _Visitor) -> web.Response:
         """Serve the canonical bytes, after checking once more that they are the ones the digest names."""
         incident, digest = request.match_info["incident"], request.match_info["digest"]
-        text = await asyncio.to_thread(self._pages.board.patch_text, incident, digest)
+        text = await asyncio.to_thread(self._pages.shelf.patch_text, incident, digest)
         if text is None:
             raise web.HTTPNotFound(text=f"{incident} has no patch {digest[:12]}.")
         body = text.encode(errors="surrogateescape")
@@ -386,7 +387,7 @@ class _Site:
         event = name_event(pages.channel, visitor.person, form, picture.digest if picture else "")
         if event is None or len(text) > MAX_TEXT or not (text or picture):
             return Reply(text=f"Write a command or a question, at most {MAX_TEXT} characters.", ok=False)
-        kept = [await keep_picture(pages.board, incident, picture, visitor.person)] if picture and incident else []
+        kept = [await keep_picture(pages.shelf, incident, picture, visitor.person)] if picture and incident else []
         said = Said(
             event=event,
             channel=pages.channel,

@@ -14,7 +14,7 @@ from bot.domain.oncall import Person, Role
 from bot.domain.runs.image import Attachment, read_image
 from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
-from bot.ports.board import Board
+from bot.ports.board import Board, Shelf
 from bot.services.images import list_shown
 from bot.web.upload import Picture
 from bot.web.views import MessageView
@@ -37,14 +37,14 @@ class PictureView:
     posted_at: datetime
 
 
-async def keep_picture(board: Board, incident: str, picture: Picture, person: Person) -> Attachment:
+async def keep_picture(shelf: Shelf, incident: str, picture: Picture, person: Person) -> Attachment:
     """Keep the picture that came with a form, and return what is said of it. Raises `Refused`."""
     if not person.may(Role.RESPONDER):
         raise Refused(_ONLY, Reason.NOT_ALLOWED)
     if picture.image is None:
         raise Refused(picture.fault, Reason.BAD_INPUT)
     image = picture.image
-    ref = await asyncio.to_thread(board.put_image, incident, image.sha256, picture.data)
+    ref = await asyncio.to_thread(shelf.put_image, incident, image.sha256, picture.data)
     return Attachment(name=image.name, media_type=image.media_type, size=len(picture.data), ref=ref)
 
 

@@ -28,7 +28,8 @@ def _application() -> web.Application:
     store, box, sessions, roster = Mock(), Mock(), Mock(), Mock()
     admin = AdminApi(store, box, sessions, roster, token="none", base_url="http://127.0.0.1:8080")
     pages = Pages(
-        board=Mock(), inbox=Mock(), sessions=sessions, roster=roster, clock=SystemClock(), allowed_hosts=frozenset(),
+        board=Mock(), shelf=Mock(), inbox=Mock(), sessions=sessions, roster=roster, clock=SystemClock(),
+        allowed_hosts=frozenset(),
         public_url=None, show_patch=Mock(), show_run=Mock(),
     )  # fmt: skip
     intake = AlertIntake(box, {}, limit=1)

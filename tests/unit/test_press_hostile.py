@@ -111,11 +111,13 @@ async def desk(played: World, tmp_path) -> AsyncIterator[Desk]:
     world = World(path=tmp_path, clock=clock, phases=phases, store=store, rules=make_rules())
     digest, other = parse_patch(diff()).digest, parse_patch(diff("shop/disk.py")).digest
     sessions = Sessions(store=SqlSessions(world.store), clock=world.clock)
+    board = SqlBoard(world.store, world.clock)
     app = web.Application()
     mount_pages(
         app,
         Pages(
-            board=SqlBoard(world.store, world.clock),
+            board=board,
+            shelf=board,
             inbox=StoreInbox(world.store, world.rules),
             sessions=sessions,
             roster=world.rules.roster,
