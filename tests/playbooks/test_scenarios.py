@@ -55,7 +55,7 @@ async def test_a_playbook_leads_from_its_alert_to_a_verified_revert(name, tmp_pa
         assert re.search(pattern, shown), shown
     if name != "http-5xx":
         assert "failing request" not in " ".join([shown, *claims])
-    assert seconds < 8, "an idle machine needs less than 3 s"
+    assert seconds < 30, "an idle machine needs less than 3 s, a busy one four times as long"
 
 
 @pytest.mark.parametrize("name", ["latency", "ci-failure"])
