@@ -1,7 +1,9 @@
 """The lease of one front process among several: it says that the process lives, and its end that others take over.
 
 A thread beats, and only while the event loop moves. It ends the process when the loop stands still for too long, and
-when the others have declared it dead meanwhile: what it was doing is being done by them.
+when the others have declared it dead meanwhile: what it was doing is being done by them. Another thread takes over from
+the dead: dbos sits out an outage in the call that met it, for seconds after the database is back (measured: up to 12 s
+of pauses), and no beat may wait for that.
 """
 
 import asyncio
@@ -9,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Set
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -33,7 +34,7 @@ class LeaseTable(Protocol):
 
     def end(self) -> None: ...
 
-    def reaping(self) -> AbstractContextManager[frozenset[str] | None]:
+    def reap(self) -> frozenset[str] | None:
         """End the leases that ran out; who lives, None while another process does this."""
         ...
 
@@ -79,7 +80,9 @@ class Keeper:
         self._still = 0.0
         self._last_look = self._last_beat = self._alive_since = monotonic()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="lease", daemon=True)
+        self._may_reap = threading.Event()
+        self._beating = threading.Thread(target=self._serve, name="lease", daemon=True)
+        self._reaping = threading.Thread(target=self._serve_dead, name="take over", daemon=True)
         self._turning: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -89,12 +92,14 @@ class Keeper:
     def start(self) -> None:
         """Go on beating. To be called in the event loop."""
         self._turning = asyncio.get_running_loop().create_task(self._turn(), name="lease")
-        self._thread.start()
+        self._beating.start()
+        self._reaping.start()
 
     async def close(self) -> None:
         """Give the lease back."""
         self._stop.set()
-        await asyncio.to_thread(self._thread.join, 10)
+        self._may_reap.set()
+        await asyncio.to_thread(self._beating.join, 10)
         if self._turning is not None:
             self._turning.cancel()
         try:
@@ -113,10 +118,19 @@ class Keeper:
 
     def _serve(self) -> None:
         while not self._stop.wait(self._lengths.beat):
-            self.look()
+            if self.look():
+                self._may_reap.set()
 
-    def look(self) -> None:
-        """One round: beat if the loop moves, then take over from whoever is dead."""
+    def _serve_dead(self) -> None:
+        while True:
+            self._may_reap.wait()
+            if self._stop.is_set():
+                return
+            self._may_reap.clear()
+            self.take_over()
+
+    def look(self) -> bool:
+        """One round: beat if the loop moves. True: this process may take over from whoever is dead."""
         now = self._monotonic()
         woke_up = now - self._last_look > 2 * self._lengths.beat  # it was the process that stood still, not the loop
         self._last_look = now
@@ -124,16 +138,16 @@ class Keeper:
             self._still += self._lengths.beat
             if self._still >= self._lengths.stuck:
                 self._give_up(f"The event loop stood still for {self._still:.0f} s.")
-            return
+            return False
         self._seen, self._still = self._turns, 0.0
         try:
             if not self._table.beat():
                 self._give_up("This process stood still; the others have taken its work over.")
-                return
-            if self._has_been_alive():
-                self._reap()
+                return False
         except Unavailable as error:
             log.warning("lease_not_renewed", error=str(error))
+            return False
+        return self._has_been_alive()
 
     def _has_been_alive(self) -> bool:
         """Whether this process could beat for a whole lease: after an outage all others must get their turn first."""
@@ -143,11 +157,18 @@ class Keeper:
         self._last_beat = now
         return now - self._alive_since >= self._lengths.lease
 
-    def _reap(self) -> None:
-        with self._table.reaping() as live:
-            if live is None:
-                return
-            count = self._take_over(lambda owners: owners - live)
+    def take_over(self) -> None:
+        """Take over from whoever is dead; waits for the database as long as it takes. What fails is tried again."""
+        try:
+            count = self._take_over(self._find_dead)
+        except Exception as error:
+            log.warning("nobody_taken_over", error=str(error), exc_info=not isinstance(error, Unavailable))
+            return
         if count:
             TAKEOVERS.inc(count)
             log.warning("taken_over", executors=count)
+
+    def _find_dead(self, owners: Set[str]) -> Set[str]:
+        """Return which of these are dead. To be asked after the owners were listed: whoever lives now lived then."""
+        live = self._table.reap()
+        return frozenset() if live is None else owners - live

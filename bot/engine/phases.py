@@ -195,7 +195,7 @@ class Engine:
 
     async def close(self, seconds: float) -> None:
         """Let running phases end for up to `seconds`; the rest is taken up at the next start, or by another process."""
-        await asyncio.to_thread(self._stop_taking_over)
+        await asyncio.to_thread(self._stop_taking_over, seconds)
         await _attempts.close(seconds)
         if self._stillness is not None:
             self._stillness.end_rest()
@@ -206,6 +206,8 @@ class Engine:
         # dbos put its own default executor into the loop and has shut it down now.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="after-engine"))
 
-    def _stop_taking_over(self) -> None:
-        with self._runs:
-            self._is_running = False
+    def _stop_taking_over(self, seconds: float) -> None:
+        """Wait for a take-over that runs, but for no outage: dbos would sit it out, and the process could not end."""
+        self._is_running = False
+        if self._runs.acquire(timeout=seconds):
+            self._runs.release()

@@ -1,7 +1,6 @@
 """Which front processes live, by the database's clock, and which of them sends to which chat channel."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Engine, text
@@ -56,19 +55,17 @@ class Leases:
         with as_unavailable(), self._engine.begin() as connection:
             connection.execute(_END, {"me": self._member.executor})
 
-    @contextmanager
-    def reaping(self) -> Iterator[frozenset[str] | None]:
-        """End the leases that ran out and yield who lives, None while another process does this.
+    def reap(self) -> frozenset[str] | None:
+        """End the leases that ran out and return who lives, None while another process does this.
 
-        A process whose lease was ended finds out at its next beat, which waits until this block is left.
+        A process whose lease was ended finds out at its next beat.
         """
         with as_unavailable(), self._engine.begin() as connection:
             if not connection.scalar(_TRY_REAP, {"key": REAPER_LOCK}):
-                yield None
-                return
+                return None
             connection.execute(_REAP, {"ttl": self._member.lease_seconds})
             connection.execute(_FREE)
-            yield frozenset(connection.scalars(_LIVE))
+            return frozenset(connection.scalars(_LIVE))
 
 
 def hold_target(session: Session, member: Member, target: str) -> bool:

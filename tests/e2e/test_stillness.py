@@ -1,7 +1,8 @@
-"""The real engine on a still store: it asks for nothing, and misses nothing that comes."""
+"""The real engine on a still store, which it asks for nothing and misses nothing that comes, and in an outage."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Set
 from datetime import timedelta
 
 import pytest
@@ -59,4 +60,29 @@ async def test_what_comes_to_a_still_engine_runs_at_once_or_when_its_delay_is_ov
         await until(lambda: ran == ["first", "second", "third"])
     finally:
         await engine.close(1)
+        database.dispose()
+
+
+async def test_an_engine_ends_though_a_take_over_sits_out_an_outage(tmp_path):
+    """dbos sits an outage out in the call that met it; a stop that waited for that hung until the database was back."""
+    database = open_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    migrate(database)
+    engine = Engine(database, poll_seconds=POLL)
+    await engine.launch()
+    met, is_over = threading.Event(), threading.Event()
+
+    def outage(_owners: Set[str]) -> Set[str]:
+        met.set()
+        is_over.wait(60)
+        return set()
+
+    taking_over = threading.Thread(target=engine.take_over, args=(outage,))
+    taking_over.start()
+    try:
+        assert await asyncio.to_thread(met.wait, 10)
+        async with asyncio.timeout(30):
+            await engine.close(0.1)
+    finally:
+        is_over.set()
+        taking_over.join()
         database.dispose()

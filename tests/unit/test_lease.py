@@ -1,7 +1,8 @@
 """The lease: beats while the event loop moves, takes over from the dead alone, ends a process that is thought dead."""
 
-from collections.abc import Callable, Iterator, Set
-from contextlib import contextmanager
+import asyncio
+import threading
+from collections.abc import Callable, Set
 
 import pytest
 
@@ -34,9 +35,8 @@ class Table:
     def end(self) -> None:
         self.ended = True
 
-    @contextmanager
-    def reaping(self) -> Iterator[frozenset[str] | None]:
-        yield self.live
+    def reap(self) -> frozenset[str] | None:
+        return self.live
 
 
 class Rig:
@@ -61,7 +61,8 @@ class Rig:
             self.now += seconds
             if loop_moves:
                 self.keeper.mark_turn()
-            self.keeper.look()
+            if self.keeper.look():
+                self.keeper.take_over()
 
 
 @pytest.fixture
@@ -132,6 +133,40 @@ def test_after_an_outage_everybody_gets_a_lease_s_time(rig):
     rig.rounds(1)
     assert rig.taken == [{"dead"}]
     assert rig.gave_up == []
+
+
+def test_what_fails_while_taking_over_is_tried_again(rig):
+    fails = [RuntimeError("no such workflow"), Unavailable("down", Reason.UNREACHABLE)]
+
+    def fail(find_dead: Callable[[Set[str]], Set[str]]) -> int:
+        raise fails.pop()
+
+    keeper = Keeper(rig.table, LENGTHS, fail, give_up=rig.gave_up.append)
+    keeper.take_over()
+    keeper.take_over()
+    assert (fails, rig.gave_up) == ([], [])
+
+
+async def test_a_take_over_that_waits_for_the_database_keeps_no_beat_from_coming():
+    """dbos pauses for seconds in the call that met an outage; a lease ran out meanwhile, and its process was ended."""
+    table, waits, goes_on = Table(), threading.Event(), threading.Event()
+
+    def take_over(find_dead: Callable[[Set[str]], Set[str]]) -> int:
+        waits.set()
+        goes_on.wait(10)
+        return 0
+
+    keeper = Keeper(table, Lengths(lease=0.0, beat=0.01, stuck=30.0), take_over)
+    keeper.start()
+    try:
+        assert await asyncio.to_thread(waits.wait, 10)
+        before = table.beats
+        async with asyncio.timeout(10):
+            while table.beats < before + 3:
+                await asyncio.sleep(0.01)
+    finally:
+        goes_on.set()
+        await keeper.close()
 
 
 async def test_it_is_given_back(rig):
