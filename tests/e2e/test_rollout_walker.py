@@ -14,7 +14,6 @@ from tests.fault_points import read_fault_points
 from tests.playbooks.world import run_git
 
 UNANSWERED = "ci.dispatch.unanswered"
-SHARDS = 2
 STAGES = ("phase.propose.before", "change.propose", "change.recorded", "phase.propose.after", "ci.dispatch",
           "phase.merge.before", "merge", "phase.merge.after", "phase.deploy.before", "deploy.dispatch",
           "deploy.recorded", "phase.deploy.after", "phase.deployed.before", "deploy.ended", "phase.deployed.after",
@@ -94,11 +93,10 @@ def sort_by_time(names: Sequence[str]) -> list[str]:
     return sorted(names, key=when)
 
 
-@pytest.mark.parametrize("shard", range(SHARDS))
-async def test_kills_on_the_way_to_the_deployment_lose_nothing_and_double_nothing(shard, make_walk):
+async def test_kills_on_the_way_to_the_deployment_lose_nothing_and_double_nothing(make_walk):
     """As in test_kill_walker: one walk dies at one point after another."""
     names = [point.name for point in read_fault_points() if is_of_rollout(point) and point.name != UNANSWERED]
-    await kill_at_each(sort_by_time(names)[shard::SHARDS], lambda: make_walk(loses=0), check_outcome)
+    await kill_at_each(sort_by_time(names), lambda: make_walk(loses=0), check_outcome)
 
 
 async def test_a_kill_before_a_person_is_asked_about_a_lost_order_loses_nothing(make_walk):

@@ -25,6 +25,7 @@ import aiohttp
 from bot.demo.browser import Browser, PageError
 from bot.domain.service import LogPlace, Service
 from tests.e2e.nursery import Child, start_run
+from tests.patience import HANGS
 from tests.playbooks.world import BAD, GOOD, Repository, Step, export, history, serve_and_fail, write_repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +131,7 @@ class Walk:
 port = {self.port}
 state_dir = {json.dumps(str(self.state))}
 [limits]
-poll_seconds = 0.1
+poll_seconds = 0.3
 sweep_seconds = 0.2
 ci_idle_seconds = 0.5
 ci_poll_seconds = 1
@@ -189,7 +190,7 @@ expiry_minutes = {self.expiry_minutes}
         with console.open("ab") as out:
             return subprocess.Popen(argv, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
-    async def wait_ready(self, session: aiohttp.ClientSession, seconds: float = 30) -> None:
+    async def wait_ready(self, session: aiohttp.ClientSession, seconds: float = HANGS) -> None:
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -241,7 +242,7 @@ expiry_minutes = {self.expiry_minutes}
         }
         return json.dumps({"version": "4", "groupKey": "g", "truncatedAlerts": 0, "alerts": [alert]}).encode()
 
-    async def run(self, *faults: str, child: str = "", seconds: float = 60.0) -> Sequence[str]:
+    async def run(self, *faults: str, child: str = "", seconds: float = HANGS) -> Sequence[str]:
         """Walk to the end, and return the faults that did not come about.
 
         The first start dies at the first of `faults`, the next one at the second, and so on; with `child` a child does.
