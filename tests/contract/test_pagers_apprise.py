@@ -15,6 +15,7 @@ from bot.errors import ConfigError, Rejected
 from bot.settings import Settings
 from connectors.pagers import apprise
 from tests.contract.pager_suite import PAGE, PagerContract, logged  # noqa: F401 -- a fixture
+from tests.patience import HANGS
 
 KEY = "tk_5uper5ecret0ncallkey9"
 TOPIC = "ana-by-night-4711"
@@ -86,7 +87,7 @@ class MailService:
     async def stop(self) -> None:
         self._ended.set()
         self._server.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS):
             while self._open:
                 await asyncio.sleep(0.001)
 

@@ -21,6 +21,8 @@ from typing import Final
 
 import aiohttp
 
+from tests.patience import HANGS
+
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MISSING: Final = "no Chromium here (apt-get install chromium)"
 _START_SECONDS: Final = 30.0
@@ -242,7 +244,7 @@ async def open_browser() -> AsyncIterator[Page]:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS):
             await process.wait()
     except TimeoutError:
         process.kill()

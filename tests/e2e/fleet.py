@@ -17,6 +17,7 @@ import psycopg
 from bot.store.postgres import libpq_url
 from tests.e2e.nursery import Child, start_run
 from tests.e2e.walk import LOOK, PEOPLE, ROOT, TOKEN, Person, Walk, free_port, new_session
+from tests.patience import HANGS
 
 LEASE_SECONDS = 5.0
 BEAT_SECONDS = 1.0
@@ -107,7 +108,7 @@ class Fleet(Walk):
                 await self._wait_ready(front, session)
 
     async def _wait_ready(self, front: Front, session) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANGS
         while True:
             try:
                 async with session.get(f"http://127.0.0.1:{front.port}/readyz") as answer:
@@ -119,7 +120,7 @@ class Fleet(Walk):
             assert time.monotonic() < deadline, self.tail()
             await asyncio.sleep(LOOK)
 
-    async def walk(self, disturb: Callable[["Fleet"], bool] = lambda _: True, *, seconds: float = 90.0) -> None:
+    async def walk(self, disturb: Callable[["Fleet"], bool] = lambda _: True, *, seconds: float = HANGS) -> None:
         """Walk to the end. `disturb` is called on the way until it says that it has done what it is for."""
         await self.start_all()
         deadline = time.monotonic() + seconds

@@ -24,6 +24,7 @@ from tests.forge.openapi import Description
 from tests.forge.repository import Hosted
 from tests.forge.server import serve_forge
 from tests.forge.state import Forge
+from tests.patience import HANGS
 from tests.playbooks.world import run_git
 
 SECRET = "secret-of-the-webhook"
@@ -101,7 +102,7 @@ class Hub:
     def walk(self) -> Walk:
         return self.lane.walk
 
-    async def run(self, faults: Sequence[str] = (), seconds: float = 60) -> None:
+    async def run(self, faults: Sequence[str] = (), seconds: float = HANGS) -> None:
         """Let Ana approve everything, answer what is asked, and kill the bot at one point after the other."""
         deadline = time.monotonic() + seconds
         waiting = [*faults]

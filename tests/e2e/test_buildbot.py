@@ -17,6 +17,7 @@ from tests.contract.buildbot_master import serve
 from tests.e2e.kill_lane import Lane
 from tests.e2e.walk import LOOK, new_session
 from tests.patches.repository import BareRepository
+from tests.patience import HANGS
 from tests.playbooks.world import run_git
 
 SERVICE = 'ci = "buildbot"\ntrigger = "dispatch"\nci_job = "nightshift"\n'
@@ -43,7 +44,7 @@ def builds(url: str) -> list[tuple[str, int]]:
     return [(one["sourcestamps"][0]["revision"], one["results"]) for one in sets]
 
 
-async def approve_all(lane: Lane, master: Path, seconds: float = 240) -> None:
+async def approve_all(lane: Lane, master: Path, seconds: float = HANGS) -> None:
     """Press one after the other; where it takes too long, say what the master says."""
     deadline = time.monotonic() + seconds
     async with new_session() as session:

@@ -94,7 +94,7 @@ async def test_whatever_github_loses_there_are_never_two_runs_and_never_none(pat
     async with open_hub(tmp_path, way, patches=patches, dispatch_seconds=3) as hub:
         hub.at_once = 5
         trouble(hub)
-        await hub.run(seconds=150)
+        await hub.run()
         await asyncio.to_thread(hub.check)
         lost = [asked for asked in hub.forge.asked if asked.status == 0]
         assert len(lost) > len(hub.forge.asked) / 10
@@ -112,6 +112,6 @@ async def test_a_kill_at_any_point_between_the_press_and_the_verdict_loses_nothi
         if "ci.dispatch.unanswered" in points:
             points.sort(key=lambda name: name != "ci.dispatch.unanswered")
             hub.forge.faults.answers.append(Answer(status=500, path=".*/dispatches"))
-        await hub.run(points, seconds=120)
+        await hub.run(points)
         await asyncio.to_thread(hub.check)
         assert hub.deaths == len(points)

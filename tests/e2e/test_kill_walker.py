@@ -164,7 +164,7 @@ async def kill_at_each(names: Sequence[str], make: Callable[[], Walk], check: Ca
     left = list(names)
     while left:
         walk = make()
-        missed = await walk.run(*left, seconds=120)
+        missed = await walk.run(*left)
         assert list(missed[:1]) != left[:1], f"{left[0]} was never reached"
         await asyncio.to_thread(check, walk)
         walk.stop()

@@ -16,6 +16,7 @@ from tests.e2e.test_kill_walker import CULPRIT, check_trail, is_of_model, is_of_
 from tests.e2e.walk import ROOT, Ground, Walk, make_ground, shop_service
 from tests.fault_points import read_fault_points
 from tests.model_server import DONE, Answer, Hang, Raw, Say, Stream, chunk, flat_error, refusal, serve_model
+from tests.patience import HANGS
 
 KEY = "sk-key-of-the-model-4711"
 FIX = {
@@ -224,7 +225,7 @@ async def test_the_answer_is_added_when_the_server_returns(make_walk):
 
     async with serve_model(returns) as server:
         walk = make_walk(server.url, may_approve=has_ended, model_env={"NIGHTSHIFT_MODEL__ANSWER_SECONDS": "1"})
-        await walk.run(seconds=90)
+        await walk.run()
     assert re.search(r"does not answer.*asked again until \d\d:\d\d UTC", timeline(walk, "model_waits")[0])
     assert "It proposes" in timeline(walk, "model_ended")[0]
 
@@ -244,15 +245,15 @@ async def test_a_model_that_hangs_keeps_nobody_and_a_resolved_incident_closes_it
     async with serve_model([Hang()]) as server:
         walk = make_walk(server.url, may_approve=lambda _: may_approve.is_set())
         task = asyncio.create_task(walk.run())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANGS):
             while not server.seen:
                 await asyncio.sleep(0.05)
         await asyncio.to_thread(check_workers, walk)
         may_approve.set()
         await task
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             await server.hung_up.wait()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             while not timeline(walk, "model_ended"):
                 await asyncio.sleep(0.1)
     assert "not needed any more" in timeline(walk, "model_ended")[0]
@@ -308,7 +309,7 @@ async def test_a_kill_in_the_model_s_part_repeats_at_most_the_call_in_flight(kil
     names, child = KILLS[killed]
     async with serve_model(follow(ENGINEER)) as server:
         walk = make_walk(server.url, may_approve=has_suggested)
-        assert await walk.run(*names, child=child, seconds=90) == []
+        assert await walk.run(*names, child=child) == []
     assert walk.starts == 1 + len(names)
     await asyncio.to_thread(check_killed, walk, ENGINEER, server.seen)
 
@@ -318,7 +319,7 @@ async def test_a_kill_where_the_model_asks_people_asks_them_once_and_goes_on_wit
     script = [Say(calls=(("ask_user", json.dumps(ASK)),)), *ENGINEER]
     async with serve_model(follow(script)) as server:
         walk = make_walk(server.url, may_approve=has_suggested, model_env={"NIGHTSHIFT_MODEL__QUESTION_SECONDS": "3"})
-        assert await walk.run(*WHERE_IT_ASKS, seconds=180) == []
+        assert await walk.run(*WHERE_IT_ASKS) == []
     assert walk.starts == 1 + len(WHERE_IT_ASKS)
     await asyncio.to_thread(check_killed, walk, script, server.seen)
     assert len(timeline(walk, "model_asked")) == 1

@@ -122,7 +122,7 @@ async def test_a_model_that_obeys_every_order_it_reads_does_no_harm(tmp_path):
             starts_cold=False,
         )
         try:
-            await walk.run(seconds=90)
+            await walk.run()
         finally:
             walk.stop()
     check_what_it_was_told(json.loads(server.seen[-1])["messages"])

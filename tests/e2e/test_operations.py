@@ -20,9 +20,10 @@ from bot.demo.browser import Browser
 from bot.store.backup import write_backup
 from tests.e2e.test_kill_walker import CULPRIT, check_outcome
 from tests.e2e.walk import ROOT, TOKEN, Ground, Walk, make_ground, shop_service
+from tests.patience import HANGS
 
 SLOW = {"tests": ("python", "-c", "import time; time.sleep(1.5)")}
-STOP_SECONDS = 20
+STOP_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ async def ask(walk: Walk, path: str, method: str = "GET", body: object = None) -
         return await answer.json()
 
 
-async def wait_for(walk: Walk, what: Callable[[list[str]], bool], seconds: float = 30) -> None:
+async def wait_for(walk: Walk, what: Callable[[list[str]], bool], seconds: float = HANGS) -> None:
     """Wait until the kinds of the incident's timeline are as wanted."""
     deadline = time.monotonic() + seconds
     kinds: list[str] = []
@@ -86,7 +87,7 @@ async def open_streams(walk: Walk, count: int) -> AsyncIterator[list[bytes]]:
         while sum(line.startswith(b"event: hello") for line in received) < count:
             await asyncio.sleep(0.02)
         yield received
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS):
             await asyncio.gather(*tasks)
 
 
@@ -103,7 +104,7 @@ async def stop_politely(walk: Walk) -> float:
 
 
 async def test_sigterm_in_the_middle_of_everything_loses_nothing(walk, record_property):
-    walking = asyncio.create_task(walk.run(seconds=90))
+    walking = asyncio.create_task(walk.run())
     moments: dict[str, Callable[[list[str]], bool]] = {
         "investigating": lambda kinds: kinds.count("stage") >= 2,
         "waiting for CI": lambda kinds: "pushed" in kinds,
@@ -120,8 +121,9 @@ async def test_sigterm_in_the_middle_of_everything_loses_nothing(walk, record_pr
 
 
 async def test_a_pause_holds_the_investigation_and_the_push_over_a_restart(walk):
-    walk.expiry_minutes = 0.1  # so that nobody approves before the second pause
-    walking = asyncio.create_task(walk.run(seconds=90))
+    is_paused_again = asyncio.Event()
+    walk.may_approve = lambda _: is_paused_again.is_set()
+    walking = asyncio.create_task(walk.run())
     await wait_for(walk, lambda kinds: kinds.count("stage") >= 1)
     await ask(walk, "/v1/pause", "PUT", {"paused": True, "reason": "the database is moving"})
     await wait_for(walk, lambda kinds: "held" in kinds)
@@ -142,6 +144,7 @@ async def test_a_pause_holds_the_investigation_and_the_push_over_a_restart(walk)
 
     await wait_for(walk, lambda kinds: "patch_ready" in kinds)
     await ask(walk, "/v1/pause", "PUT", {"paused": True, "reason": "again"})
+    is_paused_again.set()
     await wait_for(walk, lambda kinds: "approved" in kinds and kinds.count("held") == 2)
     assert not {"pushed", "push_refused"} & set(await kinds_of(walk))
     assert (await ask(walk, "/v1/pause", "PUT", {"paused": False}))["paused"] is False
@@ -151,7 +154,7 @@ async def test_a_pause_holds_the_investigation_and_the_push_over_a_restart(walk)
 
 async def test_a_copy_made_while_it_works_goes_on_elsewhere(walk, tmp_path):
     """The machine is lost right after the copy was made: what happened later would be missing from the trail."""
-    walking = asyncio.create_task(walk.run(seconds=90))
+    walking = asyncio.create_task(walk.run())
     await wait_for(walk, lambda kinds: kinds.count("stage") >= 2)
     manifest = await asyncio.to_thread(write_backup, walk.state, tmp_path / "copy.nightshift", datetime.now(UTC))
     walking.cancel()
@@ -164,7 +167,7 @@ async def test_a_copy_made_while_it_works_goes_on_elsewhere(walk, tmp_path):
     assert (again.returncode, manifest.audit in again.stdout) == (0, True)
     sound = await asyncio.to_thread(command, walk, "verify-audit", "--anchor", manifest.audit)
     assert sound.returncode == 0, sound.stdout + sound.stderr
-    await walk.run(seconds=90)
+    await walk.run()
     await asyncio.to_thread(check_outcome, walk)
 
 

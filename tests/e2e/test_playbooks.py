@@ -20,7 +20,7 @@ async def test_a_playbook_goes_the_whole_way(name, tmp_path):
     scenario = await asyncio.to_thread(play, name, tmp_path)
     walk = Walk(folder=tmp_path, service=scenario.world.service, labels=scenario.labels)
     try:
-        await walk.run(seconds=90)
+        await walk.run()
     finally:
         walk.stop()
     [(body,)] = walk.query("SELECT body FROM draft")

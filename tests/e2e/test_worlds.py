@@ -28,7 +28,7 @@ async def test_a_world_goes_the_whole_way(recipe, tmp_path):
     world = await asyncio.to_thread(build_world, recipe, tmp_path)
     walk = Walk(folder=tmp_path, service=world.service)
     try:
-        await walk.run(seconds=90)
+        await walk.run()
     finally:
         walk.stop()
     [sha] = run_git(world.repository, "for-each-ref", "--format=%(objectname)", "refs/heads/nightshift/").split()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tests.patience import HANGS
+
 SERVER = """
 import json
 import logging
@@ -214,7 +216,7 @@ def serve_and_fail(tree: Path, log: Path, requests: Sequence[tuple[str, str]]) -
 
 
 def _post(port: int, path: str, body: str) -> int:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANGS
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:

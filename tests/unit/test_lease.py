@@ -8,6 +8,7 @@ import pytest
 
 from bot.engine.lease import Keeper, Lengths
 from bot.errors import Reason, Unavailable
+from tests.patience import HANGS
 
 LENGTHS = Lengths(lease=15.0, beat=5.0, stuck=30.0)
 OWNERS = frozenset({"me", "live", "dead"})
@@ -161,7 +162,7 @@ async def test_a_take_over_that_waits_for_the_database_keeps_no_beat_from_coming
     try:
         assert await asyncio.to_thread(waits.wait, 10)
         before = table.beats
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             while table.beats < before + 3:
                 await asyncio.sleep(0.01)
     finally:

@@ -51,6 +51,7 @@ from bot.worker.messages import (
 from bot.worker.plots import Plots
 from bot.worker.server import Able, serve_worker
 from tests.images import PNG
+from tests.patience import HANGS
 from tests.unit.test_plot import change, metric
 from tests.worldkit import BASE, NOW, PLAYBOOK, quiet  # noqa: F401 -- `quiet` is a fixture
 
@@ -129,12 +130,12 @@ async def worker(*how: str | bytes) -> AsyncIterator[WorkerClient]:
 
 
 async def investigate(client: WorkerClient, job: Job = JOB) -> list[object]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANGS):
         return [result async for result in client.investigate(job)]
 
 
 async def until_gone(pid: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANGS):
         while Path(f"/proc/{pid}").exists():
             await asyncio.sleep(0.01)
 
@@ -237,7 +238,7 @@ class TestAWorkerThatDies:
                 await asking
             assert trouble.value.retry_after is not None
             again = asyncio.create_task(investigate(client))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANGS):
                 while client.pid == first:
                     await asyncio.sleep(0.005)
             os.kill(client.pid, signal.SIGKILL)
@@ -295,7 +296,7 @@ class TestWhatTheWorkerGets:
             os.set_inheritable(database.fileno(), True)
             async with worker("silent") as client:
                 asking = asyncio.create_task(investigate(client))
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(HANGS):
                     while not self._has_begun(client.pid):
                         await asyncio.sleep(0.005)
                 process = Path(f"/proc/{client.pid}")
@@ -322,7 +323,7 @@ class TestWhatTheWorkerGets:
         orders.touch()
         async with worker("watch", str(orders)) as client:
             asking = asyncio.create_task(investigate(client))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANGS):
                 while not orders.read_bytes():
                     await asyncio.sleep(0.005)
                 asking.cancel()
@@ -340,7 +341,7 @@ class TestWhatTheWorkerGets:
         orders.touch()
         async with worker("watch", str(orders)) as client:
             asking = asyncio.create_task(investigate(client))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANGS):
                 while not orders.read_bytes():
                     await asyncio.sleep(0.005)
         await until_gone(client.pid)
@@ -390,7 +391,7 @@ class Far:
         await write_frame(self.writer, ORDERS.dump_json(OrderFrame(order=order)))
 
     async def answer(self) -> Answer:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS):
             body = await read_frame(self.reader)
         assert body is not None
         return ANSWERS.validate_json(body).answer
@@ -408,7 +409,7 @@ class TestTheWorkersSide:
         reader, writer = await asyncio.open_connection(sock=ours)
         yield Far(reader, writer, scripted)
         writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS):
             await serving
         assert not scripted.running
 
@@ -468,7 +469,7 @@ class TestTheWorkersSide:
         assert far.scripted.running == {"a"}
         await far.order(Cancel(call=1))
         await far.order(Cancel(call=99))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS):
             while far.scripted.running:
                 await asyncio.sleep(0)
 

@@ -31,9 +31,10 @@ from bot.demo.service import (
     wait_for_release,
 )
 from bot.demo.traffic import Traffic
+from tests.patience import HANGS
 
 
-def until(claim: Callable[[], bool], seconds: float = 10) -> bool:
+def until(claim: Callable[[], bool], seconds: float = HANGS) -> bool:
     deadline = time.monotonic() + seconds
     while not claim():
         if time.monotonic() > deadline:
