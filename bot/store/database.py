@@ -63,7 +63,10 @@ VERSION_TABLE = "nightshift_version"
 
 def open_engine(url: str) -> Engine:
     """Open a database. SQLite: WAL, synchronous=FULL, and BEGIN IMMEDIATE, since a deferred transaction that
-    turns from reading to writing fails at once when another one wrote meanwhile (measured)."""
+    turns from reading to writing fails at once when another one wrote meanwhile (measured).
+
+    Its first use raises `Refused` where the file is no database.
+    """
     if not url.startswith("sqlite"):
         return open_postgres(url)
     engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False})
@@ -71,7 +74,16 @@ def open_engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise Refused(
+                f"{engine.url.database} cannot be read ({error}). Put a backup in its place (nightshift restore), or "
+                "move it away to begin anew.",
+                Reason.BAD_INPUT,
+            ) from error
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")

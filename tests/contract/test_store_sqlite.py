@@ -186,3 +186,14 @@ class TestTheStateFolder:
     def test_is_for_its_owner_alone(self, tmp_path):
         lock_state(tmp_path / "state").close()
         assert (tmp_path / "state").stat().st_mode & 0o077 == 0
+
+
+def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path):
+    path = tmp_path / "nightshift.db"
+    path.write_text("Not a database at all, but somebody's notes.\n")
+    engine = open_engine(f"sqlite:///{path}")
+    with pytest.raises(Refused, match=r"nightshift\.db cannot be read .*Put a backup in its place") as refusal:
+        migrate(engine)
+    engine.dispose()
+    assert refusal.value.reason is Reason.BAD_INPUT
+    assert path.read_text() == "Not a database at all, but somebody's notes.\n"
