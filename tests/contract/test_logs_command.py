@@ -113,7 +113,7 @@ def test_what_keeps_it_from_being_read_is_said_with_query_and_range(code, kind, 
     began = time.monotonic()
     with pytest.raises(kind) as told:
         list(python(code, path="shop-1").read(replace(HOUR, seconds=1.0)))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert told.value.reason is reason
     assert says in str(told.value)
     assert "asked for the log of checkout from 2026-11-20 12:00:00 to 2026-11-20 13:00:00 UTC" in str(told.value)

@@ -84,7 +84,7 @@ def run_plan(tmp_path, capsys):
     ],
 )
 def test_a_service_that_does_not_stay_up_is_red(run_plan, manner, why):
-    report = run_plan("start", manner)
+    report = run_plan("start", manner, **({"stay_up_seconds": 60} if why else {}))
     assert (report["started"], report["red"]) == (True, bool(why))
     assert why in report["why"]
     if manner == "ends":

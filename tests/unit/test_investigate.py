@@ -1,7 +1,6 @@
 """Whole investigations: real git, real sandbox, a service that really failed."""
 
 import asyncio
-import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -150,9 +149,7 @@ def make_world(tmp_path):
 async def test_from_log_to_a_verified_revert(make_world):
     world = make_world(CULPRIT, Step(subject="Tidy", files={"README.md": "# The shop\n"}), INNOCENT)
     assert world.write_log() == [200, 500, 200, 500]
-    began = time.monotonic()
     collected, suspected, confirmed, drafted, verified = await world.investigate()
-    assert time.monotonic() - began < 6
     culprit = world.repository.shas[5]
 
     assert collected.records[0].kind == "KeyError"
