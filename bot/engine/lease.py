@@ -2,8 +2,8 @@
 
 A thread beats, and only while the event loop moves. It ends the process when the loop stands still for too long, and
 when the others have declared it dead meanwhile: what it was doing is being done by them. Another thread takes over from
-the dead: dbos sits out an outage in the call that met it, for seconds after the database is back (measured: up to 12 s
-of pauses), and no beat may wait for that.
+the dead: dbos sits out an outage in the call that met it, in pauses that double from one second on, and no beat may
+wait for that.
 """
 
 import asyncio
@@ -147,15 +147,22 @@ class Keeper:
         except Unavailable as error:
             log.warning("lease_not_renewed", error=str(error))
             return False
+        self._note_beat()
         return self._has_been_alive()
+
+    def _note_beat(self) -> None:
+        now = self._monotonic()
+        if self._was_away(now):
+            self._alive_since = now
+        self._last_beat = now
+
+    def _was_away(self, now: float) -> bool:
+        return now - self._last_beat > self._lengths.lease / 2
 
     def _has_been_alive(self) -> bool:
         """Whether this process could beat for a whole lease: after an outage all others must get their turn first."""
         now = self._monotonic()
-        if now - self._last_beat > self._lengths.lease / 2:
-            self._alive_since = now
-        self._last_beat = now
-        return now - self._alive_since >= self._lengths.lease
+        return not self._was_away(now) and now - self._alive_since >= self._lengths.lease
 
     def take_over(self) -> None:
         """Take over from whoever is dead; waits for the database as long as it takes. What fails is tried again."""
@@ -169,6 +176,11 @@ class Keeper:
             log.warning("taken_over", executors=count)
 
     def _find_dead(self, owners: Set[str]) -> Set[str]:
-        """Return which of these are dead. To be asked after the owners were listed: whoever lives now lived then."""
+        """Return which of these are dead. To be asked after the owners were listed: whoever began since is no owner.
+
+        Nobody is dead where listing them sat out an outage: all others must get their turn first.
+        """
+        if not self._has_been_alive():
+            return frozenset()
         live = self._table.reap()
         return frozenset() if live is None else owners - live

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Set
+from itertools import count
 
 import pytest
 
@@ -136,6 +137,16 @@ def test_after_an_outage_everybody_gets_a_lease_s_time(rig):
     assert rig.gave_up == []
 
 
+def test_a_take_over_that_sat_out_an_outage_finds_nobody_dead(rig):
+    rig.now += 60
+    rig.keeper.take_over()
+    rig.rounds(1)
+    rig.keeper.take_over()
+    assert rig.taken == []
+    rig.rounds(3)
+    assert rig.taken == [{"dead"}]
+
+
 def test_what_fails_while_taking_over_is_tried_again(rig):
     fails = [RuntimeError("no such workflow"), Unavailable("down", Reason.UNREACHABLE)]
 
@@ -157,7 +168,10 @@ async def test_a_take_over_that_waits_for_the_database_keeps_no_beat_from_coming
         goes_on.wait(10)
         return 0
 
-    keeper = Keeper(table, Lengths(lease=0.0, beat=0.01, stuck=30.0), take_over)
+    seconds = count()
+    keeper = Keeper(
+        table, Lengths(lease=20.0, beat=0.01, stuck=30.0), take_over, monotonic=lambda: float(next(seconds))
+    )
     keeper.start()
     try:
         assert await asyncio.to_thread(waits.wait, 10)
