@@ -26,7 +26,6 @@ from tests.patience import HANGS
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MISSING: Final = "no Chromium here (apt-get install chromium)"
 _START_SECONDS: Final = 30.0
-_WAIT_SECONDS: Final = 20.0
 _FLAGS: Final = (
     "--headless=new",
     "--no-sandbox",
@@ -144,7 +143,7 @@ class Page:
         value = result.get("result")
         return value.get("value") if isinstance(value, dict) else None
 
-    async def wait(self, condition: str, seconds: float = _WAIT_SECONDS) -> None:
+    async def wait(self, condition: str, seconds: float = HANGS) -> None:
         """Wait until a JavaScript condition holds; a page that is just being replaced counts as "not yet"."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds

@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.browser import MISSING, find_chromium, open_browser
 from tests.e2e.test_kill_walker import CULPRIT
 from tests.e2e.walk import TOKEN, Walk, make_ground, shop_service
+from tests.patience import HANGS
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
 APPROVE = "button[value^='approve:INC-1:']"
@@ -46,14 +47,14 @@ async def test_one_tap_from_the_page_to_green_ci(tmp_path):
             await page.click("#row-INC-1 a")
             await page.click(ACKNOWLEDGE)
             await page.gone(ACKNOWLEDGE)
-            await page.wait("document.querySelector(\"button[value^='approve:INC-1:']\") !== null", 60)
+            await page.wait("document.querySelector(\"button[value^='approve:INC-1:']\") !== null", HANGS)
             width = await page.evaluate("document.documentElement.scrollWidth")
             assert width <= 390, "nothing but a diff may scroll sideways"
             await page.click(APPROVE)
             await page.gone(APPROVE)
-            await page.wait("document.body.innerText.includes('CI green')", 60)
+            await page.wait("document.body.innerText.includes('CI green')", HANGS)
             await send(walk, session, "resolved")
-            await page.wait("document.querySelector('#head').innerText.toLowerCase().includes('resolved')", 30)
+            await page.wait("document.querySelector('#head').innerText.toLowerCase().includes('resolved')", HANGS)
             assert page.console == []
     finally:
         walk.stop()

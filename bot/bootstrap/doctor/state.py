@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.bootstrap.doctor.checks import Found, mend, ok
 from bot.bootstrap.state import INBOX_FILE, STORE_FILE, open_for_reading
+from bot.errors import Refused
 from bot.settings import Settings
 from bot.store.database import NEWEST, VERSION_TABLE
 
@@ -87,8 +88,8 @@ def _look_at_store(settings: Settings) -> Found:
                 damage = connection.scalar(text("PRAGMA quick_check(1)")) if settings.database_url is None else "ok"
         finally:
             database.dispose()
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error)
+    except (SQLAlchemyError, Refused) as error:
+        reason = str(error.__cause__ or error)
         return mend("store", f"cannot be used: {reason}", "mend its permissions or its disk, or restore a backup")
     if damage != "ok":
         return mend("store", f"{path} is damaged: {damage}", "stop Nightshift and `nightshift restore` a backup")
