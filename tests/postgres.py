@@ -18,8 +18,6 @@ from urllib.parse import quote
 
 import psycopg
 
-from tests.patience import HANGS
-
 NOBODY = 65534
 PASSWORD = "hide/this@password"
 MISSING = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
@@ -77,7 +75,7 @@ class PostgresServer:
             self._process = subprocess.Popen(
                 [*argv, "-k", self.folder, *options], stdout=log, stderr=log, cwd="/", **_unprivileged()
             )
-        deadline = time.monotonic() + HANGS
+        deadline = time.monotonic() + 30
         while True:
             try:
                 psycopg.connect(self._address("postgres"), connect_timeout=5).close()

@@ -21,8 +21,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.patience import HANGS
-
 TINYPROXY = shutil.which("tinyproxy") or next(
     (path for path in ("/usr/sbin/tinyproxy", "/usr/bin/tinyproxy") if Path(path).exists()), ""
 )
@@ -71,7 +69,7 @@ async def run_proxy(folder: Path, *, idle: int = 60, outside: str = OUTSIDE) -> 
         TINYPROXY, "-d", "-c", config, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not await _answers(port):
                 await asyncio.sleep(0.01)
         yield proxy

@@ -12,7 +12,6 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.patience import HANGS
 from tests.rate_limits import Limits, whole_seconds
 
 CHAT = "C0123"
@@ -77,7 +76,7 @@ class SlackServer:
 
     async def deliver(self, kind: str, payload: JSON) -> str:
         """Send an event through the newest socket and return its envelope."""
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(10):
             while not [one for one in self._sockets if not one.closed]:
                 await asyncio.sleep(0.005)
         self._count += 1

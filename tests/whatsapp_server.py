@@ -18,7 +18,6 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.patience import HANGS
 from tests.rate_limits import Limits
 
 SPECS = Path(__file__).resolve().parents[2] / "shared" / "specs" / "whatsapp"
@@ -298,7 +297,7 @@ class WhatsAppServer:
 
     async def wait(self, is_it: Callable[[Got], bool]) -> Got:
         """Return the first message that is so, once there is one; fails after five seconds."""
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not (found := [got for got in self.sent if is_it(got)]):
                 await asyncio.sleep(0.005)
         return found[0]

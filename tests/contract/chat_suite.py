@@ -42,7 +42,6 @@ from bot.errors import Reason, Rejected
 from bot.ports.chat import ChatConnector
 from bot.render.wish import changes_button
 from tests.images import PNG
-from tests.patience import HANGS
 
 ACK = Button(id="ack:INC-7", label="Acknowledge", key="a", style=Style.PRIMARY)
 ESCALATE = Button(id="escalate:INC-7", label="Escalate", key="e")
@@ -93,7 +92,7 @@ class RecordingInbox:
 
     async def wait(self, count: int) -> list[Press | Said]:
         """Return the events once `count` have arrived; fails after five seconds."""
-        async with asyncio.timeout(HANGS), self._arrived:
+        async with asyncio.timeout(5), self._arrived:
             await self._arrived.wait_for(lambda: len(self.events) >= count)
         return self.events
 
@@ -413,7 +412,7 @@ class ChatContract:
         ref = await self._post(rig, card())
         await rig.press(ref, ACK, {})
         await inbox.wait(1)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while "You are not on the roster. Ask Ana." not in " ".join((await rig.told()).split()):
                 await asyncio.sleep(0.01)
 
@@ -435,7 +434,7 @@ class ChatContract:
         await self._post(rig, card())
         await rig.say("/link")
         await inbox.wait(1)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while "7Q2M" not in await rig.told():
                 await asyncio.sleep(0.01)
         if rig.is_shared:
@@ -484,7 +483,7 @@ class ChatContract:
         task = asyncio.create_task(idle.run(inbox))
         await asyncio.sleep(0.05)
         task.cancel()
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             (outcome,) = await asyncio.gather(task, return_exceptions=True)
         assert outcome is None or isinstance(outcome, asyncio.CancelledError)
         assert inbox.events == []

@@ -112,7 +112,7 @@ class LogStoreContract(LogContract):
         with pytest.raises(Unavailable) as told:
             list(shop.connect().read(replace(HOUR, seconds=0.3)))
         assert told.value.reason is Reason.TIMEOUT
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 3
 
     def test_a_server_that_is_not_there_is_unreachable(self, shop: Shop):
         with pytest.raises(Unavailable) as told:

@@ -170,7 +170,7 @@ class MetricContract:
         with pytest.raises(Unavailable) as told:
             gauge.connect().read(replace(HALF, seconds=0.3))
         assert told.value.reason is Reason.TIMEOUT
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 3
 
     def test_a_server_that_is_not_there_is_unreachable(self, gauge: Gauge):
         with pytest.raises(Unavailable) as told:

@@ -11,7 +11,6 @@ from bot.domain.chat import Button, File, Paragraph
 from bot.ports.chat import ChatConnector
 from connectors.chat.console import Connector, Settings
 from tests.contract.chat_suite import ChatContract, ChatRig, RecordingInbox, card, note
-from tests.patience import HANGS
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _TOKEN = re.compile(r"\x1b\[(\d*)([AJ])|\r|\n|\a|\x1b\[[0-9;]*m|[^\x1b\r\n\a]+", re.DOTALL)
@@ -108,7 +107,7 @@ class ConsoleRig(ChatRig):
     async def _type(self, *keys: str) -> None:
         for key in keys:
             self.keys.put_nowait(key)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not self.keys.empty() or self.keys._unfinished_tasks > 0:  # type: ignore[attr-defined]  # the last key was acted on
                 await asyncio.sleep(0.001)
 

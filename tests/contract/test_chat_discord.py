@@ -23,7 +23,6 @@ from connectors.chat.discord.reference import read_reference
 from tests import rate_limits
 from tests.contract.chat_suite import ACK, REJECT, ChatContract, ChatRig, RecordingInbox, card, note
 from tests.discord_server import BEN, BOT, CHAT, PUBLIC, TOKEN, DiscordServer, Stored
-from tests.patience import HANGS
 
 PLACE = ChatPlace(name="discord", accounts={"ana": "7"})
 
@@ -97,7 +96,7 @@ def _continues(stored: Stored) -> bool:
 
 
 async def until(claim: Callable[[], object]) -> None:
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(5):
         while not claim():
             await asyncio.sleep(0.005)
 
@@ -435,7 +434,7 @@ class TestChatDiscord(ChatContract):
         self, rig: DiscordRig
     ) -> None:
         rig.server.limits = rate_limits.discord()
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(2):
             refs = [await self._post(rig, card(incident=f"INC-{number}"), f"k{number}") for number in range(3)]
         assert len(set(refs)) == len(rig.server.threads) == 3
         assert rig.server.limits.refused == 0

@@ -20,7 +20,6 @@ from bot.ports.chat import ChatConnector, ChatPlace
 from bot.render.links import Links
 from connectors.chat import slack, telegram
 from tests.contract.chat_suite import ACK, card
-from tests.patience import HANGS
 from tests.slack_server import APP_TOKEN, BOT_TOKEN, CHAT, SlackServer, text_of
 from tests.telegram_server import CHAT as GROUP
 from tests.telegram_server import TOKEN, TelegramServer
@@ -43,7 +42,7 @@ def book(world: World) -> AccountBook:
 
 
 async def until(claim: Callable[[], object]) -> None:
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(5):
         while not claim():
             await asyncio.sleep(0.005)
 

@@ -17,7 +17,6 @@ from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.chat import ChatPlace
 from tests.contract.chat_suite import ACK, ChatContract, ChatRig, RecordingInbox, card, numbered
 from tests.example_chat.parlour import Connector, Settings
-from tests.patience import HANGS
 
 PLACE = ChatPlace(name="parlour", accounts={"ana": "ana"})
 TOKEN = "parlour-token-of-this-test"
@@ -164,7 +163,7 @@ class ParlourRig(ChatRig):
         self.server.happen("said", text=text)
 
     async def repeat(self) -> None:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while self.server.events:
                 await asyncio.sleep(0.005)
         self.server.repeat()
@@ -229,7 +228,7 @@ class TestChatParlour(ChatContract):
         ref = await self._post(rig, card())
         await rig.press(ref, ACK, {})
         await inbox.wait(1)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while rig.server.events:
                 await asyncio.sleep(0.005)
         assert rig.server.answers == ["Noted."]

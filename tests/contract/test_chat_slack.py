@@ -21,7 +21,6 @@ from bot.ports.http import WebAnswer, WebRequest
 from connectors.chat.slack import Connector, Settings
 from connectors.chat.slack.events import COMMANDS
 from tests.contract.chat_suite import ACK, ChatContract, ChatRig, RecordingInbox, card, note, numbered
-from tests.patience import HANGS
 from tests.slack_server import APP_TOKEN, BOT_TOKEN, CHAT, SlackServer, parts, text_of
 
 PLACE = ChatPlace(name="slack", accounts={"ana": "U0ANA"})
@@ -105,7 +104,7 @@ class SlackRig(ChatRig):
             await self.fill(values)
 
     async def fill(self, values: Mapping[str, str], **changes: str) -> None:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not self.server.view:
                 await asyncio.sleep(0.005)
         state = {name: {"value": {"selected_option": {"value": value}}} for name, value in values.items()}
@@ -139,7 +138,7 @@ class SlackRig(ChatRig):
         return "\n".join(self.server.told)
 
     async def wait_told(self, text: str) -> None:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while text not in await self.told():
                 await asyncio.sleep(0.005)
 
@@ -147,7 +146,7 @@ class SlackRig(ChatRig):
         """Deliver, and return once Slack has its acknowledgement."""
         self._last = (kind, payload)
         envelope = await self.server.deliver(kind, payload)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while envelope not in self.server.acknowledged:
                 await asyncio.sleep(0.002)
 
@@ -206,12 +205,12 @@ class TestChatSlack(ChatContract):
         ref = await self._post(rig, card())
         payload = rig.server.pressing(ref, ACK.id, ANA, "1")
         envelope = await rig.server.deliver("interactive", payload)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             await entered.wait()
         assert rig.server.acknowledged == []
         gate.set()
         await inbox.wait(1)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while envelope not in rig.server.acknowledged:
                 await asyncio.sleep(0.005)
 
@@ -227,7 +226,7 @@ class TestChatSlack(ChatContract):
         monkeypatch.setattr(inbox, "receive", receive)
         monkeypatch.setattr("connectors.chat.slack.events.PATIENCE", 0.02)
         await rig.press(await self._post(rig, card()), ACK, {})
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while "still working on this" not in await rig.told():
                 await asyncio.sleep(0.005)
             assert inbox.events == []
@@ -292,7 +291,7 @@ class TestChatSlack(ChatContract):
 
     async def _go_home(self, rig: SlackRig) -> None:
         await rig.happen({"type": "app_home_opened", "user": ANA, "tab": "home", "channel": "D1"})
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while ANA not in rig.server.homes:
                 await asyncio.sleep(0.005)
 
@@ -340,7 +339,7 @@ class TestChatSlack(ChatContract):
         ref = await self._post(rig, card())
         await rig.press(ref, ACK, {})
         await rig.server.drop()
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(20):
             while len(inbox.events) < 2:
                 await rig.server.deliver("interactive", rig.server.pressing(ref, ACK.id, ANA, "2"))
                 await asyncio.sleep(0.2)

@@ -16,7 +16,6 @@ from bot.ports.http import Webhook, WebRequest
 from connectors.chat.telegram import Connector, Settings
 from connectors.chat.telegram import listener as listening
 from tests.contract.chat_suite import ACK, REJECT, ChatContract, ChatRig, RecordingInbox, card, note
-from tests.patience import HANGS
 from tests.telegram_server import CHAT, TOKEN, Stored, TelegramServer
 
 PLACE = ChatPlace(name="telegram", accounts={"ana": "7"}, names={"ana": "Ana Lovelace"})
@@ -76,7 +75,7 @@ class TelegramRig(ChatRig):
 
     async def fill(self, before: int, value: str) -> None:
         """Answer the question that comes after message `before`: by its button, or by typing."""
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while max(self.server.messages) <= before:
                 await asyncio.sleep(0.005)
         asked = self.server.messages[max(self.server.messages)]
@@ -107,7 +106,7 @@ class TelegramRig(ChatRig):
 
 
 async def until(claim: Callable[[], bool]) -> None:
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(5):
         while not claim():
             await asyncio.sleep(0.005)
 
@@ -179,7 +178,7 @@ class TestChatTelegram(ChatContract):
         assert rig.server.confirmed <= 9000
         gate.set()
         await inbox.wait(1)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while rig.server.confirmed <= 9000:
                 await asyncio.sleep(0.01)
         assert offsets == [0]
@@ -198,12 +197,12 @@ class TestChatTelegram(ChatContract):
         inbox.reply = Reply(text="You have INC-7 now.")
         ref = await self._post(rig, card())
         await rig.press(ref, ACK, {})
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while "still working" not in await rig.told():
                 await asyncio.sleep(0.01)
         gate.set()
         await inbox.wait(1)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while await rig.copies("You have INC-7 now.") == 0:
                 await asyncio.sleep(0.01)
 
@@ -218,7 +217,7 @@ class TestChatTelegram(ChatContract):
         inbox.receive = slow  # type: ignore[method-assign]  # one test's inbox
         ref = await self._post(rig, card())
         await rig.press(ref, ACK, {})
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not [1 for method, asked in rig.server.calls if method == "getUpdates" and not asked["timeout"]]:
                 await asyncio.sleep(0.01)
         head = rig.server.find("checkout is failing")
@@ -236,7 +235,7 @@ class TestChatTelegram(ChatContract):
         for reply in (Reply(text="No.", ok=False), Reply(text="Done.")):
             inbox.reply = reply
             await rig.press(ref, ACK, {})
-            async with asyncio.timeout(HANGS):
+            async with asyncio.timeout(5):
                 while reply.text not in await rig.told():
                     await asyncio.sleep(0.01)
         assert [answer.get("show_alert", False) for answer in rig.server.answers] == [True, False]
@@ -338,12 +337,12 @@ class TestChatTelegram(ChatContract):
 
     async def test_the_id_command_tells_what_the_configuration_needs(self, rig: TelegramRig) -> None:
         await rig.server.say("/id")
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not await rig.copies(f"Your account: 7\nThis chat: {CHAT}"):
                 await asyncio.sleep(0.01)
 
     async def test_commands_are_registered(self, rig: TelegramRig) -> None:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not rig.server.commands:
                 await asyncio.sleep(0.01)
         assert {"incident", "oncall", "patch", "ci"} <= {command["command"] for command in rig.server.commands}
@@ -403,7 +402,7 @@ class TestChatTelegram(ChatContract):
         wait = {"description": "Too Many Requests: retry after 1", "parameters": {"retry_after": 1}}
         rig.server.faults = {"sendMessage": [(429, wait)]}
         await rig.say("/incident status")
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not [one for one in rig.server.messages.values() if one.text == inbox.reply.text]:
                 await asyncio.sleep(0.005)
 
@@ -426,7 +425,7 @@ class TestChatTelegram(ChatContract):
     async def test_a_long_answer_is_a_file_that_lost_nothing(self, rig: TelegramRig, inbox: RecordingInbox) -> None:
         inbox.reply = Reply(text="+ line of a patch\n" * 3000)
         await rig.say("/patch show INC-7")
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not [one for one in rig.server.messages.values() if one.name]:
                 await asyncio.sleep(0.01)
         (file,) = rig.server.messages.values()
@@ -513,7 +512,7 @@ class TestChatTelegramWebhook(ChatContract):
             connector = Connector(settings(served, webhook_url=address, webhook_secret=SECRET), PLACE)
             hooks += connector.webhooks(inbox)
             async for _ in _listening(connector, inbox):
-                async with asyncio.timeout(HANGS):
+                async with asyncio.timeout(5):
                     while not world.hook:
                         await asyncio.sleep(0.005)
                 yield TelegramRig(connector, world)

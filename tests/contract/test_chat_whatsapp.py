@@ -18,7 +18,6 @@ from bot.ports.http import Webhook, WebRequest
 from connectors.chat.whatsapp import Connector, Settings
 from connectors.chat.whatsapp.reference import read_reference
 from tests.contract.chat_suite import ACK, ESCALATE, REJECT, ChatContract, ChatRig, RecordingInbox, card, note
-from tests.patience import HANGS
 from tests.whatsapp_server import ANA, BEN, PHONE, SECRET, TOKEN, VERIFY, Got, WhatsAppServer
 
 PLACE = ChatPlace(name="whatsapp", accounts={"ana": f"+{ANA}"})
@@ -100,7 +99,7 @@ class WhatsAppRig(ChatRig):
 
     async def fill(self, before: int, value: str) -> None:
         """Answer the question that comes after the first `before` messages: by a row, or by typing."""
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while len(self.server.sent) <= before:
                 await asyncio.sleep(0.005)
         asked = self.server.sent[before]
@@ -311,7 +310,7 @@ class TestChatWhatsApp(ChatContract):
             assert caught.value.retry_after == 7
 
     async def test_the_commands_are_offered(self, rig: WhatsAppRig) -> None:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not rig.server.commands:
                 await asyncio.sleep(0.005)
         assert {"incident", "oncall", "patch", "ci"} <= {one["command_name"] for one in rig.server.commands}
@@ -475,7 +474,7 @@ class TestWhatsAppByDefault:
         place = ChatPlace(name="whatsapp", accounts={"ana": f"+{ANA}", "ben": BEN}, memory=notebook)
         first, second, later = (Watched(settings(served), place, rig.server, inbox) for _ in range(3))
         await first.webhooks(inbox)[1].handle(signed_words("help"))
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while ANA not in notebook.text:
                 await asyncio.sleep(0.005)
         await second.post("whatsapp", self.page(), "k1", None)
@@ -578,7 +577,7 @@ class TestWhatsAppByDefault:
         inbox.receive = slow  # type: ignore[method-assign]  # one test's inbox
         before = len(rig.server.answered)
         task = asyncio.create_task(rig.say("help"))
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not rig.server.read[1:]:  # seen at once: the person sees that somebody is at it
                 await asyncio.sleep(0.005)
         assert len(rig.server.answered) == before

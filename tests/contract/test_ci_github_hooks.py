@@ -20,7 +20,6 @@ from bot.ports.http import WebRequest
 from connectors.ci.github.hooks import GitHubHooks
 from tests.contract.github_world import open_world
 from tests.forge.server import serve
-from tests.patience import HANGS
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples" / "github"
 PLAYBOOK = Path(__file__).resolve().parents[2] / "playbooks" / "ci-failure.md"
@@ -282,7 +281,7 @@ async def test_what_the_forge_sends_is_signed_and_says_the_same_when_it_is_sent_
         world.shop.origin.commit("break it", {"outcome": "fail"})
         world.forge.notice_pushes()
         sha = world.shop.head("main")
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(10):
             while not (fired := [body for body in taken if hooks.parse(body).alerts]):
                 await asyncio.sleep(0.02)
             sent = len(taken)

@@ -19,7 +19,6 @@ from bot.render.links import Links
 from bot.services.intake import receive_alerts
 from bot.settings import load_settings
 from tests.contract.test_chat_parlour import TOKEN, Parlour
-from tests.patience import HANGS
 from tests.worldkit import alert, group, make_rules, make_world
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +82,7 @@ async def test_the_bot_takes_the_example_from_the_configuration_of_the_page(
 
 
 async def _find(parlour: Parlour, text: str) -> dict:
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(5):
         while not (found := [one for one in parlour.messages.values() if text in one["text"]]):
             await asyncio.sleep(0.01)
     return found[0]

@@ -15,7 +15,6 @@ from bot.errors import ConfigError, Rejected
 from bot.settings import Settings
 from connectors.pagers import apprise
 from tests.contract.pager_suite import PAGE, PagerContract, logged  # noqa: F401 -- a fixture
-from tests.patience import HANGS
 
 KEY = "tk_5uper5ecret0ncallkey9"
 TOPIC = "ana-by-night-4711"
@@ -87,7 +86,7 @@ class MailService:
     async def stop(self) -> None:
         self._ended.set()
         self._server.close()
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while self._open:
                 await asyncio.sleep(0.001)
 

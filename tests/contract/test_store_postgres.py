@@ -46,7 +46,6 @@ from tests.contract.store_suite import (
     TrailContract,
     incident,
 )
-from tests.patience import HANGS
 from tests.postgres import MISSING, PostgresServer, find_programs
 from tests.worldkit import NOW, PEOPLE, FixedClock, PhaseLog, alert, body, group, make_rules
 
@@ -259,7 +258,7 @@ class TestSeveralProcesses:
         notices = [Notices(url, board.wake) for board in boards]
         watching = [asyncio.ensure_future(anext(board.watch())) for board in boards]
         try:
-            async with asyncio.timeout(HANGS):
+            async with asyncio.timeout(20):
                 while not all(task.done() for task in watching):
                     message = Message(incident="INC-1", slot="card", headline="x")
                     await asyncio.to_thread(boards[0].put, "m1", message)
@@ -332,7 +331,7 @@ class TestDispatchers:
         for name in ("a", "b"):
             make_leases(name).begin()
         promised = [await asyncio.to_thread(self.promise, stores[number % 2], number) for number in range(40)]
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(20):
             while len(recorder.keys) < len(promised):
                 await asyncio.sleep(0.02)
         await asyncio.sleep(0.1)
@@ -347,7 +346,7 @@ class TestDispatchers:
         await asyncio.sleep(0.2)
         assert recorder.keys == []
         dead.end()
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(20):
             while recorder.keys != [key]:
                 await asyncio.sleep(0.02)
 
@@ -399,7 +398,7 @@ class TestContacts:
                 waits = work.effects.targets(CONTACT)
                 return [] if waits else [e.incident for e in work.timeline.all() if e.kind == "contacted"]
 
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(20):
             while len(told_now := await asyncio.to_thread(told)) < count:
                 await asyncio.sleep(0.02)
         return told_now

@@ -119,7 +119,7 @@ async def test_a_server_that_hangs_and_one_that_is_gone_may_be_tried_again(tmp_p
         with pytest.raises(Unavailable) as caught:
             await Git(Settings(remote_seconds=0.5)).open(server.url, tmp_path / "clone")
         assert caught.value.reason is Reason.TIMEOUT
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 5
         url = server.url
     with pytest.raises(Unavailable) as caught:
         await Git().remote_sha(url, "main")
@@ -187,7 +187,7 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path, origin):
         await Git().open(server.url, tmp_path / "clone")
 
 
-async def test_two_hundred_commits_are_read_at_once(tmp_path, origin):
+async def test_two_hundred_commits_are_read_in_about_a_second(tmp_path, origin):
     parts = []
     for n in range(220):
         content = f"value = {n}\n".encode() * 20
@@ -200,7 +200,7 @@ async def test_two_hundred_commits_are_read_at_once(tmp_path, origin):
     checkout = await Git().open(str(origin.bare), tmp_path / "clone")
     began = time.monotonic()
     commits = await checkout.log("many", 200)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 2
     assert len(commits) == 200
     assert all(len(commit.files) == 1 and commit.diff.startswith("diff --git ") for commit in commits)
 

@@ -21,11 +21,10 @@ from typing import Final
 
 import aiohttp
 
-from tests.patience import HANGS
-
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MISSING: Final = "no Chromium here (apt-get install chromium)"
 _START_SECONDS: Final = 30.0
+_WAIT_SECONDS: Final = 20.0
 _FLAGS: Final = (
     "--headless=new",
     "--no-sandbox",
@@ -143,7 +142,7 @@ class Page:
         value = result.get("result")
         return value.get("value") if isinstance(value, dict) else None
 
-    async def wait(self, condition: str, seconds: float = HANGS) -> None:
+    async def wait(self, condition: str, seconds: float = _WAIT_SECONDS) -> None:
         """Wait until a JavaScript condition holds; a page that is just being replaced counts as "not yet"."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
@@ -243,7 +242,7 @@ async def open_browser() -> AsyncIterator[Page]:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     try:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             await process.wait()
     except TimeoutError:
         process.kill()

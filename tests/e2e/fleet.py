@@ -16,8 +16,7 @@ import psycopg
 
 from bot.store.postgres import libpq_url
 from tests.e2e.nursery import Child, start_run
-from tests.e2e.walk import LOOK, PEOPLE, ROOT, TOKEN, Person, Walk, free_port, new_session
-from tests.patience import HANGS
+from tests.e2e.walk import HANGS, LOOK, PEOPLE, ROOT, TOKEN, Person, Walk, free_port, new_session
 
 LEASE_SECONDS = 5.0
 BEAT_SECONDS = 1.0

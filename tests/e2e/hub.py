@@ -18,13 +18,12 @@ from bot.domain.patches.patch import parse_patch
 from bot.settings import load_settings
 from tests.contract.github_world import DESCRIPTION, NAME
 from tests.e2e.kill_lane import Lane
-from tests.e2e.walk import LOOK, Walk, new_session
+from tests.e2e.walk import HANGS, LOOK, Walk, new_session
 from tests.forge.actions import Workflow
 from tests.forge.openapi import Description
 from tests.forge.repository import Hosted
 from tests.forge.server import serve_forge
 from tests.forge.state import Forge
-from tests.patience import HANGS
 from tests.playbooks.world import run_git
 
 SECRET = "secret-of-the-webhook"

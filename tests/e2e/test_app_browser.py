@@ -8,8 +8,7 @@ import pytest
 
 from tests.e2e.browser import MISSING, find_chromium, open_browser
 from tests.e2e.test_kill_walker import CULPRIT
-from tests.e2e.walk import TOKEN, Walk, make_ground, shop_service
-from tests.patience import HANGS
+from tests.e2e.walk import HANGS, TOKEN, Walk, make_ground, shop_service
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
 APPROVE = "button[value^='approve:INC-1:']"

@@ -15,9 +15,8 @@ from bot.demo.browser import PageError
 from bot.domain.patches.patch import parse_patch
 from tests.contract.buildbot_master import serve
 from tests.e2e.kill_lane import Lane
-from tests.e2e.walk import LOOK, new_session
+from tests.e2e.walk import HANGS, LOOK, new_session
 from tests.patches.repository import BareRepository
-from tests.patience import HANGS
 from tests.playbooks.world import run_git
 
 SERVICE = 'ci = "buildbot"\ntrigger = "dispatch"\nci_job = "nightshift"\n'

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from tests.e2e.hub import SECRET, Hub, Way, open_hub
 from tests.e2e.walk import LOOK, new_session
 from tests.forge.state import Delivery
-from tests.patience import HANGS
 
 ROUTE = '\n[[routes]]\nmatch = { alertname = "CIFailed", repository = "octo/shop" }\nservice = "shop"\n'
 
@@ -17,7 +16,7 @@ def incidents(hub: Hub) -> list[tuple[str, str, str]]:
     return hub.walk.query(f"SELECT {fields} FROM incident ORDER BY number")
 
 
-async def until(claim: Callable[[], bool], seconds: float = HANGS) -> None:
+async def until(claim: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < deadline

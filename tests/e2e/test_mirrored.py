@@ -14,7 +14,7 @@ from tests.e2e.chats import Chat, ChatWalk, DiscordChat, Press, SlackChat, Teleg
 from tests.e2e.test_kill_walker import CULPRIT, check_outcome
 from tests.e2e.walk import Person, make_ground, shop_service
 
-SECONDS = 30
+SECONDS = 5
 """In which every other card has to show it."""
 LATE = "Ana has INC-1 already."
 BOTH = "approved by Ana and Ben"

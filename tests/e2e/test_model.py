@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_kill_walker import CULPRIT, check_trail, is_of_model, is_of_questions
-from tests.e2e.walk import ROOT, Ground, Walk, make_ground, shop_service
+from tests.e2e.walk import HANGS, ROOT, Ground, Walk, make_ground, shop_service
 from tests.fault_points import read_fault_points
 from tests.model_server import DONE, Answer, Hang, Raw, Say, Stream, chunk, flat_error, refusal, serve_model
-from tests.patience import HANGS
 
 KEY = "sk-key-of-the-model-4711"
 FIX = {
@@ -251,9 +250,9 @@ async def test_a_model_that_hangs_keeps_nobody_and_a_resolved_incident_closes_it
         await asyncio.to_thread(check_workers, walk)
         may_approve.set()
         await task
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(10):
             await server.hung_up.wait()
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(10):
             while not timeline(walk, "model_ended"):
                 await asyncio.sleep(0.1)
     assert "not needed any more" in timeline(walk, "model_ended")[0]

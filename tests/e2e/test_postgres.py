@@ -12,13 +12,12 @@ import pytest
 from bot.engine.lease import EXIT_CODE
 from tests.e2e.fleet import LEASE_SECONDS, Fleet, Front
 from tests.e2e.test_kill_walker import CULPRIT
-from tests.e2e.walk import TOKEN, Ground, make_ground, new_session, shop_service
-from tests.patience import HANGS
+from tests.e2e.walk import HANGS, TOKEN, Ground, make_ground, new_session, shop_service
 from tests.playbooks.world import run_git
 from tests.postgres import MISSING, PASSWORD, PostgresServer, find_programs
 
 TAKEN_OVER_WITHIN = 60.0
-ENDS_WITHIN = 60.0
+ENDS_WITHIN = 20.0
 
 
 @pytest.fixture(scope="module")

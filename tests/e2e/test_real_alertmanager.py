@@ -28,7 +28,6 @@ from bot.ports.metrics import MetricQuestion
 from connectors.metrics.prometheus import Settings, Source
 from tests.e2e.debian import need_programs
 from tests.e2e.walk import ROOT, TOKEN, Walk, make_ground, shop_service
-from tests.patience import HANGS
 from tests.playbooks.world import BROKEN_COUPONS, Step
 from tests.unit.test_promql import HOSTILE
 
@@ -142,7 +141,7 @@ def recommended(monitoring: Monitoring) -> dict:
     return config
 
 
-async def wait_for(what: str, look: Callable[[], Awaitable[dict | None]], walk: Walk, seconds: float = HANGS) -> dict:
+async def wait_for(what: str, look: Callable[[], Awaitable[dict | None]], walk: Walk, seconds: float = 60) -> dict:
     deadline = time.monotonic() + seconds
     while (found := await look()) is None:
         said = (walk.folder / "monitoring.txt").read_text()[-1500:]

@@ -18,7 +18,6 @@ from bot.engine.contacts import ContactDispatcher
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.pager import PageText
 from bot.render.links import Links
-from tests.patience import HANGS
 from tests.worldkit import PEOPLE, World, alert, group, make_rules, make_world, quiet  # noqa: F401 -- a fixture
 
 PUSH, SMS = Contact(name="push"), Contact(name="sms", after=timedelta(minutes=3))
@@ -285,7 +284,7 @@ class TestOnce:
         rig.world.store.on_commit(rig.dispatcher.wake)
         task = asyncio.create_task(rig.dispatcher.run())
         await asyncio.to_thread(rig.world.receive, group(alert("DiskFull")))
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while not rig.phones["ada", "push"].pages:
                 await asyncio.sleep(0.01)
         task.cancel()

@@ -12,7 +12,6 @@ from bot.demo.monitoring import Monitoring, find_programs, find_prometheus
 from bot.demo.processes import Children
 from bot.demo.service import DemoService
 from bot.demo.traffic import Traffic
-from tests.patience import HANGS
 
 SERVICE = DemoService(state=Path("/s"), repository=Path("/r"), port=8001, run=("python",))
 
@@ -50,7 +49,7 @@ async def test_without_the_programs_the_demo_says_what_to_install(tmp_path: Path
 async def test_the_shoppers_counts_are_what_the_rule_reads() -> None:
     async with AsyncExitStack() as stack:
         traffic = (await make_scene(stack)).traffic
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             await traffic.burst(3)  # nothing listens there: each call counts as a failure
         assert traffic.exposition("checkout") == (
             '# TYPE http_requests_total counter\nhttp_requests_total{service="checkout",code="599"} 3\n'

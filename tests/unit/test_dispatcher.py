@@ -15,7 +15,6 @@ from bot.engine.dispatcher import Channel, Dispatcher
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.work import EffectState
 from bot.render.links import Links
-from tests.patience import HANGS
 from tests.worldkit import World, alert, group, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
 
 CAN_EDIT = ChatLimits(
@@ -285,7 +284,7 @@ async def running(dispatcher: Dispatcher):
 class TestTheLoop:
     async def test_a_commit_with_a_promise_wakes_it(self, rig, chat):
         rig.world.store.on_commit(rig.dispatcher.wake)
-        async with running(rig.dispatcher), asyncio.timeout(HANGS):
+        async with running(rig.dispatcher), asyncio.timeout(5):
             while rig.world.promised("card"):
                 await asyncio.sleep(0.005)
             await asyncio.to_thread(rig.world.receive, group(alert("DiskFull")))
@@ -334,7 +333,7 @@ class TestTheLoop:
         compose = Composer(world.store, world.rules, Links()).compose
         channels = [Channel(name="web", connector=down), Channel(name="console", connector=chat)]
         dispatcher = Dispatcher(world.store, world.clock, channels, compose, sweep_seconds=30)
-        async with running(dispatcher), asyncio.timeout(HANGS):
+        async with running(dispatcher), asyncio.timeout(5):
             while world.promised("page", "console"):
                 await asyncio.sleep(0.005)
         assert "page:0" in chat.slots
@@ -359,7 +358,7 @@ class TestTheLoop:
         store = Flaky()
         compose = Composer(world.store, world.rules, Links()).compose
         dispatcher = Dispatcher(store, world.clock, [Channel(name="web", connector=chat)], compose, sweep_seconds=0.01)
-        async with running(dispatcher), asyncio.timeout(HANGS):
+        async with running(dispatcher), asyncio.timeout(5):
             await asyncio.sleep(0.03)
             store.broken = False
             while "page:0" not in chat.slots:

@@ -19,7 +19,6 @@ from bot.engine.drainer import PACE, TOGETHER, Drainer
 from bot.render.links import Links
 from bot.store.inbox import Inbox
 from connectors.alerts.alertmanager import Settings, Source
-from tests.patience import HANGS
 from tests.worldkit import World, alert, body, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples" / "alertmanager"
@@ -222,7 +221,7 @@ async def running(drainer: Drainer):
 class TestTheLoop:
     async def test_is_woken_by_a_delivery(self, world, inbox, drainer):
         inbox.on_delivery(drainer.wake)
-        async with running(drainer), asyncio.timeout(HANGS):
+        async with running(drainer), asyncio.timeout(5):
             await inbox.keep("alertmanager", body(alert()))
             while not world.incidents():
                 await asyncio.sleep(0.005)
@@ -237,7 +236,7 @@ class TestTheLoop:
         monkeypatch.setattr(inbox, "settle", count)
         inbox.on_delivery(drainer.wake)
         began = time.monotonic()
-        async with running(drainer), asyncio.timeout(HANGS):
+        async with running(drainer), asyncio.timeout(10):
             for _ in range(40):
                 await inbox.keep("alertmanager", body(alert()))
                 await asyncio.sleep(0.005)
@@ -256,7 +255,7 @@ class TestTheLoop:
             if broken:
                 raise sqlite3.OperationalError("database or disk is full")
 
-        async with running(drainer), asyncio.timeout(HANGS):
+        async with running(drainer), asyncio.timeout(5):
             await asyncio.sleep(0.05)
             assert len(await inbox.next()) == 1
             broken.clear()

@@ -110,7 +110,7 @@ async def test_a_slow_one_is_not_waited_for_and_all_are_read_at_once(monkeypatch
 
     began = time.monotonic()
     job = await fetch_far_logs(make_job(LOKI, JOURNAL, LOKI), lambda place: Slow(place, []))
-    assert time.monotonic() - began < 4.5
+    assert time.monotonic() - began < 3
     free.set()
     assert [read.fault for read in job.far_logs] == ["no answer within 0.05 s"] * 3
 

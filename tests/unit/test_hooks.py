@@ -10,7 +10,6 @@ from bot.engine.hooks import MOST_TRIES, Hooks
 from bot.errors import Reason, Rejected, Unavailable
 from bot.ports.work import EffectState
 from bot.services import triage
-from tests.patience import HANGS
 from tests.worldkit import alert, group, make_world
 
 
@@ -141,7 +140,7 @@ async def test_it_runs_by_itself_and_one_hook_that_hangs_holds_up_no_other(world
     with world.unit() as work:
         triage.plan_job(work, "INC-1", run="INC-1:1", folder="x", rules=world.rules)
         triage.finish_triage(work, "INC-1", state=RunState.DONE)
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(5):
         while len(receiver.told) < 2:
             hooks.wake()
             await asyncio.sleep(0.01)

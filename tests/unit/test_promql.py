@@ -159,4 +159,4 @@ def test_hostile_rules_are_read_at_once(text):
     began = time.perf_counter()
     split_rule(text)
     fault_of_query(text)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 0.5

@@ -15,7 +15,6 @@ from bot.errors import Reason, Unavailable
 from bot.metrics import REGISTRY
 from connectors.alerts.alertmanager import Settings, Source
 from connectors.ci.github.hooks import GitHubHooks
-from tests.patience import HANGS
 from tests.served import BEARER, LIMIT, TOKEN, Served, serve
 from tests.worldkit import alert, body, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
 
@@ -35,7 +34,7 @@ async def raw(served: Served, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(request)
     try:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             await writer.drain()
             return await reader.read(4096)
     except ConnectionError:

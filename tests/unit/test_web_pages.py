@@ -13,7 +13,6 @@ from bot.domain.chat import Bullets, Code, Fields, Link, Paragraph, Press, Reply
 from bot.domain.incident import IncidentState, Severity
 from bot.errors import Reason, Unavailable
 from bot.web.live import LiveStreams
-from tests.patience import HANGS
 from tests.web_html import Element, read_html
 from tests.web_world import (
     ACK,
@@ -373,7 +372,7 @@ async def test_the_address_of_an_answered_form_leads_back_to_its_page(world: Wor
 
 
 async def next_event(stream: aiohttp.ClientResponse) -> str:
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(5):
         return (await stream.content.readuntil(b"\n\n")).decode().split("\n")[0]
 
 
@@ -412,13 +411,13 @@ async def test_a_stream_ends_with_its_session_and_leaves_no_watcher(world: World
         assert world.board.watchers == 1
         world.store.sessions.clear()
         world.board.change(INCIDENT)
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             assert await stream.content.read() == b""
     assert world.board.watchers == 0
 
 
 async def test_a_server_that_stops_does_not_wait_for_open_streams() -> None:
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(5):
         async with served() as world:
             client = await world.signed_in()
             stream = await client.get("/events")

@@ -7,7 +7,6 @@ import pytest
 
 from bot.domain.incident import RunState
 from bot.services import triage
-from tests.patience import HANGS
 from tests.served import AS_ADMIN, serve
 from tests.worldkit import alert, group, make_world, quiet  # noqa: F401 -- `quiet` is a fixture
 
@@ -32,7 +31,7 @@ async def read_stream(served, last="", *, until=b"event: end"):
     async with served.client.get("/v1/runs/INC-1:1/events", headers=headers) as answer:
         assert answer.content_type == "text/event-stream"
         got = b""
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             async for chunk in answer.content.iter_any():
                 got += chunk
                 if until in got:

@@ -51,7 +51,6 @@ from bot.worker.messages import (
 from bot.worker.plots import Plots
 from bot.worker.server import Able, serve_worker
 from tests.images import PNG
-from tests.patience import HANGS
 from tests.unit.test_plot import change, metric
 from tests.worldkit import BASE, NOW, PLAYBOOK, quiet  # noqa: F401 -- `quiet` is a fixture
 
@@ -130,12 +129,12 @@ async def worker(*how: str | bytes) -> AsyncIterator[WorkerClient]:
 
 
 async def investigate(client: WorkerClient, job: Job = JOB) -> list[object]:
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(10):
         return [result async for result in client.investigate(job)]
 
 
 async def until_gone(pid: int) -> None:
-    async with asyncio.timeout(HANGS):
+    async with asyncio.timeout(5):
         while Path(f"/proc/{pid}").exists():
             await asyncio.sleep(0.01)
 
@@ -238,7 +237,7 @@ class TestAWorkerThatDies:
                 await asking
             assert trouble.value.retry_after is not None
             again = asyncio.create_task(investigate(client))
-            async with asyncio.timeout(HANGS):
+            async with asyncio.timeout(5):
                 while client.pid == first:
                     await asyncio.sleep(0.005)
             os.kill(client.pid, signal.SIGKILL)
@@ -296,7 +295,7 @@ class TestWhatTheWorkerGets:
             os.set_inheritable(database.fileno(), True)
             async with worker("silent") as client:
                 asking = asyncio.create_task(investigate(client))
-                async with asyncio.timeout(HANGS):
+                async with asyncio.timeout(5):
                     while not self._has_begun(client.pid):
                         await asyncio.sleep(0.005)
                 process = Path(f"/proc/{client.pid}")
@@ -323,7 +322,7 @@ class TestWhatTheWorkerGets:
         orders.touch()
         async with worker("watch", str(orders)) as client:
             asking = asyncio.create_task(investigate(client))
-            async with asyncio.timeout(HANGS):
+            async with asyncio.timeout(5):
                 while not orders.read_bytes():
                     await asyncio.sleep(0.005)
                 asking.cancel()
@@ -341,7 +340,7 @@ class TestWhatTheWorkerGets:
         orders.touch()
         async with worker("watch", str(orders)) as client:
             asking = asyncio.create_task(investigate(client))
-            async with asyncio.timeout(HANGS):
+            async with asyncio.timeout(5):
                 while not orders.read_bytes():
                     await asyncio.sleep(0.005)
         await until_gone(client.pid)
@@ -391,7 +390,7 @@ class Far:
         await write_frame(self.writer, ORDERS.dump_json(OrderFrame(order=order)))
 
     async def answer(self) -> Answer:
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             body = await read_frame(self.reader)
         assert body is not None
         return ANSWERS.validate_json(body).answer
@@ -409,7 +408,7 @@ class TestTheWorkersSide:
         reader, writer = await asyncio.open_connection(sock=ours)
         yield Far(reader, writer, scripted)
         writer.close()
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             await serving
         assert not scripted.running
 
@@ -469,7 +468,7 @@ class TestTheWorkersSide:
         assert far.scripted.running == {"a"}
         await far.order(Cancel(call=1))
         await far.order(Cancel(call=99))
-        async with asyncio.timeout(HANGS):
+        async with asyncio.timeout(5):
             while far.scripted.running:
                 await asyncio.sleep(0)
 

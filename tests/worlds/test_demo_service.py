@@ -31,10 +31,9 @@ from bot.demo.service import (
     wait_for_release,
 )
 from bot.demo.traffic import Traffic
-from tests.patience import HANGS
 
 
-def until(claim: Callable[[], bool], seconds: float = HANGS) -> bool:
+def until(claim: Callable[[], bool], seconds: float = 10) -> bool:
     deadline = time.monotonic() + seconds
     while not claim():
         if time.monotonic() > deadline:

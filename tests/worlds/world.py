@@ -14,7 +14,6 @@ from bot.demo.folder import free_ports
 from bot.demo.history import git, grow_repository, load_series
 from bot.demo.leash import on_leash
 from bot.domain.service import LogPlace, Service
-from tests.patience import HANGS
 
 SERIES = Path(__file__).parent
 
@@ -145,7 +144,7 @@ class run_service:  # noqa: N801 -- read as a verb in `with`
             self._child = subprocess.Popen(
                 on_leash(self._argv), cwd=self._tree, env=_host_env(), stdout=output, stderr=output
             )
-        deadline = time.monotonic() + HANGS
+        deadline = time.monotonic() + 15
         while self.send(Request(method="GET", target=self._health)) != 200:
             if self._child.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the service did not start:\n{self._log.read_text()}")
