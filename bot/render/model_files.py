@@ -1,6 +1,7 @@
 """The files that `model plan --write` makes: docker compose and systemd, for each node and for the router in front.
 
-Addresses and the key are not in them: they are variables, filled in where the files are used.
+Addresses and the key are not in them: they are variables, filled in where the files are used. No list of processes
+shows the key: sglang reads it from a file, and smg takes another title as it starts (both measured).
 """
 
 import json
@@ -16,6 +17,10 @@ _ROUTER_HEAD: Final = f"# Made by `nightshift model plan`: smg {SMG} in front of
 _KEY: Final = "SGLANG_API_KEY"
 _IMAGE: Final = f"lmsysorg/sglang:v{SGLANG}"
 _WEIGHTS: Final = "/var/lib/sglang/huggingface"
+_UNIT_KEY: Final = "/run/sglang/key.yaml"
+_COMPOSE_KEY: Final = "/etc/sglang-key.yaml"
+_UNIT_ENV_KEY: Final = f"$${{{_KEY}:?set it in /etc/sglang/sglang.env}}"
+"""For the shell. Without a key the server would answer anyone: better none."""
 
 
 def write_files(plan: Plan) -> dict[str, str]:
@@ -39,7 +44,7 @@ def write_files(plan: Plan) -> dict[str, str]:
 def _server_words(plan: Plan, node: int) -> list[str]:
     first = node - node % plan.fit.span
     flags = all_flags(plan, host="${LISTEN}", rank=str(node - first), first=f"${{NODE_{first}}}")
-    return [*as_words(flags), "--api-key", f"${{{_KEY}}}"]
+    return as_words(flags)
 
 
 def _router_words(plan: Plan) -> list[str]:
@@ -52,7 +57,7 @@ def _compose(plan: Plan, words: Sequence[str]) -> str:
         image, devices = "${SGLANG_IMAGE:?set it to an image of sglang for ROCm}", _AMD
     else:
         image, devices = f"${{SGLANG_IMAGE:-{_IMAGE}}}", _NVIDIA.format(gpus=plan.fit.split // plan.fit.span)
-    command = _yaml_list([*PROGRAM, *words])
+    command = _yaml_list([*PROGRAM, *words, "--config", _COMPOSE_KEY])
     return f"""{_head(plan)}
 services:
   sglang:
@@ -65,8 +70,19 @@ services:
       HF_TOKEN: ${{HF_TOKEN:-}}
     volumes:
       - {_WEIGHTS}:/root/.cache/huggingface
+    configs:
+      - source: key
+        target: {_COMPOSE_KEY}
 {devices}    command:
-{command}"""
+{command}configs:
+  key:
+    content: "{key_line(f"${{{_KEY}:?set it in .env}}")}"
+"""
+
+
+def key_line(key: str) -> str:
+    """Return the key as sglang reads it from YAML: a text, also where it is all digits."""
+    return f"api-key: !!str {key}"
 
 
 _NVIDIA: Final = """    deploy:
@@ -100,8 +116,10 @@ Group=sglang
 StateDirectory=sglang
 Environment=HF_HOME={_WEIGHTS}
 EnvironmentFile=/etc/sglang/sglang.env
-{_NEEDS_KEY}
-ExecStart=/opt/sglang/bin/python {_unit_line([*PROGRAM[1:], *words])}
+RuntimeDirectory=sglang
+RuntimeDirectoryMode=0700
+ExecStartPre=/bin/sh -c 'umask 077; echo "{key_line(_UNIT_ENV_KEY)}" > {_UNIT_KEY}'
+ExecStart=/opt/sglang/bin/python {_unit_line([*PROGRAM[1:], *words, "--config", _UNIT_KEY])}
 Restart=always
 RestartSec=5
 # Stopping lets answers that are under way end first.
@@ -140,7 +158,7 @@ After=network-online.target
 [Service]
 DynamicUser=yes
 EnvironmentFile=/etc/sglang/sglang.env
-{_NEEDS_KEY}
+ExecStartPre=/bin/sh -c ': "{_UNIT_ENV_KEY}"'
 ExecStart=/opt/smg/bin/smg launch {_unit_line(words)}
 Restart=always
 RestartSec=2
@@ -167,8 +185,6 @@ def _router_variables(plan: Plan) -> str:
 
 
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
-_NEEDS_KEY: Final = f"ExecStartPre=/usr/bin/test -n ${{{_KEY}}}"
-"""Without a key the server would answer anyone: better none."""
 
 _ENV_HEAD: Final = """# With docker: copy to .env beside compose.yaml.
 # With systemd: copy to /etc/sglang/sglang.env, readable by root only."""

@@ -18,6 +18,7 @@ from zlib import crc32
 import pytest
 
 from bot.domain.models.launch import routing
+from bot.render.model_files import key_line
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".sglang"
@@ -65,6 +66,11 @@ class Live:
     url: str
     process: subprocess.Popen
 
+    def shown(self) -> str:
+        """Return what a list of processes shows of it and of what it started."""
+        group = subprocess.run(["ps", "-ww", "-eo", "pgid,args"], capture_output=True, text=True, check=True).stdout
+        return "\n".join(line for line in group.splitlines() if line.split()[0] == str(self.process.pid))
+
     def kill(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -91,9 +97,11 @@ def _make_model() -> None:
 def serve_sglang(parser: str = SHARED, more: Sequence[str] = ()) -> Iterator[Live]:
     """Serve the made model with a parser of tool calls until the block ends."""
     _make_model()
+    key = HOME / "key.yaml"
+    key.write_text(key_line(KEY))
     port = _free_port()
     argv = [PYTHON, "-m", "sglang.launch_server", "--model-path", MODEL, "--served-model-name", NAME, *CPU]
-    argv += ["--host", "127.0.0.1", "--port", str(port), "--api-key", KEY, "--admin-api-key", ADMIN]
+    argv += ["--host", "127.0.0.1", "--port", str(port), "--config", str(key), "--admin-api-key", ADMIN]
     argv += ["--tool-call-parser", parser, "--reasoning-parser", PARSERS[parser], *more]
     with _running(argv, ENVIRONMENT, f"{parser}-{port}", f"http://127.0.0.1:{port}", "/ready") as live:
         yield live

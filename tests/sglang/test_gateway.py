@@ -44,6 +44,9 @@ async def test_a_gateway_with_two_workers(sglang):
         gateway = stack.enter_context(serve_smg(workers))
         async with talk(workers[0].url) as first, talk(workers[1].url) as second:
             await check_facts(gateway)
+            for live in (*workers, gateway):
+                assert live.shown()
+                assert KEY not in live.shown().split(), "a list of processes shows the key"
             for name in ("answer, streamed", "wrong key", "unknown model"):
                 await expect(gateway, name)
             await check_cancel(gateway, [first, second])

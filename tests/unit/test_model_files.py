@@ -39,6 +39,12 @@ def exec_words(unit):
     return line.replace("\\\n", " ").split()
 
 
+def first_line(unit):
+    """What the shell gets from systemd before the server starts."""
+    (line,) = re.findall(r"^ExecStartPre=/bin/sh -c '(.*)'$", unit, re.MULTILINE)
+    return line.replace("$$", "$")
+
+
 def test_one_node_gets_a_compose_file_a_unit_and_its_variables():
     assert set(ONE) == {"compose.yaml", "sglang.service", "env.example"}
 
@@ -89,20 +95,36 @@ def test_compose_and_unit_start_the_same_server_with_known_options(files):
             continue
         command = yaml.safe_load(text)["services"]["sglang"]["command"]
         unit = exec_words(files[name.replace("compose.yaml", "sglang.service")])
-        assert [word.replace(":?set it in .env", "") for word in command[1:]] == unit[1:]
-        assert {word for word in command if word.startswith("--")} <= OPTIONS
+        assert [word.replace(":?set it in .env", "") for word in command[1:-1]] == unit[1:-1]
+        assert {word for word in command if word.startswith("--")} - {"--config"} <= OPTIONS
 
 
 @pytest.mark.parametrize("files", [ONE, SEVERAL, SHARED, AMD], ids=["one", "several", "shared", "amd"])
 def test_no_file_starts_a_server_without_a_key(files):
     for name, text in files.items():
         if name.endswith(".service"):
-            assert "ExecStartPre=/usr/bin/test -n ${SGLANG_API_KEY}" in text
-            words = exec_words(text)
-            assert words[words.index("--api-key") + 1] == "${SGLANG_API_KEY}"
+            for key, code in (("", 2), ("k", 0)):
+                line = first_line(text).replace("/run/sglang/key.yaml", "/dev/null")
+                done = subprocess.run(
+                    ["/bin/sh", "-c", line], env={"SGLANG_API_KEY": key}, capture_output=True, text=True, check=False
+                )
+                assert done.returncode == code
+                assert ("set it in /etc/sglang/sglang.env" in done.stderr) == (not key)
         elif name.endswith("compose.yaml"):
-            (service,) = yaml.safe_load(text)["services"].values()
-            assert "${SGLANG_API_KEY:?set it in .env}" in service["command"]
+            assert "${SGLANG_API_KEY:?set it in .env}" in text
+
+
+@pytest.mark.parametrize("key", ["abc-DEF_123.x=", "0123456789", "true"])
+def test_no_list_of_processes_shows_the_key_of_a_server(key, tmp_path):
+    unit, compose = ONE["sglang.service"], yaml.safe_load(ONE["compose.yaml"])
+    assert "KEY" not in " ".join(exec_words(unit) + compose["services"]["sglang"]["command"])
+    path = tmp_path / "key.yaml"
+    line = first_line(unit).replace("/run/sglang/key.yaml", str(path))
+    subprocess.run(["/bin/sh", "-c", line], env={"SGLANG_API_KEY": key}, check=True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert exec_words(unit)[-2:] == ["--config", "/run/sglang/key.yaml"]
+    inline = compose["configs"]["key"]["content"].replace("${SGLANG_API_KEY:?set it in .env}", key)
+    assert yaml.safe_load(path.read_text()) == yaml.safe_load(inline) == {"api-key": key}
 
 
 @pytest.mark.parametrize("files", [ONE, SEVERAL, SHARED], ids=["one", "several", "shared"])

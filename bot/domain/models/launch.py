@@ -20,7 +20,6 @@ _LAST_SECONDS: Final = 10
 """Of these, what is left to the router for itself once it no longer waits."""
 
 OPTIONS: Final = frozenset({
-    "--api-key",
     "--context-length",
     "--default-priority-value",
     "--dist-init-addr",
