@@ -18,7 +18,7 @@ from bot.errors import Reason, Refused
 from bot.ports.clock import Clock, SystemClock
 from bot.settings import Settings
 from bot.store.board import SqlBoard
-from bot.store.database import SqlStore, migrate, open_engine
+from bot.store.database import NEWEST, SqlStore, migrate, open_engine, read_revision
 from bot.store.inbox import Inbox
 from bot.store.inbox_postgres import PostgresInbox
 from bot.store.leases import Leases
@@ -68,12 +68,30 @@ class _NoPhases:
 
 @contextlib.contextmanager
 def read_store(settings: Settings) -> Iterator[SqlStore]:
-    """Open the store for reading, whether Nightshift runs or not. Raises `Refused` where there is none."""
+    """Open the store for reading, whether Nightshift runs or not. Raises `Refused` where there is none, or one of
+    another revision, and `Unavailable` where it does not answer."""
     engine = open_for_reading(settings)
     try:
+        _check_revision(engine, is_file=settings.database_url is None)
         yield SqlStore(engine, SystemClock(), _NoPhases)
     finally:
         engine.dispose()
+
+
+def _check_revision(engine: Database, *, is_file: bool) -> None:
+    with as_unavailable(), engine.connect() as connection:
+        revision = read_revision(connection)
+    if not revision and not is_file:
+        raise Refused("There is no store in this database yet: the first start makes it.", Reason.NOT_FOUND)
+    if not revision:
+        lost = f"No tables are in {engine.url.database}: restore a backup, or move it away to begin anew."
+        raise Refused(lost, Reason.BAD_INPUT)
+    if revision > NEWEST:
+        text = f"The store is newer ({revision}) than this Nightshift ({NEWEST}): use the newer one."
+        raise Refused(text, Reason.CONFLICT)
+    if revision < NEWEST:
+        text = f"The store is older ({revision}) than this Nightshift ({NEWEST}): start Nightshift, which brings it up."
+        raise Refused(text, Reason.CONFLICT)
 
 
 @contextlib.contextmanager

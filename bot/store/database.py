@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlmodel import Session
 
 from bot.domain.runs.transcript import Step
@@ -103,11 +103,17 @@ def open_session(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+def read_revision(connection: Connection) -> str:
+    """Return the revision of the tables, "" where there are none."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return ""
+    return str(connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")))  # noqa: S608 -- a constant
+
+
 def migrate(engine: Engine) -> None:
     """Bring the tables to the newest revision. Alembic is loaded only when there is something to do: it costs 0.2 s."""
     with engine.connect() as connection:
-        has_version = inspect(connection).has_table(VERSION_TABLE)
-        if has_version and connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == NEWEST:  # noqa: S608 -- a constant
+        if read_revision(connection) == NEWEST:
             return
     from alembic import command  # noqa: PLC0415 -- see above
     from alembic.config import Config  # noqa: PLC0415 -- see above

@@ -15,6 +15,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
+from bot.bootstrap.doctor.state import check_store
+from bot.bootstrap.state import read_store
 from bot.domain.chat import ChatLimits, Message
 from bot.domain.oncall import Contact, Roster
 from bot.domain.timeline import verify_chain
@@ -27,6 +29,7 @@ from bot.ports.work import Effect, EffectState
 from bot.render.links import Links
 from bot.services.contacts import CONTACT
 from bot.services.intake import receive_alerts
+from bot.settings import Settings
 from bot.store.board import SqlBoard
 from bot.store.database import SqlStore, migrate, open_engine
 from bot.store.inbox_postgres import PostgresInbox
@@ -174,6 +177,15 @@ def test_processes_that_start_together_migrate_once(server):
     processes = [subprocess.Popen(argv, stderr=subprocess.PIPE) for _ in range(3)]
     errors = [process.communicate(timeout=60)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
+
+
+async def test_a_database_without_tables_is_a_store_that_is_not_there_yet(server):
+    settings = Settings(database_url=server.new_database())
+    with pytest.raises(Refused, match="no store in this database yet") as refusal, read_store(settings):
+        pass
+    assert refusal.value.reason is Reason.NOT_FOUND
+    (found,) = await check_store(settings)
+    assert (found.is_ok, found.text) == (True, "no tables yet; the first start makes them")
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"])

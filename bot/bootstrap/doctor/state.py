@@ -24,7 +24,7 @@ from bot.bootstrap.doctor.checks import Found, mend, ok
 from bot.bootstrap.state import INBOX_FILE, STORE_FILE, open_for_reading
 from bot.errors import Refused
 from bot.settings import Settings
-from bot.store.database import NEWEST, VERSION_TABLE
+from bot.store.database import NEWEST, read_revision
 
 MIN_FREE: Final = 1024**3
 LATE: Final = 120.0
@@ -84,7 +84,7 @@ def _look_at_store(settings: Settings) -> Found:
         database = open_for_reading(settings)
         try:
             with database.begin() as connection:  # on SQLite this takes the turn of a writer, and gives it back
-                revision = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 -- a constant
+                revision = read_revision(connection)
                 damage = connection.scalar(text("PRAGMA quick_check(1)")) if settings.database_url is None else "ok"
         finally:
             database.dispose()
@@ -94,11 +94,19 @@ def _look_at_store(settings: Settings) -> Found:
     if damage != "ok":
         return mend("store", f"{path} is damaged: {damage}", "stop Nightshift and `nightshift restore` a backup")
     if revision != NEWEST:
-        if str(revision) > NEWEST:
-            return mend("store", f"its tables are newer ({revision}) than this Nightshift", "install the newer one")
-        return ok("store", f"its tables are of revision {revision}; the next start brings them to {NEWEST}")
+        return _tell_revision(revision, is_file=settings.database_url is None)
     where = f"{path}, {path.stat().st_size / 1e6:.1f} MB" if settings.database_url is None else "PostgreSQL"
     return ok("store", f"{where}, writable, revision {revision}, no damage")
+
+
+def _tell_revision(revision: str, *, is_file: bool) -> Found:
+    if not revision and is_file:
+        return mend("store", "no tables are in its file", "restore a backup, or move it away to begin anew")
+    if not revision:
+        return ok("store", "no tables yet; the first start makes them")
+    if revision > NEWEST:
+        return mend("store", f"its tables are newer ({revision}) than this Nightshift", "install the newer one")
+    return ok("store", f"its tables are of revision {revision}; the next start brings them to {NEWEST}")
 
 
 def _look_at_folder(folder: Path) -> Found:
