@@ -211,14 +211,11 @@ def replace_lone(text: str) -> str:
     return text if text.isascii() else _LONE.sub("\ufffd", text)
 
 
-_UPPER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-
-
 def fold(text: str) -> str:
-    """Return the text with ASCII letters in lower case; never changes its length."""
+    """Return the text with ASCII letters in lower case; never changes its length. In UTF-8 only they are such bytes."""
     if text.isascii():
         return text.lower()
-    return text.translate(_UPPER)
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def _parts(secret: str) -> Iterator[str]:

@@ -163,12 +163,15 @@ def advance(state: State, row: Step) -> State:
     if row.seq != state.seq:
         raise ValueError(f"row {row.seq} of {row.run} stands where {state.seq} belongs")
     body = json.loads(row.body)
-    following = replace(state, seq=state.seq + 1, refused=str(body.get("refused", "")))
-    if "message" in body:
-        told = [body["message"], *map(write_said, body.get("said", ()))]
-        sent = [dump(message).encode("utf-8", "replace") for message in told]
-        images = state.has_images or any(said.get("images") for said in body.get("said", ()))
-        following = replace(following, messages=(*state.messages, *sent), has_images=images)
+    said = body.get("said", ()) if "message" in body else ()
+    told = [body["message"], *map(write_said, said)] if "message" in body else []
+    following = replace(
+        state,
+        seq=state.seq + 1,
+        refused=str(body.get("refused", "")),
+        messages=(*state.messages, *(dump(message).encode("utf-8", "replace") for message in told)),
+        has_images=state.has_images or any(words.get("images") for words in said),
+    )
     return _BY_KIND[row.kind](following, row, body)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.agent.redaction import PLACEHOLDER, Redactor, load_redactor
 from bot.agent.redaction import RULES as FILE
-from bot.agent.redaction_own import OwnSecrets
+from bot.agent.redaction_own import OwnSecrets, fold
 from bot.agent.redaction_rules import load_rules
 from bot.errors import ConfigError
 
@@ -154,3 +154,8 @@ def test_a_secret_too_short_is_refused_without_being_shown() -> None:
 
 def test_all_short_lines_are_left_alone_when_nothing_matches() -> None:
     assert REDACTOR.redact_lines(["", "a", " "]) == ["", "a", " "]
+
+
+@given(st.text(st.characters() | st.sampled_from("AZaz@[`{\u212a\u0130\ud83d\ude00\udfff")))
+def test_only_ascii_letters_are_folded_and_every_other_character_stays_in_its_place(text: str) -> None:
+    assert fold(text) == "".join(mark.lower() if "A" <= mark <= "Z" else mark for mark in text)
