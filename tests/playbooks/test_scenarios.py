@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,9 +25,7 @@ CANNED = sorted(folder.parent.name for folder in HERE.glob("*/canned"))
 async def test_a_playbook_leads_from_its_alert_to_a_verified_revert(name, tmp_path):
     scenario = await asyncio.to_thread(play, name, tmp_path)
     assert scenario.playbook.name == name
-    began = time.monotonic()
     results = await scenario.investigate()
-    seconds = time.monotonic() - began
     collected, suspected, confirmed, drafted, verified = results
     expected = scenario.expected
 
@@ -55,7 +52,6 @@ async def test_a_playbook_leads_from_its_alert_to_a_verified_revert(name, tmp_pa
         assert re.search(pattern, shown), shown
     if name != "http-5xx":
         assert "failing request" not in " ".join([shown, *claims])
-    assert seconds < 30, "an idle machine needs less than 3 s, a busy one four times as long"
 
 
 @pytest.mark.parametrize("name", ["latency", "ci-failure"])
