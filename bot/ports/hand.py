@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple, TypeVar
@@ -19,19 +20,20 @@ class _Job(NamedTuple):
 class Hand:
     """Does what `asyncio.to_thread` does at a third of its cost (0.03 against 0.1 ms of CPU, measured).
 
-    The thread starts with the first call. Who stops waiting does not stop the work, and nobody waits for it at the end
-    of the process.
+    The thread starts with the first call, and ends once nobody has the hand any more. Who stops waiting does not stop
+    the work, and nobody waits for it at the end of the process.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._jobs: Final[queue.SimpleQueue[_Job]] = queue.SimpleQueue()
+        self._jobs: Final[queue.SimpleQueue[_Job | None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        weakref.finalize(self, self._jobs.put, None).atexit = False
 
     async def do(self, work: Callable[[], T]) -> T:
         """Return or raise what the work does."""
         if self._thread is None or not self._thread.is_alive():  # a child that was forked has no threads
-            self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=_serve, args=(self._jobs,), name=self._name, daemon=True)
             self._thread.start()
         result: list[T] = []
         loop = asyncio.get_running_loop()
@@ -40,17 +42,18 @@ class Hand:
         await done
         return result[0]
 
-    def _serve(self) -> None:
-        while True:
-            job = self._jobs.get()
-            fault: BaseException | None = None
-            try:
-                job.work()
-            except BaseException as error:  # noqa: BLE001 -- handed over whole, to whoever waits
-                fault = error
-            with suppress(RuntimeError):  # the loop ended meanwhile: nobody waits
-                job.loop.call_soon_threadsafe(_settle, job.done, fault)
-            del job, fault  # nothing is held on to until the next one
+
+def _serve(jobs: "queue.SimpleQueue[_Job | None]") -> None:
+    """Work until the hand is gone. Nothing here holds on to it."""
+    while (job := jobs.get()) is not None:
+        fault: BaseException | None = None
+        try:
+            job.work()
+        except BaseException as error:  # noqa: BLE001 -- handed over whole, to whoever waits
+            fault = error
+        with suppress(RuntimeError):  # the loop ended meanwhile: nobody waits
+            job.loop.call_soon_threadsafe(_settle, job.done, fault)
+        del job, fault  # nothing is held on to until the next one
 
 
 def _settle(done: "asyncio.Future[object]", fault: BaseException | None) -> None:

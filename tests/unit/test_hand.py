@@ -1,6 +1,7 @@
 """One thread for quick work: in order, with what each piece returns or raises."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -33,3 +34,16 @@ async def test_work_whose_caller_has_left_is_done_all_the_same():
     gate.set()
     await hand.do(lambda: done.append("next"))
     assert done == ["left", "next"]
+
+
+async def test_the_thread_ends_with_its_hand_once_the_work_is_done():
+    hand, done = Hand("hand"), list[int]()
+    thread = await hand.do(threading.current_thread)
+    left = asyncio.create_task(hand.do(lambda: done.append(1)))
+    await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    del hand, left
+    gc.collect()
+    await asyncio.to_thread(thread.join, 5)
+    assert (thread.is_alive(), done) == (False, [1])
