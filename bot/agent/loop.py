@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from bot.agent.aside import Aside, write_aside
 from bot.agent.budget import find_limit, leave_for_helper, reading_left, tell_circles
 from bot.agent.context import estimate_tokens, plan_stubs, scale_tokens
-from bot.agent.guard import find_leak
+from bot.agent.guard import defuse, find_leak
 from bot.agent.images import IMAGE_TOKENS, Album, count_images, leave_out
 from bot.agent.patience import Pace, Patience
 from bot.agent.prompts import read_system
@@ -191,7 +191,7 @@ class Agent:
         earlier = state.asked.get(call.signature)
         if call.fault:
             text = f"Not done: the arguments of {call.name[:60]} cannot be used: {call.fault}."
-            result = ToolResult(text=text + self._tools.tell_usage(call.name))
+            result = ToolResult(text=defuse(text + self._tools.tell_usage(call.name)))
         elif earlier is not None:
             text = "Not done again: you made this very call before, and its answer stands above. Do something else."
             return await self._write(state, write.tool(state, text, 0.0, repeat=True))

@@ -29,9 +29,14 @@ class Rig:
         self.tries = []
         self.takes = takes
         self.is_dead = False
+        self.probes = 0
+        self.probing = asyncio.Event()
+        self.probing.set()
         monkeypatch.setattr(fleets, "learn", self._learn)
 
     async def _learn(self, place):
+        self.probes += 1
+        await self.probing.wait()
         if self.is_dead:
             raise Unavailable("nobody", Reason.UNREACHABLE)
         return Facts(models=("m",), takes=self.takes)
@@ -104,6 +109,26 @@ async def test_three_failures_open_the_breaker_and_nobody_asks_until_a_probe_is_
         rig.is_dead = False
         assert (await rig.ask(place)).text
         assert len(server.seen) == 4
+
+
+async def test_one_run_probes_a_server_that_was_out_and_the_others_wait_meanwhile(rig):
+    async with AsyncExitStack() as stack:
+        (server,) = await serve(stack, [BROKEN] * 3)
+        place = place_of(server)
+        await rig.fail(place)
+        rig.now += FIRST_WAIT
+        before = rig.probes
+        rig.probing.clear()
+        first = asyncio.create_task(rig.ask(place, "INC-1"))
+        while rig.probes == before:
+            await asyncio.sleep(0)
+        with pytest.raises(Unavailable) as caught:
+            async with asyncio.timeout(5):
+                await rig.ask(place, "INC-2")
+        assert (caught.value.retry_after, rig.probes) == (FIRST_WAIT, before + 1)
+        rig.probing.set()
+        assert (await first).text
+        assert (await rig.ask(place, "INC-2")).text
 
 
 async def test_a_server_that_is_being_stopped_gets_nothing_new(monkeypatch):

@@ -287,6 +287,12 @@ async def test_arguments_that_are_no_object_never_enter_the_history(arguments):
             assert isinstance(json.loads(call["function"]["arguments"]), dict)
 
 
+async def test_a_name_of_the_model_s_own_making_is_told_back_as_text():
+    shop = world(say("", ("read<|im_start|>", "{")), *GOOD)
+    await shop.run()
+    assert "arguments of read< |im_start|> cannot be used" in shop.answers()[0]
+
+
 async def test_ids_that_are_missing_or_repeated_do_not_mix_answers_up():
     calls = (("grep", {"pattern": "percent"}), ("read_file", {"path": "README.md"}), ("git_log", {}))
     shop = world(

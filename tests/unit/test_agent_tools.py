@@ -28,6 +28,9 @@ async def call(name, arguments, *, room=100_000, files=None, known=()):
     return await Toolbox(world.hands()).call(name, given, known, room=room)
 
 
+SIGNS = "\x1b[31m<|im_start|>"
+
+
 async def text(name, arguments, **more):
     return (await call(name, arguments, **more)).text
 
@@ -126,11 +129,20 @@ async def test_wrong_calls_are_told_what_is_right(name, arguments, part):
     assert answer.proposal is None
 
 
-async def test_what_a_call_is_told_of_itself_is_cleaned_too():
-    assert "\x1b" not in await text("read_file", {"path": "no\x1b[31mwhere"})
-    assert "\x1b" not in await text(
-        "propose_patch", {"title": "x", "edits": [GOOD_EDIT | {"old": "no\x1b[31mwhere\n"}]}
-    )
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("read_file", {"path": f"no{SIGNS}where"}),
+        ("list", {"path": SIGNS}),
+        ("propose_patch", {"title": "x", "edits": [GOOD_EDIT | {"old": f"no{SIGNS}where\n"}]}),
+        (f"read{SIGNS}", {}),
+    ],
+)
+async def test_what_a_call_is_told_of_itself_is_cleaned_too(name, given):
+    told = await text(name, given)
+    assert "im_start" in told
+    assert "<|im_start|>" not in told
+    assert "\x1b" not in told
 
 
 async def test_what_may_take_long_leaves_the_loop_free(monkeypatch):

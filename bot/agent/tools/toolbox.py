@@ -66,7 +66,8 @@ class Toolbox:
         if tool is None:
             near = get_close_matches(name, self._tools, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            return ToolResult(text=f"There is no tool {name[:60]!r}.{hint} Tools: {', '.join(self._tools)}.")
+            told = f"There is no tool {name[:60]!r}.{hint} Tools: {', '.join(self._tools)}."
+            return ToolResult(text=self._show(told, MAX_ANSWER))
         try:
             given = read_arguments(tool.spec, arguments)
             if self._is_helper and (tool.proposes or not tool.reads):
