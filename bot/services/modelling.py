@@ -215,7 +215,8 @@ def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclu
     reason = "" if conclusion.why is EndReason.DONE else "; its run ended early"
     reason += f": {conclusion.text.rstrip('.')}" if is_limit else ""
     what = f'It proposes "{best.title}"' if best and not why else why.rstrip(".")
-    what += f". {tried[0].upper()}{tried[1:]}" if (tried := _tell_repairs(conclusion)) else ""
+    tried = _tell_repairs(conclusion) if conclusion.repairs or not why else ""
+    what += f". {tried[0].upper()}{tried[1:]}" if tried else ""
     told = "So far it says" if is_limit else "In its words"
     end_model(work, incident, run, f"The model has answered{reason}. {what}. {told}: {said or 'nothing'}")
     ask_suggestion(work, incident, run, conclusion, rules)
@@ -264,8 +265,8 @@ def _tell_repairs(conclusion: Conclusion) -> str:
         return ""
     if best.verified.after is Check.UNKNOWN and not best.verified.broken:
         return "it could not be tried in the sandbox"
-    times = {0: "without a repair", 1: "after 1 repair"}.get(conclusion.repairs, f"after {conclusion.repairs} repairs")
-    return f"it {'holds' if best.verified.is_verified else 'does not hold'} in the sandbox {times}"
+    times = {0: "", 1: " after 1 repair"}.get(conclusion.repairs, f" after {conclusion.repairs} repairs")
+    return f"it {'holds' if best.verified.is_verified else 'does not hold'} in the sandbox{times}"
 
 
 def _tell(work: UnitOfWork, incident: Incident, kind: str, text: str, *, run: str = "") -> None:

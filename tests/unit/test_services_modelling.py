@@ -161,6 +161,20 @@ def test_repairs_that_did_not_help_are_said(world):
     assert draft.notes == ("drafted by the model", "it does not hold in the sandbox after 2 repairs")
 
 
+def test_a_patch_that_fell_at_once_is_said_to_in_one_sentence(world):
+    assert conclude(world, repaired(FELL))
+    assert 'It proposes "Mend it". It does not hold in the sandbox. In its' in world.texts("model_ended")[0]
+
+
+def test_beside_a_verified_patch_one_that_fell_is_said_to_once(world):
+    with world.unit() as work:
+        modelling._propose(work, "INC-1", answer("first"), world.rules)
+    assert not conclude(world, repaired(FELL))
+    (said,) = world.texts("model_ended")
+    assert "so the verified one stands alone. In its words" in said
+    assert said.count("sandbox") == 1
+
+
 def test_a_patch_that_could_not_be_tried_is_not_said_to_have_failed(world):
     untried = Verified(before=Check.UNKNOWN, after=Check.UNKNOWN, runs=(), notes=("not verified: nothing to run",))
     assert conclude(world, repaired(untried))
