@@ -192,7 +192,8 @@ class TestWhatRuns:
     async def test_a_queued_run_is_cancelled_without_being_run(self, world):
         await world.provider.start(world.slow)
         await world.provider.start(world.passing)
-        assert (await world.provider.cancel(world.slow.sha)).state is CIState.CANCELLED
+        await world.provider.cancel(world.slow.sha)
+        assert (await wait_for(world, world.slow.sha, is_final)).state is CIState.CANCELLED
         await wait_for(world, world.passing.sha, is_final)
 
     async def test_a_state_that_cannot_be_read_is_said_and_does_not_hold_up_others(self, world, spool):

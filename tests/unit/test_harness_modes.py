@@ -1,6 +1,7 @@
 """The harness's other modes: does a service start and stay up, and how long does a request take."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -92,9 +93,9 @@ def test_a_service_that_does_not_stay_up_is_red(run_plan, manner, why):
 
 
 def test_a_service_that_listens_but_never_answers_is_red(run_plan):
-    report = run_plan("start", "silent", start_seconds=0.5)
+    report = run_plan("start", "silent", start_seconds=3)
     assert report["red"] is True
-    assert report["why"] == "the service listens but gave no answer within 1 s"
+    assert re.fullmatch(r"the service listens but gave no answer within [\d.]+ s", report["why"])
 
 
 def test_a_service_without_a_port_only_has_to_stay_up(run_plan):
