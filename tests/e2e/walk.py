@@ -30,7 +30,7 @@ from tests.playbooks.world import BAD, GOOD, Repository, Step, export, history, 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "alert-token-of-the-walk"
 LOOK = 0.15
-HANGS = 300.0
+HANGS = 600.0
 """Seconds after which a walk is said to hang. It claims nothing about speed: a busy machine takes its time."""
 PEOPLE = ("ana", "ben")
 
