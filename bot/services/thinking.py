@@ -1,8 +1,11 @@
 """Think harder: a person lets the model work on an incident once more, at the next effort that it has."""
 
+from collections.abc import Sequence
+
 from bot.domain.incident import Incident
 from bot.domain.models.reasoning import Effort, Reasoning
 from bot.domain.playbook import choose_playbook
+from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.asking import find_waiting
@@ -25,8 +28,7 @@ def find_effort(work: UnitOfWork, incident: str, run: str) -> str:
 def find_harder(work: UnitOfWork, current: Incident, rules: Rulebook) -> Effort | None:
     """Return the effort of another run, None where none is to be offered: the model has not ended, has no effort above
     its last, or its answer would not be needed any more."""
-    events = [event for event in work.timeline.of(current.id) if event.kind in {QUEUED, THINKS}]
-    mine = [event for event in events if base_run(event.data.get("run", "")) == current.run]
+    mine = _find_runs(work, current)
     playbook = choose_playbook(rules.playbooks, current.labels)
     if not rules.has_model or not mine or playbook is None or find_listening(work, current.id):
         return None
@@ -36,6 +38,12 @@ def find_harder(work: UnitOfWork, current: Incident, rules: Rulebook) -> Effort 
     asked = [event.data["effort"] for event in mine if event.kind == THINKS]
     reasoning = rules.reasoning.get(profile.name, Reasoning())
     return reasoning.find_harder(asked[-1] if asked else profile.effort)
+
+
+def _find_runs(work: UnitOfWork, current: Incident) -> Sequence[TimelineEvent]:
+    """Return what began each run of the model in the incident's newest investigation."""
+    events = [event for event in work.timeline.of(current.id) if event.kind in {QUEUED, THINKS}]
+    return [event for event in events if base_run(event.data.get("run", "")) == current.run]
 
 
 def think_harder(work: UnitOfWork, incident: str, person: str, rules: Rulebook) -> str:
@@ -52,11 +60,19 @@ def think_harder(work: UnitOfWork, incident: str, person: str, rules: Rulebook) 
     require_running(work, incident)
     effort = find_harder(work, current, rules)
     if effort is None:
-        what = "The model thought as hard as it can, did not work on this, or its answer is not needed any more."
-        raise Refused(what, Reason.STALE)
+        raise Refused(_tell_why_not(work, current), Reason.STALE)
     run = f"{current.run}{_MARK}{sum(event.kind == THINKS for event in work.timeline.of(current.id)) + 1}"
     name = rules.name_of(person)
     told = f"{name} asked the model to think harder ({effort})"
     work.timeline.append(incident, THINKS, person, told, {"run": run, "effort": effort.value})
     start_wished(work, current, run, text=f"The model thinks harder ({effort}), as {name} asked")
     return "The model looks at it once more and thinks harder. What it proposed before can still be decided."
+
+
+def _tell_why_not(work: UnitOfWork, current: Incident) -> str:
+    mine = _find_runs(work, current)
+    if not mine:
+        return f"The model did not work on {current.id}."
+    if not is_wanted(work, current.id, f"{current.run}{_MARK}{len(mine)}"):
+        return f"A patch of {current.id} is approved already, so no other answer is needed."
+    return "The model cannot think any harder than it did."

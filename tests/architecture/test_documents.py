@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from bot.domain.presses import Verb
 from tests.architecture.sources import ROOT, place, tracked_files
 
 TEXTS: Final = tuple(path for path in tracked_files() if path.suffix == ".md" and place(path).split("/")[0] != "tests")
@@ -85,3 +86,10 @@ def test_the_license_is_apache_2() -> None:
     text = _read(ROOT / "LICENSE")
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_every_button_stands_in_the_table_of_buttons() -> None:
+    page = (ROOT / "docs" / "chat.md").read_text(encoding="utf-8")
+    table = page.partition("\n## Buttons\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    assert {verb for row in rows for verb in re.findall(r"`(\w+)`", row)} == {verb.value for verb in Verb}

@@ -54,7 +54,7 @@ def test_it_is_offered_when_the_model_has_answered_as_long_as_there_is_more(worl
     assert world.say("/incident think INC-1").ok
     end(world, f"{RUN}+h2", line="newest")
     assert labels(world) == []
-    assert "as hard as it can" in world.press("think:INC-1").text
+    assert world.press("think:INC-1").text == "The model cannot think any harder than it did."
 
 
 def test_while_the_model_waits_for_an_answer_it_is_not_offered_and_says_what_to_do(world):
@@ -105,6 +105,22 @@ def test_a_model_without_efforts_is_not_offered(world):
     world.rules = replace(world.rules, reasoning={})
     end(world)
     assert labels(world) == []
+    assert world.press("think:INC-1").text == "The model cannot think any harder than it did."
+
+
+def test_once_a_patch_is_approved_it_is_said_that_no_other_answer_is_needed(world):
+    end(world)
+    with world.unit() as work:
+        (approval,) = work.approvals.of("INC-1")
+    assert world.press(f"approve:INC-1:{approval.digest[:12]}").ok
+    assert "A patch of INC-1 is approved already" in world.press("think:INC-1").text
+
+
+def test_where_the_model_did_not_work_that_is_said(tmp_path):
+    world = make_world(tmp_path)
+    world.rules = replace(world.rules, has_model=True, profiles={"patch": AgentProfile()})
+    world.receive(group(alert()))
+    assert world.press("think:INC-1").text == "The model did not work on INC-1."
 
 
 class Script:
