@@ -212,13 +212,15 @@ def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclu
             why = f"Its patch is not proposed: {refusal}"
     is_limit = conclusion.why is EndReason.LIMIT
     said = " ".join((conclusion.so_far if is_limit else conclusion.text).split())[:MAX_WORDS]
-    reason = "" if conclusion.why is EndReason.DONE else "; its run ended early"
-    reason += f": {conclusion.text.rstrip('.')}" if is_limit else ""
+    ended = "The model has answered" + ("" if conclusion.why is EndReason.DONE else "; its run ended early")
+    if is_limit and not said and not best:
+        ended = "The model's run ended early"
+    ended += f": {conclusion.text.rstrip('.')}" if is_limit else ""
     what = f'It proposes "{best.title}"' if best and not why else why.rstrip(".")
     tried = _tell_repairs(conclusion) if conclusion.repairs or not why else ""
     what += f". {tried[0].upper()}{tried[1:]}" if tried else ""
     told = "So far it says" if is_limit else "In its words"
-    end_model(work, incident, run, f"The model has answered{reason}. {what}. {told}: {said or 'nothing'}")
+    end_model(work, incident, run, f"{ended}. {what}. {told}: {said or 'nothing'}")
     ask_suggestion(work, incident, run, conclusion, rules)
     return bool(best) and not why
 

@@ -103,6 +103,14 @@ def test_no_patch_is_no_failure(world):
     assert "ended early" in world.texts("model_ended")[0]
 
 
+def test_a_model_that_was_never_asked_is_not_said_to_have_answered(world):
+    why = "today's budget of 3 answers for all services is used up"
+    assert not conclude(world, Conclusion(why=EndReason.LIMIT, text=why))
+    assert world.texts("model_ended") == [
+        f"The model's run ended early: {why}. It proposes no patch. So far it says: nothing"
+    ]
+
+
 def test_a_hostile_patch_is_refused_in_words(world):
     bad = Proposal(base=BASE, patch=b"--- a/.git/config\n+++ b/.git/config\n", title="x", verified=HELD)
     assert not conclude(world, Conclusion(why=EndReason.DONE, text="", proposals=(bad,)))
