@@ -16,6 +16,7 @@ from bot.worker.trial import Trial
 MAX_LINTERS: Final = 2
 MAX_LINE: Final = 300
 _NUMBER: Final = re.compile(r"\d+")
+_PLURAL: Final = re.compile(r"(# [a-z]+?)s\b")
 _PLACE: Final = re.compile(r"\s*\d+:\d+\s")
 
 
@@ -46,7 +47,8 @@ async def lint_patch(bench: Bench, base: str, patch: Patch) -> Linted:
 
 
 def list_new(before: str, after: str) -> list[str]:
-    """Return what a linter says only afterwards. Lines that differ in numbers alone are the same finding, moved."""
+    """Return what a linter says only afterwards. Lines that differ in numbers alone, or in
+    a plural after one, are the same finding, moved."""
     known = Counter(_kind(line) for line in _list_lines(before))
     new: list[str] = []
     for line in _list_lines(after):
@@ -57,7 +59,7 @@ def list_new(before: str, after: str) -> list[str]:
 
 
 def _kind(line: str) -> str:
-    return _NUMBER.sub("#", line).strip()
+    return _PLURAL.sub(r"\1", _NUMBER.sub("#", line)).strip()
 
 
 def _list_lines(output: str) -> Iterator[str]:

@@ -115,6 +115,13 @@ def test_a_linter_is_quoted_only_on_what_is_new():
     assert list_new(before, before) == []
 
 
+def test_a_count_that_becomes_a_plural_is_no_finding():
+    before = "a.py:3:1: F401 os is unused\nFound 1 error.\n[*] 1 fixable with `--fix`.\n"
+    after = before.replace("1 error", "2 errors") + "a.py:9:1: F401 sys is unused\n"
+    assert list_new(before, after) == ["a.py:9:1: F401 sys is unused"]
+    assert list_new(after, before) == []
+
+
 def test_a_finding_below_its_files_name_is_told_with_it():
     before = "/w/a.js\n  1:5  error  x is unused  no-unused-vars\n"
     after = before + "/w/b.js\n  7:1  error  x is unused  no-unused-vars\n\n1 problem\n"
