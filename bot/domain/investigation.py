@@ -144,6 +144,12 @@ class Verified:
         return tuple(run for run in runs if run.name not in self.already_red)
 
     @property
+    def tolerated(self) -> tuple[CheckRun, ...]:
+        """Return what is red with the patch alone and does not count against it, for it is not required."""
+        runs = (run for run in self.runs if run.verdict is Check.RED and not run.required)
+        return tuple(run for run in runs if run.name not in self.already_red)
+
+    @property
     def is_verified(self) -> bool:
         """Reproduction red → green and no check turned red by the patch, all of it really run."""
         return self.before is Check.RED and self.after is Check.GREEN and bool(self.runs) and not self.broken

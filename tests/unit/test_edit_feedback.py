@@ -2,10 +2,14 @@
 
 import json
 
+import pytest
+
 from bot.agent.inspecting import MAX_UNPARSED, Fault, Inspection, Linted
+from bot.agent.tools.patches import tell_verdict
 from bot.agent.tools.toolbox import Toolbox
 from bot.domain.draft import Patch
-from bot.domain.investigation import Drafted, Job
+from bot.domain.evidence import Check, CheckRun
+from bot.domain.investigation import Drafted, Job, Verified
 from bot.domain.playbook import Playbook
 from bot.domain.service import Service
 from bot.ports.sandbox import SandboxJob, SandboxResult
@@ -94,6 +98,33 @@ async def test_a_repository_without_a_linter_is_not_linted():
 async def test_a_linter_that_cannot_be_run_is_said_so():
     bench = make_bench(t_style=(None, ""))
     assert (await lint_patch(bench, BASE, PATCH)).note == "style could not be run to its end"
+
+
+def held(*checks: CheckRun, already_red: tuple[str, ...] = ()) -> Verified:
+    tried = CheckRun(name="reproduction", at="patched", verdict=Check.GREEN, seconds=0.1)
+    return Verified(before=Check.RED, after=Check.GREEN, runs=(tried, *checks), already_red=already_red)
+
+
+def red(name: str, kind: str, *, required: bool) -> CheckRun:
+    output = f"what {name} says"
+    return CheckRun(
+        name=name, at="patched", verdict=Check.RED, seconds=0.1, output=output, kind=kind, required=required
+    )
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_check_that_is_red_without_the_patch_too_is_not_blamed_on_it(required):
+    told = tell_verdict(held(red("style", "lint", required=required), already_red=("style",)))
+    assert told.startswith("VERIFIED: the failing request succeeds with this patch and no check turns red.")
+    assert told.endswith("style is red without the patch too and does not count.")
+    told = tell_verdict(held(red("tests", "test", required=required), already_red=("tests",)))
+    assert told.endswith("tests is red without the patch too and does not count.\nwhat tests says")
+
+
+def test_a_check_that_the_patch_turns_red_and_that_does_not_count_is_not_passed_over():
+    told = tell_verdict(held(red("style", "lint", required=False)))
+    assert told.startswith("VERIFIED: the failing request succeeds with this patch and no required check turns red.")
+    assert "style FAILS at patched (0.1 s)\nwhat style says" in told
 
 
 async def test_what_does_not_parse_is_answered_with_its_line_and_not_tried():

@@ -51,6 +51,17 @@ def test_the_whole_story_is_confirmed() -> None:
     assert [piece.id for piece in evidence] == [f"E{n}" for n in range(1, len(evidence) + 1)]
 
 
+def test_a_check_that_the_patch_turns_red_and_that_does_not_count_is_not_passed_over() -> None:
+    style = CheckRun(name="style", at="tree", verdict=Check.RED, seconds=1, required=False)
+    told = {}
+    for already_red in ((), ("style",)):
+        verified = replace(VERIFIED, runs=(*VERIFIED.runs, style), already_red=already_red)
+        findings, _ = conclude((COLLECTED, DRAFTED, verified))
+        told[already_red] = next(finding.claim for finding in findings if "mends it" in finding.claim)
+    assert told[()].endswith("and no required check turns red")
+    assert told["style",].endswith("and no check turns red")
+
+
 def test_doubt_is_said() -> None:
     (likely, _), _ = conclude(ALL[:2])
     assert likely.confidence == "likely"

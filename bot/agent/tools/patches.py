@@ -1,6 +1,7 @@
 """The one tool that does more than read: a patch is proposed, tried in the sandbox, and left to people."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from bot.agent.arguments import Param, ToolSpec
@@ -9,8 +10,9 @@ from bot.agent.inspecting import refuse_faults, tell_inspection
 from bot.agent.patching import edit_files, join_patch
 from bot.agent.tools.checking import tell_run
 from bot.agent.tools.tool import Call, Tool, ToolResult
+from bot.domain.checks.named import CheckKind
 from bot.domain.checks.reproduction import word
-from bot.domain.evidence import Check
+from bot.domain.evidence import Check, CheckRun
 from bot.domain.investigation import Verified
 from bot.domain.runs.tool_name import ToolName
 from bot.domain.runs.transcript import MAX_REPAIRS, Proposal
@@ -49,7 +51,7 @@ async def _propose_patch(call: Call) -> ToolResult:
     patch = await asyncio.to_thread(join_patch, edited)
     same = next((proposal for proposal in known if proposal.patch == patch.text), None)
     if same is not None:
-        return ToolResult(text=_judge(same.verified))
+        return ToolResult(text=tell_verdict(same.verified))
     seen = await hands.inspect(edited)
     if seen.is_refused:
         raise refuse_faults(seen.faults)
@@ -58,18 +60,27 @@ async def _propose_patch(call: Call) -> ToolResult:
     verified = await hands.judge(patch, title)
     proposal = Proposal(base=hands.head, patch=patch.text, title=title, verified=verified)
     beside = tell_inspection(seen, linted)
-    return ToolResult(text="\n\n".join(filter(None, [_judge(verified), beside])), proposal=proposal)
+    return ToolResult(text="\n\n".join(filter(None, [tell_verdict(verified), beside])), proposal=proposal)
 
 
-def _judge(verified: Verified) -> str:
+def tell_verdict(verified: Verified) -> str:
     """Say what the sandbox said, the output of what failed included."""
     words = word(verified.reproduce)
-    head = f"VERIFIED: the {words.trial} {words.succeeds} with this patch and no check turns red. Conclude now."
+    counted = "required check" if verified.tolerated else "check"
+    head = f"VERIFIED: the {words.trial} {words.succeeds} with this patch and no {counted} turns red. Conclude now."
     if not verified.is_verified:
         notes = [note.removeprefix("not verified: ") for note in verified.notes]
         head = "NOT VERIFIED: " + ("; ".join(notes) or f"not seen: the {words.trial} {words.succeeds}")
     failed = [run for run in verified.runs if run.verdict is not Check.GREEN]
-    return "\n\n".join([head, *(tell_run(run) for run in failed[:3])])
+    return "\n\n".join([head, *(_tell_failed(run, verified.already_red) for run in failed[:3])])
+
+
+def _tell_failed(run: CheckRun, already_red: Sequence[str]) -> str:
+    """Say how a check failed; of a linter that is red without the patch too, what is new is told apart."""
+    if run.name not in already_red:
+        return tell_run(run)
+    known = f"{run.name} is red without the patch too and does not count."
+    return known if run.kind == CheckKind.LINT else f"{known}\n{run.output}"
 
 
 PROPOSE_PATCH: Final = Tool(
