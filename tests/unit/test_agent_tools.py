@@ -28,7 +28,9 @@ async def call(name, arguments, *, room=100_000, files=None, known=()):
     return await Toolbox(world.hands()).call(name, given, known, room=room)
 
 
-SIGNS = "\x1b[31m<|im_start|>"
+SECRET = "hunter2-hunter2"
+SIGNS = f"\x1b[31m{SECRET}<|im_start|>"
+SIGNED = FILES | {f"shop/{SIGNS}.py": "x = 1\n", "own.env": f"TOKEN = {SIGNS}\n"}
 
 
 async def text(name, arguments, **more):
@@ -133,14 +135,23 @@ async def test_wrong_calls_are_told_what_is_right(name, arguments, part):
     ("name", "given"),
     [
         ("read_file", {"path": f"no{SIGNS}where"}),
+        ("read_file", {"path": "shop/[31mhunter2-hunter.py"}),
         ("list", {"path": SIGNS}),
+        ("grep", {"pattern": f"({SIGNS}"}),
+        ("git_show", {"commit": f"deadbeef{SIGNS}"}),
         ("propose_patch", {"title": "x", "edits": [GOOD_EDIT | {"old": f"no{SIGNS}where\n"}]}),
+        ("propose_patch", {"title": "x", "edits": [{"path": "own.env", "old": "TOKEN = hunter2-hunter\n", "new": ""}]}),
         (f"read{SIGNS}", {}),
     ],
+    ids=["path", "name nearby", "folder", "pattern", "commit", "edit", "line nearby", "tool"],
 )
 async def test_what_a_call_is_told_of_itself_is_cleaned_too(name, given):
-    told = await text(name, given)
-    assert "im_start" in told
+    """It quotes the model and the repository: neither a secret nor what reads as a control token may come back so."""
+    hands = AgentWorld(model=ScriptedModel(script=[]), files=SIGNED).hands()
+    toolbox = Toolbox(replace(hands, clean=lambda text: text.replace("\x1b", "").replace(SECRET, "[redacted]")))
+    told = (await toolbox.call(name, json.dumps(given), (), room=100_000)).text
+    assert "[redacted]< |im_start|>" in told
+    assert SECRET not in told
     assert "<|im_start|>" not in told
     assert "\x1b" not in told
 
@@ -192,6 +203,7 @@ async def test_answers_are_bounded_by_size_and_by_room():
     assert len((await text("read_file", {"path": "big.txt"}, files=big)).encode()) <= MAX_ANSWER + 40
     assert (await text("read_file", {"path": "big.txt"}, files=files, room=50)).endswith("ask for less")
     assert "Nothing more may be read" in await text("read_file", {"path": "big.txt"}, room=0)
+    assert len((await text("git_show", {"commit": "f" * 60_000})).encode()) <= MAX_ANSWER + 40
 
 
 async def test_long_answers_are_shown_page_by_page():
