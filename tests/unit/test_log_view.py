@@ -141,3 +141,13 @@ def test_the_worker_stays_small(place):
         "sys.exit('polars' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_log_that_is_too_long_to_be_kept_is_not_said_to_be_read_whole(tmp_path):
+    log = tmp_path / "app.log"
+    log.write_text("\n".join(write(-90_000 + n, f"INFO the day before {n}") for n in range(100)))
+    source = WholeLog(log, NOW)
+    around = LogQuery(service="shop", since=NOW - timedelta(minutes=1), until=NOW + timedelta(minutes=1), max_bytes=900)
+    assert 0 < len(list(source.read(around))) < 100
+    assert [note.split(",")[0] for note in source.notes][:1] == ["app.log: lines of any time were read"]
+    assert "only the newest" in source.notes[1]

@@ -98,7 +98,8 @@ class WholeLog:
         if query.since <= self._began_at <= query.until and not find_records(lines):
             whole = list(self._source.read(replace(query, since=_EVER[0], until=_EVER[1])))
             if len(whole) > len(lines):
-                self.notes.append(f"{self.name}: all of it was read, since no error is near the alert")
+                what = "lines of any time were" if self._source.notes else "all of it was"
+                self.notes.append(f"{self.name}: {what} read, since no error is near the alert")
                 lines = whole
         self.notes += self._source.notes
         yield from lines
