@@ -86,12 +86,9 @@ def _check_revision(engine: Database, *, is_file: bool) -> None:
     if not revision:
         lost = f"No tables are in {engine.url.database}: restore a backup, or move it away to begin anew."
         raise Refused(lost, Reason.BAD_INPUT)
-    if revision > NEWEST:
-        text = f"The store is newer ({revision}) than this Nightshift ({NEWEST}): use the newer one."
-        raise Refused(text, Reason.CONFLICT)
-    if revision < NEWEST:
-        text = f"The store is older ({revision}) than this Nightshift ({NEWEST}): start Nightshift, which brings it up."
-        raise Refused(text, Reason.CONFLICT)
+    if revision != NEWEST:
+        age, how = ("newer", "use the newer one") if revision > NEWEST else ("older", "start it, which brings it up")
+        raise Refused(f"The store is {age} ({revision}) than this Nightshift ({NEWEST}): {how}.", Reason.CONFLICT)
 
 
 @contextlib.contextmanager

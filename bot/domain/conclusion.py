@@ -264,9 +264,9 @@ def _judge_patch(results: Sequence[StageResult], ledger: _Ledger) -> Iterator[Fi
         return
     runs, words = _add_runs(verified.runs, ledger, verified.reproduce), word(verified.reproduce)
     if verified.is_verified:
-        counted = "required check" if verified.tolerated else "check"
         yield Finding(
-            claim=f"{drafted.title} mends it: the {words.trial} {words.succeeds} with it, and no {counted} turns red",
+            claim=f"{drafted.title} mends it: the {words.trial} {words.succeeds} with it, "
+            f"and no {verified.counted} turns red",
             evidence=runs,
             confidence=CONFIRMED,
             refuted_by=f"{words.relapse} with the patch, or a check that it turns red",

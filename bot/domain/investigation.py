@@ -150,6 +150,11 @@ class Verified:
         return tuple(run for run in runs if run.name not in self.already_red)
 
     @property
+    def counted(self) -> str:
+        """Name the checks of which none turned red: where one that is not required did, only the others."""
+        return "required check" if self.tolerated else "check"
+
+    @property
     def is_verified(self) -> bool:
         """Reproduction red → green and no check turned red by the patch, all of it really run."""
         return self.before is Check.RED and self.after is Check.GREEN and bool(self.runs) and not self.broken

@@ -32,7 +32,7 @@ def find_harder(work: UnitOfWork, current: Incident, rules: Rulebook) -> Effort 
     playbook = choose_playbook(rules.playbooks, current.labels)
     if not rules.has_model or not mine or playbook is None or find_listening(work, current.id):
         return None
-    if not is_wanted(work, current.id, f"{current.run}{_MARK}{len(mine)}"):
+    if not _is_wanted_again(work, current):
         return None
     profile = rules.profile(playbook.agent)
     asked = [event.data["effort"] for event in mine if event.kind == THINKS]
@@ -44,6 +44,11 @@ def _find_runs(work: UnitOfWork, current: Incident) -> Sequence[TimelineEvent]:
     """Return what began each run of the model in the incident's newest investigation."""
     events = [event for event in work.timeline.of(current.id) if event.kind in {QUEUED, THINKS}]
     return [event for event in events if base_run(event.data.get("run", "")) == current.run]
+
+
+def _is_wanted_again(work: UnitOfWork, current: Incident) -> bool:
+    """Say whether the answer of another run would matter. The mark alone is the name of none: it has not ended."""
+    return is_wanted(work, current.id, f"{current.run}{_MARK}")
 
 
 def think_harder(work: UnitOfWork, incident: str, person: str, rules: Rulebook) -> str:
@@ -70,9 +75,8 @@ def think_harder(work: UnitOfWork, incident: str, person: str, rules: Rulebook) 
 
 
 def _tell_why_not(work: UnitOfWork, current: Incident) -> str:
-    mine = _find_runs(work, current)
-    if not mine:
+    if not _find_runs(work, current):
         return f"The model did not work on {current.id}."
-    if not is_wanted(work, current.id, f"{current.run}{_MARK}{len(mine)}"):
+    if not _is_wanted_again(work, current):
         return f"A patch of {current.id} is approved already, so no other answer is needed."
     return "The model cannot think any harder than it did."

@@ -22,7 +22,7 @@ def test_a_store_of_this_version_is_read(settings, tmp_path):
 @pytest.mark.parametrize(
     ("revision", "says"),
     [
-        ("0001", r"older \(0001\) than this Nightshift \(\d+\): start Nightshift"),
+        ("0001", r"older \(0001\) than this Nightshift \(\d+\): start it"),
         ("9999", r"newer \(9999\) than this Nightshift \(\d+\): use the newer one"),
     ],
 )

@@ -5,13 +5,15 @@ import json
 import re
 
 import pytest
+from sqlalchemy import text
 
+from bot.agent.transcript import Rows, State
 from bot.bootstrap import tool_servers
 from bot.bootstrap.commands.triage_budget import open_spending
 from bot.bootstrap.commands.triage_desk import TerminalDesk
 from bot.bootstrap.commands.triage_model import find_model
 from bot.bootstrap.commands.triage_options import triage_main
-from bot.bootstrap.state import STORE_FILE, open_empty_store
+from bot.bootstrap.state import open_empty_store
 from bot.domain.models.spending import Spent
 from bot.domain.runs.far_tool import Listed, ToolPolicy
 from bot.domain.runs.profile import AgentProfile
@@ -136,9 +138,12 @@ async def test_without_a_store_nothing_was_used_and_one_that_fails_lets_nothing_
         assert spending is not None
     with open_spending(Settings(), Budget()) as nothing:
         assert nothing is None
-    (tmp_path / STORE_FILE).mkdir()
-    with pytest.raises(Unavailable), open_spending(settings, Budget()):
-        pass
+    with open_empty_store(tmp_path) as store, open_spending(settings, Budget()) as spending:
+        spending.begin("triage:1", "shop", ())
+        with store.engine.begin() as connection:
+            connection.execute(text("DROP TABLE model_spend"))
+        with pytest.raises(Unavailable):
+            spending.take(Rows("triage:1").task(State(), "x", "{"))
 
 
 class Orders:

@@ -66,8 +66,8 @@ async def _propose_patch(call: Call) -> ToolResult:
 def tell_verdict(verified: Verified) -> str:
     """Say what the sandbox said, the output of what failed included."""
     words = word(verified.reproduce)
-    counted = "required check" if verified.tolerated else "check"
-    head = f"VERIFIED: the {words.trial} {words.succeeds} with this patch and no {counted} turns red. Conclude now."
+    done = f"the {words.trial} {words.succeeds} with this patch and no {verified.counted} turns red"
+    head = f"VERIFIED: {done}. Conclude now."
     if not verified.is_verified:
         notes = [note.removeprefix("not verified: ") for note in verified.notes]
         head = "NOT VERIFIED: " + ("; ".join(notes) or f"not seen: the {words.trial} {words.succeeds}")

@@ -182,7 +182,7 @@ def check_orders(messages: list[dict]) -> None:
     _, _, pushed, approved, read, proposed = answers
     assert pushed.startswith("There is no tool 'push'")
     assert approved.startswith("There is no tool 'approve'")
-    assert "There is no file '/etc/passwd'" in read
+    assert "There is no file 'etc/passwd'" in read
     assert "NOT VERIFIED" in proposed
     assert ORDERED_FILE not in proposed
 
