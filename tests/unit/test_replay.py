@@ -16,6 +16,8 @@ from bot.domain.investigation import Collected, Confirmed, Drafted, Suspected, V
 from bot.domain.runs.transcript import Budget, EndReason, StepKind
 from bot.errors import Refused
 from bot.ports.model import ModelPlace, Usage
+from bot.services.modelling import QUEUED
+from bot.services.questions import ASKED
 from bot.settings import Settings
 from tests.agent_world import AgentWorld, ScriptedModel, propose, say
 from tests.unit.test_agent_loop import GOOD
@@ -229,6 +231,25 @@ async def test_a_request_that_differs_is_said_and_fails_the_command(place, tmp_p
     assert "3 of 4 requests made again byte for byte" in report.text
 
 
+@pytest.mark.parametrize("part", ["?1", "+1", "+h2"])
+async def test_the_model_s_other_work_in_a_run_is_named_there_and_replayed_by_its_name(part, place, tmp_path):
+    shop = world(say("It began at 03:10."), say("It began at 03:10."))
+    await shop.run()
+    keep(place, [replace(row, run=f"INC-1:1{part}") for row in shop.rows])
+    kind = ASKED if "?" in part else QUEUED
+    with place.unit() as work:
+        work.timeline.append("INC-1", kind, "ada", "Ada asked: since when?" + HOSTILE[:9], {"run": f"INC-1:1{part}"})
+        work.timeline.append("INC-1", kind, "ada", "of another run", {"run": "INC-1:2?1"})
+    report = show(tmp_path)
+    assert is_harmless(report.text)
+    assert f"\n  INC-1:1{part}  Ada asked: since when?" in report.text
+    assert "of another run" not in report.text
+    (other,) = json.loads(show(tmp_path, as_json=True).text)["others"]
+    again = show(tmp_path, other["run"])
+    assert again.ok
+    assert f"{len(shop.model.requests)} of {len(shop.model.requests)} requests made again byte for byte" in again.text
+
+
 def test_a_run_without_a_model_shows_its_stages(place, tmp_path):
     assert "Nothing of it is stored yet" in show(tmp_path).text
     red = CheckRun(name="tests" + HOSTILE[:9], at="x", verdict=Check.RED, seconds=1.0)
@@ -254,7 +275,8 @@ def test_a_run_without_a_model_shows_its_stages(place, tmp_path):
 @pytest.mark.parametrize(
     "name",
     ["", "INC-2", "INC-1:2", "INC-1:0", "INC-1:-1", "INC-1:x", "INC-01:1", "INC-1:1:1", "\x1b[2J", "1", "INC-\u0661",
-     "x" * 5000, "INC-99999999999999999999", "INC-1 :1", "INC-1\n", "'; DROP TABLE step; --"],
+     "x" * 5000, "INC-99999999999999999999", "INC-1 :1", "INC-1\n", "INC-1:1?1", "INC-1:1?0", "INC-1:1+h",
+     "INC-1?1", "INC-1:1??1", "'; DROP TABLE step; --"],
 )  # fmt: skip
 def test_what_is_no_run_is_refused_in_harmless_words(name, place, tmp_path):
     with pytest.raises(Refused) as refusal:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,14 +17,20 @@ from bot.domain.runs.account import tell_profile
 from bot.domain.runs.profile import AgentProfile
 from bot.domain.runs.transcript import Step
 from bot.domain.text.unseen import make_harmless
+from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused, Rejected
 from bot.render.words import write_count, write_line
+from bot.services.modelling import QUEUED
+from bot.services.questions import ASKED
+from bot.services.wishes import base_run
 from bot.settings import Settings
 from bot.store.codec import dump_stage
 from bot.store.database import open_session
 from bot.store.transcripts import read_times
 
-_RUN: Final = re.compile(r"(?P<incident>[A-Za-z]{1,9}-[0-9]{1,12})(?::(?P<number>[1-9][0-9]{0,8}))?")
+_RUN: Final = re.compile(
+    r"(?P<incident>[A-Za-z]{1,9}-[0-9]{1,12})(?::(?P<number>[1-9][0-9]{0,8})(?P<part>[+?]h?[1-9][0-9]{0,8})?)?"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +42,8 @@ class ReplayReport:
 
 
 def replay_stored(settings: Settings, name: str, *, as_json: bool, with_requests: bool) -> ReplayReport:
-    """Replay the run called `name` ("INC-7:1"; "INC-7" is its newest). Raises `Refused` where there is none."""
+    """Replay the run called `name` ("INC-7:1"; "INC-7" is its newest, "INC-7:1?2" answered a question in it). Raises
+    `Refused` where there is none."""
     stored = read_stored(settings, name)
     if not stored.steps:
         text = _dump(_stages_as_json(stored)) if as_json else "\n".join(write_stages(stored))
@@ -61,12 +68,14 @@ def read_stored(settings: Settings, name: str) -> StoredRun:
     with read_store(settings) as store:
         with store.begin() as work:
             incident = work.incidents.get(asked["incident"].upper())
-            run = f"{incident.id}:{asked['number'] or incident.runs}"
+            part = asked["part"] or ""
+            run = f"{incident.id}:{asked['number'] or incident.runs}{part}"
+            others = () if part else tuple(_list_others(work.timeline.of(incident.id), run))
             steps, stages = work.transcripts.of(run), work.investigations.of(run)
             images = work.images.of(incident.id, read_images(steps))
         with open_session(store.engine) as session:
             stage_times, step_times = read_times(session, run)
-    if int(asked["number"] or 1) > incident.runs and not steps and not stages:
+    if (part or int(asked["number"] or 1) > incident.runs) and not steps and not stages:
         raise Refused(f"{incident.id} has {write_count(incident.runs, 'run')}; there is no {run}.", Reason.NOT_FOUND)
     return StoredRun(
         incident=incident,
@@ -76,7 +85,17 @@ def read_stored(settings: Settings, name: str) -> StoredRun:
         stage_times=stage_times,
         step_times=step_times,
         images=images,
+        others=others,
     )
+
+
+def _list_others(events: Sequence[TimelineEvent], run: str) -> Iterator[tuple[str, str]]:
+    """Yield what else the model was asked for in a run: another patch, harder thought, answers."""
+    asked = (event for event in events if event.kind in {QUEUED, ASKED})
+    for event in asked:
+        name = event.data.get("run", run)
+        if name != run and base_run(name) == run:
+            yield name, event.text
 
 
 def _read_opening(settings: Settings, steps: Sequence[Step]) -> str:
@@ -96,7 +115,8 @@ def _dump(value: Mapping[str, Any]) -> str:
 
 
 def _head_as_json(stored: StoredRun) -> dict[str, Any]:
-    return {"run": stored.run, "incident": stored.incident.id, "title": stored.incident.title}
+    others = [{"run": run, "asked": asked} for run, asked in stored.others]
+    return {"run": stored.run, "incident": stored.incident.id, "title": stored.incident.title, "others": others}
 
 
 def _stages_as_json(stored: StoredRun) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def _run(parser: argparse.ArgumentParser, chosen: argparse.Namespace, default: P
 def _make_parser() -> argparse.ArgumentParser:
     what = "Show again what the agent did in a run: requests, answers, tool calls. Needs no model."
     parser = argparse.ArgumentParser(prog="nightshift replay", description=what, allow_abbrev=False)
-    parser.add_argument("run", metavar="RUN", help="INC-7:1, or INC-7 for the newest run of INC-7")
+    parser.add_argument("run", metavar="RUN", help="INC-7:1, INC-7 for its newest, INC-7:1?2 for an answer in it")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--requests", action="store_true", help="print each request's body too")
     parser.add_argument(

@@ -23,7 +23,7 @@ _MATCHES: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRun:
-    """All that the store knows of one run."""
+    """All that the store knows of one run. `others` are the model's other works in it, and who asked for what."""
 
     incident: Incident
     run: str
@@ -32,6 +32,7 @@ class StoredRun:
     stage_times: Mapping[str, datetime]
     step_times: Mapping[int, datetime]
     images: Mapping[str, bytes] = field(default_factory=dict)
+    others: tuple[tuple[str, str], ...] = ()
 
 
 def write_run(stored: StoredRun, replay: Replay, *, with_requests: bool) -> list[str]:
@@ -46,7 +47,12 @@ def write_run(stored: StoredRun, replay: Replay, *, with_requests: bool) -> list
         lines += ["", *_write_event(event, stored.step_times, with_requests=with_requests)]
     for call in replay.waiting:
         lines += ["", f"waits  {make_harmless(write_line(call.name))} has no result yet", *_quote(call.arguments)]
-    return [*lines, "", *_write_end(replay)]
+    return [*lines, "", *_write_end(replay), *_write_others(stored)]
+
+
+def _write_others(stored: StoredRun) -> list[str]:
+    others = [make_harmless(f"  {run}  {write_line(text)}") for run, text in stored.others]
+    return ["", "The model's other work in it, each replayed by its name:", *others] if others else []
 
 
 def _write_event(event: Event, times: Mapping[int, datetime], *, with_requests: bool) -> list[str]:
@@ -113,7 +119,8 @@ def write_stages(stored: StoredRun) -> list[str]:
         stage = dump_stage(result)[0].value
         head = f"{stored.stage_times[stage]:%Y-%m-%d %H:%M:%S} UTC  {stage}"
         lines += [head, *(f"  {make_harmless(write_line(text, 400))}" for text in _tell_stage(result))]
-    return lines if stored.stages else [*lines[:1], "Nothing of it is stored yet."]
+    told = lines if stored.stages else [*lines[:1], "Nothing of it is stored yet."]
+    return [*told, *_write_others(stored)]
 
 
 def _tell_stage(result: StageResult) -> Sequence[str]:
