@@ -13,6 +13,7 @@ from bot.domain.ci import Trigger
 from bot.domain.oncall import Role
 from bot.domain.runs.transcript import Budget
 from bot.domain.traces.links import ONE_TRACE, WINDOW, find_unknown
+from bot.domain.watch import RAREST, SHORTEST
 from bot.settings_budgets import BudgetSettings
 
 LONGEST = 30 * 24 * 3600.0
@@ -222,8 +223,8 @@ class ModelSettings(Section):
     `urls` are further addresses of the same model; `profile` names its file in infra/sglang/models, or a path, where
     the name does not say it. `extra` are further fields of each request. The rest bounds one run: see `Budget` in
     bot/domain/runs/transcript.py. `patience` is how long, in seconds, a server that does not answer is asked again, and
-    `question_seconds` how long the model waits for people that it asked something; `titles` lets it suggest a title and
-    a severity.
+    `question_seconds` how long the model waits for people that it asked something. Between two looks of a watch there
+    are `watch_seconds` at least; `titles` lets the model suggest a title and a severity.
     """
 
     url: str = ""
@@ -249,6 +250,7 @@ class ModelSettings(Section):
     context_tokens: int = Field(default=Budget.context_tokens, ge=1_000)
     patience: float = Field(default=3600, ge=0, le=LONGEST)
     question_seconds: float = Field(default=QUESTION_WAIT.total_seconds(), ge=1, le=LONGEST)
+    watch_seconds: float = Field(default=SHORTEST.total_seconds(), ge=1, le=RAREST.total_seconds())
     together: int = Field(default=2, ge=1, le=64)
     titles: bool = True
     budgets: BudgetSettings = BudgetSettings()

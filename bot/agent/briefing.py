@@ -63,6 +63,7 @@ def write_task(job: Job, *, head: str, checks: Sequence[str], clean: Callable[[s
         "tried": list(_tell_tried(job)),
         "feedback": list(_tell_feedback(job)),
         "questions": job.questions,
+        "look": job.look,
     }
     text = defuse(clean(render_task(facts)))
     return text if len(text) <= MAX_TASK else text[:MAX_TASK] + "\n… cut here\n"

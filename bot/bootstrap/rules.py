@@ -51,6 +51,7 @@ def load_rules(settings: Settings) -> Rulebook:
         ),
         link_life=timedelta(seconds=settings.limits.link_seconds),
         question_wait=timedelta(seconds=settings.model.question_seconds),
+        watch_shortest=timedelta(seconds=settings.model.watch_seconds),
         has_model=settings.model_place() is not None,
         has_titles=settings.model_place() is not None and settings.model.titles,
     )

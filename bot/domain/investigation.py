@@ -17,6 +17,7 @@ from bot.domain.question import Question
 from bot.domain.service import LogPlace, Service
 from bot.domain.suspects.drift import Drift
 from bot.domain.suspects.happened import Happened
+from bot.domain.watch import Look
 
 SKEW = timedelta(minutes=1)
 UNREAD: Final = " could not be read"
@@ -190,7 +191,7 @@ class Job:
     Something is to be shown `within` so many seconds; `awaited` are sources that have not answered yet.
     `is_first_look`: what is not in by then is taken in later, and what can be said early is said. With
     `wants_revert` nothing smaller than the revert will do. With `questions` nothing is to be patched: the last one is
-    to be answered, those before it have their answers."""
+    to be answered, those before it have their answers; a `look` says that a watch asks, and not a person."""
 
     run: str
     incident: str
@@ -204,6 +205,7 @@ class Job:
     done: tuple[StageResult, ...] = field(default_factory=tuple)
     feedback: tuple[Feedback, ...] = ()
     questions: tuple[Question, ...] = ()
+    look: Look | None = None
     ci_log: CILog | None = None
     green_sha: str = ""
     far_logs: tuple[LogRead, ...] = ()

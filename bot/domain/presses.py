@@ -20,6 +20,7 @@ _INCIDENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,10}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{12}")
 _LEVEL: Final = re.compile(r"[0-9]{1,3}")
 _ANSWER: Final = re.compile(r"[1-9][0-9]{0,3}\.[1-4]")
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,3}")
 _ORDER: Final = re.compile(r"(ci|deploy|rollback)[1-9][0-9]{0,2}")
 
 
@@ -40,6 +41,7 @@ class Verb(StrEnum):
     ROLLBACK = "rollback"
     ANSWER = "answer"
     THINK = "think"
+    UNWATCH = "unwatch"
 
     @property
     def needs_digest(self) -> bool:
@@ -65,7 +67,7 @@ class ButtonPress:
     `arg` is how long to silence ("1h", "4h", "until-resolved"), or the page level that an escalation leaves
     behind ("0"; "" where the button did not say), so that two people who press it at once escalate once; of an order
     to CI that got no answer it says which one ("ci1", "deploy2", "rollback1"); of a question of the model's
-    which question and which of its answers ("2.1").
+    which question and which of its answers ("2.1"); of a watch which one.
     """
 
     verb: Verb
@@ -110,6 +112,8 @@ def _takes(verb: Verb, args: list[str]) -> bool:
         return len(args) == 1 and _ORDER.fullmatch(args[0]) is not None
     if verb is Verb.ANSWER:
         return len(args) == 1 and _ANSWER.fullmatch(args[0]) is not None
+    if verb is Verb.UNWATCH:
+        return len(args) == 1 and _NUMBER.fullmatch(args[0]) is not None
     return not args
 
 

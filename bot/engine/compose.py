@@ -38,9 +38,10 @@ from bot.render.severity import render_raised
 from bot.render.suggestion import add_suggestion
 from bot.render.todo import list_todo
 from bot.render.unreached import render_dead_channel, render_unreached
+from bot.render.watch import render_change, render_watch
 from bot.render.why import render_why
 from bot.render.wish import changes_button, render_wish, revert_button, think_button
-from bot.services import asking, dead_channel, modelling, plotting, questions, reverting, rollback, unreached
+from bot.services import asking, dead_channel, modelling, plotting, questions, reverting, rollback, unreached, watching
 from bot.services.announce import CHAT
 from bot.services.paging import is_called_to_help
 from bot.services.pause import find_pause
@@ -81,6 +82,7 @@ class Composer:
             "raised": self._raised,
             "answer": self._answer,
             "question": self._question,
+            "watch": self._watch,
         }
         board = BoardComposer(rules, links)
         self._render_apart = {"linked": board.linked, "summary": board.summary}
@@ -289,17 +291,25 @@ class Composer:
 
     def _answer(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         asked = next((each for each in questions.list_questions(work, incident.id) if each.data["number"] == arg), None)
-        answer = questions.tell_answer(work, asked) if asked is not None else ""
-        if asked is None or not answer:
+        told = questions.list_answers(work, incident.id).get(asked.data["run"]) if asked is not None else None
+        if asked is None or told is None:
             return None
+        who, question = self._rules.name_of(asked.actor), asked.data["question"]
+        if questions.is_look(asked):
+            looks = watching.list_looks(work, incident.id, asked.data["watch"])
+            look = next(each for each in looks if str(each.number) == asked.data["look"])
+            return render_change(incident.id, arg, look, person=asked.actor, question=question, now=work.now)
         return render_answer(
-            incident=incident.id,
-            number=arg,
-            who=self._rules.name_of(asked.actor),
-            person=asked.actor,
-            question=asked.data["question"],
-            answer=answer,
+            incident=incident.id, number=arg, who=who, person=asked.actor, question=question, answer=told.data["answer"]
         )
+
+    def _watch(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
+        watch = watching.get_watch(work, incident.id, arg)
+        if watch is None:
+            return None
+        looks, ended = watching.list_looks(work, incident.id, arg), watching.tell_end(work, incident.id, arg)
+        who = self._rules.name_of(watch.person)
+        return render_watch(incident.id, watch, looks, who=who, ended=ended, now=work.now)
 
     def _question(self, work: UnitOfWork, incident: Incident, arg: str) -> Message | None:
         asked = next((each for each in asking.list_asked(work, incident.id) if each.data["number"] == arg), None)

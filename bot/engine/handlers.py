@@ -25,7 +25,7 @@ from bot.metrics import PUSHES
 from bot.ports.faults import reach
 from bot.ports.work import Store, UnitOfWork
 from bot.ports.workspace import Checkout
-from bot.services import approval, asking, ci_follow, drafting, modelling, paging, pause, rollout, triage
+from bot.services import approval, asking, ci_follow, drafting, modelling, paging, pause, rollout, triage, watching
 from bot.services.rollout import PushPlan
 from bot.services.rulebook import Rulebook
 
@@ -57,6 +57,7 @@ class Handlers(PhaseWork):
             Phase(name="escalate", run=self._escalate, failed=_note, together=16),
             Phase(name="expire", run=self._expire, failed=_note, together=16),
             Phase(name="unanswered", run=self._unanswered, failed=_note, together=16),
+            Phase(name="watching", run=self._watching, failed=self._watching_failed, together=16),
             Phase(name="execute", run=self._execute, failed=self._execute_failed, together=4),
             *self._following.phases(),
             *self._changing.phases(),
@@ -77,6 +78,14 @@ class Handlers(PhaseWork):
 
     async def _unanswered(self, args: Args) -> None:
         await self._in_unit(lambda w: asking.expire_question(w, args["incident"], args["number"], self._rules))
+
+    async def _watching(self, args: Args) -> None:
+        await self._in_unit(lambda w: watching.take_look(w, args, self._rules))
+
+    async def _watching_failed(self, args: Args, why: str) -> None:
+        """A look that could not be taken ends no watch."""
+        await _note(args, why)
+        await self._in_unit(lambda w: watching.plan_look(w, args))
 
     async def _triage(self, args: Args) -> None:
         incident, run = args["incident"], args["run"]

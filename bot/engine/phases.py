@@ -28,7 +28,7 @@ WORKFLOW: Final = "nightshift_phase"
 LONGEST_WAIT: Final = 30.0
 
 QUEUES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("escalate", "expire", "watch", "unanswered"), "timers"),
+    **dict.fromkeys(("escalate", "expire", "watch", "watching", "unanswered"), "timers"),
     **dict.fromkeys(("follow", "ci", "propose", "look", "merge", "green", "suggest", "plot"), "outside"),
     **dict.fromkeys(("deploy", "deployed", "release", "rollback"), "outside"),
     "revert": "triage",

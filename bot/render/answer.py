@@ -4,7 +4,7 @@ from bot.domain.chat import Message, Paragraph
 from bot.render.words import write_line
 
 _MAX_QUESTION = 160
-_FROM = "From the model: check what it cites before you rely on it."
+FROM_MODEL = "From the model: check what it cites before you rely on it."
 
 
 def render_answer(*, incident: str, number: str, who: str, person: str, question: str, answer: str) -> Message:
@@ -14,6 +14,6 @@ def render_answer(*, incident: str, number: str, who: str, person: str, question
         incident=incident,
         slot=f"answer:{number}",
         headline=f"{who} asked: {write_line(question, _MAX_QUESTION)}",
-        blocks=tuple(Paragraph(text=part) for part in (*told, _FROM)),
+        blocks=tuple(Paragraph(text=part) for part in (*told, FROM_MODEL)),
         tells=(person,),
     )

@@ -36,6 +36,7 @@ from bot.services.rulebook import Rulebook
 from bot.services.steering import find_listening, steer
 from bot.services.thinking import think_harder
 from bot.services.triage import ask_triage
+from bot.services.watching import start_watch, stop_watch
 from bot.services.why import tell_why
 
 MAX_REASON = 500
@@ -53,6 +54,7 @@ HELP = """/incident declare SERVICE WHAT: open one that no alert told of
 /patch reject|break-glass INC-7 WHY · /patch changes INC-7 WHAT
 /ci status|logs|rerun|cancel INC-7
 /incident ask INC-7 WHAT: the model looks it up; in a thread, just ask
+/incident watch INC-7 30m 2d WHAT: again and again · watch stop INC-7
 /link · /link list · /link remove CHANNEL: your accounts in other chats"""
 _SHOWN_ONCE = "This was shown once. Write /link for a new code."
 
@@ -105,8 +107,10 @@ def _press(work: UnitOfWork, press: Press, person: Person, rules: Rulebook) -> s
         return _decide(work, press, button, person, rules)
     if button.verb in {Verb.MERGE, Verb.AGAIN, Verb.LOOK}:
         return _go_on(work, button, person, rules)
-    if button.verb in {Verb.CHANGES, Verb.REVERT, Verb.THINK}:
+    if button.verb in {Verb.CHANGES, Verb.REVERT}:
         return _redraft(work, press, button, person, rules)
+    if button.verb in {Verb.THINK, Verb.ANSWER, Verb.UNWATCH}:
+        return _order_model(work, button, person, rules)
     return _respond(work, button, person, rules)
 
 
@@ -118,8 +122,6 @@ def _respond(work: UnitOfWork, button: ButtonPress, person: Person, rules: Ruleb
         return escalate(work, button.incident, person.id, left=button.arg, rules=rules)
     if button.verb is Verb.SILENCE:
         return silence(work, button.incident, person.id, length=button.arg, rules=rules)
-    if button.verb is Verb.ANSWER:
-        return press_answer(work, button.incident, button.arg, person.id, rules)
     if button.verb is Verb.ROLLBACK:
         return order_rollback(work, button.incident, person.id, rules)
     return resolve(work, button.incident, person.id, rules)
@@ -128,9 +130,15 @@ def _respond(work: UnitOfWork, button: ButtonPress, person: Person, rules: Ruleb
 def _redraft(work: UnitOfWork, press: Press, button: ButtonPress, person: Person, rules: Rulebook) -> str:
     if button.verb is Verb.REVERT:
         return ask_revert(work, button.incident, person.id, rules)
+    return ask_changes(work, button.incident, button.digest, person.id, _words_of(press), rules)
+
+
+def _order_model(work: UnitOfWork, button: ButtonPress, person: Person, rules: Rulebook) -> str:
     if button.verb is Verb.THINK:
         return think_harder(work, button.incident, person.id, rules)
-    return ask_changes(work, button.incident, button.digest, person.id, _words_of(press), rules)
+    if button.verb is Verb.UNWATCH:
+        return stop_watch(work, button.incident, person.id, rules, number=button.arg)
+    return press_answer(work, button.incident, button.arg, person.id, rules)
 
 
 def _words_of(press: Press) -> str:
@@ -380,6 +388,18 @@ def _ask(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: R
     return ask_question(work, _incident_of(said, rest[:1]), person.id, " ".join(rest[names:]), rules)
 
 
+def _watch(work: UnitOfWork, said: Said, person: Person, rest: list[str], rules: Rulebook) -> str:
+    """The first word may end the watch, the first or second name the incident; what to look for may name others."""
+    require_role(person, Role.RESPONDER)
+    stops = bool(rest) and rest[0].lower() == "stop"
+    words = rest[stops:]
+    names = bool(words) and words[0].upper().startswith("INC-")
+    incident = _incident_of(said, words[:1])
+    if stops:
+        return stop_watch(work, incident, person.id, rules)
+    return start_watch(work, incident, person.id, words[names:], rules)
+
+
 def _help(_work: UnitOfWork, _said: Said, _person: Person, _rest: list[str], _rules: Rulebook) -> str:
     return HELP
 
@@ -404,6 +424,7 @@ _COMMANDS: Mapping[tuple[str, str], Command] = {
     ("incident", "triage"): _ask_triage,
     ("incident", "declare"): _declare,
     ("incident", "think"): _as_press(Verb.THINK),
+    ("incident", "watch"): _watch,
     ("oncall", "who"): _who,
     ("oncall", "test"): _test_contacts,
     ("patch", "show"): _show_patch,

@@ -3,16 +3,18 @@
 It has the functions of `modelling` that a run of the model needs; a question's run is named "INC-7:1?2".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from bot.domain.incident import Incident
 from bot.domain.investigation import Job
 from bot.domain.playbook import choose_playbook
 from bot.domain.question import Question, read_question
 from bot.domain.runs.transcript import Conclusion, EndReason
 from bot.domain.timeline import TimelineEvent
+from bot.domain.watch import BEGUN, ENDED, Look, Verdict, read_look
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import BOT, announce
@@ -26,9 +28,11 @@ ASKED, ANSWERED = "question_asked", "question_answered"
 MAX_WAITING: Final = 3
 MAX_ANSWER: Final = 3_000
 MAX_BEFORE: Final = 4
+MAX_NEWS: Final = 20
 PATIENCE: Final = 600.0
 """Seconds: who asks at night has found it out without us by then."""
 _MARK: Final = "?"
+_OWN: Final = frozenset({ASKED, ANSWERED, BEGUN, ENDED})
 _NO_MODEL: Final = "No model is configured, so nobody can look that up. /help lists what I understand."
 
 
@@ -41,20 +45,36 @@ def ask_question(
 ) -> str:
     """Let the model answer a question about an incident, open or not. Raises `Refused`."""
     question = read_question(text)
+    current = work.incidents.get(incident)
+    require_known(current, rules)
+    answers = list_answers(work, incident)
+    asked = (event for event in list_questions(work, incident) if not is_look(event))
+    if sum(event.data["run"] not in answers for event in asked) >= MAX_WAITING:
+        raise Refused(f"{MAX_WAITING} questions wait for their answers already. Ask again then.", Reason.CONFLICT)
+    told = f"{rules.name_of(person)} asked: {question}"
+    queue_question(work, current, person, question, told=told, data=showing.data)
+    return showing.end("The model is looking it up. The answer comes here.")
+
+
+def require_known(incident: Incident, rules: Rulebook) -> None:
+    """Raises `Refused` where there is no model, or nothing that it could read about the incident."""
     if not rules.has_model:
         raise Refused(_NO_MODEL, Reason.NOT_FOUND)
-    current = work.incidents.get(incident)
-    if current.service not in rules.services or choose_playbook(rules.playbooks, current.labels) is None:
-        raise Refused(f"Nothing is known of the service of {incident}, so there is nothing to read.", Reason.NOT_FOUND)
-    asked = list_questions(work, incident)
-    if sum(not tell_answer(work, event) for event in asked) >= MAX_WAITING:
-        raise Refused(f"{MAX_WAITING} questions wait for their answers already. Ask again then.", Reason.CONFLICT)
-    run = f"{current.run}{_MARK}{len(asked) + 1}"
-    data = {"run": run, "number": str(len(asked) + 1), "question": question, **showing.data}
-    work.timeline.append(incident, ASKED, person, f"{rules.name_of(person)} asked: {question}", data)
-    args = {"incident": incident, "run": run, "attempt": "0", "since": work.now.isoformat()}
+    if incident.service not in rules.services or choose_playbook(rules.playbooks, incident.labels) is None:
+        text = f"Nothing is known of the service of {incident.id}, so there is nothing to read."
+        raise Refused(text, Reason.NOT_FOUND)
+
+
+def queue_question(
+    work: UnitOfWork, incident: Incident, person: str, question: str, *, told: str, data: Mapping[str, str]
+) -> None:
+    """Keep a question, and start the model's run that answers it. `data` is what else is to be known of it."""
+    number = str(len(list_questions(work, incident.id)) + 1)
+    run = f"{incident.run}{_MARK}{number}"
+    about = {"run": run, "number": number, "question": question}
+    work.timeline.append(incident.id, ASKED, person, told, about | dict(data))
+    args = {"incident": incident.id, "run": run, "attempt": "0", "since": work.now.isoformat()}
     work.phases.enqueue(PHASE, run, args)
-    return showing.end("The model is looking it up. The answer comes here.")
 
 
 def list_questions(work: UnitOfWork, incident: str) -> list[TimelineEvent]:
@@ -62,10 +82,24 @@ def list_questions(work: UnitOfWork, incident: str) -> list[TimelineEvent]:
     return [event for event in work.timeline.of(incident) if event.kind == ASKED]
 
 
-def tell_answer(work: UnitOfWork, asked: TimelineEvent) -> str:
-    """Return the answer to a question, "" while there is none."""
-    told = [event for event in work.timeline.of(asked.incident) if event.kind == ANSWERED]
-    return next((event.data["answer"] for event in told if event.data["run"] == asked.data["run"]), "")
+def is_look(asked: TimelineEvent) -> bool:
+    """Say whether a watch asked, and not a person."""
+    return "watch" in asked.data
+
+
+def list_looked(work: UnitOfWork, incident: str, watch: str) -> list[TimelineEvent]:
+    """Return the questions of one watch, oldest first."""
+    return [event for event in list_questions(work, incident) if event.data.get("watch") == watch]
+
+
+def list_answers(work: UnitOfWork, incident: str) -> Mapping[str, TimelineEvent]:
+    """Return what came of the questions about an incident, by the run of the question."""
+    return {event.data["run"]: event for event in work.timeline.of(incident) if event.kind == ANSWERED}
+
+
+def find_question(work: UnitOfWork, incident: str, run: str) -> TimelineEvent | None:
+    """Return the question that a run is to answer, None where nobody asked it."""
+    return next((event for event in list_questions(work, incident) if event.data["run"] == run), None)
 
 
 def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules: Rulebook) -> Job | None:
@@ -83,22 +117,43 @@ def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules:
         done=work.investigations.of(base_run(run)),
         feedback=list_feedback(work, incident, rules),
         questions=tuple(_list_asked(work, asked[: mine + 1], rules))[-MAX_BEFORE:],
+        look=_describe_look(work, current, asked[mine]) if is_look(asked[mine]) else None,
     )
 
 
 def _list_asked(work: UnitOfWork, asked: Sequence[TimelineEvent], rules: Rulebook) -> list[Question]:
-    """Return the question that is to be answered, and before it those that have an answer."""
-    *before, mine = (
-        Question(person=rules.name_of(event.actor), text=event.data["question"], answer=tell_answer(work, event))
-        for event in asked
+    """Return the question that is to be answered, and before it those that have an answer: of a watch its own looks,
+    and for a person those of people, and the looks that saw a change."""
+    *earlier, mine = asked
+    answers = list_answers(work, mine.incident)
+    told = [(event, answers[event.data["run"]].data) for event in earlier if event.data["run"] in answers]
+    if is_look(mine):
+        told = [(event, answer) for event, answer in told if event.data.get("watch") == mine.data["watch"]]
+    else:
+        told = [(event, answer) for event, answer in told if not is_look(event) or answer["verdict"] == Verdict.CHANGED]
+    return [
+        Question(person=rules.name_of(event.actor), text=event.data["question"], answer=answer)
+        for event, answer in (*((event, answer["answer"]) for event, answer in told), (mine, ""))
+    ]
+
+
+def _describe_look(work: UnitOfWork, incident: Incident, asked: TimelineEvent) -> Look:
+    """Return what a look is about: how the incident stands, and what the timeline says since the look before."""
+    before = [event for event in list_looked(work, incident.id, asked.data["watch"]) if event.seq < asked.seq]
+    since = before[-1].seq if before else asked.seq
+    rows = (event for event in work.timeline.of(incident.id) if event.seq > since and event.kind not in _OWN)
+    news = [f"{event.at:%d %b %H:%M:%S} {' '.join(event.text.split())[:200]}" for event in rows]
+    return Look(
+        number=int(asked.data["look"]),
+        state=f"{incident.state.value}, alerts so far: {incident.alerts_seen}",
+        before=before[-1].at if before else None,
+        news=tuple(news[-MAX_NEWS:]),
     )
-    return [*(question for question in before if question.answer), mine]
 
 
 def is_wanted(work: UnitOfWork, incident: str, run: str) -> bool:
     """Say whether the answer is still to be given."""
-    asked = next((event for event in list_questions(work, incident) if event.data["run"] == run), None)
-    return asked is not None and not tell_answer(work, asked)
+    return find_question(work, incident, run) is not None and run not in list_answers(work, incident)
 
 
 def wait_for_model(work: UnitOfWork, args: ModelArgs, *, why: str, retry_after: float | None, patience: float) -> None:
@@ -115,21 +170,33 @@ def wait_for_model(work: UnitOfWork, args: ModelArgs, *, why: str, retry_after: 
 
 
 def end_model(work: UnitOfWork, incident: str, run: str, text: str) -> None:
-    """Give the answer, or say why there is none, once."""
-    asked = next((event for event in list_questions(work, incident) if event.data["run"] == run), None)
-    if asked is None or tell_answer(work, asked):
-        return
-    work.timeline.append(incident, ANSWERED, BOT, "The model answered", {"run": run, "answer": text[:MAX_ANSWER]})
-    announce(work, work.incidents.get(incident), "answer", arg=asked.data["number"])
+    """Say why there is no answer, once."""
+    _tell(work, incident, run, text, Verdict.MISSED)
 
 
 def conclude_model(work: UnitOfWork, incident: str, run: str, conclusion: Conclusion, _rules: Rulebook) -> bool:
     """Give the model's last words as the answer. May be repeated. False: it proposes no patch."""
-    text = conclusion.text.strip()
+    text = said = conclusion.text.strip()
     if conclusion.why is EndReason.LIMIT:
+        said = conclusion.so_far.strip()
         early = f"The model's run ended early: {text.rstrip('.')}. Ask again later, or about less."
-        text = "\n\n".join(filter(None, [conclusion.so_far.strip(), early]))
+        text = "\n\n".join(filter(None, [said, early]))
     elif conclusion.why is not EndReason.DONE:
-        text = "\n\n".join(filter(None, [text, "The model's run ended early; ask again, about less."]))
-    end_model(work, incident, run, text or "The model found no answer.")
+        text = "\n\n".join(filter(None, [said, "The model's run ended early; ask again, about less."]))
+    verdict = read_look(text)[0] if said else Verdict.MISSED
+    _tell(work, incident, run, text or "The model found no answer.", verdict)
     return False
+
+
+def _tell(work: UnitOfWork, incident: str, run: str, text: str, verdict: Verdict) -> None:
+    asked = find_question(work, incident, run)
+    if asked is None or not is_wanted(work, incident, run):
+        return
+    current, is_of_watch = work.incidents.get(incident), is_look(asked)
+    told = f"The model looked: {verdict}" if is_of_watch else "The model answered"
+    data = {"run": run, "answer": text[:MAX_ANSWER]} | ({"verdict": verdict.value} if is_of_watch else {})
+    work.timeline.append(incident, ANSWERED, BOT, told, data)
+    if is_of_watch:
+        announce(work, current, "watch", arg=asked.data["watch"])
+    if not is_of_watch or verdict is Verdict.CHANGED:
+        announce(work, current, "answer", arg=asked.data["number"])

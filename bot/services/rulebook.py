@@ -14,13 +14,15 @@ from bot.domain.playbook import Playbook
 from bot.domain.routing import Route
 from bot.domain.runs.profile import AgentProfile, Mode
 from bot.domain.service import Service
+from bot.domain.watch import SHORTEST
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rulebook:
     """People, services, routes and policies. `channels` are all chat channels, for what no route claims; `reasoning`
     says how the model of each of the agent's profiles thinks, `second_reasoning` how the second model does; `seeing`
-    names the profiles whose model sees images. `has_titles` lets the model say what it would call an incident."""
+    names the profiles whose model sees images. Between two looks of a watch there is `watch_shortest` at least.
+    `has_titles` lets the model say what it would call an incident."""
 
     roster: Roster
     services: Mapping[str, Service]
@@ -34,6 +36,7 @@ class Rulebook:
     has_titles: bool = False
     link_life: timedelta = LIFETIME
     question_wait: timedelta = QUESTION_WAIT
+    watch_shortest: timedelta = SHORTEST
     patch_limits: PatchLimits = field(default_factory=PatchLimits)
     profiles: Mapping[str, AgentProfile] = field(default_factory=dict)
     reasoning: Mapping[str, Reasoning] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Why: what the agent did in a run, one line for each step, and the whole of it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -31,11 +32,13 @@ from bot.services.run_story import Story, list_runs, read_story
 WIDTH: Final = 40
 """Columns of a line that a phone shows whole."""
 MOST_LINES: Final = 24
+MOST_LOOKS: Final = 12
+"""Looks of a watch that are told, the newest."""
 MAX_FILE: Final = 400_000
 _TOLD: Final = frozenset(
     {"triage_queued", "triage_skipped", "triage_started", "stage", "triage_ended", "model_queued", "model_waits",
      "model_cut", "model_ended", "model_suggested", "patch_ready", "paused", "held", "resumed", "steered",
-     "model_asked", "model_told", "question_asked", "question_answered"}
+     "model_asked", "model_told", "question_asked", "question_answered", "watch_begun", "watch_ended"}
 )  # fmt: skip
 _WORKS: Final = frozenset({QUEUED, ASKED})
 """Begin a work of the model, a row of its transcript each: looking for a patch, or for an answer."""
@@ -79,7 +82,8 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
     if not runs:
         raise Refused(f"{current.id} was not investigated, so there is nothing to tell.", Reason.NOT_FOUND)
     story = read_story(work, run or runs[-1])
-    works = {row.data["run"]: row for row in reversed(story.happenings) if row.kind in _WORKS and "run" in row.data}
+    happenings = _leave_out_looks(story.happenings)
+    works = {row.data["run"]: row for row in reversed(happenings) if row.kind in _WORKS and "run" in row.data}
     titles = {name: row.text for name, row in reversed(works.items())}
     transcripts = [work.transcripts.of(name) for name in titles]
     lines = [
@@ -89,7 +93,7 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
     ]
     todo = next((found for steps in reversed(transcripts) if (found := find_todo(steps))), ())
     profiles = dict.fromkeys(filter(None, map(tell_profile, transcripts)))
-    course = tuple(row for row in story.happenings if row.kind in _TOLD)
+    course = tuple(row for row in happenings if row.kind in _TOLD)
     return Account(
         story=story,
         state=fold_progress(story.happenings).status.value,
@@ -100,6 +104,19 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
         model=", ".join(dict.fromkeys(filter(None, map(tell_model, transcripts)))),
         questions=frozenset(row.text for row in works.values() if row.kind == ASKED),
     )
+
+
+def _leave_out_looks(happenings: Sequence[Happening]) -> list[Happening]:
+    """Return the rows without the older looks of a watch, of which there may be hundreds; one row says how many."""
+    looks = [row.data["run"] for row in happenings if row.kind == ASKED and "watch" in row.data]
+    left = frozenset(looks[:-MOST_LOOKS])
+    kept = []
+    for row in happenings:
+        if row.kind == ASKED and left and row.data.get("run") == looks[len(left) - 1]:
+            kept.append(replace(row, text=f"{len(left)} older looks are left out here", data={}))
+        elif row.data.get("run") not in left:
+            kept.append(row)
+    return kept
 
 
 def tell_why(work: UnitOfWork, incident: str, channel: str) -> str:

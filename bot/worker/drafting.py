@@ -87,9 +87,12 @@ class ModelDrafting:
 
 
 def errand_of(job: Job) -> Errand:
-    """Return what comes first where the model server is full: what woke somebody, then who waits for an answer."""
+    """Return what comes first where the model server is full: what woke somebody, then who waits for an answer; last
+    the looks of a watch, for which nobody waits."""
     priority = Priority.QUESTION if job.questions else Priority.TRIAGE
-    if severity_of(job.labels) is Severity.CRITICAL:
+    if job.look is not None:
+        priority = Priority.BACKGROUND
+    elif severity_of(job.labels) is Severity.CRITICAL:
         priority = Priority.PAGING
     return Errand(incident=job.incident, priority=priority)
 

@@ -120,8 +120,13 @@ def is_of_questions(point: FaultPoint) -> bool:
     return point.name.startswith(("chat.question.", "phase.unanswered.", "model.asked", "model.answered"))
 
 
+def is_of_watch(point: FaultPoint) -> bool:
+    """tests/e2e/test_watch.py kills at these, while somebody has the incident watched."""
+    return point.name.startswith(("phase.watching.", "chat.watch."))
+
+
 def is_of_another_walk(point: FaultPoint) -> bool:
-    aside = (is_of_contacts, is_of_hooks, is_of_no_walk, is_of_green_logs, is_of_plots, is_of_questions)
+    aside = (is_of_contacts, is_of_hooks, is_of_no_walk, is_of_green_logs, is_of_plots, is_of_questions, is_of_watch)
     others = (*aside, is_of_model, is_of_rollout, is_of_rollback)
     return any(is_other(point) for is_other in others)
 

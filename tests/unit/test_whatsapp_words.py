@@ -51,6 +51,12 @@ def test_wide_signs_are_counted_as_they_may_be():
         ("status of the database?", "status of the database?"),
         ("resolve it now", "resolve it now"),
         ("patch", "patch"),
+        ("watch", "/incident watch INC-7"),
+        ("Watch 30m 2d are the time-outs back?", "/incident watch INC-7 30m 2d are the time-outs back?"),
+        ("watch INC-9 is it slow?", "/incident watch INC-9 is it slow?"),
+        ("watch every 30m", "/incident watch INC-7 every 30m"),
+        ("watch stop", "/incident watch stop INC-7"),
+        ("watch out, Ben", "watch out, Ben"),
         ("", ""),
     ],
 )

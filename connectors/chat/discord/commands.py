@@ -20,6 +20,8 @@ VERBS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
             "resolve",
             "triage",
             "think",
+            "watch",
+            "watch stop",
             "pause",
             "continue",
             "cancel",

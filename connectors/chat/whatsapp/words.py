@@ -22,6 +22,9 @@ _ALONE: Final[Mapping[str, str]] = {
 }
 _GROUPS: Final = frozenset({"oncall", "patch", "ci", "incident", "link"})
 _DECLARE: Final = "declare"
+_WATCH: Final = "watch"
+_BEGINS_WATCH: Final = re.compile(r"(stop|every|for|[1-9][0-9]{0,5}[a-z]{1,3})", re.IGNORECASE)
+"""What follows the keyword where it is one: "watch out" is for colleagues."""
 _MAX_WORDS: Final = 3
 
 
@@ -30,6 +33,8 @@ def read_command(text: str, incident: str | None) -> str:
     words = text.split()
     if len(words) > 1 and words[0].lower() == _DECLARE:
         return " ".join(["/incident", _DECLARE, *words[1:]])
+    if words and words[0].lower() == _WATCH:
+        return _read_watch(words[1:], text.strip(), incident)
     is_keyword = 0 < len(words) <= _MAX_WORDS and not text.startswith("/")
     return _read_keyword(words, text.strip(), incident) if is_keyword else text.strip()
 
@@ -48,6 +53,16 @@ def _read_keyword(words: Sequence[str], text: str, incident: str | None) -> str:
         return text
     about = named or ([incident] if incident else [])
     return " ".join(["/incident", first, *others, *about])
+
+
+def _read_watch(words: Sequence[str], text: str, incident: str | None) -> str:
+    order = [word for word in words[:1] if word.lower() == "stop"]
+    rest = list(words[len(order) :])
+    named = [rest.pop(0)] if rest and _INCIDENT.fullmatch(rest[0]) else []
+    if not (order or named) and rest and _BEGINS_WATCH.fullmatch(rest[0]) is None:
+        return text
+    about = named or ([incident] if incident else [])
+    return " ".join(["/incident", _WATCH, *order, *about, *rest])
 
 
 def asks_to_show(text: str) -> str | None:
