@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from bot.domain.question import MAX_QUESTION
+from bot.domain.runs.progress import Happening
+from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused
 
 SHORTEST: Final = timedelta(minutes=5)
@@ -15,6 +17,8 @@ SHORTEST: Final = timedelta(minutes=5)
 RAREST: Final = timedelta(days=1)
 LONGEST: Final = timedelta(days=7)
 MOST_LOOKS: Final = 500
+TOLD_LOOKS: Final = 12
+"""Looks that stand in an account of the incident, the newest."""
 BEGUN, ENDED = "watch_begun", "watch_ended"
 """Kinds of rows on the timeline."""
 EVERY: Final = timedelta(minutes=30)
@@ -25,6 +29,9 @@ HOW: Final = "For example: /incident watch INC-7 30m 2d are the timeouts back?"
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(s|sec|m|min|h|d)")
 _SECONDS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _VERDICT: Final = re.compile(r"\W{0,4}(CHANGED|SAME)\b[\s:.,;*_`–—-]*")
+
+
+_Row = TypeVar("_Row", TimelineEvent, Happening)
 
 
 class Verdict(StrEnum):
@@ -122,6 +129,22 @@ def write_length(span: timedelta) -> str:
             plural = "s" if name == "day" and seconds != unit else ""
             return f"{seconds // unit} {name}{plural}"
     return f"{seconds} s"
+
+
+def leave_out_looks(rows: Sequence[_Row]) -> list[_Row]:
+    """Return rows of an incident without the older looks of its watches, of which there may be hundreds; one row says
+    how many."""
+    looks = [row.data["run"] for row in rows if "look" in row.data]
+    left = looks[:-TOLD_LOOKS]
+    hidden, last = frozenset(left), left[-1] if left else ""
+    kept: list[_Row] = []
+    for row in rows:
+        run = row.data.get("run", "")
+        if "look" in row.data and run == last:
+            kept.append(replace(row, text=f"{len(left)} older looks are left out here", data={}))
+        elif run not in hidden:
+            kept.append(row)
+    return kept
 
 
 def read_look(text: str) -> tuple[Verdict, str]:

@@ -1,7 +1,6 @@
 """Why: what the agent did in a run, one line for each step, and the whole of it."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -22,6 +21,7 @@ from bot.domain.runs.account import (
 from bot.domain.runs.progress import Happening, fold_progress
 from bot.domain.runs.todo import TodoItem, count_done, find_todo, write_item
 from bot.domain.text.unseen import make_harmless
+from bot.domain.watch import leave_out_looks
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
 from bot.services.announce import announce
@@ -32,8 +32,6 @@ from bot.services.run_story import Story, list_runs, read_story
 WIDTH: Final = 40
 """Columns of a line that a phone shows whole."""
 MOST_LINES: Final = 24
-MOST_LOOKS: Final = 12
-"""Looks of a watch that are told, the newest."""
 MAX_FILE: Final = 400_000
 _TOLD: Final = frozenset(
     {"triage_queued", "triage_skipped", "triage_started", "stage", "triage_ended", "model_queued", "model_waits",
@@ -82,7 +80,7 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
     if not runs:
         raise Refused(f"{current.id} was not investigated, so there is nothing to tell.", Reason.NOT_FOUND)
     story = read_story(work, run or runs[-1])
-    happenings = _leave_out_looks(story.happenings)
+    happenings = leave_out_looks(story.happenings)
     works = {row.data["run"]: row for row in reversed(happenings) if row.kind in _WORKS and "run" in row.data}
     titles = {name: row.text for name, row in reversed(works.items())}
     transcripts = [work.transcripts.of(name) for name in titles]
@@ -104,19 +102,6 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
         model=", ".join(dict.fromkeys(filter(None, map(tell_model, transcripts)))),
         questions=frozenset(row.text for row in works.values() if row.kind == ASKED),
     )
-
-
-def _leave_out_looks(happenings: Sequence[Happening]) -> list[Happening]:
-    """Return the rows without the older looks of a watch, of which there may be hundreds; one row says how many."""
-    looks = [row.data["run"] for row in happenings if row.kind == ASKED and "watch" in row.data]
-    left = frozenset(looks[:-MOST_LOOKS])
-    kept = []
-    for row in happenings:
-        if row.kind == ASKED and left and row.data.get("run") == looks[len(left) - 1]:
-            kept.append(replace(row, text=f"{len(left)} older looks are left out here", data={}))
-        elif row.data.get("run") not in left:
-            kept.append(row)
-    return kept
 
 
 def tell_why(work: UnitOfWork, incident: str, channel: str) -> str:

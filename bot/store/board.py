@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 from bot.domain.approval import Approval
 from bot.domain.chat import Message
 from bot.domain.incident import Incident
+from bot.domain.watch import leave_out_looks
 from bot.errors import Refused
 from bot.ports.board import BoardMessage, IncidentPage, PatchPage
 from bot.ports.clock import Clock
@@ -73,7 +74,7 @@ class SqlBoard:
                 return IncidentPage(
                     incident=work.incidents.get(incident),
                     thread=thread,
-                    timeline=tuple(event for event in work.timeline.of(incident) if event.kind not in BOOKKEEPING),
+                    timeline=tuple(e for e in leave_out_looks(work.timeline.of(incident)) if e.kind not in BOOKKEEPING),
                 )
         except Refused:
             return None

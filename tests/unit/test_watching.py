@@ -10,13 +10,13 @@ from bot.agent.briefing import write_task
 from bot.agent.transcript import Rows, fold
 from bot.domain.chat import Tone
 from bot.domain.runs.transcript import EndReason
-from bot.domain.watch import MOST_LOOKS, Verdict, read_look, read_watch, write_length
+from bot.domain.watch import MOST_LOOKS, TOLD_LOOKS, Verdict, read_look, read_watch, write_length
 from bot.engine.compose import Composer
 from bot.errors import Reason, Refused, Unavailable
 from bot.render.links import Links
 from bot.services import paging, watching
-from bot.services.why import MOST_LOOKS as TOLD
 from bot.services.why import read_account, write_account
+from bot.store.board import SqlBoard
 from bot.worker.drafting import errand_of
 from tests.model_phase_kit import make_model_phase
 from tests.worldkit import NOW, World, make_rules, make_world
@@ -347,10 +347,14 @@ async def test_of_hundreds_of_looks_the_newest_are_told(world):
     await wait(world, script, hours=40)
     with world.unit() as work:
         account = read_account(work, "INC-1", "INC-1:1")
-    assert len(account.parts) == TOLD
-    assert f"{41 - TOLD} older looks are left out here" in [row.text for row in account.course]
+    assert len(account.parts) == TOLD_LOOKS
+    assert f"{41 - TOLD_LOOKS} older looks are left out here" in [row.text for row in account.course]
     assert account.parts[-1].startswith("Look 41 for Ada Lovelace")
     assert "steps" in write_account(account)
+    page = SqlBoard(world.store, world.clock).page("INC-1")
+    asked = [event.text for event in page.timeline if event.text.startswith("Look ")]
+    assert len(asked) == TOLD_LOOKS
+    assert sum(event.text == "The model looked: the same" for event in page.timeline) == TOLD_LOOKS
 
 
 @pytest.mark.parametrize(
