@@ -116,25 +116,32 @@ def plan_model(work: UnitOfWork, incident: str, *, run: str, folder: str, rules:
         run=run,
         done=work.investigations.of(base_run(run)),
         feedback=list_feedback(work, incident, rules),
-        questions=tuple(_list_asked(work, asked[: mine + 1], rules))[-MAX_BEFORE:],
+        questions=tuple(_list_asked(work, asked[: mine + 1], rules)),
         look=_describe_look(work, current, asked[mine]) if is_look(asked[mine]) else None,
     )
 
 
 def _list_asked(work: UnitOfWork, asked: Sequence[TimelineEvent], rules: Rulebook) -> list[Question]:
-    """Return the question that is to be answered, and before it those that have an answer: of a watch its own looks,
-    and for a person those of people, and the looks that saw a change."""
+    """Return the question that is to be answered, and before it those that have an answer and matter to it: for a
+    person those of people, and the looks that saw a change; for a look the first of its watch, the newest changes, and
+    the look before it, so that what is known is not told as new."""
     *earlier, mine = asked
     answers = list_answers(work, mine.incident)
     told = [(event, answers[event.data["run"]].data) for event in earlier if event.data["run"] in answers]
     if is_look(mine):
-        told = [(event, answer) for event, answer in told if event.data.get("watch") == mine.data["watch"]]
+        own = [pair for pair in told if pair[0].data.get("watch") == mine.data["watch"]]
+        changes = [pair for pair in own[1:-1] if _is_change(pair[1])]
+        told = [*own[:1], *changes[-(MAX_BEFORE - 2) :], *own[1:][-1:]]
     else:
-        told = [(event, answer) for event, answer in told if not is_look(event) or answer["verdict"] == Verdict.CHANGED]
+        told = [pair for pair in told if not is_look(pair[0]) or _is_change(pair[1])][-MAX_BEFORE:]
     return [
         Question(person=rules.name_of(event.actor), text=event.data["question"], answer=answer)
         for event, answer in (*((event, answer["answer"]) for event, answer in told), (mine, ""))
     ]
+
+
+def _is_change(answer: Mapping[str, str]) -> bool:
+    return answer.get("verdict") == Verdict.CHANGED
 
 
 def _describe_look(work: UnitOfWork, incident: Incident, asked: TimelineEvent) -> Look:

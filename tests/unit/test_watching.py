@@ -155,6 +155,17 @@ async def test_a_look_gets_the_looks_before_it_and_what_the_timeline_says_since(
     assert [errand_of(job).priority for job in script.jobs] == [0, 0], "nobody waits for a look"
 
 
+async def test_a_look_knows_the_first_the_newest_changes_and_the_last(world):
+    """What is known is not told as new, however long ago it was."""
+    begin(world, "30m 5h")
+    script = Script(lambda number: f"CHANGED\n{number}" if number in {2, 3, 4} else f"SAME\n{number}")
+    await serve(world, script)
+    await wait(world, script, hours=5)
+    known = [[one.answer.split("\n")[-1] for one in job.questions[:-1]] for job in script.jobs]
+    assert known[:5] == [[], ["1"], ["1", "2"], ["1", "2", "3"], ["1", "2", "3", "4"]]
+    assert known[10] == ["1", "3", "4", "10"]
+
+
 async def test_a_person_s_question_gets_of_the_looks_what_changed_alone(world):
     begin(world)
     script = Script(lambda number: LOUD if number == 2 else QUIET)

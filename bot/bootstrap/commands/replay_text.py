@@ -21,6 +21,9 @@ _MATCHES: Final = {
 }
 
 
+MOST_OTHERS: Final = 20
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoredRun:
     """All that the store knows of one run. `others` are the model's other works in it, and who asked for what."""
@@ -52,7 +55,9 @@ def write_run(stored: StoredRun, replay: Replay, *, with_requests: bool) -> list
 
 def _write_others(stored: StoredRun) -> list[str]:
     others = [make_harmless(f"  {run}  {write_line(text)}") for run, text in stored.others]
-    return ["", "The model's other work in it, each replayed by its name:", *others] if others else []
+    left = [f"  … {len(others) - MOST_OTHERS} before these"] if len(others) > MOST_OTHERS else []
+    head = "The model's other work in it, each replayed by its name:"
+    return ["", head, *left, *others[-MOST_OTHERS:]] if others else []
 
 
 def _write_event(event: Event, times: Mapping[int, datetime], *, with_requests: bool) -> list[str]:
