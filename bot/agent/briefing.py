@@ -19,6 +19,7 @@ MAX_PIECE: Final = 1_800
 MAX_CI_PIECE: Final = 8_000
 MAX_SUSPECTS: Final = 5
 MAX_FEEDBACK: Final = 3
+MAX_PLAYBOOKS: Final = 20
 MAX_OLD_PATCH: Final = 4_000
 
 
@@ -57,6 +58,7 @@ def write_task(job: Job, *, head: str, checks: Sequence[str], clean: Callable[[s
         "head": head,
         "checks": ", ".join(checks) or "none",
         "playbook": job.playbook.title,
+        "playbooks": list(_list_playbooks(job)),
         "findings": [f"{each.claim} ({each.confidence}, {', '.join(each.evidence)})" for each in findings],
         "evidence": [_Piece(id=each.id, kind=each.kind, cite=each.cite, text=_shorten(each)) for each in ordered],
         "suspects": list(_name_suspects(job)),
@@ -90,6 +92,15 @@ def _name_suspects(job: Job) -> Iterator[str]:
     for suspect in suspected.suspects[:MAX_SUSPECTS] if suspected else ():
         why = f": {'; '.join(suspect.reasons)}" if suspect.reasons else ""
         yield f"{name_commit(suspect.commit, suspected.suspects if suspected else ())}{why}"[:400]
+
+
+def _list_playbooks(job: Job) -> Iterator[str]:
+    """Yield a line for each other playbook; one that fits better is read with load_playbook."""
+    others = [f"{name}: {title}" for name, title in job.playbooks.items() if name != job.playbook.name]
+    for each in others[:MAX_PLAYBOOKS]:
+        yield " ".join(each.split())[:120]
+    if len(others) > MAX_PLAYBOOKS:
+        yield f"… {len(others) - MAX_PLAYBOOKS} more; load_playbook without a name lists them all"
 
 
 def _tell_feedback(job: Job) -> Iterator[_Said]:

@@ -191,7 +191,8 @@ class Job:
     Something is to be shown `within` so many seconds; `awaited` are sources that have not answered yet.
     `is_first_look`: what is not in by then is taken in later, and what can be said early is said. With
     `wants_revert` nothing smaller than the revert will do. With `questions` nothing is to be patched: the last one is
-    to be answered, those before it have their answers; a `look` says that a watch asks, and not a person."""
+    to be answered, those before it have their answers; a `look` says that a watch asks, and not a person.
+    `playbooks` are the titles of all that there are, by their names."""
 
     run: str
     incident: str
@@ -206,6 +207,7 @@ class Job:
     feedback: tuple[Feedback, ...] = ()
     questions: tuple[Question, ...] = ()
     look: Look | None = None
+    playbooks: Mapping[str, str] = field(default_factory=dict)
     ci_log: CILog | None = None
     green_sha: str = ""
     far_logs: tuple[LogRead, ...] = ()

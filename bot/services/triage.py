@@ -96,6 +96,7 @@ def describe_job(work: UnitOfWork, incident: Incident, playbook: Playbook, *, fo
         folder=folder,
         labels=incident.labels,
         source_url=incident.source_url,
+        playbooks={each.name: each.title for each in rules.playbooks},
     )
 
 

@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from bot.agent.briefing import write_task
 from bot.domain.evidence import Check, CheckRun
 from bot.domain.incident import RunState
 from bot.domain.investigation import Verified
 from bot.domain.patches.patch import parse_patch
+from bot.domain.playbook import Playbook
 from bot.domain.runs.transcript import Conclusion, EndReason, Proposal, Step, StepKind
 from bot.errors import Refused
 from bot.services import modelling, paging
@@ -64,6 +66,20 @@ def test_it_is_queued_once(world):
     start(world)
     start(world)
     assert world.phases.keys("model") == [RUN]
+
+
+def test_the_model_is_told_of_the_other_playbooks_with_a_line_each(world):
+    others = tuple(Playbook(name=f"p{number:02}", title="What to do\nthen", when={}) for number in range(22))
+    start(world)
+    rules = replace(world.rules, playbooks=(*world.rules.playbooks, *others))
+    with world.unit() as work:
+        job = modelling.plan_model(work, "INC-1", run="INC-1:1", folder="/nowhere", rules=rules)
+    task = write_task(job, head=BASE, checks=(), clean=str)
+    lines = task.partition("Others, by their names for load_playbook:\n")[2].partition("\n\n")[0].split("\n")
+    assert lines[:2] == ["- p00: What to do then", "- p01: What to do then"]
+    assert lines[19:] == ["- p19: What to do then", "- … 2 more; load_playbook without a name lists them all"]
+    alone = write_task(replace(job, playbooks={}), head=BASE, checks=(), clean=str)
+    assert "load_playbook" not in alone
 
 
 def test_a_verified_patch_is_proposed_and_the_run_waits_for_people(world):
