@@ -113,7 +113,7 @@ async def _plan_history(hands: Hands, files: Sequence[str]) -> AsyncIterator[Pla
         yield _plan("git_log", given={"path": touched}, holds=commits[0].sha[:12])
     for commit in commits:
         yield _plan("git_show", given={"commit": commit.sha}, holds=commit.sha)
-    for commit in commits[1:]:
+    for commit in commits[1:] or commits:  # the only one against itself: the tool is called all the same
         yield _plan("git_diff", given={"old": commit.sha}, holds=commit.sha[:12])
     for name in files:
         yield _plan("git_blame", given={"path": name, "last": 40}, holds=f"{name}, lines 1 to ")

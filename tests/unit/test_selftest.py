@@ -150,7 +150,7 @@ async def test_calls_ask_for_what_is_really_there():
     plan = await plan_calls(world.hands(), has_metrics=False)
     by_tool = {each.tool: each for each in reversed(plan)}
     every = {tool.name for tool in TOOLS} - set(UNCALLED)
-    assert set(by_tool) == every - {"git_diff"}, "with one commit there is nothing to compare"
+    assert set(by_tool) == every
     files = [json.loads(each.arguments)["path"] for each in plan if each.tool == "read_file"]
     assert set(files) <= set(FILES)
     assert by_tool["ci_log"].may_refuse, "no run is known"
