@@ -57,7 +57,9 @@ def _read(job: Job, place: LogPlace, *, tools: Tools, query: LogQuery) -> LogRea
     texts = tools.sanitize_lines([line.text for line in lines])
     return LogRead(
         place=place,
-        lines=tuple(replace(line, text=text) for line, text in zip(lines, texts, strict=True)),
+        lines=tuple(
+            line if text == line.text else replace(line, text=text) for line, text in zip(lines, texts, strict=True)
+        ),
         notes=tuple(tools.clean(note, 300) for note in notes),
         fault=tools.clean(fault, 300),
         is_pending=is_pending,

@@ -3,11 +3,14 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.domain.checks.reproduction import Reproduce
 from bot.domain.conclusion import conclude
 from bot.domain.evidence import ErrorRecord, Evidence, Frame, LogLine
 from bot.domain.investigation import Collected, Confirmed, Suspected
+from bot.domain.suspects import drift
 from bot.domain.suspects.drift import INSTALLED, WAS_INSTALLED, find_drift, find_package, pick_installed
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -102,3 +105,24 @@ def test_the_finding_says_what_to_look_at_and_invents_nothing(before, confidence
     blamed = Confirmed(culprit="b" * 40, request=None, runs=(), how="it broke", reproduce=Reproduce.CHECK)
     findings, _ = conclude([collected, suspected, blamed])
     assert not any("which is installed" in finding.claim for finding in findings)
+
+
+PIECES = [
+    "Successfully installed a-1",
+    "Requirement already satisfied: b",
+    " + c==1.2",
+    "Installing d (3",
+    "e==4",
+    "==",
+    "nstall",
+    " ",
+    "\n",
+    "already satisfied",
+    "+",
+    "f",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
+def test_no_line_of_a_package_manager_is_passed_over_by_looking_for_its_letters_first(text):
+    assert drift._tells(text) == (drift._TELLS.search(text) is not None)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.evidence import ErrorRecord, LogLine
-from bot.domain.logs.records import MAX_RECORDS, find_records, parse_time
+from bot.domain.logs import records
+from bot.domain.logs.records import MAX_RECORDS, find_records, has_record, parse_time
 
 PYTHON = """\
 2026-11-20 13:42:31,000 INFO app: ready
@@ -316,3 +317,44 @@ def test_any_mixture_of_trace_lines_is_survived_and_counted_once(texts: list[str
     records = find_records(lines)
     cites = [line.cite for record in records for line in record.lines]
     assert len(cites) == len(set(cites))
+
+
+PIECES = [
+    "ERROR",
+    "error",
+    "Err",
+    "[crit]",
+    "level=",
+    'severity="',
+    "alert",
+    "FATAL",
+    "SEVERE",
+    "PANIC",
+    "EMERG",
+    "E0412 12:",
+    "F0412 12:",
+    "I0412 12:",
+    "info",
+    " ",
+    "[",
+    "]",
+    "|",
+    "(",
+    ".",
+    ",",
+    "=",
+    "x",
+    "é",
+    "\n",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_no_level_of_errors_is_passed_over_by_looking_for_its_letters_first(text):
+    assert str(records._find_level(text)) == str(records._LEVEL.search(text[: records._LEVEL_REACH]))
+
+
+@given(st.lists(st.sampled_from([PYTHON, CAUSED, HANDLED, "all is well", "ERROR but for this"]), max_size=4))
+def test_whether_there_is_an_error_is_what_looking_for_all_of_them_finds(texts):
+    lines = [LogLine(source="a", number=number, text=text) for number, text in enumerate("\n".join(texts).split("\n"))]
+    assert has_record(lines) == bool(find_records(lines))

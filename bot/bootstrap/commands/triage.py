@@ -25,7 +25,7 @@ from bot.domain.checks.testing import name_files, widen
 from bot.domain.ci_logs.log import find_last_green
 from bot.domain.evidence import LogLine
 from bot.domain.investigation import Job, Stage, StageResult, is_preliminary
-from bot.domain.logs.records import find_records
+from bot.domain.logs.records import has_record
 from bot.domain.playbook import Playbook, choose_playbook
 from bot.domain.service import LogPlace, Service
 from bot.errors import LimitReached, Reason, Refused, Rejected
@@ -95,7 +95,7 @@ class WholeLog:
 
     def read(self, query: LogQuery) -> Iterator[LogLine]:
         lines = list(self._source.read(query))
-        if query.since <= self._began_at <= query.until and not find_records(lines):
+        if query.since <= self._began_at <= query.until and not has_record(lines):
             whole = list(self._source.read(replace(query, since=_EVER[0], until=_EVER[1])))
             if len(whole) > len(lines):
                 what = "lines of any time were" if self._source.notes else "all of it was"

@@ -25,6 +25,7 @@ _LEVEL: Final = re.compile(
     r"|crit|fatal|panic|alert|emerg)\b)|[\[<](?i:error|err|critical|crit|fatal|emerg)[\]>]|^[EF]\d{4} \d\d:"
 )
 _LEVEL_REACH: Final = 160
+_LEVEL_HINTS: Final = ("err", "crit", "fatal", "severe", "panic", "emerg", "alert")
 _ERROR_LEVELS: Final = frozenset(
     {"error", "err", "critical", "crit", "fatal", "panic", "dpanic", "emerg", "emergency", "alert", "severe"}
 )
@@ -83,6 +84,11 @@ def find_records(lines: Iterable[LogLine]) -> tuple[ErrorRecord, ...]:
     found = _drop_told([group.finish() for group in groups.values()])
     found.sort(key=lambda record: (not record.frames, -record.count, -len(record.frames)))
     return tuple(found[:MAX_RECORDS])
+
+
+def has_record(lines: Iterable[LogLine]) -> bool:
+    """Say whether `find_records` finds an error, as soon as one is seen."""
+    return any(True for _source, run in groupby(lines, key=lambda line: line.source) for _ in _scan(run))
 
 
 def merge_records(records: Iterable[ErrorRecord]) -> tuple[ErrorRecord, ...]:
@@ -169,8 +175,17 @@ def _take(window: _Window, *, timed: bool) -> tuple[int, ErrorRecord | None]:
         used = offset + trace.end
         used += _count_message_lines(window, used) if timed else 0
         return used, _from_trace(trace, window.slice_lines(used))
-    match = _LEVEL.search(text[:_LEVEL_REACH])
+    match = _find_level(text)
     return (1, _from_text(line, text, match)) if match is not None else (1, None)
+
+
+def _find_level(text: str) -> re.Match[str] | None:
+    """Return where a text names a level of errors. Few lines do, so the letters are looked for first."""
+    text = text[:_LEVEL_REACH]
+    folded = text.lower()
+    if text[:1] not in {"E", "F"} and not any(hint in folded for hint in _LEVEL_HINTS):
+        return None
+    return _LEVEL.search(text)
 
 
 def _trace_offset(window: _Window) -> int | None:
@@ -179,7 +194,7 @@ def _trace_offset(window: _Window) -> int | None:
     if may_start(first, second) and find_trace(window.slice_texts()) is not None:
         return 0
     is_event = second.startswith("{") or r"\n" in second  # with a trace in its own line
-    if not is_event and _LEVEL.search(first[:_LEVEL_REACH]) and may_start(second, window.peek(2)):
+    if not is_event and _find_level(first) and may_start(second, window.peek(2)):
         return 1
     return None
 
