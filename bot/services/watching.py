@@ -33,6 +33,7 @@ def start_watch(work: UnitOfWork, incident: str, person: str, words: Sequence[st
     data = {"watch": str(number), "every": str(every.total_seconds()), "until": watch.until.isoformat()}
     text = f"{rules.name_of(person)} wants {incident} watched {schedule}: {question}"
     work.timeline.append(incident, BEGUN, person, text, data | {"question": question})
+    announce(work, current, "watch", arg=str(number))
     take_look(work, {"incident": incident, "watch": str(number), "place": "0"}, rules)
     return f"The model looks now and {schedule}. What changed comes here. To end it: /incident watch stop {incident}"
 
@@ -123,11 +124,9 @@ def plan_look(work: UnitOfWork, args: Mapping[str, str]) -> None:
 
 
 def _ask(work: UnitOfWork, watch: Watch, incident: str, place: int, look: int, rules: Rulebook) -> None:
-    current = work.incidents.get(incident)
     told = f"Look {look} for {rules.name_of(watch.person)}: {watch.question}"
     data = {"watch": str(watch.number), "look": str(look), "place": str(place)}
-    queue_question(work, current, watch.person, watch.question, told=told, data=data)
-    announce(work, current, "watch", arg=str(watch.number))
+    queue_question(work, work.incidents.get(incident), watch.person, watch.question, told=told, data=data)
 
 
 def _end(work: UnitOfWork, watch: Watch, incident: str, actor: str, text: str) -> None:
