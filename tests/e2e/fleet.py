@@ -67,6 +67,7 @@ class Fleet(Walk):
             "NIGHTSHIFT_SERVER__CI_DIR": str(self.folder / "ci"),
             "NIGHTSHIFT_LIMITS__LEASE_SECONDS": str(LEASE_SECONDS),
             "NIGHTSHIFT_LIMITS__BEAT_SECONDS": str(BEAT_SECONDS),
+            **({"NIGHTSHIFT_MODEL_URL": self.model_url, **self.model_env} if self.model_url else {}),
         }
 
     def start(self, fault: str = "") -> None:

@@ -2,21 +2,28 @@
 
 import asyncio
 import json
+import signal
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
 
+from tests.e2e.fleet import Fleet
 from tests.e2e.test_kill_walker import CULPRIT, check_trail, is_of_watch
 from tests.e2e.test_model import timeline
 from tests.e2e.walk import Walk, make_ground, shop_service
 from tests.fault_points import read_fault_points
-from tests.model_server import Say, serve_model
+from tests.model_server import Say, Stream, serve_model, stream_of
+from tests.postgres import MISSING, PostgresServer, find_programs
 
 FOUND = "a brand new fault"
 KILLS = ("chat.watch.before", "chat.watch.after", "phase.watching.before", "phase.watching.after")
 """In the order in which they come: the message is posted once, and edited from then on."""
 TWENTY = (*KILLS, *(*KILLS[2:], "model.stored", "model.concluded") * 4)
+
+
+OFTEN = {"NIGHTSHIFT_MODEL__WATCH_SECONDS": "1", "NIGHTSHIFT_MODEL__TITLES": "false"}
 
 
 def test_each_point_of_a_watch_is_killed_at():
@@ -38,11 +45,15 @@ def play(request: dict, _number: int) -> Say:
     return Say(text=f"CHANGED\nThere is {FOUND}, app.log." if is_there and not was_known else "SAME\nAs before.")
 
 
-class Watcher:
-    """Begins the watch, lets the fault happen in the second look, and ends it when all the kills have come about."""
+def has_been_watched(walk: Walk) -> bool:
+    return bool(timeline(walk, "watch_ended"))
 
-    def __init__(self, walk: Walk, kills: int) -> None:
-        self.walk, self.kills, self.wrote = walk, kills, False
+
+class Watcher:
+    """Begins the watch, lets the fault happen after the second look, and ends it when all the kills have come about."""
+
+    def __init__(self, walk: Walk, are_done: Callable[[], bool]) -> None:
+        self.walk, self.are_done, self.wrote = walk, are_done, False
 
     async def act(self, person, _incident: dict) -> bool:
         walk, looked = self.walk, timeline(self.walk, "question_answered")
@@ -56,7 +67,7 @@ class Watcher:
                 log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S,000} ERROR shop {FOUND}\n")
         elif timeline(walk, "watch_ended"):
             return False
-        elif "The model looked: changed" in looked and walk.starts > self.kills:
+        elif "The model looked: changed" in looked and self.are_done():
             await person.press("Stop watching")
         return True
 
@@ -69,26 +80,78 @@ async def test_killed_at_each_point_a_watch_looks_on_and_tells_the_change_once(k
             folder=tmp_path,
             service=shop_service(tmp_path),
             model_url=server.url,
-            model_env={"NIGHTSHIFT_MODEL__WATCH_SECONDS": "1", "NIGHTSHIFT_MODEL__TITLES": "false"},
-            may_approve=lambda walk: bool(timeline(walk, "watch_ended")),
+            model_env=OFTEN,
+            may_approve=has_been_watched,
         )
-        walk.also = Watcher(walk, len(kills)).act
+        walk.also = Watcher(walk, lambda: walk.starts > len(kills)).act
         try:
             assert await walk.run(*kills) == []
         finally:
             walk.stop()
     assert walk.starts == 1 + len(kills)
+    await asyncio.to_thread(check_trail, walk)
     await asyncio.to_thread(check_looks, walk, server.seen, len(kills))
 
 
+@pytest.fixture
+def database() -> Iterator[str]:
+    programs = find_programs()
+    if programs is None:
+        pytest.skip(MISSING)
+    server = PostgresServer(programs=programs)
+    server.create()
+    yield server.new_database()
+    server.remove()
+
+
+@pytest.mark.long
+async def test_another_process_goes_on_with_the_watch_of_one_that_was_killed_in_a_look(database, tmp_path):
+    make_ground(tmp_path, CULPRIT)
+    killed: list[str] = []
+
+    def kill(fleet: Fleet) -> bool:
+        is_watched = len(killed) < 2 and bool(timeline(fleet, "watch_begun"))
+        owner = fleet.owner_of("model") if is_watched else None
+        if owner is not None:
+            owner.process.send_signal(signal.SIGKILL)
+            owner.process.wait()
+            killed.append(owner.name)
+        return len(killed) == 2
+
+    def play_slowly(request: dict, number: int) -> Stream:
+        return Stream(pieces=(0.5, *stream_of(play(request, number), number, 1000)))
+
+    async with serve_model(play_slowly) as server:
+        fleet = Fleet(
+            folder=tmp_path,
+            service=shop_service(tmp_path),
+            database_url=database,
+            size=3,
+            model_url=server.url,
+            model_env=OFTEN,
+            may_approve=has_been_watched,
+        )
+        fleet.also = Watcher(fleet, lambda: len(killed) == 2).act
+        try:
+            await fleet.walk(kill)
+            assert (await asyncio.to_thread(fleet.verify_audit)).returncode == 0
+            await asyncio.to_thread(check_looks, fleet, server.seen, 2)
+        finally:
+            fleet.stop()
+    assert len(set(killed)) == 2
+
+
+def read_data(walk: Walk, kind: str) -> list[dict[str, str]]:
+    """Return what rows of the timeline hold: text in SQLite, and read already from PostgreSQL."""
+    rows = walk.query(f"SELECT data FROM timeline WHERE kind = '{kind}' ORDER BY seq")
+    return [json.loads(data) if isinstance(data, str) else data for (data,) in rows]
+
+
 def check_looks(walk: Walk, seen: list[bytes], kills: int) -> None:
-    check_trail(walk)
-    asked = [json.loads(data) for (data,) in walk.query("SELECT data FROM timeline WHERE kind = 'question_asked'")]
+    asked = read_data(walk, "question_asked")
     looks = [int(data["look"]) for data in asked]
     assert looks == list(range(1, len(looks) + 1)), "none twice, none left out"
-    answered = [
-        json.loads(data) for (data,) in walk.query("SELECT data FROM timeline WHERE kind = 'question_answered'")
-    ]
+    answered = read_data(walk, "question_answered")
     assert len(answered) in {len(looks), len(looks) - 1}, "each is answered, but for one that the end may overtake"
     assert Counter(data["verdict"] for data in answered)["changed"] == 1
     posted = [slot for (slot,) in walk.query("SELECT slot FROM posting WHERE channel = 'web'")]
