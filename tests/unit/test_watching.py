@@ -12,6 +12,7 @@ from bot.domain.chat import Tone
 from bot.domain.runs.transcript import EndReason
 from bot.domain.watch import MOST_LOOKS, TOLD_LOOKS, Verdict, read_look, read_watch, write_length
 from bot.engine.compose import Composer
+from bot.engine.pausing import Pausing
 from bot.errors import Reason, Refused, Unavailable
 from bot.render.links import Links
 from bot.services import paging, watching
@@ -65,7 +66,7 @@ async def serve(world: World, script: Script) -> None:
     ):
         for one in due:
             if one.phase == "model":
-                await make_model_phase(world, script).phase().run(dict(one.args))
+                await Pausing(world.store).guard(make_model_phase(world, script).phase()).run(dict(one.args))
             else:
                 with world.unit() as work:
                     watching.take_look(work, one.args, world.rules)
@@ -210,6 +211,19 @@ async def test_while_the_model_is_at_a_look_there_is_no_other(world):
     await serve(world, script)
     await wait(world, script, minutes=5)
     assert [look.number for look in looks(world)] == [1, 2]
+
+
+async def test_a_pause_holds_the_look_that_is_due_and_its_end_lets_it_go_on(world):
+    begin(world)
+    script = Script()
+    await serve(world, script)
+    world.say("/incident pause INC-1 hands off", "ben@web")
+    await wait(world, script, hours=1)
+    assert (len(script.jobs), len(looks(world))) == (1, 1), "one look is held, and none after it is asked for"
+    world.say("/incident continue INC-1", "ben@web")
+    await serve(world, script)
+    await wait(world, script, minutes=30)
+    assert [look.at - NOW for look in looks(world)][1:] == [timedelta(minutes=30), timedelta(minutes=90)]
 
 
 async def test_after_a_long_stop_there_is_one_look_and_not_those_that_were_missed(world):
