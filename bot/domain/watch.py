@@ -68,8 +68,8 @@ class Watch:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What one run of a watch is about. `before` is when the look before it was, `news` what the timeline says since;
-    `state` is how the incident stands."""
+    """What one run of a watch is about. `before` is when the last look was that saw something, `news` what the
+    timeline says since; `state` is how the incident stands."""
 
     number: int
     state: str

@@ -37,19 +37,20 @@ def render_watch(
     return Message(
         incident=incident,
         slot=f"watch:{watch.number}",
-        headline=_tell_newest(newest, now, is_over=bool(ended)),
+        headline=_tell_newest(looks, now, is_over=bool(ended)),
         tone=Tone.WARN if newest and newest.verdict is Verdict.CHANGED else Tone.CALM,
         blocks=tuple(blocks),
         buttons=() if ended else (stop,),
     )
 
 
-def _tell_newest(newest: Looked | None, now: datetime, *, is_over: bool) -> str:
+def _tell_newest(looks: Sequence[Looked], now: datetime, *, is_over: bool) -> str:
     watch = "Watch over" if is_over else "Watch"
-    if newest is None:
+    if not looks:
         return f"{watch}: no look is finished{'' if is_over else ' yet'}"
+    *before, newest = looks
     came = _CAME[newest.verdict]
-    if newest.verdict is Verdict.UNCLEAR and newest.number == 1:
+    if newest.verdict is Verdict.UNCLEAR and all(look.verdict is Verdict.MISSED for look in before):
         came = "this is how it stands"
     return f"{watch}: {came}, {write_clock(newest.at, now)} (look {newest.number})"
 

@@ -32,6 +32,8 @@ MAX_NEWS: Final = 20
 PATIENCE: Final = 600.0
 """Seconds: who asks at night has found it out without us by then."""
 _MARK: Final = "?"
+_Answered = tuple[TimelineEvent, Mapping[str, str]]
+"""A question, and what the row of its answer holds."""
 _OWN: Final = frozenset({ASKED, ANSWERED, BEGUN, ENDED})
 _NO_MODEL: Final = "No model is configured, so nobody can look that up. /help lists what I understand."
 
@@ -126,18 +128,29 @@ def _list_asked(work: UnitOfWork, asked: Sequence[TimelineEvent], rules: Ruleboo
     person those of people, and the looks that saw a change; for a look the first of its watch, the newest changes, and
     the look before it, so that what is known is not told as new."""
     *earlier, mine = asked
-    answers = list_answers(work, mine.incident)
-    told = [(event, answers[event.data["run"]].data) for event in earlier if event.data["run"] in answers]
     if is_look(mine):
-        own = [pair for pair in told if pair[0].data.get("watch") == mine.data["watch"]]
+        own = _list_seen(work, mine)
         changes = [pair for pair in own[1:-1] if _is_change(pair[1])]
         told = [*own[:1], *changes[-(MAX_BEFORE - 2) :], *own[1:][-1:]]
     else:
-        told = [pair for pair in told if not is_look(pair[0]) or _is_change(pair[1])][-MAX_BEFORE:]
+        told = [pair for pair in _add_answers(work, earlier) if not is_look(pair[0]) or _is_change(pair[1])]
+        told = told[-MAX_BEFORE:]
     return [
         Question(person=rules.name_of(event.actor), text=event.data["question"], answer=answer)
         for event, answer in (*((event, answer["answer"]) for event, answer in told), (mine, ""))
     ]
+
+
+def _add_answers(work: UnitOfWork, asked: Sequence[TimelineEvent]) -> list[_Answered]:
+    """Return questions with what came of them, without those that have no answer."""
+    answers = list_answers(work, asked[0].incident) if asked else {}
+    return [(event, answers[event.data["run"]].data) for event in asked if event.data["run"] in answers]
+
+
+def _list_seen(work: UnitOfWork, look: TimelineEvent) -> list[_Answered]:
+    """Return the looks before one in its watch in which the model saw something, with what it said."""
+    before = [event for event in list_looked(work, look.incident, look.data["watch"]) if event.seq < look.seq]
+    return [pair for pair in _add_answers(work, before) if pair[1]["verdict"] != Verdict.MISSED]
 
 
 def _is_change(answer: Mapping[str, str]) -> bool:
@@ -145,8 +158,9 @@ def _is_change(answer: Mapping[str, str]) -> bool:
 
 
 def _describe_look(work: UnitOfWork, incident: Incident, asked: TimelineEvent) -> Look:
-    """Return what a look is about: how the incident stands, and what the timeline says since the look before."""
-    before = [event for event in list_looked(work, incident.id, asked.data["watch"]) if event.seq < asked.seq]
+    """Return what a look is about: how the incident stands, and what the timeline says since the last one that saw
+    something."""
+    before = [event for event, _ in _list_seen(work, asked)]
     since = before[-1].seq if before else asked.seq
     rows = (event for event in work.timeline.of(incident.id) if event.seq > since and event.kind not in _OWN)
     news = [f"{event.at:%d %b %H:%M:%S} {' '.join(event.text.split())[:200]}" for event in rows]

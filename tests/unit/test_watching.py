@@ -195,9 +195,15 @@ async def test_a_model_that_is_away_is_asked_again_at_the_next_look(world):
     message = show(world)[-1]
     assert message.headline == "Watch: the model gave no answer, 03:12 UTC (look 1)"
     assert message.blocks[0].text.startswith("The model gave no answer: The model server does not answer.")
-    script.down = False
+    script.down, script.say = False, lambda _number: "One time-out a minute."
     await wait(world, script, minutes=1)
-    assert show(world)[-1].headline == "Watch: nothing changed, 03:42 UTC (look 2)"
+    assert show(world)[-1].headline == "Watch: this is how it stands, 03:42 UTC (look 2)"
+    assert script.jobs[-1].look.before is None, "the first that sees something is what later ones are compared with"
+    assert [one.answer for one in script.jobs[-1].questions] == [""]
+    script.say = lambda _number: QUIET
+    await wait(world, script, minutes=30)
+    assert [one.answer for one in script.jobs[-1].questions] == ["One time-out a minute.", ""]
+    assert show(world)[-1].headline == "Watch: nothing changed, 04:12 UTC (look 3)"
 
 
 async def test_while_the_model_is_at_a_look_there_is_no_other(world):
