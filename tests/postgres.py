@@ -9,7 +9,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+import pytest
 
 NOBODY = 65534
 PASSWORD = "hide/this@password"
@@ -115,3 +117,17 @@ class PostgresServer:
 def _unprivileged() -> Mapping[str, Any]:
     """PostgreSQL refuses to run as root."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@contextmanager
+def serve_postgres() -> Iterator[PostgresServer]:
+    """Run a server while a test lasts; skip the test where PostgreSQL is not installed."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip(MISSING)
+    server = PostgresServer(programs=programs)
+    server.create()
+    try:
+        yield server
+    finally:
+        server.remove()

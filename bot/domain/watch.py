@@ -111,6 +111,11 @@ def read_watch(words: Sequence[str], shortest: timedelta = SHORTEST) -> tuple[ti
     return every, lasts, question
 
 
+def is_span(word: str) -> bool:
+    """Say whether a word is a length of time, such as "30m"."""
+    return _SPAN.fullmatch(word.lower()) is not None
+
+
 def _take_span(rest: list[str], lead: str) -> timedelta | None:
     """Take a length of time from the front, with or without the word that leads it."""
     place = 1 if rest and rest[0].lower() == lead else 0

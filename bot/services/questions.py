@@ -174,7 +174,8 @@ def _describe_look(work: UnitOfWork, incident: Incident, asked: TimelineEvent) -
 
 def is_wanted(work: UnitOfWork, incident: str, run: str) -> bool:
     """Say whether the answer is still to be given."""
-    return find_question(work, incident, run) is not None and run not in list_answers(work, incident)
+    kinds = {event.kind for event in work.timeline.of(incident) if event.data.get("run") == run}
+    return ASKED in kinds and ANSWERED not in kinds
 
 
 def wait_for_model(work: UnitOfWork, args: ModelArgs, *, why: str, retry_after: float | None, patience: float) -> None:

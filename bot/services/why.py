@@ -1,9 +1,10 @@
 """Why: what the agent did in a run, one line for each step, and the whole of it."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from bot.domain.incident import Incident
 from bot.domain.runs.account import (
@@ -21,6 +22,7 @@ from bot.domain.runs.account import (
 from bot.domain.runs.progress import Happening, fold_progress
 from bot.domain.runs.todo import TodoItem, count_done, find_todo, write_item
 from bot.domain.text.unseen import make_harmless
+from bot.domain.timeline import TimelineEvent
 from bot.domain.watch import leave_out_looks
 from bot.errors import Reason, Refused
 from bot.ports.work import UnitOfWork
@@ -40,6 +42,7 @@ _TOLD: Final = frozenset(
 )  # fmt: skip
 _WORKS: Final = frozenset({QUEUED, ASKED})
 """Begin a work of the model, a row of its transcript each: looking for a patch, or for an answer."""
+_Row = TypeVar("_Row", TimelineEvent, Happening)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +84,8 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
         raise Refused(f"{current.id} was not investigated, so there is nothing to tell.", Reason.NOT_FOUND)
     story = read_story(work, run or runs[-1])
     happenings = leave_out_looks(story.happenings)
-    works = {row.data["run"]: row for row in reversed(happenings) if row.kind in _WORKS and "run" in row.data}
-    titles = {name: row.text for name, row in reversed(works.items())}
+    works = name_works(happenings)
+    titles = {name: row.text for name, row in works.items()}
     transcripts = [work.transcripts.of(name) for name in titles]
     lines = [
         replace(line, part=title)
@@ -102,6 +105,15 @@ def read_account(work: UnitOfWork, incident: str, run: str = "") -> Account:
         model=", ".join(dict.fromkeys(filter(None, map(tell_model, transcripts)))),
         questions=frozenset(row.text for row in works.values() if row.kind == ASKED),
     )
+
+
+def name_works(rows: Iterable[_Row]) -> dict[str, _Row]:
+    """Return what began each work of the model, by the name of its run, oldest first."""
+    works: dict[str, _Row] = {}
+    for row in rows:
+        if row.kind in _WORKS and "run" in row.data:
+            works.setdefault(row.data["run"], row)
+    return works
 
 
 def tell_why(work: UnitOfWork, incident: str, channel: str) -> str:

@@ -49,7 +49,7 @@ from tests.contract.store_suite import (
     TrailContract,
     incident,
 )
-from tests.postgres import MISSING, PostgresServer, find_programs
+from tests.postgres import PostgresServer, serve_postgres
 from tests.worldkit import NOW, PEOPLE, FixedClock, PhaseLog, alert, body, group, make_rules
 
 LEASE = 30.0
@@ -58,13 +58,8 @@ OURS = ("delivery", "front_lease", "sender")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    programs = find_programs()
-    if programs is None:
-        pytest.skip(MISSING)
-    server = PostgresServer(programs=programs)
-    server.create()
-    yield server
-    server.remove()
+    with serve_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

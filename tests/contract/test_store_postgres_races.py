@@ -4,7 +4,7 @@ import pytest
 
 from bot.store.database import SqlStore, migrate, open_engine
 from bot.store.postgres import Member
-from tests.postgres import MISSING, PostgresServer, find_programs
+from tests.postgres import serve_postgres
 from tests.races import CLIENTS, StoredPhases, check_patches, finish, open_patches, race_processes, say_race
 from tests.worldkit import FixedClock
 
@@ -14,13 +14,8 @@ MANY = 1000
 
 @pytest.fixture(scope="module")
 def server():
-    programs = find_programs()
-    if programs is None:
-        pytest.skip(MISSING)
-    server = PostgresServer(programs=programs)
-    server.create()
-    yield server
-    server.remove()
+    with serve_postgres() as server:
+        yield server
 
 
 def run_race(url: str, count: int, seed: int) -> None:

@@ -14,7 +14,7 @@ from tests.e2e.fleet import LEASE_SECONDS, Fleet, Front
 from tests.e2e.test_kill_walker import CULPRIT
 from tests.e2e.walk import HANGS, TOKEN, Ground, make_ground, new_session, shop_service
 from tests.playbooks.world import run_git
-from tests.postgres import MISSING, PASSWORD, PostgresServer, find_programs
+from tests.postgres import PASSWORD, PostgresServer, serve_postgres
 
 TAKEN_OVER_WITHIN = 60.0
 ENDS_WITHIN = 20.0
@@ -22,13 +22,8 @@ ENDS_WITHIN = 20.0
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    programs = find_programs()
-    if programs is None:
-        pytest.skip(MISSING)
-    server = PostgresServer(programs=programs)
-    server.create()
-    yield server
-    server.remove()
+    with serve_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from bot.services.intake import receive_alerts
 from bot.settings import Settings
 from bot.store.database import SqlStore, migrate, open_engine
 from tests.agent_world import AgentWorld, ScriptedModel, say
-from tests.postgres import MISSING, PostgresServer, find_programs
+from tests.postgres import PostgresServer, serve_postgres
 from tests.worldkit import FixedClock, PhaseLog, alert, group, make_rules
 
 ODD = "Grüße \x00 \x1b[2J \u202e"
@@ -18,13 +18,8 @@ ODD = "Grüße \x00 \x1b[2J \u202e"
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
-    programs = find_programs()
-    if programs is None:
-        pytest.skip(MISSING)
-    server = PostgresServer(programs=programs)
-    server.create()
-    yield server
-    server.remove()
+    with serve_postgres() as server:
+        yield server
 
 
 async def test_a_run_is_replayed_byte_for_byte(server, tmp_path):

@@ -15,7 +15,7 @@ from tests.e2e.test_model import timeline
 from tests.e2e.walk import Walk, make_ground, shop_service
 from tests.fault_points import read_fault_points
 from tests.model_server import Say, Stream, serve_model, stream_of
-from tests.postgres import MISSING, PostgresServer, find_programs
+from tests.postgres import serve_postgres
 
 FOUND = "a brand new fault"
 KILLS = ("chat.watch.before", "chat.watch.after", "phase.watching.before", "phase.watching.after")
@@ -95,13 +95,8 @@ async def test_killed_at_each_point_a_watch_looks_on_and_tells_the_change_once(k
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    programs = find_programs()
-    if programs is None:
-        pytest.skip(MISSING)
-    server = PostgresServer(programs=programs)
-    server.create()
-    yield server.new_database()
-    server.remove()
+    with serve_postgres() as server:
+        yield server.new_database()
 
 
 @pytest.mark.long

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,11 +17,9 @@ from bot.domain.runs.account import tell_profile
 from bot.domain.runs.profile import AgentProfile
 from bot.domain.runs.transcript import Step
 from bot.domain.text.unseen import make_harmless
-from bot.domain.timeline import TimelineEvent
 from bot.errors import Reason, Refused, Rejected
 from bot.render.words import write_count, write_line
-from bot.services.modelling import QUEUED
-from bot.services.questions import ASKED
+from bot.services.why import name_works
 from bot.services.wishes import base_run
 from bot.settings import Settings
 from bot.store.codec import dump_stage
@@ -70,7 +68,7 @@ def read_stored(settings: Settings, name: str) -> StoredRun:
             incident = work.incidents.get(asked["incident"].upper())
             part = asked["part"] or ""
             run = f"{incident.id}:{asked['number'] or incident.runs}{part}"
-            others = () if part else tuple(_list_others(work.timeline.of(incident.id), run))
+            works = name_works(work.timeline.of(incident.id))
             steps, stages = work.transcripts.of(run), work.investigations.of(run)
             images = work.images.of(incident.id, read_images(steps))
         with open_session(store.engine) as session:
@@ -85,17 +83,8 @@ def read_stored(settings: Settings, name: str) -> StoredRun:
         stage_times=stage_times,
         step_times=step_times,
         images=images,
-        others=others,
+        others=tuple((name, row.text) for name, row in works.items() if name != run and base_run(name) == run),
     )
-
-
-def _list_others(events: Sequence[TimelineEvent], run: str) -> Iterator[tuple[str, str]]:
-    """Yield what else the model was asked for in a run: another patch, harder thought, answers."""
-    asked = (event for event in events if event.kind in {QUEUED, ASKED})
-    for event in asked:
-        name = event.data.get("run", run)
-        if name != run and base_run(name) == run:
-            yield name, event.text
 
 
 def _read_opening(settings: Settings, steps: Sequence[Step]) -> str:

@@ -14,14 +14,12 @@ from bot.domain.text.unseen import make_harmless
 from bot.render.words import write_count, write_line
 from bot.store.codec import dump_stage
 
+MOST_OTHERS: Final = 20
 _MATCHES: Final = {
     Match.SAME: "the very bytes that were sent",
     Match.DIFFERS: "DIFFERS from what was sent",
     Match.UNKNOWN: "not compared",
 }
-
-
-MOST_OTHERS: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)

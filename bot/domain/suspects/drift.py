@@ -52,8 +52,7 @@ def pick_installed(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
 
 
 def _tells(text: str) -> bool:
-    first, second, third = _HINTS
-    return (first in text or second in text or third in text) and _TELLS.search(text) is not None
+    return any(hint in text for hint in _HINTS) and _TELLS.search(text) is not None
 
 
 def find_package(path: str) -> str:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from bot.domain.watch import is_span
+
 COMMANDS: Final[Mapping[str, str]] = {
-    "incident": "declare, list, status, why, ack, escalate, silence, resolve, triage",
+    "incident": "declare, list, status, why, ack, escalate, silence, resolve, triage, watch",
     "oncall": "who is on call, test your contacts",
     "patch": "show, approve, reject, changes, revert",
     "ci": "status, logs, rerun, cancel",
@@ -23,8 +25,6 @@ _ALONE: Final[Mapping[str, str]] = {
 _GROUPS: Final = frozenset({"oncall", "patch", "ci", "incident", "link"})
 _DECLARE: Final = "declare"
 _WATCH: Final = "watch"
-_BEGINS_WATCH: Final = re.compile(r"(stop|every|for|[1-9][0-9]{0,5}[a-z]{1,3})", re.IGNORECASE)
-"""What follows the keyword where it is one: "watch out" is for colleagues."""
 _MAX_WORDS: Final = 3
 
 
@@ -56,10 +56,11 @@ def _read_keyword(words: Sequence[str], text: str, incident: str | None) -> str:
 
 
 def _read_watch(words: Sequence[str], text: str, incident: str | None) -> str:
+    """Return the command where what follows the keyword says that it is one: "watch out" is for colleagues."""
     order = [word for word in words[:1] if word.lower() == "stop"]
     rest = list(words[len(order) :])
     named = [rest.pop(0)] if rest and _INCIDENT.fullmatch(rest[0]) else []
-    if not (order or named) and rest and _BEGINS_WATCH.fullmatch(rest[0]) is None:
+    if not (order or named) and rest and rest[0].lower() not in {"every", "for"} and not is_span(rest[0]):
         return text
     about = named or ([incident] if incident else [])
     return " ".join(["/incident", _WATCH, *order, *about, *rest])
