@@ -71,6 +71,7 @@ class WorkerClient:
         self._answers: dict[int, asyncio.Queue[Answer | None]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._alive: set[asyncio.subprocess.Process] = set()
         self._reading: asyncio.Task[None] | None = None
         self._words: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -148,12 +149,11 @@ class WorkerClient:
         """Stop the worker and everything it started."""
         if self._reading is not None:
             self._reading.cancel()
-        process = self._process
-        if process is None or process.returncode is not None:
+        if not self._alive:
             return
         if self._writer is not None:
             self._writer.close()
-        await _end(process, CLOSE_SECONDS)
+        await asyncio.gather(*(_end(process, CLOSE_SECONDS) for process in self._alive))
         if self._words is not None:
             await asyncio.wait({self._words}, timeout=1)
             self._words.cancel()
@@ -187,6 +187,7 @@ class WorkerClient:
                 stderr=theirs_to_say,
                 start_new_session=True,
             )
+        self._alive.add(self._process)
         reader, self._writer = await asyncio.open_connection(sock=ours)
         reading = self._read(reader, self._writer, self._process)
         self._reading = asyncio.create_task(reading, name="worker answers")
@@ -210,6 +211,7 @@ class WorkerClient:
             for answers in self._answers.values():
                 answers.put_nowait(None)
         await _end(process, LAST_SECONDS)
+        self._alive.discard(process)
 
 
 async def _end(process: asyncio.subprocess.Process, seconds: float) -> None:

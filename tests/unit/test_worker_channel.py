@@ -244,6 +244,20 @@ class TestAWorkerThatDies:
             with pytest.raises(Unavailable):
                 await again
 
+    async def test_that_was_replaced_is_ended_too_when_the_front_closes(self, monkeypatch):
+        monkeypatch.setattr("bot.worker.client.LAST_SECONDS", 60)
+        monkeypatch.setattr("bot.worker.client.CLOSE_SECONDS", 0.05)
+        pids = []
+        async with worker("babble", b"\x00\x00\x00\x04junk") as client:
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    await investigate(client)
+                pids.append(client.pid)
+        assert len(set(pids)) == 2
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
     async def test_tells_everybody_who_waits(self):
         async with worker("die") as client:
             outcomes = await asyncio.gather(*(investigate(client) for _ in range(3)), return_exceptions=True)
